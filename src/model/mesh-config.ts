@@ -29,43 +29,53 @@ export interface MeshConfig {
 
 const DEFAULT_PROTOCOL_DETECTION_TIMEOUT_MS = 5000;
 
-/** The settings of a mesh without a MeshConfig: Istio's defaults. */
-export const DEFAULT_MESH_CONFIG: MeshConfig = parseMeshConfig({}, "istio-system");
-
 /**
  * Reads a MeshConfig object (the parsed `data.mesh` of the ConfigMap `istio`).
  * @param home namespace of the ConfigMap: the root namespace where `rootNamespace` is not set.
  */
 export function parseMeshConfig(raw: Readonly<Record<string, unknown>>, home: string): MeshConfig {
-  const outbound = asRecord(raw["outboundTrafficPolicy"])["mode"];
-  const normalization = asRecord(raw["pathNormalization"])["normalization"];
-  const proxies = asRecord(asRecord(raw["defaultConfig"])["gatewayTopology"])["numTrustedProxies"];
+  const outbound = asRecord(raw.outboundTrafficPolicy).mode;
+  const normalization = asRecord(raw.pathNormalization).normalization;
+  const proxies = asRecord(asRecord(raw.defaultConfig).gatewayTopology).numTrustedProxies;
   return {
-    rootNamespace: text(raw["rootNamespace"]) ?? home,
-    trustDomain: text(raw["trustDomain"]) ?? "cluster.local",
-    trustDomainAliases: texts(raw["trustDomainAliases"]),
+    rootNamespace: text(raw.rootNamespace) ?? home,
+    trustDomain: text(raw.trustDomain) ?? "cluster.local",
+    trustDomainAliases: texts(raw.trustDomainAliases),
     outboundTrafficPolicy: OUTBOUND_MODES.find((mode) => mode === outbound) ?? "ALLOW_ANY",
     pathNormalization: PATH_NORMALIZATIONS.find((mode) => mode === normalization) ?? "BASE",
     numTrustedProxies: typeof proxies === "number" ? proxies : 0,
-    enableAutoMtls: raw["enableAutoMtls"] !== false,
-    extensionProviders: list(raw["extensionProviders"]).map(asRecord).map(extensionProvider),
-    defaultServiceExportTo: texts(raw["defaultServiceExportTo"]),
-    defaultVirtualServiceExportTo: texts(raw["defaultVirtualServiceExportTo"]),
-    defaultDestinationRuleExportTo: texts(raw["defaultDestinationRuleExportTo"]),
-    protocolDetectionTimeoutMs: durationMs(raw["protocolDetectionTimeout"]) ?? DEFAULT_PROTOCOL_DETECTION_TIMEOUT_MS,
+    enableAutoMtls: raw.enableAutoMtls !== false,
+    extensionProviders: list(raw.extensionProviders).map(asRecord).map(extensionProvider),
+    defaultServiceExportTo: texts(raw.defaultServiceExportTo),
+    defaultVirtualServiceExportTo: texts(raw.defaultVirtualServiceExportTo),
+    defaultDestinationRuleExportTo: texts(raw.defaultDestinationRuleExportTo),
+    protocolDetectionTimeoutMs:
+      durationMs(raw.protocolDetectionTimeout) ?? DEFAULT_PROTOCOL_DETECTION_TIMEOUT_MS,
     raw,
   };
 }
 
 const OUTBOUND_MODES: readonly OutboundMode[] = ["REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"];
-const PATH_NORMALIZATIONS: readonly PathNormalization[] = ["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"];
+const PATH_NORMALIZATIONS: readonly PathNormalization[] = [
+  "NONE",
+  "BASE",
+  "MERGE_SLASHES",
+  "DECODE_AND_MERGE_SLASHES",
+];
 
 function extensionProvider(raw: Readonly<Record<string, unknown>>): ExtensionProvider {
   const { name, ...settings } = raw;
   return { name: text(name) ?? "", settings };
 }
 
-const DURATION_UNITS_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: 1e-3, ns: 1e-6 };
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1000,
+  ms: 1,
+  us: 1e-3,
+  ns: 1e-6,
+};
 
 /** A Go or protobuf duration (`1h30m`, `0.5s`, `250ms`) in milliseconds; undefined where it is none. */
 export function durationMs(value: unknown): number | undefined {
@@ -78,7 +88,9 @@ export function durationMs(value: unknown): number | undefined {
 }
 
 function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {};
 }
 
 function list(value: unknown): readonly unknown[] {
@@ -92,3 +104,6 @@ function text(value: unknown): string | undefined {
 function texts(value: unknown): readonly string[] {
   return list(value).filter((entry) => typeof entry === "string");
 }
+
+/** The settings of a mesh without a MeshConfig: Istio's defaults. */
+export const DEFAULT_MESH_CONFIG: MeshConfig = parseMeshConfig({}, "istio-system");

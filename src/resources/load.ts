@@ -1,4 +1,4 @@
-import { readFile, stat, readdir } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { loadAll } from "js-yaml";
 import type { Diagnostic } from "./diagnostic.ts";
@@ -26,7 +26,8 @@ export async function loadResources(paths: readonly string[]): Promise<LoadedRes
   const resources: Resource[] = [];
   for (const file of files) {
     for (const body of loadAll(await readFile(file, "utf8"))) {
-      if (body !== null && body !== undefined) resources.push(toResource(body as Record<string, unknown>, file, resources.length));
+      if (body !== null && body !== undefined)
+        resources.push(toResource(body as Record<string, unknown>, file, resources.length));
     }
   }
   return { resources, rejected: [], diagnostics: [], files };
@@ -39,17 +40,17 @@ async function listFiles(path: string): Promise<string[]> {
 }
 
 function toResource(body: Record<string, unknown>, file: string, sequence: number): Resource {
-  const metadata = (body["metadata"] ?? {}) as Record<string, unknown>;
-  const created = metadata["creationTimestamp"];
+  const metadata = (body.metadata ?? {}) as Record<string, unknown>;
+  const created = metadata.creationTimestamp;
   return {
-    apiVersion: String(body["apiVersion"]),
-    kind: String(body["kind"]),
-    name: String(metadata["name"]),
-    namespace: String(metadata["namespace"] ?? "default"),
-    labels: (metadata["labels"] ?? {}) as Record<string, string>,
-    annotations: (metadata["annotations"] ?? {}) as Record<string, string>,
+    apiVersion: String(body.apiVersion),
+    kind: String(body.kind),
+    name: String(metadata.name),
+    namespace: String(metadata.namespace ?? "default"),
+    labels: (metadata.labels ?? {}) as Record<string, string>,
+    annotations: (metadata.annotations ?? {}) as Record<string, string>,
     createdAt: created === undefined ? 8e15 + sequence : new Date(created as string).getTime(),
-    spec: body["spec"] ?? {},
+    spec: body.spec ?? {},
     body,
     locate: () => ({ file, line: 1, column: 1, endLine: 1, endColumn: 1 }),
   };

@@ -1,0 +1,83 @@
+import { load } from "js-yaml";
+import { byAge, type Resource } from "../resources/resource.ts";
+import { buildServices } from "./build-services.ts";
+import { buildWorkloads } from "./build-workloads.ts";
+import type { Labels, Mesh, Namespace, Workload } from "./mesh.ts";
+import { DEFAULT_MESH_CONFIG, type MeshConfig, parseMeshConfig } from "./mesh-config.ts";
+import { matchesLabels } from "./selector.ts";
+
+/** Builds the snapshot. Pure: the same resources give an equal mesh; what a resource gets wrong was rejected before. */
+export function buildMesh(resources: readonly Resource[]): Mesh {
+  const config = meshConfigOf(resources);
+  const namespaces = namespacesOf(resources);
+  const gateways = ofKind<Mesh["gateways"][number]>(resources, "Gateway", "networking.istio.io");
+  const workloads = buildWorkloads(resources, namespaces, config).map((workload) =>
+    markGateway(workload, gateways),
+  );
+  return {
+    config,
+    namespaces,
+    workloads,
+    services: buildServices(resources, workloads, config),
+    authorizationPolicies: ofKind(resources, "AuthorizationPolicy", "security.istio.io"),
+    peerAuthentications: ofKind(resources, "PeerAuthentication", "security.istio.io"),
+    requestAuthentications: ofKind(resources, "RequestAuthentication", "security.istio.io"),
+    virtualServices: ofKind(resources, "VirtualService", "networking.istio.io"),
+    destinationRules: ofKind(resources, "DestinationRule", "networking.istio.io"),
+    serviceEntries: ofKind(resources, "ServiceEntry", "networking.istio.io"),
+    sidecars: ofKind(resources, "Sidecar", "networking.istio.io"),
+    gateways,
+    resources,
+  };
+}
+
+/** The workload named `namespace/name`. */
+export function findWorkload(mesh: Mesh, key: string): Workload | undefined {
+  return mesh.workloads.find((workload) => workload.key === key);
+}
+
+function meshConfigOf(resources: readonly Resource[]): MeshConfig {
+  const map = resources.find((r) => r.kind === "ConfigMap" && r.name === "istio" && "mesh" in dataOf(r));
+  if (map === undefined) return DEFAULT_MESH_CONFIG;
+  const raw = load(String(dataOf(map).mesh));
+  return parseMeshConfig(
+    typeof raw === "object" && raw !== null ? (raw as Record<string, unknown>) : {},
+    map.namespace,
+  );
+}
+
+function dataOf(resource: Resource): Readonly<Record<string, unknown>> {
+  const data = resource.body.data;
+  return typeof data === "object" && data !== null ? (data as Record<string, unknown>) : {};
+}
+
+/** Namespaces that are declared, and those that are only used. */
+function namespacesOf(resources: readonly Resource[]): Map<string, Namespace> {
+  const namespaces = new Map<string, Namespace>();
+  for (const { namespace } of resources)
+    namespaces.set(namespace, { name: namespace, labels: nameLabel(namespace) });
+  for (const { kind, name, labels } of resources) {
+    if (kind === "Namespace") namespaces.set(name, { name, labels: { ...nameLabel(name), ...labels } });
+  }
+  namespaces.delete("");
+  return namespaces;
+}
+
+/** Kubernetes itself sets this label on every namespace. */
+function nameLabel(name: string): Labels {
+  return { "kubernetes.io/metadata.name": name };
+}
+
+function ofKind<T extends Resource>(resources: readonly Resource[], kind: string, group: string): T[] {
+  return resources.filter((r): r is T => r.kind === kind && r.apiVersion.startsWith(`${group}/`)).sort(byAge);
+}
+
+/** A pod that has no application of its own and that a Gateway selects is a gateway, whatever template it was made from. */
+function markGateway(workload: Workload, gateways: Mesh["gateways"]): Workload {
+  if (workload.role !== "application" || workload.ports.length > 0) return workload;
+  const selected = gateways.some((g) => {
+    const selector = g.spec.selector ?? {};
+    return Object.keys(selector).length > 0 && matchesLabels(selector, workload.labels);
+  });
+  return selected ? { ...workload, role: "gateway" } : workload;
+}
