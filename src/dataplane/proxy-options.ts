@@ -1,0 +1,33 @@
+import type { FlowRecord } from "../model/flow-record.ts";
+import type { PodPlacement } from "../model/placement.ts";
+import type { SvidSource } from "../identity/rotation.ts";
+import type { Limits } from "./limits.ts";
+
+/** Where an application listens, behind its sidecar: told to nobody else. */
+export interface ApplicationAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ProxyOptions {
+  readonly pod: PodPlacement;
+  /** By container port. A gateway has none. */
+  readonly application: ReadonlyMap<number, ApplicationAddress>;
+  /** What the application must present to leave through its sidecar (the password of its HTTP_PROXY URL). */
+  readonly outboundSecret: string;
+  readonly identity: SvidSource;
+  readonly flows: { push(record: FlowRecord): void };
+  /** Trusted, besides the system's, for servers outside of the mesh: the stand-ins' own CA. */
+  readonly externalCaPem?: string;
+  readonly limits?: Partial<Limits>;
+  /** Problems of operation that no caller waits for. */
+  readonly onWarning?: (message: string) => void;
+}
+
+/** What a proxy tells of itself, for `status`. */
+export interface ProxyStats {
+  readonly openConnections: number;
+  readonly requests: number;
+  readonly denied: number;
+  readonly failed: number;
+}
