@@ -1,7 +1,15 @@
 /** What a layer decided, as one frozen value that the proxy, `can`, the flow log and the console all render. */
 
 /** Who has a say, in the order in which a request meets them. */
-export type Layer = "client-route" | "client-tls" | "network" | "transport" | "jwt" | "ext-authz" | "authorization" | "route";
+export type Layer =
+  | "client-route"
+  | "client-tls"
+  | "network"
+  | "transport"
+  | "jwt"
+  | "ext-authz"
+  | "authorization"
+  | "route";
 
 /** The words of the recorded corpora, and ours for what they do not cover (`network`, `unknown`). */
 export type Reason =
