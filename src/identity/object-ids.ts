@@ -1,0 +1,20 @@
+/** Contents of the OBJECT IDENTIFIERs used here, in hexadecimal (the form in which DerReader.oid() gives them). */
+export const OID = {
+  commonName: "550403",
+  organization: "55040a",
+  subjectKeyIdentifier: "551d0e",
+  keyUsage: "551d0f",
+  subjectAltName: "551d11",
+  basicConstraints: "551d13",
+  authorityKeyIdentifier: "551d23",
+  extendedKeyUsage: "551d25",
+  serverAuth: "2b06010505070301",
+  clientAuth: "2b06010505070302",
+  ecdsaWithSha256: "2a8648ce3d040302",
+  ecdsaWithSha384: "2a8648ce3d040303",
+  ecdsaWithSha512: "2a8648ce3d040304",
+  ed25519: "2b6570",
+  sha256WithRsa: "2a864886f70d01010b",
+  sha384WithRsa: "2a864886f70d01010c",
+  sha512WithRsa: "2a864886f70d01010d",
+} as const;
