@@ -1,0 +1,107 @@
+/** What policy judges on the server's side of a connection: made once when it is accepted, then only read. */
+import { type IpAddress, parseIpAddress } from "./ip-address.ts";
+
+/**
+ * `mtls`: TLS with a client certificate that chains to the mesh's roots. `rogue`: TLS with one that does not (only a
+ * question about a connection can say this: a live handshake fails). `simple`: TLS without a client certificate.
+ */
+export type TlsKind = "mtls" | "rogue" | "simple" | "plaintext";
+
+/** What an external authorizer said. */
+export type AuthorizerAnswer = "allow" | "deny";
+
+export interface ConnectionInput {
+  readonly tls: TlsKind;
+  /**
+   * URI SAN of the verified client certificate without `spiffe://` (`cluster.local/ns/pay/sa/auditor`); null for
+   * plaintext and for TLS without a client certificate. `dns:NAME`: a certificate that has only that DNS SAN.
+   */
+  readonly principal: string | null;
+  /** Address of the socket's peer. */
+  readonly sourceIp: string;
+  /** Original client, where a PROXY protocol header or HBONE told it; absent: the peer (for HTTP, X-Forwarded-For has its say). */
+  readonly remoteIp?: string | undefined;
+  readonly destinationIp: string;
+  /** Port of the workload (the container's), not of a Service. */
+  readonly destinationPort: number;
+  /** Server name of the TLS that reached us; empty or absent for none. */
+  readonly sni?: string | undefined;
+  /** ALPN list that the client offered, in its order; empty or absent for none. */
+  readonly alpn?: readonly string[] | undefined;
+  /** Whether the first bytes of plaintext are an HTTP request head (default true). Asked only where the port's protocol is to be detected. */
+  readonly speaksHttp?: boolean | undefined;
+}
+
+/** A connection's facts, taken apart once. Addresses that do not parse are null and match nothing. */
+export class Connection {
+  readonly tls: TlsKind;
+  readonly principal: string | null;
+  /** The name in the certificate that patterns look at: the whole URI SAN, or the DNS name. Null without a client certificate. */
+  readonly subject: string | null;
+  /** Part of the principal before the first slash; empty without an identity. */
+  readonly trustDomain: string;
+  /** Set, like `serviceAccount`, only when the principal is exactly `<trust domain>/ns/<namespace>/sa/<account>`; else empty. */
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly sourceIp: string;
+  readonly sourceAddress: IpAddress | null;
+  readonly remoteAddress: IpAddress | null;
+  readonly destinationIp: string;
+  readonly destinationAddress: IpAddress | null;
+  readonly destinationPort: number;
+  readonly sni: string;
+  readonly alpn: readonly string[];
+  readonly speaksHttp: boolean;
+  /** For TCP: what the external authorizer said, once the caller has asked it (see requiredAuthorizer). */
+  authorizer: AuthorizerAnswer | undefined = undefined;
+  #anonymous: Connection | undefined = undefined;
+
+  constructor(input: ConnectionInput) {
+    const account = accountOf(input.principal);
+    this.tls = input.tls;
+    this.principal = input.principal;
+    this.subject = subjectOf(input.principal);
+    this.trustDomain = account.trustDomain;
+    this.namespace = account.namespace;
+    this.serviceAccount = account.serviceAccount;
+    this.sourceIp = input.sourceIp;
+    this.sourceAddress = parseIpAddress(input.sourceIp) ?? null;
+    this.remoteAddress =
+      input.remoteIp === undefined ? this.sourceAddress : (parseIpAddress(input.remoteIp) ?? null);
+    this.destinationIp = input.destinationIp;
+    this.destinationAddress = parseIpAddress(input.destinationIp) ?? null;
+    this.destinationPort = input.destinationPort;
+    this.sni = input.sni ?? "";
+    this.alpn = input.alpn ?? [];
+    this.speaksHttp = input.speaksHttp ?? true;
+  }
+
+  /** The same connection without its identity: TLS that is passed through undecrypted is judged by this. */
+  get anonymous(): Connection {
+    if (this.principal === null) return this;
+    this.#anonymous ??= new Connection({ ...this, principal: null, remoteIp: undefined });
+    return this.#anonymous;
+  }
+}
+
+const DNS_PREFIX = "dns:";
+
+function subjectOf(principal: string | null): string | null {
+  if (principal === null) return null;
+  return principal.startsWith(DNS_PREFIX) ? principal.slice(DNS_PREFIX.length) : `spiffe://${principal}`;
+}
+
+interface Account {
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+const NOBODY: Account = { trustDomain: "", namespace: "", serviceAccount: "" };
+
+function accountOf(principal: string | null): Account {
+  if (principal === null || principal.startsWith(DNS_PREFIX)) return NOBODY;
+  const [trustDomain = "", ns, namespace = "", sa, serviceAccount = "", ...more] = principal.split("/");
+  const exact = ns === "ns" && sa === "sa" && namespace !== "" && serviceAccount !== "" && more.length === 0;
+  return exact ? { trustDomain, namespace, serviceAccount } : { ...NOBODY, trustDomain };
+}
