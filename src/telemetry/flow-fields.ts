@@ -1,0 +1,180 @@
+import type { FlowRecord } from "../model/flow-record.ts";
+
+export type FlowTextFieldName =
+  | "from"
+  | "to"
+  | "verdict"
+  | "kind"
+  | "reporter"
+  | "direction"
+  | "host"
+  | "sni"
+  | "policy"
+  | "principal"
+  | "layer"
+  | "reason"
+  | "protocol"
+  | "method"
+  | "path"
+  | "trace"
+  | "connection";
+
+/** One text field to filter by: what the command line, the SQL and the matcher in memory need to know of it, in one place. */
+export interface FlowTextField {
+  readonly name: FlowTextFieldName;
+  readonly value: string;
+  readonly help: string;
+  /** Columns of the store, any of which may match. */
+  readonly columns: readonly string[];
+  /** The same of a record. */
+  readonly read: (record: FlowRecord) => readonly (string | null | undefined)[];
+  /** Patterns that the value stands for besides itself. */
+  readonly alsoMatches?: (pattern: string) => string;
+  /** Whether a comma separates values; not where a value may hold one. */
+  readonly splitsAtComma: boolean;
+}
+
+/** `--to payroll.finance` also finds the full host; `--policy finance/x` also finds `AuthorizationPolicy finance/x`. */
+const anyClusterDomain = (pattern: string): string => `${pattern}.svc.*`;
+const anyPolicyKind = (pattern: string): string => `* ${pattern}`;
+
+export const FLOW_TEXT_FIELDS: readonly FlowTextField[] = [
+  {
+    name: "from",
+    value: "NS/NAME",
+    help: "workload that opened the connection",
+    columns: ["source"],
+    read: (record) => [record.source?.workload],
+    splitsAtComma: true,
+  },
+  {
+    name: "to",
+    value: "NS/NAME|SERVICE",
+    help: "workload it went to (team-a/app-a), or the service (payroll.finance)",
+    columns: ["destination", "service"],
+    read: (record) => [record.destination?.workload, record.destination?.service],
+    alsoMatches: anyClusterDomain,
+    splitsAtComma: true,
+  },
+  {
+    name: "verdict",
+    value: "VERDICT",
+    help: "allow, deny or error",
+    columns: ["verdict"],
+    read: (record) => [record.verdict],
+    splitsAtComma: true,
+  },
+  {
+    name: "kind",
+    value: "KIND",
+    help: "request, connection, handshake, decision, rotation or revocation",
+    columns: ["kind"],
+    read: (record) => [record.kind],
+    splitsAtComma: true,
+  },
+  {
+    name: "reporter",
+    value: "NS/NAME",
+    help: "whose proxy wrote the record",
+    columns: ["reporter"],
+    read: (record) => [record.reporter],
+    splitsAtComma: true,
+  },
+  {
+    name: "direction",
+    value: "DIRECTION",
+    help: "inbound or outbound, seen from the reporter",
+    columns: ["direction"],
+    read: (record) => [record.direction],
+    splitsAtComma: true,
+  },
+  {
+    name: "host",
+    value: "HOST",
+    help: "host that was asked for",
+    columns: ["host"],
+    read: (record) => [record.destination?.host],
+    splitsAtComma: true,
+  },
+  {
+    name: "sni",
+    value: "NAME",
+    help: "server name of the TLS, outer or inner",
+    columns: ["sni", "inner_sni"],
+    read: (record) => [record.sni, record.innerSni],
+    splitsAtComma: true,
+  },
+  {
+    name: "policy",
+    value: "NS/NAME",
+    help: "policy that decided, with or without its kind",
+    columns: ["policy"],
+    read: (record) => [record.policy],
+    alsoMatches: anyPolicyKind,
+    splitsAtComma: true,
+  },
+  {
+    name: "principal",
+    value: "PRINCIPAL",
+    help: "identity of the source, cluster.local/ns/team-a/sa/app-a",
+    columns: ["principal"],
+    read: (record) => [record.source?.principal],
+    splitsAtComma: true,
+  },
+  {
+    name: "layer",
+    value: "LAYER",
+    help: "layer that decided: network, tls, jwt, rbac, route, egress …",
+    columns: ["layer"],
+    read: (record) => [record.layer],
+    splitsAtComma: true,
+  },
+  {
+    name: "reason",
+    value: "REASON",
+    help: "reason of the decision",
+    columns: ["reason"],
+    read: (record) => [record.reason],
+    splitsAtComma: true,
+  },
+  {
+    name: "protocol",
+    value: "PROTOCOL",
+    help: "http, http2, grpc, websocket, tls or tcp",
+    columns: ["protocol"],
+    read: (record) => [record.protocol],
+    splitsAtComma: true,
+  },
+  {
+    name: "method",
+    value: "METHOD",
+    help: "HTTP method",
+    columns: ["method"],
+    read: (record) => [record.method],
+    splitsAtComma: true,
+  },
+  {
+    name: "path",
+    value: "PATH",
+    help: "path and query, as received",
+    columns: ["path"],
+    read: (record) => [record.path],
+    splitsAtComma: false,
+  },
+  {
+    name: "trace",
+    value: "ID",
+    help: "trace id: every hop of one request",
+    columns: ["trace_id"],
+    read: (record) => [record.traceId],
+    splitsAtComma: true,
+  },
+  {
+    name: "connection",
+    value: "ID",
+    help: "the reporter's connection id",
+    columns: ["connection_id"],
+    read: (record) => [record.connectionId],
+    splitsAtComma: true,
+  },
+];
