@@ -1,7 +1,8 @@
 import { rmSync, writeFileSync } from "node:fs";
+import { writePrivateFile } from "../identity/key-store.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { identifyProcess, isRunning, type ProcessIdentity, signalProcess } from "./process-identity.ts";
-import { readJson, type StateFolder, writeFileAtomically } from "./state-folder.ts";
+import { readJson, type StateFolder } from "./state-folder.ts";
 
 export interface BookedProcess extends ProcessIdentity {
   readonly name: string;
@@ -29,7 +30,7 @@ export function readRunBook(state: StateFolder): RunBook | undefined {
 }
 
 export function writeRunBook(state: StateFolder, book: RunBook): void {
-  writeFileAtomically(state.runBook, `${JSON.stringify(book, undefined, 1)}\n`);
+  writePrivateFile(state.runBook, `${JSON.stringify(book, undefined, 1)}\n`);
 }
 
 export function removeRunBook(state: StateFolder): void {

@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -90,18 +90,6 @@ function privateFolder(path: string): void {
     throw new BulwarkError("BW_STATE_UNUSABLE", `the state folder \`${path}\` cannot be used: ${why}`, {
       cause,
     });
-  }
-}
-
-/** Writes a whole file so that a reader, or a crash at any moment, sees the old content or the new, never a part. */
-export function writeFileAtomically(path: string, content: string): void {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    writeFileSync(temporary, content, { mode: 0o600, flush: true });
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
   }
 }
 
