@@ -1,0 +1,114 @@
+import type { Duplex } from "node:stream";
+import { type PodAssignment, podKey, type StandInAssignment } from "../assignment.ts";
+import type { StandInAuthority } from "../stand-in-authority.ts";
+import { type EchoSelf, echoHttp } from "./echo-http.ts";
+import { SniffingServer } from "./sniffing-server.ts";
+
+/** One listening echo. */
+export interface EchoListener {
+  readonly host: string;
+  readonly port: number;
+  /** Changes when the echo must be made anew. */
+  readonly key: string;
+  readonly create: (authority: StandInAuthority) => SniffingServer;
+}
+
+/** The echoes of a pod that has no application of the user's. */
+export function podEchoes(pod: PodAssignment): readonly EchoListener[] {
+  return pod.applicationPorts.map(({ port, host, socketPort, protocol }) => {
+    const self: EchoSelf = { workload: pod.workload, pod: podKey(pod), port };
+    const fallbackName = `${pod.name}.${pod.namespace}`;
+    const rawOnly = protocol === "tcp";
+    return listener(host, socketPort, self, fallbackName, rawOnly);
+  });
+}
+
+/** The stand-in for a host outside of the mesh. */
+export function standInEchoes(
+  standIn: StandInAssignment,
+  privilegedPortOffset: number,
+): readonly EchoListener[] {
+  return standIn.ports.map(({ port }) => {
+    const socketPort = port < 1024 ? port + privilegedPortOffset : port;
+    const fallbackName = standIn.host.replace(/^\*\./, "any.");
+    return listener(standIn.address, socketPort, { standIn: standIn.host, port }, fallbackName, false);
+  });
+}
+
+function listener(
+  host: string,
+  port: number,
+  self: EchoSelf,
+  fallbackName: string,
+  rawOnly: boolean,
+): EchoListener {
+  return {
+    host,
+    port,
+    key: JSON.stringify([host, port, self, rawOnly]),
+    create: (authority) =>
+      new SniffingServer({
+        onRequest: echoHttp(self),
+        onRaw: echoRaw,
+        secureContext: (name) => authority.secureContext(name, fallbackName),
+        rawOnly,
+      }),
+  };
+}
+
+/** Sends back what comes, half-close included. `pipe` keeps the pace of the slower side. */
+function echoRaw(stream: Duplex): void {
+  stream.on("error", () => stream.destroy());
+  stream.pipe(stream);
+}
+
+/** How long to wait before a port that is taken is tried again. */
+const RETRY_MS = 500;
+
+/** Keeps a changing set of echoes listening; an echo that stays is not touched. */
+export class EchoSet {
+  readonly #authority: StandInAuthority;
+  readonly #onWarning: (message: string) => void;
+  readonly #servers = new Map<string, SniffingServer>();
+  #wanted: readonly EchoListener[] = [];
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(authority: StandInAuthority, onWarning: (message: string) => void) {
+    this.#authority = authority;
+    this.#onWarning = onWarning;
+  }
+
+  /** Settles when all that can listen do; the others are tried again by themselves. */
+  async apply(wanted: readonly EchoListener[]): Promise<void> {
+    this.#wanted = wanted;
+    const keys = new Set(wanted.map(({ key }) => key));
+    for (const [key, server] of this.#servers) {
+      if (keys.has(key)) continue;
+      server.close();
+      this.#servers.delete(key);
+    }
+    await Promise.all(wanted.map((listener) => this.#open(listener)));
+  }
+
+  close(): void {
+    clearTimeout(this.#retry);
+    for (const server of this.#servers.values()) server.close();
+    this.#servers.clear();
+    this.#wanted = [];
+  }
+
+  async #open(listener: EchoListener): Promise<void> {
+    if (this.#servers.has(listener.key)) return;
+    const server = listener.create(this.#authority);
+    this.#servers.set(listener.key, server);
+    try {
+      await server.listen(listener.host, listener.port);
+    } catch (error) {
+      this.#servers.delete(listener.key);
+      const why = (error as NodeJS.ErrnoException).code ?? "unknown error";
+      this.#onWarning(`cannot listen on ${listener.host}:${listener.port}: ${why}; it is tried again`);
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => void this.apply(this.#wanted), RETRY_MS);
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import { createServer as createHttp1Server, type RequestListener } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
+import { createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { createServer as createTlsServer, type SecureContext, type TLSSocket } from "node:tls";
+import { sniffProtocol } from "../../dataplane/codec/sniff.ts";
+import { acceptWebSocket } from "./websocket-echo.ts";
+
+export interface SniffingServerOptions {
+  /** HTTP/1.1 and HTTP/2; for the latter Node's compatibility objects, which differ only where the protocols do. */
+  readonly onRequest: RequestListener;
+  /** Opaque bytes. */
+  readonly onRaw: (stream: Duplex) => void;
+  /** The certificate for a server name; empty for a client that names none. */
+  readonly secureContext: (serverName: string) => SecureContext;
+  /** Everything is opaque: a port that its Service declares as TCP. */
+  readonly rawOnly?: boolean;
+}
+
+/** How long a client may keep silent before its connection counts as opaque (it waits for the server to speak). */
+const SNIFF_TIMEOUT_MS = 150;
+const MAX_SNIFFED_BYTES = 16_384;
+
+/** One port that speaks whatever its client does: TLS, HTTP/1.1, HTTP/2 with prior knowledge, WebSocket, or plain bytes. */
+export class SniffingServer {
+  readonly #options: SniffingServerOptions;
+  readonly #server: Server;
+  readonly #http1;
+  readonly #http2 = createHttp2Server();
+  readonly #tls;
+  readonly #sockets = new Set<Duplex>();
+
+  constructor(options: SniffingServerOptions) {
+    this.#options = options;
+    this.#http1 = createHttp1Server({ keepAliveTimeout: 0, requestTimeout: 0 }, options.onRequest);
+    this.#http1.on("upgrade", acceptWebSocket);
+    this.#http1.on("clientError", (_error, socket) => socket.destroy());
+    this.#http2.on("request", options.onRequest as never);
+    this.#http2.on("sessionError", () => {});
+    this.#tls = createTlsServer({
+      ALPNProtocols: ["h2", "http/1.1"],
+      SNICallback: (name, done) => this.#choose(name, done),
+      ...contextOptions(options),
+    });
+    this.#tls.on("secureConnection", (socket) => this.#acceptTls(socket));
+    this.#tls.on("tlsClientError", () => {});
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
+  }
+
+  /** @throws the system's error when the address cannot be bound. */
+  listen(host: string, port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off("error", reject);
+        // EMFILE and the like while accepting: the client sees a refused connection, the server goes on.
+        this.#server.on("error", () => {});
+        resolve();
+      });
+    });
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on("close", () => this.#sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+    socket.setNoDelay(true);
+    if (this.#options.rawOnly === true) this.#options.onRaw(socket);
+    else this.#sniff(socket, true);
+  }
+
+  #acceptTls(socket: TLSSocket): void {
+    socket.on("error", () => socket.destroy());
+    if (socket.alpnProtocol === "h2") this.#http2.emit("connection", socket);
+    else this.#sniff(socket, false);
+  }
+
+  #sniff(socket: Socket, mayBeTls: boolean): void {
+    let seen: Buffer = Buffer.alloc(0);
+    const decide = (last: boolean) => {
+      const protocol = sniffProtocol(seen);
+      if (protocol === "need-more" && !last && seen.length < MAX_SNIFFED_BYTES) return;
+      clearTimeout(timer);
+      socket.off("readable", onReadable);
+      socket.off("end", onEnd);
+      if (seen.length > 0) socket.unshift(seen);
+      this.#hand(socket, protocol === "tls" && !mayBeTls ? "other" : protocol);
+    };
+    const onReadable = () => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      seen = Buffer.concat([seen, chunk]);
+      decide(false);
+    };
+    const onEnd = () => decide(true);
+    const timer = setTimeout(() => decide(true), SNIFF_TIMEOUT_MS);
+    socket.once("close", () => clearTimeout(timer));
+    socket.on("readable", onReadable);
+    socket.on("end", onEnd);
+  }
+
+  #hand(socket: Socket, protocol: ReturnType<typeof sniffProtocol>): void {
+    if (protocol === "tls") this.#tls.emit("connection", socket);
+    else if (protocol === "http1") this.#http1.emit("connection", socket);
+    else if (protocol === "http2") this.#http2.emit("connection", socket);
+    else this.#options.onRaw(socket);
+  }
+
+  #choose(name: string, done: (error: Error | null, context?: SecureContext) => void): void {
+    try {
+      done(null, this.#options.secureContext(name));
+    } catch (error) {
+      done(error instanceof Error ? error : new Error("no certificate"));
+    }
+  }
+}
+
+/** `SNICallback` is not asked for clients without a server name: they get this one. */
+function contextOptions(options: SniffingServerOptions): { secureContext?: SecureContext } {
+  return { secureContext: options.secureContext("") };
+}
