@@ -20,7 +20,7 @@ export function fieldLines(...fields: readonly string[]): FieldLines | undefined
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? "";
     const value = fields[i + 1] ?? "";
-    if (name === "" || !isToken(name) || !isFieldValue(value)) return undefined;
+    if (!isToken(name) || !isFieldValue(value)) return undefined;
     lines += `${name}: ${value}\r\n`;
   }
   return lines as FieldLines;

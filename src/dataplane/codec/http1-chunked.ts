@@ -10,6 +10,7 @@ const SPACE = 0x20;
 const QUOTE = 0x22;
 const COLON = 0x3a;
 const SEMICOLON = 0x3b;
+const EQUALS = 0x3d;
 const BACKSLASH = 0x5c;
 /** 13 hexadecimal digits are 52 bits: the size never leaves the exact range of a double. */
 const MAX_SIZE_DIGITS = 13;
@@ -18,23 +19,31 @@ const NOT_HEX = 255;
 /** States, in the order in which they follow one another. */
 const STATE = {
   size: 0,
-  extension: 1,
-  sizeLf: 2,
-  data: 3,
-  dataCr: 4,
-  dataLf: 5,
-  trailerStart: 6,
-  trailerName: 7,
-  trailerValue: 8,
-  trailerLf: 9,
-  endLf: 10,
-  done: 11,
-  failed: 12,
+  /** Behind ";": a name must follow. */
+  extensionStart: 1,
+  extensionName: 2,
+  /** Behind "=": a token or a quoted string must follow. */
+  extensionValueStart: 3,
+  extensionValue: 4,
+  extensionQuoted: 5,
+  extensionEscaped: 6,
+  extensionQuoteEnd: 7,
+  sizeLf: 8,
+  data: 9,
+  dataCr: 10,
+  dataLf: 11,
+  trailerStart: 12,
+  trailerName: 13,
+  trailerValue: 14,
+  trailerLf: 15,
+  endLf: 16,
+  done: 17,
+  failed: 18,
 } as const;
 
 /**
- * Reads a chunked body. Sizes are hexadecimal digits only, every line ends with CRLF, extensions are visible characters
- * with balanced quotes directly behind the size, trailers are sound header lines with permitted names. Extensions and
+ * Reads a chunked body. Sizes are hexadecimal digits only, every line ends with CRLF, extensions follow the grammar
+ * without its optional white space, trailers are sound header lines with permitted names. Extensions and
  * trailers are passed on unchanged: after these checks no reader can take them for a line end.
  * Linear in the input, however it is cut.
  * @see RFC 9112 §7.1; RFC 9110 §6.5.1
@@ -49,8 +58,6 @@ export class ChunkedReader implements BodyReader {
   #sizeDigits = 0;
   #bodyBytes = 0;
   #extensionBytes = 0;
-  #inQuotes = false;
-  #escaped = false;
   #trailerBytes = 0;
   #trailers = 0;
   #name = "";
@@ -87,8 +94,6 @@ export class ChunkedReader implements BodyReader {
     switch (this.#state) {
       case STATE.size:
         return this.#readSize(byte);
-      case STATE.extension:
-        return this.#readExtension(byte);
       case STATE.sizeLf:
         return this.#expect(byte, LF, "bare-cr", this.#size === 0 ? STATE.trailerStart : STATE.data);
       case STATE.dataCr:
@@ -100,8 +105,12 @@ export class ChunkedReader implements BodyReader {
         return this.#expect(byte, LF, "bare-cr", STATE.trailerStart);
       case STATE.endLf:
         return this.#expect(byte, LF, "bare-cr", STATE.done);
-      default:
+      case STATE.trailerStart:
+      case STATE.trailerName:
+      case STATE.trailerValue:
         return this.#readTrailer(byte);
+      default:
+        return this.#readExtension(byte);
     }
   }
 
@@ -120,7 +129,7 @@ export class ChunkedReader implements BodyReader {
     if (byte === CR) return this.#endSize();
     if (byte === LF) return this.#fail("bare-lf");
     if (byte !== SEMICOLON) return this.#fail("chunk-size-invalid");
-    return this.#countExtension();
+    return this.#countExtension(STATE.extensionStart);
   }
 
   #endSize(): number {
@@ -129,31 +138,16 @@ export class ChunkedReader implements BodyReader {
     return STATE.sizeLf;
   }
 
-  #countExtension(): number {
+  #countExtension(next: number): number {
     if (++this.#extensionBytes > this.#limits.maxExtensionBytes) return this.#fail("chunk-extension-invalid");
-    return STATE.extension;
+    return next;
   }
 
   #readExtension(byte: number): number {
-    if (byte === CR && !this.#inQuotes) return this.#endSize();
+    if (byte === CR && mayEndExtension(this.#state)) return this.#endSize();
     if (byte === LF) return this.#fail("bare-lf");
-    if (!this.#isExtensionByte(byte)) return this.#fail("chunk-extension-invalid");
-    return this.#countExtension();
-  }
-
-  /** Token, "=", ";" outside quotes; text inside. No white space outside quotes: RFC 9112 calls it bad and readers differ. */
-  #isExtensionByte(byte: number): boolean {
-    if (this.#escaped) {
-      this.#escaped = false;
-      return FIELD_VALUE[byte] === 1;
-    }
-    if (byte === QUOTE) {
-      this.#inQuotes = !this.#inQuotes;
-      return true;
-    }
-    if (!this.#inQuotes) return TOKEN_LOWER[byte] !== 0 || byte === 0x3d || byte === SEMICOLON;
-    this.#escaped = byte === BACKSLASH;
-    return FIELD_VALUE[byte] === 1;
+    const next = nextInExtension(this.#state, byte);
+    return next === STATE.failed ? this.#fail("chunk-extension-invalid") : this.#countExtension(next);
   }
 
   #readTrailer(byte: number): number {
@@ -187,5 +181,30 @@ export class ChunkedReader implements BodyReader {
   #fail(code: Http1RefusalCode): number {
     this.#refusal = refuse(code);
     return STATE.failed;
+  }
+}
+
+function mayEndExtension(state: number): boolean {
+  return state === STATE.extensionName || state === STATE.extensionValue || state === STATE.extensionQuoteEnd;
+}
+
+/** chunk-ext = *( ";" name [ "=" ( token / quoted-string ) ] ), without the bad white space on which readers differ. */
+function nextInExtension(state: number, byte: number): number {
+  switch (state) {
+    case STATE.extensionEscaped:
+      return FIELD_VALUE[byte] === 1 ? STATE.extensionQuoted : STATE.failed;
+    case STATE.extensionQuoted:
+      if (byte === QUOTE) return STATE.extensionQuoteEnd;
+      if (byte === BACKSLASH) return STATE.extensionEscaped;
+      return FIELD_VALUE[byte] === 1 ? STATE.extensionQuoted : STATE.failed;
+    case STATE.extensionStart:
+      return TOKEN_LOWER[byte] === 0 ? STATE.failed : STATE.extensionName;
+    case STATE.extensionValueStart:
+      if (byte === QUOTE) return STATE.extensionQuoted;
+      return TOKEN_LOWER[byte] === 0 ? STATE.failed : STATE.extensionValue;
+    default:
+      if (byte === SEMICOLON) return STATE.extensionStart;
+      if (byte === EQUALS && state === STATE.extensionName) return STATE.extensionValueStart;
+      return TOKEN_LOWER[byte] === 0 || state === STATE.extensionQuoteEnd ? STATE.failed : state;
   }
 }

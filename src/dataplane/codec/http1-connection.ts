@@ -61,12 +61,12 @@ function readMembers(block: FieldBlock, value: string): ConnectionOptions | Http
   return options;
 }
 
-/** Whether a non-empty latin1 string is an RFC 9110 token. */
+/** Whether the string is an RFC 9110 token; a character beyond latin1 is none. */
 export function isToken(member: string): boolean {
   for (let i = 0; i < member.length; i++) {
-    if (TOKEN_LOWER[member.charCodeAt(i)] === 0) return false;
+    if ((TOKEN_LOWER[member.charCodeAt(i)] ?? 0) === 0) return false;
   }
-  return true;
+  return member !== "";
 }
 
 /** Takes headers out of the block by lower-case name. */

@@ -12,6 +12,7 @@ const CONTENT_HANDSHAKE = 0x16;
 const SPACE = 0x20;
 const SLASH = 0x2f;
 const LF = 0x0a;
+const CR = 0x0d;
 
 /**
  * Tells the protocol from all bytes received so far; ask again with more bytes on "need-more".
@@ -46,12 +47,15 @@ function sniffRequestLine(bytes: Buffer): SniffedProtocol {
 
 function sniffLineEnd(bytes: Buffer, targetStart: number): SniffedProtocol {
   const line = bytes.subarray(0, MAX_LINE_BYTES);
-  const end = line.indexOf(LF, targetStart);
-  for (let i = targetStart; i < (end < 0 ? line.length : end - 1); i++) {
-    const byte = line[i] ?? 0;
+  const lf = line.indexOf(LF, targetStart);
+  const end = lf < 0 ? line.length : lf;
+  // A last CR may be the line's end whether its LF is here yet or not.
+  const textEnd = line[end - 1] === CR ? end - 1 : end;
+  for (let i = targetStart; i < textEnd; i++) {
+    const byte = line[i] as number;
     if (byte < SPACE || byte > 0x7e) return "other";
   }
-  if (end < 0) return bytes.length < MAX_LINE_BYTES ? "need-more" : "http1";
+  if (lf < 0) return bytes.length < MAX_LINE_BYTES ? "need-more" : "http1";
   const tail = line.toString("latin1", Math.max(targetStart, end - 10), end);
   return tail === " HTTP/1.1\r" || tail === " HTTP/1.0\r" ? "http1" : "other";
 }

@@ -1,0 +1,46 @@
+import { createServer } from "node:http";
+import { Duplex } from "node:stream";
+
+/** What Node's strict llhttp made of the bytes of one connection. */
+export type LlhttpVerdict =
+  | { readonly accepted: true; readonly body: Buffer | undefined }
+  | { readonly accepted: false; readonly code: string };
+
+class Source extends Duplex {
+  override _read(): void {}
+  override _write(_chunk: Buffer, _encoding: string, done: () => void): void {
+    done();
+  }
+}
+
+/**
+ * Feeds the bytes to a http.Server on an in-memory stream and tells whether the head was accepted; with `wantBody`, whether
+ * the whole first message was (body = its decoded data).
+ */
+export function askLlhttp(bytes: Buffer, wantBody = false): Promise<LlhttpVerdict> {
+  return new Promise((resolve) => {
+    const server = createServer({ insecureHTTPParser: false });
+    const socket = new Source();
+    const settle = (verdict: LlhttpVerdict) => {
+      resolve(verdict);
+      socket.destroy();
+    };
+    const accept = () => settle({ accepted: true, body: undefined });
+    server.on("request", (request) => {
+      if (!wantBody) return accept();
+      const parts: Buffer[] = [];
+      request.on("error", () => settle({ accepted: false, code: "aborted" }));
+      request.on("data", (part: Buffer) => parts.push(part));
+      request.on("end", () => settle({ accepted: true, body: Buffer.concat(parts) }));
+    });
+    for (const event of ["connect", "upgrade", "checkContinue", "checkExpectation"]) server.on(event, accept);
+    server.on("clientError", (error: NodeJS.ErrnoException) =>
+      settle({ accepted: false, code: error.code ?? "" }),
+    );
+    socket.on("error", () => {});
+    socket.on("close", () => resolve({ accepted: false, code: "closed" }));
+    server.emit("connection", socket);
+    socket.push(bytes);
+    socket.push(null);
+  });
+}
