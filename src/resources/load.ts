@@ -1,8 +1,12 @@
-import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { loadAll } from "js-yaml";
+import { readFile, stat } from "node:fs/promises";
 import type { Diagnostic } from "./diagnostic.ts";
-import type { Resource } from "./resource.ts";
+import { listFiles, MAX_FILE_BYTES, systemReason, unreadable, wholeFile } from "./list-files.ts";
+import { readDocuments } from "./read-documents.ts";
+import { type Json, readObjects, type SourceObject } from "./read-objects.ts";
+import { type Resource, resourceName } from "./resource.ts";
+import { apiGroup } from "./scope.ts";
+import { validateObject } from "./validate/validate.ts";
+import { createdAtOf, namespaceOf, resourceFromJson } from "./wire.ts";
 
 /** A resource that takes no part, with every reason. */
 export interface RejectedResource {
@@ -20,38 +24,110 @@ export interface LoadedResources {
   readonly files: readonly string[];
 }
 
-/** Reads every YAML and JSON file of the folders and files named, in the order named, folders sorted by name. */
+/**
+ * Reads every YAML and JSON file of the folders and files named, in the order named, folders sorted by name. Never
+ * rejects: whatever is wrong is in `rejected` (a resource, with all its errors) or in `diagnostics` (the rest).
+ */
 export async function loadResources(paths: readonly string[]): Promise<LoadedResources> {
-  const files = (await Promise.all(paths.map(listFiles))).flat();
-  const resources: Resource[] = [];
+  const diagnostics: Diagnostic[] = [];
+  const report = (problem: Diagnostic): void => void diagnostics.push(problem);
+  const files = await listFiles(paths, report);
+  const loading = new Loading(report);
   for (const file of files) {
-    for (const body of loadAll(await readFile(file, "utf8"))) {
-      if (body !== null && body !== undefined)
-        resources.push(toResource(body as Record<string, unknown>, file, resources.length));
+    const text = await readText(file, report);
+    if (text === undefined) continue;
+    for (const document of readDocuments(file, text, report)) {
+      for (const object of readObjects(document, report)) await loading.add(object);
     }
   }
-  return { resources, rejected: [], diagnostics: [], files };
+  return { resources: loading.resources(), rejected: loading.rejected, diagnostics, files };
 }
 
-async function listFiles(path: string): Promise<string[]> {
-  if ((await stat(path)).isFile()) return [path];
-  const names = (await readdir(path, { recursive: true })).filter((name) => /\.(ya?ml|json)$/.test(name));
-  return names.sort().map((name) => join(path, name));
+/** What has been read so far. A later document with the same name replaces the earlier, as `kubectl apply` would. */
+class Loading {
+  readonly rejected: RejectedResource[] = [];
+  readonly #report: (problem: Diagnostic) => void;
+  readonly #byKey = new Map<string, Resource>();
+  #sequence = 0;
+
+  constructor(report: (problem: Diagnostic) => void) {
+    this.#report = report;
+  }
+
+  resources(): Resource[] {
+    return [...this.#byKey.values()];
+  }
+
+  async add(object: SourceObject): Promise<void> {
+    const { apiVersion, kind, name } = object;
+    const namespace = namespaceOf(apiVersion, kind, metadataOf(object.body));
+    const { body, errors, warnings } = await validateObject(object, namespace);
+    for (const warning of warnings) this.#report(warning);
+    if (errors.length > 0) {
+      this.rejected.push({ kind, namespace, name, errors });
+      return;
+    }
+    const key = `${apiGroup(apiVersion)}/${kind}/${namespace}/${name}`;
+    const before = this.#byKey.get(key);
+    // An update keeps the age of the object; Map.set keeps its place.
+    const createdAt = before?.createdAt ?? createdAtOf(body, this.#sequence++);
+    const resource = resourceFromJson(body, { file: object.file, createdAt }, object.locate);
+    if (before !== undefined) this.#report(repeated(before, resource));
+    this.#byKey.set(key, resource);
+  }
 }
 
-function toResource(body: Record<string, unknown>, file: string, sequence: number): Resource {
-  const metadata = (body.metadata ?? {}) as Record<string, unknown>;
-  const created = metadata.creationTimestamp;
+function metadataOf(body: Json): Json {
+  return (body.metadata ?? {}) as Json;
+}
+
+function repeated(before: Resource, resource: Resource): Diagnostic {
+  const first = before.locate(["metadata", "name"]);
+  const same = JSON.stringify(before.body) === JSON.stringify(resource.body);
   return {
-    apiVersion: String(body.apiVersion),
-    kind: String(body.kind),
-    name: String(metadata.name),
-    namespace: String(metadata.namespace ?? "default"),
-    labels: (metadata.labels ?? {}) as Record<string, string>,
-    annotations: (metadata.annotations ?? {}) as Record<string, string>,
-    createdAt: created === undefined ? 8e15 + sequence : new Date(created as string).getTime(),
-    spec: body.spec ?? {},
-    body,
-    locate: () => ({ file, line: 1, column: 1, endLine: 1, endColumn: 1 }),
+    code: "BW1014_REPEATED_RESOURCE",
+    severity: same ? "info" : "warning",
+    message: `stands twice: first at ${first.file}:${first.line}:${first.column}, again here; this one counts`,
+    resource: resourceName(resource),
+    span: resource.locate(["metadata", "name"]),
+    help: "remove one of the two, or give them different names",
+  };
+}
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+async function readText(file: string, report: (problem: Diagnostic) => void): Promise<string | undefined> {
+  try {
+    const { size } = await stat(file);
+    if (size > MAX_FILE_BYTES) {
+      report(tooLarge(file, size));
+      return undefined;
+    }
+    const bytes = await readFile(file);
+    if (bytes.includes(0)) throw new TypeError("NUL");
+    return UTF8.decode(bytes);
+  } catch (error) {
+    report(error instanceof TypeError ? notText(file) : unreadable(file, systemReason(error)));
+    return undefined;
+  }
+}
+
+function notText(file: string): Diagnostic {
+  return {
+    code: "BW1002_NOT_TEXT",
+    severity: "error",
+    message: `\`${file}\` is no UTF-8 text`,
+    span: wholeFile(file),
+    help: "save it as UTF-8, or keep it out of this folder",
+  };
+}
+
+function tooLarge(file: string, bytes: number): Diagnostic {
+  return {
+    code: "BW1003_FILE_TOO_LARGE",
+    severity: "error",
+    message: `\`${file}\` has ${bytes} bytes; the most that is read is ${MAX_FILE_BYTES}`,
+    span: wholeFile(file),
+    help: "split it into several files",
   };
 }

@@ -20,6 +20,8 @@ export interface Resource<Spec = unknown> {
    * order of their documents, after all that have one (Istio resolves conflicts by age).
    */
   readonly createdAt: number;
+  /** The file it was read from. */
+  readonly file?: string;
   readonly spec: Spec;
   /** The whole object: `data`, `status` and whatever else is not in `spec`. */
   readonly body: Readonly<Record<string, unknown>>;
