@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { FLOW_DIRECTIONS, FLOW_KINDS, FLOW_VERDICTS } from "../model/flow-record.ts";
 import { FLOW_TEXT_FIELDS, type FlowTextFieldName } from "./flow-fields.ts";
 import { durationMicros, microsRfc3339, rfc3339Micros } from "./flow-time.ts";
@@ -166,18 +167,16 @@ function parseStatus(parse: Parse, values: readonly string[]): void {
 }
 
 function parsePeer(parse: Parse, text: string): void {
-  const match =
-    /^\[([0-9a-fA-F:.]+)\](?::(\d{1,5}))?$/.exec(text) ??
-    /^([0-9.]+)(?::(\d{1,5}))?$/.exec(text) ??
-    /^([0-9a-fA-F:]*:[0-9a-fA-F:.]*)$/.exec(text);
-  const port = match?.[2] === undefined ? undefined : Number(match[2]);
-  if (match?.[1] === undefined || (port !== undefined && port > 65_535)) {
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
+  const ip = match?.[1] ?? match?.[2] ?? text;
+  const port = match?.[3] === undefined ? undefined : Number(match[3]);
+  if (isIP(ip) === 0 || (port !== undefined && port > 65_535)) {
     parse.errors.push(
       `\`--peer ${text}\`: not an address, as in \`127.1.0.7\`, \`127.1.0.7:40312\` or \`[::1]:40312\``,
     );
     return;
   }
-  parse.filter.peer = port === undefined ? { ip: match[1] } : { ip: match[1], port };
+  parse.filter.peer = port === undefined ? { ip } : { ip, port };
 }
 
 function printPeer(peer: NonNullable<FlowFilter["peer"]>): string {

@@ -16,7 +16,7 @@ import {
   queryFlows,
 } from "./flow-query.ts";
 import { BUCKET_ROWS, FLOW_COLUMNS, flowRow } from "./flow-row.ts";
-import { isRecordFault, toFlowStoreError } from "./flow-store-error.ts";
+import { FlowStoreError, isRecordFault, toFlowStoreError } from "./flow-store-error.ts";
 
 export interface FlowStoreOptions extends FlowDatabaseOptions {
   /** The oldest rows beyond are removed. Default 1,000,000. */
@@ -132,6 +132,12 @@ export class FlowStore {
   }
 
   #store(options: InsertOptions, entries: () => Iterable<Entry | undefined>): InsertResult {
+    if (this.#options.readOnly) {
+      throw new FlowStoreError(
+        "BW_FLOWS_READ_ONLY",
+        `the flow log was opened for reading only: ${this.#path}`,
+      );
+    }
     const result = this.#guarded(() => this.#transaction(() => this.#insertAll(options, entries())));
     this.#rows += result.inserted;
     this.#retain();
@@ -144,7 +150,7 @@ export class FlowStore {
       return work();
     } catch (error) {
       const typed = toFlowStoreError(error, this.#path);
-      if (typed.code !== "BW_FLOWS_CORRUPT" || this.#options.readOnly) throw typed;
+      if (typed.code !== "BW_FLOWS_CORRUPT") throw typed;
       this.#beginAnew(typed.message);
       try {
         return work();

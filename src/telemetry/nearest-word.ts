@@ -1,8 +1,8 @@
-/** The known word that a mistyped one most likely meant, or undefined when none is near (more than a third of it differs). */
+/** The known word that a mistyped one most likely meant, or undefined when none is near (more than half of it differs). */
 export function nearestWord(word: string, known: readonly string[]): string | undefined {
   if (word.length > 64) return undefined;
   let nearest: string | undefined;
-  let least = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let least = Math.min(4, Math.max(1, Math.floor(word.length / 2))) + 1;
   for (const candidate of known) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < least) {
