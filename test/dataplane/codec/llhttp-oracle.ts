@@ -1,9 +1,14 @@
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 
 /** What Node's strict llhttp made of the bytes of one connection. */
 export type LlhttpVerdict =
-  | { readonly accepted: true; readonly body: Buffer | undefined }
+  | {
+      readonly accepted: true;
+      readonly body: Buffer | undefined;
+      /** Method, target, and names and values as received. */
+      readonly head: readonly string[];
+    }
   | { readonly accepted: false; readonly code: string };
 
 class Source extends Duplex {
@@ -25,13 +30,19 @@ export function askLlhttp(bytes: Buffer, wantBody = false): Promise<LlhttpVerdic
       resolve(verdict);
       socket.destroy();
     };
-    const accept = () => settle({ accepted: true, body: undefined });
+    const headOf = (request: IncomingMessage) => [
+      request.method ?? "",
+      request.url ?? "",
+      ...request.rawHeaders,
+    ];
+    const accept = (request: IncomingMessage) =>
+      settle({ accepted: true, body: undefined, head: headOf(request) });
     server.on("request", (request) => {
-      if (!wantBody) return accept();
+      if (!wantBody) return accept(request);
       const parts: Buffer[] = [];
       request.on("error", () => settle({ accepted: false, code: "aborted" }));
       request.on("data", (part: Buffer) => parts.push(part));
-      request.on("end", () => settle({ accepted: true, body: Buffer.concat(parts) }));
+      request.on("end", () => settle({ accepted: true, body: Buffer.concat(parts), head: headOf(request) }));
     });
     for (const event of ["connect", "upgrade", "checkContinue", "checkExpectation"]) server.on(event, accept);
     server.on("clientError", (error: NodeJS.ErrnoException) =>
