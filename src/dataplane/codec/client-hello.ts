@@ -48,7 +48,7 @@ export interface ClientHelloLimits {
   readonly maxInputBytes: number;
 }
 
-/** Post-quantum hellos are near 2 KiB; Envoy's tls_inspector stops at 16 KiB of hello since 1.28, 64 KiB before. */
+/** Post-quantum hellos are near 2 KiB, ECH adds some hundred bytes: 16 KiB leaves room. */
 export const CLIENT_HELLO_LIMITS: ClientHelloLimits = { maxHelloBytes: 16 * 1024, maxInputBytes: 64 * 1024 };
 
 const RECORD_HEADER_BYTES = 5;

@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { HOST_NAME } from "./http1-grammar.ts";
 
 const COLON = 0x3a;
@@ -54,23 +55,8 @@ function endOfHost(text: string): number {
 
 function endOfIpv6(text: string): number {
   const close = text.indexOf("]");
-  return close > 0 && isIpv6(text.slice(1, close)) ? close + 1 : 0;
-}
-
-/** Bounded input without nested repetition: linear. Zone ids are refused. */
-function isIpv6(text: string): boolean {
-  if (text.length > 45 || text.indexOf("::") !== text.lastIndexOf("::")) return false;
-  const groups = text.split(":");
-  const mapped = groups.at(-1)?.includes(".") === true;
-  if (mapped && !/^\d{1,3}(\.\d{1,3}){3}$/.test(groups.pop() ?? "")) return false;
-  const wanted = mapped ? 6 : 8;
-  if (!groups.every((group) => /^[0-9a-fA-F]{0,4}$/.test(group))) return false;
-  const empty = groups.filter((group) => group === "").length;
-  if (!text.includes("::")) return empty === 0 && groups.length === wanted;
-  if (text === "::") return true;
-  // One empty group for "::" inside, one more when it stands at an edge; a lone colon at an edge makes too many.
-  const atEdge = text.startsWith("::") || (text.endsWith("::") && !mapped);
-  return empty === (atEdge ? 2 : 1) && groups.length - empty < wanted;
+  // A zone id ("%eth0") means something on one machine only.
+  return close > 0 && !text.includes("%") && isIPv6(text.slice(1, close)) ? close + 1 : 0;
 }
 
 function portAfter(text: string, hostEnd: number): number {
