@@ -1,0 +1,161 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { Mesh } from "../model/mesh.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { podKey } from "../substrate/assignment.ts";
+import type { FlowFilter } from "../telemetry/flow-filter.ts";
+import { parseFlowFilter } from "../telemetry/flow-filter.ts";
+import type { FlowGroup } from "../telemetry/flow-query.ts";
+import type { CertificateService } from "./certificate-service.ts";
+import type { ConfigurationKeeper } from "./configuration-keeper.ts";
+import type { FlowLog } from "./flow-log.ts";
+import {
+  fieldsOf,
+  numberField,
+  type PodStatus,
+  type PolicyStatus,
+  type StatusReport,
+  textField,
+} from "./messages.ts";
+import type { ProxySessions } from "./proxy-sessions.ts";
+import type { RpcHandler, RpcPeer } from "./rpc.ts";
+
+export interface AdminMethodsOptions {
+  readonly keeper: ConfigurationKeeper;
+  readonly sessions: ProxySessions;
+  readonly certificates: CertificateService;
+  readonly flowLog: FlowLog;
+  readonly sources: readonly string[];
+  readonly startedAt: string;
+  readonly subscribers: Set<RpcPeer>;
+}
+
+/** Whether a secret is the expected one, in a time that does not depend on where they differ. */
+export function isSameSecret(given: string, expected: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(given), digest(expected));
+}
+
+const MAX_PAGE = 10_000;
+const FOLLOW_POLL_MS = 100;
+
+/** What the command line may ask. Whoever reaches these has shown the admin token. */
+export function adminMethods(
+  peer: RpcPeer,
+  options: AdminMethodsOptions,
+): Readonly<Record<string, RpcHandler>> {
+  const { keeper, flowLog, subscribers } = options;
+  return {
+    status: () => statusReport(options),
+    pods: () => keeper.current?.assignments ?? null,
+    subscribe: () => {
+      subscribers.add(peer);
+      void peer.closed.then(() => subscribers.delete(peer));
+      return keeper.current?.assignments ?? null;
+    },
+    "flows.query": (params) => {
+      const filter = filterOf(params);
+      const { order, after, limit } = pageOf(params);
+      return flowLog.read((store) =>
+        store.query(filter, { order, limit, ...(after === undefined ? {} : { after }) }),
+      );
+    },
+    "flows.count": (params) => {
+      const groups = fieldsOf(params).groups;
+      return flowLog.read((store) =>
+        store.count(filterOf(params), Array.isArray(groups) ? (groups as FlowGroup[]) : []),
+      );
+    },
+    "flows.cursor": () => flowLog.read((store) => store.lastCursor()),
+    "flows.follow": (params) => follow(peer, flowLog, params),
+  };
+}
+
+/** Waits for records: the caller asks again with the new cursor, so a slow one is never sent more than it asked for. */
+async function follow(peer: RpcPeer, flowLog: FlowLog, params: unknown): Promise<unknown> {
+  const filter = filterOf(params);
+  const limit = numberField(params, "limit", 1, MAX_PAGE);
+  let cursor = numberField(params, "cursor", 0, Number.MAX_SAFE_INTEGER);
+  const deadline = performance.now() + numberField(params, "waitMs", 0, 60_000);
+  let ended = false;
+  void peer.closed.then(() => {
+    ended = true;
+  });
+  for (;;) {
+    const page = flowLog.read((store) => store.follow(cursor, filter, limit));
+    if (page.flows.length > 0 || ended || performance.now() >= deadline) return page;
+    cursor = page.cursor;
+    await new Promise((resolve) => setTimeout(resolve, FOLLOW_POLL_MS));
+  }
+}
+
+function filterOf(params: unknown): FlowFilter {
+  const { filter } = fieldsOf(params);
+  if (!Array.isArray(filter) || !filter.every((part) => typeof part === "string"))
+    throw new BulwarkError("BW_RPC_BAD_PARAMS", "the parameter `filter` is not a list of flags");
+  const parsed = parseFlowFilter(filter, Date.now());
+  if (parsed.ok) return parsed.filter;
+  throw new BulwarkError("BW_FLOWS_BAD_FILTER", parsed.errors.join("; "));
+}
+
+function pageOf(params: unknown): { order: "newest" | "oldest"; limit: number; after: string | undefined } {
+  const { order, after } = fieldsOf(params);
+  return {
+    order: order === "oldest" ? "oldest" : "newest",
+    limit: numberField(params, "limit", 1, MAX_PAGE),
+    after: after === undefined ? undefined : textField(params, "after"),
+  };
+}
+
+function statusReport(options: AdminMethodsOptions): StatusReport {
+  const { keeper, certificates, flowLog, sources, startedAt } = options;
+  const { current } = keeper;
+  return {
+    startedAt,
+    sources,
+    trustDomain: current?.mesh.config.trustDomain ?? "",
+    configuration: {
+      version: current?.version ?? 0,
+      loadedAt: current?.loadedAt ?? "",
+      resources: current?.resources.length ?? 0,
+      refused: keeper.refused,
+    },
+    pods: podStatuses(options),
+    policies: current === undefined ? [] : policiesOf(current.mesh),
+    ca: certificates.counts,
+    flowLog: { ok: flowLog.problem === null, message: flowLog.problem, rows: flowLog.rows },
+    skipped: current?.assignments.skipped ?? [],
+    stockGateways: current?.stockGateways ?? [],
+  };
+}
+
+function podStatuses({ keeper, sessions }: AdminMethodsOptions): PodStatus[] {
+  return (keeper.current?.assignments.pods ?? []).map((pod) => {
+    const session = sessions.of(podKey(pod));
+    const { refusal, report } = session ?? {};
+    return {
+      pod: podKey(pod),
+      workload: pod.workload,
+      address: pod.address,
+      identity: pod.spiffeId,
+      role: pod.role,
+      proxied: pod.proxied,
+      connected: session !== undefined,
+      configurationVersion: session?.acknowledgedVersion ?? 0,
+      ...(refusal === undefined ? {} : { refusedConfiguration: refusal }),
+      ...(report === undefined ? {} : { report }),
+    };
+  });
+}
+
+function policiesOf(mesh: Mesh): PolicyStatus[] {
+  return [
+    ...mesh.peerAuthentications.map((policy) => named(policy, String(policy.spec.mtls?.mode ?? "UNSET"))),
+    ...mesh.requestAuthentications.map((policy) => named(policy, "JWT")),
+    ...mesh.authorizationPolicies.map((policy) => named(policy, String(policy.spec.action ?? "ALLOW"))),
+  ];
+}
+
+function named(policy: { kind: string; namespace: string; name: string }, effect: string): PolicyStatus {
+  const { kind, namespace, name } = policy;
+  return { kind, namespace, name, effect };
+}

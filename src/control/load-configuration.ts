@@ -1,0 +1,64 @@
+import { buildMesh } from "../model/build-mesh.ts";
+import type { Mesh } from "../model/mesh.ts";
+import type { Diagnostic } from "../resources/diagnostic.ts";
+import type { Resource } from "../resources/resource.ts";
+import { provideStockGateways, type StockGateway } from "../substrate/stock-gateways.ts";
+
+/** Files that are valid as a whole. */
+export interface LoadedConfiguration {
+  readonly ok: true;
+  /** Everything read, and the stock gateways that were added. */
+  readonly resources: readonly Resource[];
+  readonly mesh: Mesh;
+  readonly stockGateways: readonly StockGateway[];
+  readonly warnings: readonly Diagnostic[];
+  readonly files: readonly string[];
+}
+
+export interface InvalidConfiguration {
+  readonly ok: false;
+  readonly errors: readonly [Diagnostic, ...Diagnostic[]];
+  readonly warnings: readonly Diagnostic[];
+}
+
+/**
+ * Reads a mesh from files. One error anywhere refuses all of it: a policy that is left out because of a slip could widen
+ * access, and whoever saved it must hear of it.
+ */
+export async function loadConfiguration(
+  sources: readonly string[],
+): Promise<LoadedConfiguration | InvalidConfiguration> {
+  // Loaded when needed: the schemas take longer to load than the rest of a process that only serves what was valid before.
+  const { loadResources } = await import("../resources/load.ts");
+  const { resources, rejected, diagnostics, files } = await loadResources(sources);
+  const problems = [...diagnostics, ...rejected.flatMap(({ errors }) => errors)];
+  const warnings = problems.filter(({ severity }) => severity !== "error");
+  const [first, ...others] = problems.filter(({ severity }) => severity === "error").sort(bySpan);
+  if (first !== undefined) return { ok: false, errors: [first, ...others], warnings };
+  if (resources.length === 0) return { ok: false, errors: [nothingRead(sources)], warnings };
+  return { ...assemble(resources), warnings, files };
+}
+
+/** The mesh of resources that were valid before, with the stock gateways that they count on. */
+export function assemble(
+  read: readonly Resource[],
+): Pick<LoadedConfiguration, "ok" | "resources" | "mesh" | "stockGateways"> {
+  const { resources, provided } = provideStockGateways(read);
+  return { ok: true, resources, mesh: buildMesh(resources), stockGateways: provided };
+}
+
+function bySpan(a: Diagnostic, b: Diagnostic): number {
+  const [left, right] = [a.span, b.span];
+  if (left === undefined || right === undefined) return left === right ? 0 : left === undefined ? -1 : 1;
+  if (left.file !== right.file) return left.file < right.file ? -1 : 1;
+  return left.line - right.line || left.column - right.column;
+}
+
+function nothingRead(sources: readonly string[]): Diagnostic {
+  return {
+    code: "BW0901_NOTHING_READ",
+    severity: "error",
+    message: `no resource was found in ${sources.map((source) => `\`${source}\``).join(", ")}`,
+    help: "name folders or files of Kubernetes and Istio YAML or JSON",
+  };
+}

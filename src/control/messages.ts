@@ -1,0 +1,147 @@
+/** What control, proxies and commands say to each other. The methods that carry these are in docs/running.md. */
+import type { ProxyStats } from "../dataplane/proxy-options.ts";
+import type { Placement } from "../model/placement.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import type { Diagnostic } from "../resources/diagnostic.ts";
+import type { WireResource } from "../resources/wire.ts";
+import type { Assignments, PodAssignment, SkippedWorkload } from "../substrate/assignment.ts";
+import type { StockGateway } from "../substrate/stock-gateways.ts";
+
+/** One version of everything that a proxy decides by. A higher version replaces a lower one whole. */
+export interface ConfigurationPush {
+  readonly version: number;
+  readonly resources: readonly WireResource[];
+  readonly placement: Placement;
+}
+
+/** `hello` of a proxy: what only this pod is told. */
+export interface ProxyWelcome {
+  readonly pod: PodAssignment;
+  /** Trusted for servers outside of the mesh, where stand-ins play them. */
+  readonly externalCaPem: string | null;
+}
+
+/** `sign`: a CertificateGrant. */
+export interface SignAnswer {
+  readonly chainPem: string;
+  readonly trustBundlePem: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+}
+
+export interface CertificateStatus {
+  /** Lower-case hexadecimal. */
+  readonly serial: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  /** About when its successor is asked for (half of its life, with a jitter of a twentieth). */
+  readonly nextRotation: string;
+}
+
+/** `stats` of a proxy. */
+export interface ProxyReport {
+  readonly stats: ProxyStats | null;
+  readonly certificate: CertificateStatus | null;
+  /** Flow records that wait for the log, and those that were dropped. */
+  readonly flowsWaiting: number;
+  readonly flowsDropped: number;
+}
+
+export interface PodStatus {
+  readonly pod: string;
+  readonly workload: string;
+  readonly address: string;
+  readonly identity: string;
+  readonly role: PodAssignment["role"];
+  readonly proxied: boolean;
+  readonly connected: boolean;
+  /** The configuration that its proxy has acknowledged; 0 before the first. */
+  readonly configurationVersion: number;
+  /** Why the proxy did not take the newest configuration; it goes on with the one before. */
+  readonly refusedConfiguration?: string;
+  readonly report?: ProxyReport;
+}
+
+export interface PolicyStatus {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** `ALLOW`, `STRICT`… */
+  readonly effect: string;
+}
+
+/** A saved change that is not in force, with everything that is wrong with it. */
+export interface RefusedChange {
+  readonly at: string;
+  readonly errors: readonly Diagnostic[];
+}
+
+export interface StatusReport {
+  readonly startedAt: string;
+  readonly sources: readonly string[];
+  readonly trustDomain: string;
+  readonly configuration: {
+    readonly version: number;
+    readonly loadedAt: string;
+    readonly resources: number;
+    readonly refused: RefusedChange | null;
+  };
+  readonly pods: readonly PodStatus[];
+  readonly policies: readonly PolicyStatus[];
+  readonly ca: { readonly issued: number; readonly refused: number };
+  readonly flowLog: { readonly ok: boolean; readonly message: string | null; readonly rows: number };
+  readonly skipped: readonly SkippedWorkload[];
+  readonly stockGateways: readonly StockGateway[];
+}
+
+/** What control tells those who subscribed. */
+export type ControlEvent =
+  | { readonly kind: "assignments"; readonly assignments: Assignments }
+  | {
+      readonly kind: "configuration-accepted";
+      readonly version: number;
+      readonly resources: number;
+      readonly warnings: readonly Diagnostic[];
+    }
+  | { readonly kind: "configuration-refused"; readonly errors: readonly Diagnostic[] }
+  | { readonly kind: "proxy-connected"; readonly pod: string }
+  | { readonly kind: "proxy-gone"; readonly pod: string }
+  | { readonly kind: "proxy-applied"; readonly pod: string; readonly version: number }
+  | { readonly kind: "proxy-refused"; readonly pod: string; readonly version: number; readonly why: string }
+  | {
+      readonly kind: "certificate";
+      readonly pod: string;
+      readonly identity: string;
+      readonly serial: string;
+      readonly notAfter: string;
+    }
+  | { readonly kind: "certificate-refused"; readonly code: string; readonly message: string }
+  | { readonly kind: "flow-log"; readonly ok: boolean; readonly message: string | null }
+  | { readonly kind: "warning"; readonly message: string };
+
+/**
+ * The fields of parameters that came over a socket.
+ * @throws {BulwarkError} BW_RPC_BAD_PARAMS when they are not an object.
+ */
+export function fieldsOf(params: unknown): Readonly<Record<string, unknown>> {
+  if (typeof params === "object" && params !== null && !Array.isArray(params))
+    return params as Record<string, unknown>;
+  throw new BulwarkError("BW_RPC_BAD_PARAMS", "the parameters are not an object");
+}
+
+/** @throws {BulwarkError} BW_RPC_BAD_PARAMS */
+export function textField(params: unknown, name: string): string {
+  const value = fieldsOf(params)[name];
+  if (typeof value === "string") return value;
+  throw new BulwarkError("BW_RPC_BAD_PARAMS", `the parameter \`${name}\` is not text`);
+}
+
+/** @throws {BulwarkError} BW_RPC_BAD_PARAMS */
+export function numberField(params: unknown, name: string, least: number, most: number): number {
+  const value = fieldsOf(params)[name];
+  if (typeof value === "number" && value >= least && value <= most) return value;
+  throw new BulwarkError(
+    "BW_RPC_BAD_PARAMS",
+    `the parameter \`${name}\` is not a number from ${least} to ${most}`,
+  );
+}

@@ -1,0 +1,218 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Proxy } from "../dataplane/proxy.ts";
+import type { ApplicationAddress, ProxyOptions } from "../dataplane/proxy-options.ts";
+import { type Svid, SvidSource } from "../identity/rotation.ts";
+import { buildMesh } from "../model/build-mesh.ts";
+import { parseSpiffeId } from "../model/spiffe-id.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { fromWire } from "../resources/wire.ts";
+import type { PodAssignment } from "../substrate/assignment.ts";
+import { FlowBuffer } from "../telemetry/flow-buffer.ts";
+import { liveAsChild, warn } from "./child-life.ts";
+import { ControlLink, dialControl } from "./control-link.ts";
+import type {
+  CertificateStatus,
+  ConfigurationPush,
+  ProxyReport,
+  ProxyWelcome,
+  SignAnswer,
+} from "./messages.ts";
+import { type StateFolder, stateFolderAt } from "./state-folder.ts";
+import { tokenFile } from "./token-files.ts";
+
+export interface ProxyProcessOptions {
+  readonly statePath: string;
+  /** `namespace/name` */
+  readonly pod: string;
+}
+
+const REPORT_INTERVAL_MS = 1000;
+const REQUEST_TIMEOUT_MS = 10_000;
+/** What open requests get to end in when the process is asked to stop. */
+const CLOSE_GRACE_MS = 1000;
+const FLUSH_TIMEOUT_MS = 1000;
+
+/** Runs the proxy of one pod: gets its identity and configuration from control, and goes on with what it has while control is away. */
+export function runProxyProcess(options: ProxyProcessOptions): void {
+  const state = stateFolderAt(options.statePath);
+  const process = new ProxyProcess(state, options.pod);
+  liveAsChild(state, () => process.close());
+}
+
+class ProxyProcess {
+  readonly #state: StateFolder;
+  readonly #podKey: string;
+  readonly #link: ControlLink;
+  #running: RunningProxy | undefined;
+  #report: NodeJS.Timeout;
+
+  constructor(state: StateFolder, podKey: string) {
+    this.#state = state;
+    this.#podKey = podKey;
+    this.#link = new ControlLink({
+      connect: () => this.#connect(),
+      onDown: (why) => {
+        if (this.#running !== undefined) warn(`control is away, this proxy goes on as it is: ${why}`);
+      },
+    });
+    this.#report = setInterval(() => this.#tell(), REPORT_INTERVAL_MS);
+    this.#report.unref();
+    process.on("exit", () => this.#running?.flows.spillNow());
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#report);
+    await this.#running?.close();
+    this.#link.close();
+  }
+
+  async #connect() {
+    const peer = await dialControl(this.#state.controlSocket, {
+      configure: (params) => this.#configure(params as ConfigurationPush),
+    });
+    try {
+      const welcome = await peer.request("hello", { token: this.#token() }, REQUEST_TIMEOUT_MS);
+      this.#running ??= this.#start(welcome as ProxyWelcome);
+      return peer;
+    } catch (error) {
+      peer.close();
+      throw error;
+    }
+  }
+
+  #start(welcome: ProxyWelcome): RunningProxy {
+    return new RunningProxy({
+      welcome,
+      spillDir: join(this.#state.root, "spill", this.#podKey.replace("/", ".")),
+      sign: async (csr) =>
+        (await this.#link.request(
+          "sign",
+          { token: this.#token(), csr: csr.toString("base64") },
+          REQUEST_TIMEOUT_MS,
+        )) as SignAnswer,
+      sendFlows: async (lines) => void (await this.#link.request("flows", { lines }, REQUEST_TIMEOUT_MS)),
+      onWarning: (message) => {
+        warn(message);
+        this.#link.notify("warning", { message });
+      },
+    });
+  }
+
+  async #configure(push: ConfigurationPush): Promise<{ version: number }> {
+    // `hello` is answered before anything is pushed, so this can only be missing if control breaks its word.
+    if (this.#running === undefined) throw new BulwarkError("BW_PROXY_NOT_READY", "not welcomed yet");
+    await this.#running.apply(push);
+    return { version: push.version };
+  }
+
+  #tell(): void {
+    if (this.#running !== undefined) this.#link.notify("stats", this.#running.report());
+  }
+
+  /** Read each time: the supervisor renews it. */
+  #token(): string {
+    return readFileSync(tokenFile(this.#state, this.#podKey), "utf8").trim();
+  }
+}
+
+interface RunningProxyOptions {
+  readonly welcome: ProxyWelcome;
+  readonly spillDir: string;
+  readonly sign: (csr: Buffer) => Promise<SignAnswer>;
+  readonly sendFlows: (lines: string) => Promise<void>;
+  readonly onWarning: (message: string) => void;
+}
+
+/** The proxy with its identity and its way to the flow log, from the first welcome to the end of the process. */
+class RunningProxy {
+  readonly flows: FlowBuffer;
+  readonly #identity: SvidSource;
+  readonly #proxy: Proxy;
+  #adopted: { readonly svid: Svid; readonly atMs: number } | undefined;
+  /** Settles with the first certificate: before it the proxy has nothing to listen with. */
+  readonly #firstCertificate = Promise.withResolvers<void>();
+
+  constructor(options: RunningProxyOptions) {
+    const { pod, externalCaPem } = options.welcome;
+    const identity = parseSpiffeId(pod.spiffeId)?.id;
+    if (identity === undefined)
+      throw new BulwarkError("BW_SPIFFE_ID_INVALID", `\`${pod.spiffeId}\` is no SPIFFE ID`);
+    this.flows = new FlowBuffer({
+      reporter: pod.workload,
+      spillDir: options.spillDir,
+      send: ({ text }) => options.sendFlows(text),
+      onDegraded: ({ message }) => options.onWarning(message),
+    });
+    this.#identity = new SvidSource({ identity, requestCertificate: options.sign });
+    this.#identity.on("rotated", (svid) => {
+      this.#adopted = { svid, atMs: Date.now() };
+      this.#firstCertificate.resolve();
+    });
+    this.#identity.on("failed", (error, retryInMs) =>
+      options.onWarning(
+        `no new certificate (${error.code}): ${error.message}; asking again in ${Math.round(retryInMs)} ms`,
+      ),
+    );
+    this.#identity.on("expired", () => options.onWarning("the certificate has ended: everything is refused"));
+    this.#proxy = new Proxy(proxyOptions(pod, this.#identity, this.flows, externalCaPem, options.onWarning));
+    // Not at once: the link that carries the request counts as up only when this constructor has returned.
+    setImmediate(() => void this.#identity.start());
+  }
+
+  async apply(push: ConfigurationPush): Promise<void> {
+    await this.#firstCertificate.promise;
+    await this.#proxy.apply(buildMesh(fromWire(push.resources)), push.placement);
+  }
+
+  report(): ProxyReport {
+    const { inMemory, dropped, pushed, acknowledged } = this.flows.stats;
+    return {
+      stats: this.#proxy.stats(),
+      certificate: this.#certificate(),
+      flowsWaiting: Math.max(inMemory, pushed - acknowledged - dropped),
+      flowsDropped: dropped,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#proxy.close(CLOSE_GRACE_MS);
+    this.#identity.stop();
+    await this.flows.close(FLUSH_TIMEOUT_MS);
+  }
+
+  #certificate(): CertificateStatus | null {
+    if (this.#adopted === undefined) return null;
+    const { svid, atMs } = this.#adopted;
+    return {
+      serial: svid.serial,
+      notBefore: svid.notBefore.toISOString(),
+      notAfter: svid.notAfter.toISOString(),
+      nextRotation: new Date(atMs + (svid.notAfter.getTime() - atMs) / 2).toISOString(),
+    };
+  }
+}
+
+function proxyOptions(
+  pod: PodAssignment,
+  identity: SvidSource,
+  flows: FlowBuffer,
+  externalCaPem: string | null,
+  onWarning: (message: string) => void,
+): ProxyOptions {
+  const { name, workload, replica, address, outboundSecret } = pod;
+  return {
+    pod: { name, workload, replica, address },
+    application: new Map(
+      pod.applicationPorts.map(({ port, host, socketPort }): [number, ApplicationAddress] => [
+        port,
+        { host, port: socketPort },
+      ]),
+    ),
+    outboundSecret,
+    identity,
+    flows,
+    ...(externalCaPem === null ? {} : { externalCaPem }),
+    onWarning,
+  };
+}

@@ -1,0 +1,133 @@
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { type PodAssignment, podKey } from "../substrate/assignment.ts";
+import type { CertificateService } from "./certificate-service.ts";
+import type { FlowLog } from "./flow-log.ts";
+import {
+  type ConfigurationPush,
+  type ControlEvent,
+  fieldsOf,
+  type ProxyReport,
+  type ProxyWelcome,
+  textField,
+} from "./messages.ts";
+import type { RpcHandler, RpcPeer } from "./rpc.ts";
+
+export interface ProxySessionsOptions {
+  readonly certificates: CertificateService;
+  readonly flowLog: FlowLog;
+  readonly configuration: () => ConfigurationPush | undefined;
+  readonly externalCaPem: () => string | null;
+  readonly onEvent: (event: ControlEvent) => void;
+}
+
+/** How long a proxy may take over a configuration before it is sent again. */
+const PUSH_TIMEOUT_MS = 30_000;
+const RETRY_PUSH_MS = 1000;
+
+class ProxySession {
+  readonly pod: PodAssignment;
+  readonly peer: RpcPeer;
+  acknowledgedVersion = 0;
+  refusal: string | undefined;
+  report: ProxyReport | undefined;
+  pushing = false;
+
+  constructor(pod: PodAssignment, peer: RpcPeer) {
+    this.pod = pod;
+    this.peer = peer;
+  }
+}
+
+/** The connected proxies: each has shown a token, is sent every configuration in order, and reports for its own workload only. */
+export class ProxySessions {
+  readonly #options: ProxySessionsOptions;
+  readonly #sessions = new Map<string, ProxySession>();
+
+  constructor(options: ProxySessionsOptions) {
+    this.#options = options;
+  }
+
+  /** The session of a pod, while it is connected. */
+  of(pod: string): Readonly<Pick<ProxySession, "acknowledgedVersion" | "refusal" | "report">> | undefined {
+    return this.#sessions.get(pod);
+  }
+
+  /** Sends the newest configuration to all; one that is still busy with an older gets it after. */
+  pushAll(): void {
+    for (const session of this.#sessions.values()) void this.#push(session);
+  }
+
+  /** `hello` of a proxy. @throws {BulwarkError} BW_TOKEN_… */
+  async welcome(peer: RpcPeer, params: unknown): Promise<ProxyWelcome> {
+    const pod = await this.#options.certificates.authenticate(textField(params, "token"));
+    const key = podKey(pod);
+    // The newer connection counts: the older is of a process that died, or whose end was not noticed yet.
+    this.#sessions.get(key)?.peer.close();
+    const session = new ProxySession(pod, peer);
+    this.#sessions.set(key, session);
+    peer.setHandlers(this.#methods(session));
+    this.#options.onEvent({ kind: "proxy-connected", pod: key });
+    void peer.closed.then(() => this.#gone(key, session));
+    setImmediate(() => void this.#push(session));
+    return { pod, externalCaPem: this.#options.externalCaPem() };
+  }
+
+  #methods(session: ProxySession): Readonly<Record<string, RpcHandler>> {
+    const { certificates, flowLog } = this.#options;
+    return {
+      sign: (params) =>
+        certificates.sign(
+          textField(params, "token"),
+          Buffer.from(textField(params, "csr"), "base64"),
+          session.pod,
+        ),
+      flows: (params) => flowLog.insertLines(textField(params, "lines"), { reporter: session.pod.workload }),
+      stats: (params) => {
+        session.report = fieldsOf(params) as unknown as ProxyReport;
+      },
+      warning: (params) => {
+        const message = textField(params, "message").slice(0, 2000);
+        this.#options.onEvent({ kind: "warning", message: `${podKey(session.pod)}: ${message}` });
+      },
+    };
+  }
+
+  #gone(key: string, session: ProxySession): void {
+    if (this.#sessions.get(key) !== session) return;
+    this.#sessions.delete(key);
+    this.#options.onEvent({ kind: "proxy-gone", pod: key });
+  }
+
+  async #push(session: ProxySession): Promise<void> {
+    if (session.pushing) return;
+    session.pushing = true;
+    const pod = podKey(session.pod);
+    let sent = 0;
+    try {
+      // Whatever came while one was under way is skipped but for the newest.
+      for (
+        let push = this.#options.configuration();
+        push !== undefined && push.version > sent;
+        push = this.#options.configuration()
+      ) {
+        const { version } = push;
+        sent = version;
+        await session.peer.request("configure", push, PUSH_TIMEOUT_MS);
+        session.acknowledgedVersion = version;
+        session.refusal = undefined;
+        this.#options.onEvent({ kind: "proxy-applied", pod, version });
+      }
+    } catch (error) {
+      this.#pushFailed(session, sent, error);
+    } finally {
+      session.pushing = false;
+    }
+  }
+
+  #pushFailed(session: ProxySession, version: number, error: unknown): void {
+    if (error instanceof BulwarkError && error.code === "BW_RPC_CLOSED") return;
+    session.refusal = error instanceof Error ? error.message : String(error);
+    this.#options.onEvent({ kind: "proxy-refused", pod: podKey(session.pod), version, why: session.refusal });
+    setTimeout(() => void this.#push(session), RETRY_PUSH_MS).unref();
+  }
+}

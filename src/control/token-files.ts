@@ -1,0 +1,72 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { writePrivateFile } from "../identity/key-store.ts";
+import { openTokenIssuer, type ServiceAccountTokenIssuer } from "../identity/service-account-token.ts";
+import { type PodAssignment, podKey } from "../substrate/assignment.ts";
+import { TOKEN_KEYS_FILE } from "./control-process.ts";
+import type { StateFolder } from "./state-folder.ts";
+
+/** As `istio-token` volumes have it: long enough that proxies outlive a supervisor that is away for hours. */
+const TOKEN_TTL_SECONDS = 12 * 3600;
+const RENEWAL_MS = (TOKEN_TTL_SECONDS / 2) * 1000;
+
+/** Where a pod's proxy finds its service account token. Pod names hold no slash and no dot-dot: Kubernetes' names are checked. */
+export function tokenFile(state: StateFolder, pod: string): string {
+  return join(state.tokenFolder, `${pod.replace("/", ".")}.jwt`);
+}
+
+/** Keeps a fresh token in each pod's file: the part that kubelet and API server play in a cluster. */
+export class TokenFiles {
+  readonly #state: StateFolder;
+  readonly #issuer: ServiceAccountTokenIssuer;
+  readonly #pods = new Map<string, PodAssignment>();
+  readonly #timer: NodeJS.Timeout;
+
+  /** @throws {BulwarkError} those of the token issuer and the key store. */
+  static async open(state: StateFolder, onWarning: (message: string) => void): Promise<TokenFiles> {
+    const issuer = await openTokenIssuer(state.root);
+    writePrivateFile(join(state.tokenFolder, TOKEN_KEYS_FILE), JSON.stringify(issuer.jwks));
+    return new TokenFiles(state, issuer, onWarning);
+  }
+
+  constructor(state: StateFolder, issuer: ServiceAccountTokenIssuer, onWarning: (message: string) => void) {
+    this.#state = state;
+    this.#issuer = issuer;
+    this.#timer = setInterval(() => {
+      this.#renew().catch((error: Error) => onWarning(`tokens could not be renewed: ${error.message}`));
+    }, RENEWAL_MS);
+    this.#timer.unref();
+  }
+
+  /** Writes a token for each pod that is new, or another than before; removes those of pods that are gone. */
+  async apply(pods: readonly PodAssignment[]): Promise<void> {
+    const wanted = new Map(pods.filter(({ proxied }) => proxied).map((pod) => [podKey(pod), pod]));
+    for (const key of this.#pods.keys()) {
+      if (wanted.has(key)) continue;
+      rmSync(tokenFile(this.#state, key), { force: true });
+      this.#pods.delete(key);
+    }
+    for (const [key, pod] of wanted) {
+      if (this.#pods.get(key)?.uid !== pod.uid) await this.#write(pod);
+      this.#pods.set(key, pod);
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #renew(): Promise<void> {
+    for (const pod of this.#pods.values()) await this.#write(pod);
+  }
+
+  async #write(pod: PodAssignment): Promise<void> {
+    const token = await this.#issuer.mintToken({
+      namespace: pod.namespace,
+      serviceAccount: { name: pod.serviceAccount, uid: `${pod.namespace}/${pod.serviceAccount}` },
+      pod: { name: pod.name, uid: pod.uid },
+      ttlSeconds: TOKEN_TTL_SECONDS,
+    });
+    writePrivateFile(tokenFile(this.#state, podKey(pod)), `${token}\n`);
+  }
+}
