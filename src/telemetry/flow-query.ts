@@ -65,7 +65,7 @@ export function queryFlows(db: DatabaseSync, filter: FlowFilter, page: FlowPageR
   const descending = page.order !== "oldest";
   const where = joined([flowWhere(filter), ...afterCursor(page.after, descending)], "AND", "true");
   const way = descending ? "DESC" : "ASC";
-  const sql = `SELECT seq, time_us, body FROM flows WHERE ${where.sql} ORDER BY time_us ${way}, seq ${way} LIMIT ?`;
+  const sql = `SELECT seq, time_us, body FROM flow_log WHERE ${where.sql} ORDER BY time_us ${way}, seq ${way} LIMIT ?`;
   const rows: Row[] = db.prepare(sql).all(...where.parameters, limit);
   const flows = rows.map(storedFlow);
   const last = rows.at(-1);
@@ -96,7 +96,7 @@ export function flowsAfter(
     "true",
   );
   const rows: Row[] = db
-    .prepare(`SELECT seq, body FROM flows WHERE ${where.sql} ORDER BY seq LIMIT ?`)
+    .prepare(`SELECT seq, body FROM flow_log WHERE ${where.sql} ORDER BY seq LIMIT ?`)
     .all(...where.parameters, limit);
   const flows = rows.map(storedFlow);
   const last = flows.at(-1);
@@ -115,7 +115,7 @@ export function countFlows(
   const columns = groups.map((group) => `${group}, `).join("");
   const grouping =
     groups.length === 0 ? "" : `GROUP BY ${groups.join(", ")} ORDER BY n DESC, ${groups.join(", ")}`;
-  const sql = `SELECT ${columns}count(*) AS n FROM flows WHERE ${where.sql} ${grouping}`;
+  const sql = `SELECT ${columns}count(*) AS n FROM flow_log WHERE ${where.sql} ${grouping}`;
   const rows: Row[] = db.prepare(sql).all(...where.parameters);
   return rows.map((row) => ({
     group: Object.fromEntries(groups.map((group) => [group, row[group] as string | number | null])),

@@ -3,7 +3,7 @@ import type { FlowRecord } from "../model/flow-record.ts";
 import { rfc3339Micros } from "./flow-time.ts";
 
 /**
- * The columns that are written with each record; every other field is read out of `body` by a generated column.
+ * The columns that are written with each record; every other field is read out of `body` by a view.
  * Random keys (trace id, source port) are indexed within a bucket of rows that were stored together: their B-tree pages stay in
  * reach, where an index over all rows touched a page a record and halved the throughput (26,000 → 50,000 records/s).
  */

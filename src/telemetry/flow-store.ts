@@ -64,6 +64,8 @@ export class FlowStore {
   #bucket = 0;
   #bucketRows = 0;
   #nextAgeCheckMs = 0;
+  #retentionFails = false;
+  #closed = false;
 
   /** @throws {FlowStoreError} as {@link openFlowDatabase}; a damaged file is moved aside instead. */
   constructor(path: string, options: FlowStoreOptions = {}) {
@@ -121,6 +123,7 @@ export class FlowStore {
   }
 
   close(): void {
+    this.#closed = true;
     if (this.#db.isOpen) this.#db.close();
   }
 
@@ -138,37 +141,62 @@ export class FlowStore {
         `the flow log was opened for reading only: ${this.#path}`,
       );
     }
-    const result = this.#guarded(() => this.#transaction(() => this.#insertAll(options, entries())));
+    const work = (): InsertResult => this.#transaction(() => this.#insertAll(options, entries()));
+    const result = this.#guarded(work);
     this.#rows += result.inserted;
     this.#retain();
     return result;
   }
 
-  /** Damage found while writing: moved aside, and the batch goes into the new file. */
+  /** Mends once what can be mended (a damaged file, an own size limit), then gives up with the batch not stored. */
   #guarded<T>(work: () => T): T {
     try {
+      if (!this.#db.isOpen && !this.#closed) this.#reopen();
       return work();
     } catch (error) {
       const typed = toFlowStoreError(error, this.#path);
-      if (typed.code !== "BW_FLOWS_CORRUPT") throw typed;
-      this.#beginAnew(typed.message);
-      try {
-        return work();
-      } catch (again) {
-        throw toFlowStoreError(again, this.#path);
-      }
+      if (!this.#mend(typed)) throw typed;
+    }
+    try {
+      return work();
+    } catch (error) {
+      throw toFlowStoreError(error, this.#path);
+    }
+  }
+
+  #mend(error: FlowStoreError): boolean {
+    if (error.code === "BW_FLOWS_CORRUPT") {
+      this.#beginAnew(error.message);
+      return true;
+    }
+    return error.code === "BW_FLOWS_FULL" && this.#makeRoom();
+  }
+
+  /** At the log's own limit the oldest go. On a full disk only what is too old anyway: the senders can wait for room. */
+  #makeRoom(): boolean {
+    try {
+      this.#nextAgeCheckMs = 0;
+      const aged = this.#removeAged();
+      const oldest = this.#options.maxBytes === undefined ? 0 : this.#removeOldest(RETENTION_STEP_ROWS);
+      return aged + oldest > 0;
+    } catch {
+      return false;
     }
   }
 
   #beginAnew(why: string): void {
     try {
-      this.close();
+      this.#db.close();
       moveAside(this.#path, why, this.#options);
-      this.#db = openFlowDatabase(this.#path, this.#options);
-      this.#takeStock();
+      this.#reopen();
     } catch (error) {
       throw toFlowStoreError(error, this.#path);
     }
+  }
+
+  #reopen(): void {
+    this.#db = openFlowDatabase(this.#path, this.#options);
+    this.#takeStock();
   }
 
   #transaction<T>(work: () => T): T {
@@ -213,33 +241,40 @@ export class FlowStore {
     return this.#db.prepare("SELECT body = ? AS same FROM flows WHERE id = ?").get(line, id)?.same === 1;
   }
 
-  /** A failure here is told and tried again later: the batch before it is stored, and must be acknowledged. */
+  /** A failure here is told (once) and tried again later: the batch before it is stored, and must be acknowledged. */
   #retain(): void {
     try {
       const maxRows = this.#options.maxRows ?? 1_000_000;
       const excess = this.#rows - maxRows;
       // A little more than must be, so that not every batch removes.
       const spare = Math.min(RETENTION_STEP_ROWS, Math.floor(maxRows / 16));
-      if (excess > 0) this.#remove("true", [], "seq", Math.min(excess + spare, 4 * RETENTION_STEP_ROWS));
+      if (excess > 0) this.#removeOldest(Math.min(excess + spare, 4 * RETENTION_STEP_ROWS));
       this.#removeAged();
+      this.#retentionFails = false;
     } catch (error) {
-      this.#options.onMessage?.(
-        `old flow records could not be removed: ${toFlowStoreError(error, this.#path).message}`,
-      );
+      const { message } = toFlowStoreError(error, this.#path);
+      if (!this.#retentionFails)
+        this.#options.onMessage?.(`old flow records could not be removed: ${message}`);
+      this.#retentionFails = true;
     }
   }
 
-  #removeAged(): void {
+  #removeAged(): number {
     const nowMs = (this.#options.nowMs ?? Date.now)();
-    if (nowMs < this.#nextAgeCheckMs) return;
+    if (nowMs < this.#nextAgeCheckMs) return 0;
     const cutoffMicros = (nowMs - (this.#options.maxAgeMs ?? 7 * 86_400_000)) * 1000;
-    const removed = this.#remove("time_us < ?", [cutoffMicros], "time_us", RETENTION_STEP_ROWS);
+    const removed = this.#remove("WHERE time_us < ? ORDER BY time_us", [cutoffMicros], RETENTION_STEP_ROWS);
     // More to remove: go on at the next insert.
     if (removed < RETENTION_STEP_ROWS) this.#nextAgeCheckMs = nowMs + AGE_CHECK_INTERVAL_MS;
+    return removed;
   }
 
-  #remove(condition: string, parameters: readonly SQLInputValue[], order: string, limit: number): number {
-    const sql = `DELETE FROM flows WHERE seq IN (SELECT seq FROM flows WHERE ${condition} ORDER BY ${order} LIMIT ?)`;
+  #removeOldest(rows: number): number {
+    return this.#remove("ORDER BY seq", [], rows);
+  }
+
+  #remove(which: string, parameters: readonly SQLInputValue[], limit: number): number {
+    const sql = `DELETE FROM flows WHERE seq IN (SELECT seq FROM flows ${which} LIMIT ?)`;
     const removed = Number(this.#db.prepare(sql).run(...parameters, limit).changes);
     this.#rows -= removed;
     return removed;

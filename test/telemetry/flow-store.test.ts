@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -225,11 +225,21 @@ test("FlowStore opened read-only neither makes, nor moves, nor writes", () => {
   assert.throws(() => reader.insert(samples(2, 3)), { code: "BW_FLOWS_READ_ONLY" });
 });
 
-test("FlowStore at its size limit refuses the whole batch with BW_FLOWS_FULL and keeps what it has", () => {
-  const store = open(join(folder(), "flows.db"), { maxBytes: 2_000_000 });
-  const stored = fillUntilRefused(store);
-  assert.equal(store.count({})[0]?.count, stored);
-  assert.equal(store.rows, stored);
+test("FlowStore at its size limit lets the oldest go for the newest", () => {
+  const path = join(folder(), "flows.db");
+  const store = open(path, { maxBytes: 2_000_000 });
+  for (let n = 0; n < 10_000; n += 100) assert.equal(store.insert(samples(n, n + 100)).inserted, 100);
+  assert.ok(statSync(path).size <= 2_000_000);
+  assert.equal(store.count({})[0]?.count, store.rows);
+  assert.equal(idsOf(store.query({}, { limit: 1 }).flows)[0], "finance/payroll@test:9999");
+  assert.ok(store.rows < 5000);
+});
+
+test("FlowStore refuses a batch for which there is no room with BW_FLOWS_FULL, whole, and goes on", () => {
+  const store = open(join(folder(), "flows.db"), { maxBytes: 600_000 });
+  assert.throws(() => store.insert(samples(0, 5000)), { name: "FlowStoreError", code: "BW_FLOWS_FULL" });
+  assert.equal(store.count({})[0]?.count, 0);
+  assert.equal(store.insert(samples(0, 100)).inserted, 100);
 });
 
 test("FlowStore on a full disk refuses with BW_FLOWS_FULL, and stores again once there is room", (t) => {
@@ -245,6 +255,7 @@ test("FlowStore on a full disk refuses with BW_FLOWS_FULL, and stores again once
     const store = open(join(mount, "flows.db"));
     const stored = fillUntilRefused(store);
     assert.equal(store.count({})[0]?.count, stored);
+    assert.equal(store.count({ path: ["/accounts/0"] })[0]?.count, 1);
     rmSync(ballast);
     assert.equal(store.insert(samples(900_000, 900_100)).inserted, 100);
     store.close();
