@@ -1,6 +1,6 @@
-import type { FlowRecord } from "../model/flow-record.ts";
-import type { PodPlacement } from "../model/placement.ts";
 import type { SvidSource } from "../identity/rotation.ts";
+import type { FlowDraft } from "../model/flow-record.ts";
+import type { PodPlacement } from "../model/placement.ts";
 import type { Limits } from "./limits.ts";
 
 /** Where an application listens, behind its sidecar: told to nobody else. */
@@ -16,7 +16,7 @@ export interface ProxyOptions {
   /** What the application must present to leave through its sidecar (the password of its HTTP_PROXY URL). */
   readonly outboundSecret: string;
   readonly identity: SvidSource;
-  readonly flows: { push(record: FlowRecord): void };
+  readonly flows: { push(record: FlowDraft): void };
   /** Trusted, besides the system's, for servers outside of the mesh: the stand-ins' own CA. */
   readonly externalCaPem?: string;
   readonly limits?: Partial<Limits>;

@@ -1,0 +1,132 @@
+import { connect as connectTcp, type Socket } from "node:net";
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  connect as connectTls,
+  type PeerCertificate as NodeCertificate,
+} from "node:tls";
+import {
+  matchesExpectedSans,
+  peerFromCertificateDer,
+  verifyPeerIdentity,
+} from "../identity/peer-certificate.ts";
+import type { TrustDomain } from "../model/spiffe-id.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { CLIENT_ALPN, type TlsContexts } from "./tls-contexts.ts";
+import type { UpstreamTarget, UpstreamTls } from "./upstream-target.ts";
+
+/** What connecting needs of the proxy that does it. */
+export interface UpstreamSettings {
+  /** Undefined while there is no valid certificate: mesh connections are then refused, not made without one. */
+  contexts(): TlsContexts | undefined;
+  trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };
+  readonly connectTimeoutMs: number;
+}
+
+/** Called exactly once: with a socket whose peer is verified, before anything may be written to it, or with why not. */
+export type Connected = (outcome: Socket | Error) => void;
+
+/**
+ * Connects to a target. For the mesh's TLS the server's identity is checked before the callback: nothing is ever written
+ * to an impostor, not even by Node's own buffering.
+ */
+export function connectUpstream(target: UpstreamTarget, settings: UpstreamSettings, done: Connected): void {
+  const contexts = target.tls?.kind === "mesh" ? settings.contexts() : undefined;
+  if (target.tls?.kind === "mesh" && contexts === undefined) {
+    queueMicrotask(() =>
+      done(new BulwarkError("BW_UPSTREAM_NO_CERTIFICATE", "this proxy has no valid certificate at present")),
+    );
+    return;
+  }
+  const socket = open(target, contexts, settings);
+  const event = target.tls === undefined ? "connect" : "secureConnect";
+  const onReady = () => settle(undefined);
+  const onError = (error: Error) => settle(error);
+  const onClose = () => settle(new BulwarkError("BW_UPSTREAM_CLOSED", "the server closed while connecting"));
+  const onTimeout = () => settle(new BulwarkError("BW_UPSTREAM_TIMEOUT", "connecting timed out"));
+  const timer = setTimeout(onTimeout, settings.connectTimeoutMs);
+  socket.on("error", onError).on("close", onClose).once(event, onReady);
+
+  function settle(error: Error | undefined): void {
+    clearTimeout(timer);
+    socket.off(event, onReady).off("close", onClose).off("error", onError);
+    if (error === undefined) {
+      done(socket);
+      return;
+    }
+    socket.on("error", ignore).destroy();
+    done(error);
+  }
+}
+
+function ignore(): void {}
+
+function open(target: UpstreamTarget, contexts: TlsContexts | undefined, settings: UpstreamSettings): Socket {
+  const { host, port, localAddress, tls } = target;
+  const where = {
+    host,
+    port,
+    noDelay: true,
+    allowHalfOpen: true,
+    ...(localAddress === undefined ? {} : { localAddress }),
+  };
+  if (tls === undefined) return connectTcp(where);
+  return connectTls({ ...where, ...tlsOptions(tls, contexts, settings) } as ConnectionOptions);
+}
+
+function tlsOptions(
+  tls: UpstreamTls,
+  contexts: TlsContexts | undefined,
+  settings: UpstreamSettings,
+): ConnectionOptions {
+  const common: ConnectionOptions = {
+    servername: tls.sni ?? "",
+    ALPNProtocols: [...CLIENT_ALPN[tls.alpn]],
+    rejectUnauthorized: true,
+  };
+  if (tls.kind === "external") {
+    return {
+      ...common,
+      ALPNProtocols: externalAlpn(tls.alpn),
+      secureContext: tls.context,
+      checkServerIdentity: (_name, certificate) => checkExternal(tls, certificate),
+    };
+  }
+  return {
+    ...common,
+    ...(contexts === undefined ? {} : { secureContext: contexts.client }),
+    checkServerIdentity: (_name, certificate) => checkMeshServer(tls.sans, certificate, settings),
+  };
+}
+
+/** Servers outside know nothing of Istio's protocol names. */
+function externalAlpn(alpn: "http1" | "http2" | "tcp"): string[] {
+  return alpn === "http2" ? ["h2"] : alpn === "http1" ? ["http/1.1"] : [];
+}
+
+/** Secure naming: the certificate must be a workload's of this mesh, and one that may run the service. */
+function checkMeshServer(
+  sans: readonly string[] | undefined,
+  certificate: NodeCertificate,
+  settings: UpstreamSettings,
+): Error | undefined {
+  const peer = peerFromCertificateDer(certificate.raw);
+  if ("error" in peer) return new BulwarkError("BW_UPSTREAM_BAD_CERTIFICATE", peer.error);
+  const verified = verifyPeerIdentity(peer, { ...settings.trustDomains(), nowMs: Date.now() });
+  if (!verified.ok) return new BulwarkError(verified.code, verified.reason);
+  if (sans === undefined || matchesExpectedSans(peer, sans)) return undefined;
+  return new BulwarkError(
+    "BW_UPSTREAM_IMPOSTOR",
+    `the server is \`${peer.spiffeId}\`, which may not run this service (expected ${sans.map((san) => `\`${san}\``).join(" or ")})`,
+  );
+}
+
+function checkExternal(
+  tls: UpstreamTls & { kind: "external" },
+  certificate: NodeCertificate,
+): Error | undefined {
+  const names = tls.sans ?? (tls.sni === undefined ? [] : [tls.sni]);
+  if (names.length === 0) return undefined;
+  const errors = names.map((name) => checkServerIdentity(name, certificate));
+  return errors.includes(undefined) ? undefined : errors[0];
+}

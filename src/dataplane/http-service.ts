@@ -1,0 +1,66 @@
+import type { FlowDraft } from "../model/flow-record.ts";
+import type { ForwardDecision } from "../policy/outbound/types.ts";
+import type { Permit } from "../policy/permit.ts";
+import type { FieldLines, HeadEdit, RequestEdit } from "./codec/head-writer.ts";
+import type { UpstreamTarget } from "./upstream-target.ts";
+
+/** A flow record while it is being filled in; nobody but the exchange holds it until it is pushed. */
+export type MutableFlow = { -readonly [K in keyof FlowDraft]: FlowDraft[K] };
+
+/** One request as policy and routing see it, whichever HTTP version carried it. */
+export interface RequestView {
+  readonly method: string;
+  /** The request target as sent. */
+  readonly target: string;
+  /** Path and query of the target. */
+  readonly path: string;
+  readonly authority: string;
+  /** Flat, lower-case names and values in turn. */
+  readonly headers: readonly string[];
+  /** Protocol of an Upgrade (`websocket`), or undefined. */
+  readonly upgrade: string | undefined;
+}
+
+/** Leave to send a request on: from the server's policy, or from the client's routing. */
+export type Leave = Permit | ForwardDecision;
+
+/** Send it on. */
+export interface ForwardAction {
+  readonly kind: "forward";
+  readonly leave: Leave;
+  readonly edit: RequestEdit;
+  readonly responseEdit: HeadEdit | undefined;
+  /**
+   * Where to, for the nth try (from 0); undefined when there is nowhere (else) to try. A try after the first is made only
+   * when nothing of the request can have been acted on.
+   */
+  next(attempt: number): UpstreamTarget | undefined | Promise<UpstreamTarget | undefined>;
+  /** From the head's arrival to the response's end; 0 = none. */
+  readonly timeoutMs: number;
+  readonly flow: MutableFlow;
+}
+
+/** Answer it here. `flow` is complete but for bytes and duration. */
+export interface ReplyAction {
+  readonly kind: "reply";
+  readonly status: number;
+  readonly fields: FieldLines;
+  readonly body: string;
+  readonly flow: MutableFlow;
+}
+
+/** Close without an answer, as for a connection that no route takes. */
+export interface HangUpAction {
+  readonly kind: "hang-up";
+  readonly flow: MutableFlow;
+}
+
+export type HttpAction = ForwardAction | ReplyAction | HangUpAction;
+
+/** What stands behind an HTTP connection: a sidecar's inbound or outbound side, or a gateway. */
+export interface HttpService {
+  /** Called once for each request, in order. Must not throw; a rejected promise counts as 500 and is recorded. */
+  decide(request: RequestView): HttpAction | Promise<HttpAction>;
+  /** A message that no policy saw, because it could not be read. */
+  malformed(status: number, reason: string): MutableFlow;
+}

@@ -1,0 +1,209 @@
+import {
+  type ClientHttp2Stream,
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { HttpEnvironment } from "./http-environment.ts";
+import type { ForwardAction, RequestView } from "./http-service.ts";
+import { editedHeaders, linesToHeaders } from "./http2-headers.ts";
+import type { Http2Upstreams, UpstreamSession } from "./http2-upstreams.ts";
+import type { UpstreamTarget } from "./upstream-target.ts";
+
+/** Sends one stream on, and settles when both sides are done with it. */
+export async function relayStream(
+  downstream: ServerHttp2Stream,
+  view: RequestView,
+  action: ForwardAction,
+  env: HttpEnvironment,
+  upstreams: Http2Upstreams,
+  startedMs: number,
+): Promise<void> {
+  const relay = new Relay(downstream, view, action, env, startedMs);
+  const opened = await openSession(action, upstreams);
+  if (opened instanceof Error) relay.fail(503, opened.message);
+  else relay.run(opened.session, opened.target);
+}
+
+async function openSession(
+  action: ForwardAction,
+  upstreams: Http2Upstreams,
+): Promise<{ session: UpstreamSession; target: UpstreamTarget } | Error> {
+  let failure = new Error("no healthy upstream");
+  for (let attempt = 0; ; attempt++) {
+    const target = await action.next(attempt);
+    if (target === undefined) return failure;
+    try {
+      return { session: await upstreams.session(target), target };
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error));
+    }
+  }
+}
+
+class Relay {
+  readonly #downstream: ServerHttp2Stream;
+  readonly #view: RequestView;
+  readonly #action: ForwardAction;
+  readonly #env: HttpEnvironment;
+  readonly #startedMs: number;
+  #upstream: ClientHttp2Stream | undefined;
+  #requestTrailers: OutgoingHttpHeaders = {};
+  #responseTrailers: OutgoingHttpHeaders = {};
+  #bytesSent = 0;
+  #bytesReceived = 0;
+  #status = 0;
+  #recorded = false;
+
+  constructor(
+    downstream: ServerHttp2Stream,
+    view: RequestView,
+    action: ForwardAction,
+    env: HttpEnvironment,
+    startedMs: number,
+  ) {
+    this.#downstream = downstream;
+    this.#view = view;
+    this.#action = action;
+    this.#env = env;
+    this.#startedMs = startedMs;
+  }
+
+  run({ session, localAddress, localPort }: UpstreamSession, target: UpstreamTarget): void {
+    const downstream = this.#downstream;
+    if (downstream.destroyed) {
+      this.#record("error", "client-closed");
+      return;
+    }
+    this.#action.flow.upstream = {
+      ip: target.host,
+      port: target.port,
+      localIp: localAddress,
+      localPort,
+      cluster: target.cluster,
+    };
+    const bodiless = downstream.endAfterHeaders;
+    const upstream = session.request(editedHeaders(this.#view, this.#action.edit), {
+      endStream: bodiless,
+      waitForTrailers: !bodiless,
+    });
+    this.#upstream = upstream;
+    if (this.#action.timeoutMs > 0) this.#limit(this.#action.timeoutMs);
+    this.#relayRequest(upstream);
+    this.#relayResponse(upstream);
+    upstream.on("error", (error) => this.fail(503, error.message));
+    upstream.once("close", () => this.#upstreamClosed());
+    downstream.once("close", () => this.#downstreamClosed());
+  }
+
+  fail(status: number, message: string): void {
+    this.#action.flow.explanation = [message];
+    this.#action.flow.status = status;
+    this.#record("error", "upstream-failed");
+    if (this.#downstream.destroyed) return;
+    if (this.#downstream.headersSent) this.#downstream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    else {
+      this.#downstream.respond({ ":status": status, "content-length": 0 });
+      this.#downstream.end();
+    }
+  }
+
+  #limit(timeoutMs: number): void {
+    const timer = setTimeout(() => {
+      this.fail(504, "upstream request timeout");
+      this.#upstream?.close(constants.NGHTTP2_CANCEL);
+    }, timeoutMs);
+    this.#downstream.once("close", () => clearTimeout(timer));
+  }
+
+  #relayRequest(upstream: ClientHttp2Stream): void {
+    const downstream = this.#downstream;
+    downstream.on("trailers", (trailers: IncomingHttpHeaders) => {
+      this.#requestTrailers = withoutPseudo(trailers);
+    });
+    if (downstream.endAfterHeaders) return;
+    upstream.on("wantTrailers", () => upstream.sendTrailers(this.#requestTrailers));
+    downstream.on("data", (chunk: Buffer) => {
+      this.#bytesSent += chunk.length;
+    });
+    downstream.pipe(upstream);
+  }
+
+  #relayResponse(upstream: ClientHttp2Stream): void {
+    const downstream = this.#downstream;
+    upstream.on("headers", (headers) => {
+      if (!downstream.destroyed && !downstream.headersSent)
+        downstream.additionalHeaders(withoutPseudo(headers, true));
+    });
+    upstream.once("response", (headers) => this.#respond(upstream, headers));
+    upstream.on("trailers", (trailers: IncomingHttpHeaders) => {
+      this.#responseTrailers = withoutPseudo(trailers);
+    });
+    downstream.on("wantTrailers", () => downstream.sendTrailers(this.#responseTrailers));
+  }
+
+  #respond(upstream: ClientHttp2Stream, headers: IncomingHttpHeaders): void {
+    const downstream = this.#downstream;
+    if (downstream.destroyed) return;
+    this.#status = Number(headers[":status"]);
+    const edit = this.#action.responseEdit;
+    const kept = Object.entries(withoutPseudo(headers, true)).filter(
+      ([name]) => edit?.remove?.has(name) !== true,
+    );
+    const out = { ...Object.fromEntries(kept), ...linesToHeaders(edit?.add ?? "") };
+    if (upstream.readableEnded || (upstream.endAfterHeaders ?? false)) {
+      downstream.respond(out, { endStream: true });
+      return;
+    }
+    downstream.respond(out, { waitForTrailers: true });
+    upstream.on("data", (chunk: Buffer) => {
+      this.#bytesReceived += chunk.length;
+    });
+    upstream.pipe(downstream);
+  }
+
+  #upstreamClosed(): void {
+    const code = this.#upstream?.rstCode ?? 0;
+    if (code === constants.NGHTTP2_NO_ERROR && this.#status > 0) {
+      this.#record("allow", undefined);
+      return;
+    }
+    this.#record("error", "upstream-reset");
+    if (this.#downstream.destroyed) return;
+    if (this.#downstream.headersSent)
+      this.#downstream.close(code === 0 ? constants.NGHTTP2_INTERNAL_ERROR : code);
+    else this.fail(503, "the server reset the stream before it answered");
+  }
+
+  #downstreamClosed(): void {
+    const upstream = this.#upstream;
+    if (upstream === undefined || upstream.closed) return;
+    if (this.#downstream.rstCode === constants.NGHTTP2_NO_ERROR) return;
+    this.#record("error", "client-closed");
+    upstream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  #record(verdict: "allow" | "error", reason: string | undefined): void {
+    if (this.#recorded) return;
+    this.#recorded = true;
+    const flow = this.#action.flow;
+    flow.verdict = verdict;
+    if (reason !== undefined) {
+      flow.layer = "upstream";
+      flow.reason = reason;
+      this.#env.counters.failed += 1;
+    }
+    if (this.#status > 0) flow.status = this.#status;
+    flow.bytesSent = this.#bytesSent;
+    flow.bytesReceived = this.#bytesReceived;
+    flow.durationMs = performance.now() - this.#startedMs;
+    this.#env.flows.push(flow);
+  }
+}
+
+function withoutPseudo(headers: IncomingHttpHeaders, keepStatus = false): OutgoingHttpHeaders {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !name.startsWith(":") || (keepStatus && name === ":status")),
+  );
+}

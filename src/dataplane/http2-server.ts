@@ -1,0 +1,134 @@
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { Socket } from "node:net";
+import type { HttpEnvironment } from "./http-environment.ts";
+import type { HttpAction, HttpService, RequestView } from "./http-service.ts";
+import { linesToHeaders } from "./http2-headers.ts";
+import { relayStream } from "./http2-relay.ts";
+import type { Http2Upstreams } from "./http2-upstreams.ts";
+
+/** Headers of HTTP/1.1 connections, which HTTP/2 forbids (RFC 9113 §8.2.2). */
+const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+/**
+ * The client's side of an HTTP/2 connection. Framing, flow control and its limits are Node's; every stream is decided as
+ * a request of HTTP/1.1 is, by the same service, and relayed as HTTP/2, so that gRPC and trailers stay what they are.
+ */
+export function serveHttp2(
+  socket: Socket,
+  service: HttpService,
+  env: HttpEnvironment,
+  upstreams: Http2Upstreams,
+  onClosed: () => void,
+): ServerHttp2Session {
+  const session = performServerHandshake(socket, {
+    maxSessionInvalidFrames: 100,
+    maxSessionRejectedStreams: 100,
+    maxHeaderListPairs: env.limits.maxHeaders + 4,
+    streamResetBurst: 200,
+    streamResetRate: 50,
+    settings: {
+      maxConcurrentStreams: env.limits.maxStreamsPerConnection,
+      maxHeaderListSize: env.limits.maxHeadBytes,
+      initialWindowSize: 1 << 20,
+      enableConnectProtocol: false,
+    },
+  });
+  session.on("error", () => session.destroy());
+  session.once("close", onClosed);
+  session.setTimeout(env.limits.idleTimeoutMs, () => session.close());
+  session.on("stream", (stream, headers, _flags, raw) => {
+    stream.on("error", () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+    void answerStream(stream, headers, raw as unknown as readonly string[], service, env, upstreams);
+  });
+  return session;
+}
+
+async function answerStream(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  raw: readonly string[],
+  service: HttpService,
+  env: HttpEnvironment,
+  upstreams: Http2Upstreams,
+): Promise<void> {
+  const startedMs = performance.now();
+  env.counters.requests += 1;
+  const view = readView(headers, raw);
+  if (typeof view === "string") {
+    env.flows.push(service.malformed(400, view));
+    respondLocally(stream, 400, {}, "");
+    return;
+  }
+  try {
+    const action = await service.decide(view);
+    if (action.kind === "forward") await relayStream(stream, view, action, env, upstreams, startedMs);
+    else answerHere(stream, action, env, startedMs);
+  } catch (error) {
+    env.flows.push(service.malformed(500, `undecided: ${String(error)}`));
+    respondLocally(stream, 500, {}, "");
+  }
+}
+
+function answerHere(
+  stream: ServerHttp2Stream,
+  action: Exclude<HttpAction, { kind: "forward" }>,
+  env: HttpEnvironment,
+  startedMs: number,
+): void {
+  if (action.flow.verdict === "deny") env.counters.denied += 1;
+  action.flow.durationMs = performance.now() - startedMs;
+  env.flows.push(action.flow);
+  if (action.kind === "hang-up") stream.close(constants.NGHTTP2_REFUSED_STREAM);
+  else respondLocally(stream, action.status, linesToHeaders(action.fields), action.body);
+}
+
+function respondLocally(
+  stream: ServerHttp2Stream,
+  status: number,
+  headers: OutgoingHttpHeaders,
+  body: string,
+): void {
+  if (stream.destroyed || stream.headersSent) return;
+  const type = body === "" ? {} : { "content-type": "text/plain" };
+  stream.respond({ ":status": status, ...type, ...headers, "content-length": Buffer.byteLength(body) });
+  stream.end(body);
+}
+
+/** The request as policy sees it, or why it is malformed. */
+function readView(headers: IncomingHttpHeaders, raw: readonly string[]): RequestView | string {
+  const method = headers[":method"];
+  const target = headers[":path"];
+  const authority = headers[":authority"] ?? headers.host;
+  if (method === undefined || authority === undefined) return "pseudo-header-missing";
+  if (method === "CONNECT" || headers[":protocol"] !== undefined) return "connect-not-served";
+  if (target === undefined || target === "") return "pseudo-header-missing";
+  if (
+    headers[":authority"] !== undefined &&
+    headers.host !== undefined &&
+    headers.host !== headers[":authority"]
+  ) {
+    return "host-mismatch";
+  }
+  const flat: string[] = ["host", authority];
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] as string;
+    if (name.startsWith(":") || name === "host") continue;
+    if (CONNECTION_HEADERS.has(name)) return "connection-header";
+    flat.push(name, raw[at + 1] as string);
+  }
+  return { method, target, path: target, authority, headers: flat, upgrade: undefined };
+}
