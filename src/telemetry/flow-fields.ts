@@ -26,17 +26,34 @@ export interface FlowTextField {
   readonly help: string;
   /** Columns of the store, any of which may match. */
   readonly columns: readonly string[];
-  /** The same of a record. */
+  /** The same of a record, in the order of the columns. */
   readonly read: (record: FlowRecord) => readonly (string | null | undefined)[];
-  /** Patterns that the value stands for besides itself. */
-  readonly alsoMatches?: (pattern: string) => string;
+  /** Pattern that the value stands for besides itself. */
+  readonly alsoMatches?: (pattern: string) => string | undefined;
+  /** Whether a value can stand in the column at all; a column less is an index more that SQLite can use. Default: yes. */
+  readonly fits?: (column: string, pattern: string) => boolean;
   /** Whether a comma separates values; not where a value may hold one. */
   readonly splitsAtComma: boolean;
 }
 
 /** `--to payroll.finance` also finds the full host; `--policy finance/x` also finds `AuthorizationPolicy finance/x`. */
-const anyClusterDomain = (pattern: string): string => `${pattern}.svc.*`;
+const anyClusterDomain = (pattern: string): string | undefined =>
+  pattern.includes("/") ? undefined : `${pattern}.svc.*`;
 const anyPolicyKind = (pattern: string): string => `* ${pattern}`;
+
+/** Workloads have a slash, services have none. */
+const workloadOrService = (column: string, pattern: string): boolean =>
+  column === "destination" ? /[/*]/.test(pattern) : !pattern.includes("/");
+
+/** The patterns to compare a column's value with, any of which may match. */
+export function patternsFor(
+  field: FlowTextField,
+  column: string,
+  given: readonly string[],
+): readonly string[] {
+  const patterns = given.flatMap((pattern) => [pattern, field.alsoMatches?.(pattern) ?? pattern]);
+  return [...new Set(patterns)].filter((pattern) => field.fits?.(column, pattern) ?? true);
+}
 
 export const FLOW_TEXT_FIELDS: readonly FlowTextField[] = [
   {
@@ -54,6 +71,7 @@ export const FLOW_TEXT_FIELDS: readonly FlowTextField[] = [
     columns: ["destination", "service"],
     read: (record) => [record.destination?.workload, record.destination?.service],
     alsoMatches: anyClusterDomain,
+    fits: workloadOrService,
     splitsAtComma: true,
   },
   {

@@ -1,5 +1,5 @@
 import type { FlowRecord } from "../model/flow-record.ts";
-import { FLOW_TEXT_FIELDS } from "./flow-fields.ts";
+import { FLOW_TEXT_FIELDS, type FlowTextField, patternsFor } from "./flow-fields.ts";
 import type { FlowFilter } from "./flow-filter.ts";
 import { rfc3339Micros } from "./flow-time.ts";
 
@@ -18,15 +18,19 @@ function matchesPeer({ peer }: FlowFilter, { source }: FlowRecord): boolean {
 }
 
 function matchesTexts(filter: FlowFilter, record: FlowRecord): boolean {
-  for (const field of FLOW_TEXT_FIELDS) {
-    const patterns = filter[field.name];
-    if (patterns === undefined) continue;
-    const all =
-      field.alsoMatches === undefined ? patterns : [...patterns, ...patterns.map(field.alsoMatches)];
-    const values = field.read(record).filter((value) => typeof value === "string");
-    if (!values.some((value) => all.some((pattern) => matchesPattern(pattern, value)))) return false;
-  }
-  return true;
+  return FLOW_TEXT_FIELDS.every((field) => {
+    const given = filter[field.name];
+    return given === undefined || matchesText(field, given, record);
+  });
+}
+
+function matchesText(field: FlowTextField, given: readonly string[], record: FlowRecord): boolean {
+  const values = field.read(record);
+  return field.columns.some((column, i) => {
+    const value = values[i];
+    if (typeof value !== "string") return false;
+    return patternsFor(field, column, given).some((pattern) => matchesPattern(pattern, value));
+  });
 }
 
 /** `*` is any run of characters. Takes the leftmost place for each part, which is enough: no backtracking. */

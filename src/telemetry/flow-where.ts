@@ -1,5 +1,5 @@
 import type { SQLInputValue } from "node:sqlite";
-import { FLOW_TEXT_FIELDS, type FlowTextField } from "./flow-fields.ts";
+import { FLOW_TEXT_FIELDS, type FlowTextField, patternsFor } from "./flow-fields.ts";
 import type { FlowFilter } from "./flow-filter.ts";
 import { traceKey } from "./flow-row.ts";
 
@@ -44,8 +44,9 @@ export function joined(parts: readonly Where[], operator: "AND" | "OR", empty: s
 }
 
 function textWhere(field: FlowTextField, patterns: readonly string[]): Where {
-  const all = field.alsoMatches === undefined ? patterns : [...patterns, ...patterns.map(field.alsoMatches)];
-  const parts = field.columns.flatMap((column) => all.map((pattern) => patternWhere(column, pattern)));
+  const parts = field.columns.flatMap((column) =>
+    patternsFor(field, column, patterns).map((pattern) => patternWhere(column, pattern)),
+  );
   return joined(parts, "OR", "false");
 }
 

@@ -288,7 +288,7 @@ const filterArbitrary: fc.Arbitrary<FlowFilter> = fc.record(
       minLength: 1,
       maxLength: 2,
     }),
-    to: fc.array(fc.constantFrom("finance/payroll", "payroll.finance", "*.com"), {
+    to: fc.array(fc.constantFrom("finance/payroll", "payroll.finance", "*.com", "*", "team-?/*", "fin*"), {
       minLength: 1,
       maxLength: 2,
     }),
