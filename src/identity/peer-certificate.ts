@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import type { TLSSocket } from "node:tls";
 import { type ParsedSpiffeId, parseSpiffeId, type SpiffeId, type TrustDomain } from "../model/spiffe-id.ts";
 import type { BulwarkErrorCode } from "../resources/bulwark-error.ts";
 import {
@@ -107,12 +108,14 @@ function workloadIdentity(uris: readonly string[]): ParsedSpiffeId | undefined {
  * optional ones tagged in rising order, of which `[3]` is the certificate. Undefined when there is none, or when
  * the bytes are anything else. Never throws.
  *
+ * On a client, Node (from 26.10) puts a header in front that binds the session to the server's name.
+ *
  * The result is a copy, since the session holds the connection's master key: let go of the session.
  * @see OpenSSL, ssl/ssl_asn1.c, SSL_SESSION_ASN1
  */
 export function certificateFromSession(session: Buffer): Buffer | undefined {
   try {
-    const file = new DerReader(session);
+    const file = new DerReader(session, sessionStart(session));
     const fields = file.within(TAG.sequence);
     file.finish();
     for (const tag of SESSION_PREFIX) fields.element(tag);
@@ -128,7 +131,29 @@ export function certificateFromSession(session: Buffer): Buffer | undefined {
   }
 }
 
+/** Node, lib/internal/tls/wrap.js: this prefix, two bytes of length, the server's name, then OpenSSL's session. */
+const NODE_CLIENT_PREFIX = Buffer.from("\0nodejs:tls:session:1\0", "latin1");
+
+function sessionStart(session: Buffer): number {
+  const lengthAt = NODE_CLIENT_PREFIX.length;
+  const wrapped = session.length >= lengthAt + 2 && session.subarray(0, lengthAt).equals(NODE_CLIENT_PREFIX);
+  return wrapped ? lengthAt + 2 + session.readUInt16BE(lengthAt) : 0;
+}
+
 const SESSION_PREFIX = [TAG.integer, TAG.integer, TAG.octetString, TAG.octetString, TAG.octetString] as const;
+
+/** The two ways to a peer's certificate that a TLS socket has. */
+export type CertificateSocket = Pick<TLSSocket, "getSession" | "getPeerX509Certificate">;
+
+/**
+ * The certificate that the other end of a connection showed, in DER: from the session, or, should the session's
+ * form be another in some version of Node or OpenSSL, the slow way. Undefined when the peer showed none.
+ */
+export function peerCertificateDer(socket: CertificateSocket): Buffer | undefined {
+  const session = socket.getSession();
+  const certificate = session === undefined || session === null ? undefined : certificateFromSession(session);
+  return certificate ?? socket.getPeerX509Certificate()?.raw;
+}
 
 declare const verified: unique symbol;
 

@@ -195,7 +195,7 @@ export class SvidSource extends EventEmitter<SvidSourceEvents> {
   /** A listener that throws must not stop the renewals, nor the process; it is told as a failure, once. */
   #tell<E extends keyof SvidSourceEvents>(event: E, ...args: SvidSourceEvents[E]): void {
     try {
-      this.emit(event, ...args);
+      (this as EventEmitter).emit(event, ...args);
     } catch (cause) {
       const error = new BulwarkError("BW_SVID_LISTENER", `a listener of "${event}" threw`, { cause });
       if (event !== "failed") this.#tell("failed", error, 0);
