@@ -1,5 +1,13 @@
 import type { Diagnostic } from "../diagnostic.ts";
-import type { Json, SourceObject } from "../read-objects.ts";
+import { isObject, type Json, type SourceObject } from "../read-objects.ts";
+import { resourceName } from "../resource.ts";
+import { apiGroup } from "../scope.ts";
+import { checkAnnotations } from "./annotations.ts";
+import { checkAuthorizationPolicy } from "./authorization-policy.ts";
+import { Field, type FieldProblem } from "./field.ts";
+import { checkPeerAuthentication } from "./peer-authentication.ts";
+import { checkRequestAuthentication } from "./request-authentication.ts";
+import { checkSchema } from "./schema.ts";
 
 export interface Validated {
   /** The object as the API server would keep it: without fields that are null. */
@@ -8,7 +16,84 @@ export interface Validated {
   readonly warnings: readonly Diagnostic[];
 }
 
-/** Checks one object as the API server and Istio's webhook would. */
-export async function validateObject(object: SourceObject, _namespace: string): Promise<Validated> {
-  return { body: object.body, errors: [], warnings: [] };
+export interface CheckContext {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Field;
+}
+
+const ISTIO_CHECKS: Readonly<Record<string, (spec: Field, context: CheckContext) => void>> = {
+  AuthorizationPolicy: checkAuthorizationPolicy,
+  PeerAuthentication: checkPeerAuthentication,
+  RequestAuthentication: checkRequestAuthentication,
+};
+
+/** Checks one object as the API server and Istio's webhook would. All its problems are found, not the first alone. */
+export async function validateObject(object: SourceObject, namespace: string): Promise<Validated> {
+  const problems: FieldProblem[] = [];
+  const report = (problem: FieldProblem): void => void problems.push(problem);
+  const { kind, apiVersion, name } = object;
+  const body = KEEPS_NULLS.has(kind) ? object.body : (withoutNulls(object.body) as Json);
+  const root = new Field(body, [], report);
+  await checkSchema(body, report);
+  if (apiGroup(apiVersion).endsWith(".istio.io")) {
+    checkAnnotations(root, kind);
+    const check = Object.hasOwn(ISTIO_CHECKS, kind) ? ISTIO_CHECKS[kind] : undefined;
+    check?.(root.at("spec"), { namespace, name, labels: root.at("metadata", "labels") });
+  }
+  const diagnostics = distinct(problems).map((problem) => toDiagnostic(problem, object, namespace));
+  return {
+    body,
+    errors: diagnostics.filter(({ severity }) => severity === "error"),
+    warnings: diagnostics.filter(({ severity }) => severity === "warning"),
+  };
+}
+
+/** Kinds with parts that have no schema, where null can mean something. */
+const KEEPS_NULLS: ReadonlySet<string> = new Set([
+  "CustomResourceDefinition",
+  "EnvoyFilter",
+  "TrafficExtension",
+  "WasmPlugin",
+]);
+
+/** The API server drops fields that are null; items of lists stay. Unchanged parts are shared, not copied. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) {
+    const items = value.map(withoutNulls);
+    return items.some((item, index) => item !== value[index]) ? items : value;
+  }
+  if (!isObject(value)) return value;
+  let copy: Record<string, unknown> | undefined;
+  for (const key in value) {
+    const before = value[key];
+    if (typeof before !== "object") continue;
+    const after = before === null ? undefined : withoutNulls(before);
+    if (after === before) continue;
+    copy ??= { ...value };
+    if (after === undefined) delete copy[key];
+    else copy[key] = after;
+  }
+  return copy ?? value;
+}
+
+/** The schema and Istio's own checks overlap: one place has one problem of a kind. */
+function distinct(problems: readonly FieldProblem[]): FieldProblem[] {
+  const seen = new Set<string>();
+  return problems.filter(({ code, path }) => {
+    const key = `${code} ${JSON.stringify(path)}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function toDiagnostic(problem: FieldProblem, object: SourceObject, namespace: string): Diagnostic {
+  const { code, severity, message, path, atKey, help } = problem;
+  return {
+    code,
+    severity,
+    message,
+    resource: resourceName({ kind: object.kind, name: object.name, namespace }),
+    span: object.locate(path, atKey ? "key" : "value"),
+    ...(help === undefined ? {} : { help }),
+  };
 }
