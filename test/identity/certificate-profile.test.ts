@@ -1,0 +1,158 @@
+import "reflect-metadata";
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { webcrypto } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import * as x509 from "@peculiar/x509";
+import { openCa } from "../../src/identity/ca.ts";
+import { encodeCsr } from "../../src/identity/csr.ts";
+import { KEY_ALGORITHMS, type KeyAlgorithmName, spkiOf } from "../../src/identity/key-algorithm.ts";
+import { decodePem, encodePem } from "../../src/identity/pem.ts";
+import { signCertificate, signerFrom } from "../../src/identity/sign.ts";
+import { authorityTemplate, serialFrom, serverTemplate, validityFrom } from "../../src/identity/template.ts";
+import { AUDITOR, CLUSTER_LOCAL, credentials, temporaryFolder, testCa } from "./mesh-fixture.ts";
+
+x509.cryptoProvider.set(webcrypto as Crypto);
+
+const NAMES = Object.keys(KEY_ALGORITHMS) as KeyAlgorithmName[];
+const opensslMissing =
+  spawnSync("openssl", ["version"]).status === 0 ? false : "openssl is not on this machine";
+
+function critical(certificate: x509.X509Certificate): string[] {
+  return [...certificate.extensions]
+    .filter((extension) => extension.critical)
+    .map((extension) => extension.type);
+}
+
+function extensionOf<T extends x509.Extension>(
+  certificate: x509.X509Certificate,
+  type: new (...args: never[]) => T,
+): T {
+  return certificate.extensions.find((e): e is T => e instanceof type) ?? assert.fail(`no ${type.name}`);
+}
+
+test("issue() writes the workload profile, as an independent parser reads it", async (t) => {
+  const now = Date.UTC(2026, 7, 1, 12, 0, 0, 400);
+  const ca = await testCa(t, { clock: () => now });
+  const { issued, privateKey } = await credentials(ca);
+  const leaf = new x509.X509Certificate(issued.certificate);
+  assert.equal(leaf.subject, "");
+  assert.match(leaf.serialNumber, /^[4-7][0-9a-f]{31}$/);
+  assert.equal(leaf.serialNumber, issued.serial);
+  assert.equal(leaf.notBefore.toISOString(), "2026-08-01T11:59:00.000Z");
+  assert.equal(leaf.notAfter.toISOString(), "2026-08-02T12:00:00.000Z");
+  assert.deepEqual(Buffer.from(leaf.publicKey.rawData), spkiOf(privateKey));
+  assert.deepEqual(critical(leaf), ["2.5.29.15", "2.5.29.19", "2.5.29.17"]);
+  assert.equal(leaf.extensions.length, 6);
+  assert.equal(extensionOf(leaf, x509.BasicConstraintsExtension).ca, false);
+  assert.equal(extensionOf(leaf, x509.KeyUsagesExtension).usages, x509.KeyUsageFlags.digitalSignature);
+  assert.deepEqual(
+    [...extensionOf(leaf, x509.ExtendedKeyUsageExtension).usages],
+    ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"],
+  );
+  const names = extensionOf(leaf, x509.SubjectAlternativeNameExtension).names.toJSON();
+  assert.deepEqual(names, [{ type: "url", value: AUDITOR }]);
+  const issuer = new x509.X509Certificate(ca.issuerCertificate);
+  assert.equal(leaf.issuer, issuer.subject);
+  const issuerKeyId = extensionOf(issuer, x509.SubjectKeyIdentifierExtension).keyId;
+  assert.equal(extensionOf(leaf, x509.AuthorityKeyIdentifierExtension).keyId, issuerKeyId);
+  assert.notEqual(extensionOf(leaf, x509.SubjectKeyIdentifierExtension).keyId, issuerKeyId);
+  assert.equal(await leaf.verify({ publicKey: issuer.publicKey, signatureOnly: true }), true);
+});
+
+test("openCa() writes a root and an intermediate that may sign leaves and no further CA", async (t) => {
+  const ca = await testCa(t);
+  const root = new x509.X509Certificate(ca.trustBundle[0] ?? assert.fail());
+  const intermediate = new x509.X509Certificate(ca.issuerCertificate);
+  for (const certificate of [root, intermediate]) {
+    assert.deepEqual(critical(certificate), ["2.5.29.15", "2.5.29.19"]);
+    assert.equal(extensionOf(certificate, x509.BasicConstraintsExtension).ca, true);
+    assert.equal(
+      extensionOf(certificate, x509.KeyUsagesExtension).usages,
+      x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
+    );
+    const names = extensionOf(certificate, x509.SubjectAlternativeNameExtension).names.toJSON();
+    assert.deepEqual(names, [{ type: "url", value: "spiffe://cluster.local" }]);
+    assert.equal(await certificate.verify({ publicKey: root.publicKey, signatureOnly: true }), true);
+  }
+  assert.equal(extensionOf(root, x509.BasicConstraintsExtension).pathLength, undefined);
+  assert.equal(extensionOf(intermediate, x509.BasicConstraintsExtension).pathLength, 0);
+  assert.notEqual(root.subject, intermediate.subject);
+  const years = (root.notAfter.getTime() - Date.now()) / 86_400_000 / 365;
+  assert.ok(Math.abs(years - 10) < 0.01, `${years} years`);
+});
+
+for (const name of NAMES) {
+  test(`encodeCsr() writes a request for a key of ${name} that an independent parser verifies`, async () => {
+    const { privateKey } = await KEY_ALGORITHMS[name].generate();
+    const request = new x509.Pkcs10CertificateRequest(encodeCsr(privateKey));
+    assert.equal(await request.verify(), true);
+    assert.equal(request.subject, "");
+    assert.deepEqual(Buffer.from(request.publicKey.rawData), spkiOf(privateKey));
+  });
+
+  test(`openssl accepts the chain of a CA and a leaf of ${name}`, { skip: opensslMissing }, async (t) => {
+    const folder = temporaryFolder(t);
+    const ca = await openCa(folder, { trustDomain: CLUSTER_LOCAL, keyAlgorithm: name });
+    t.after(() => ca.close());
+    const { issued } = await credentials(ca, { keyAlgorithm: name });
+    for (const purpose of ["sslserver", "sslclient"]) {
+      assert.match(opensslVerify(folder, issued.chainPem, issued.trustBundlePem, purpose), /leaf\.pem: OK/);
+    }
+    const other = await testCa(t);
+    assert.throws(() => opensslVerify(folder, issued.chainPem, other.trustBundlePem, "sslclient"));
+  });
+}
+
+function opensslVerify(folder: string, chainPem: string, rootsPem: string, purpose: string): string {
+  const [leaf, ...rest] = decodePem("CERTIFICATE", chainPem);
+  const write = (name: string, ders: readonly Buffer[]) => {
+    writeFileSync(join(folder, name), ders.map((der) => encodePem("CERTIFICATE", der)).join(""));
+    return join(folder, name);
+  };
+  const roots = write("roots.pem", decodePem("CERTIFICATE", rootsPem));
+  const untrusted = write("untrusted.pem", rest);
+  const files = ["-CAfile", roots, "-untrusted", untrusted, write("leaf.pem", [leaf ?? assert.fail()])];
+  const strict = ["verify", "-x509_strict", "-check_ss_sig", "-policy_check", "-purpose", purpose];
+  return execFileSync("openssl", [...strict, ...files], { encoding: "utf8", stdio: "pipe" });
+}
+
+test("serverTemplate() writes an ordinary server's certificate for stand-ins outside of the mesh", async () => {
+  const ca = await KEY_ALGORITHMS["ecdsa-p256"].generate();
+  const host = await KEY_ALGORITHMS["ecdsa-p256"].generate();
+  const validity = validityFrom(Date.now(), 3600);
+  const root = authorityTemplate({
+    trustDomain: CLUSTER_LOCAL,
+    spki: spkiOf(ca.publicKey),
+    validity,
+    serial: serialFrom(Buffer.alloc(16)),
+  });
+  const issuer = signerFrom(signCertificate(root, ca.privateKey), ca.privateKey);
+  const dnsNames = ["www.ibm.com", "*.composedb.com"];
+  const template = serverTemplate({
+    dnsNames,
+    spki: spkiOf(host.publicKey),
+    validity,
+    serial: serialFrom(Buffer.alloc(16, 255)),
+    issuer,
+  });
+  const leaf = new x509.X509Certificate(signCertificate(template, ca.privateKey));
+  const names = extensionOf(leaf, x509.SubjectAlternativeNameExtension).names.toJSON();
+  assert.deepEqual(
+    names,
+    dnsNames.map((value) => ({ type: "dns", value })),
+  );
+  assert.deepEqual([...extensionOf(leaf, x509.ExtendedKeyUsageExtension).usages], ["1.3.6.1.5.5.7.3.1"]);
+  assert.equal(leaf.serialNumber, "7fffffffffffffffffffffffffffffff");
+});
+
+test("a certificate that ends after 2049 changes to GeneralizedTime", async (t) => {
+  const ca = await testCa(t, { clock: () => Date.UTC(2049, 11, 31, 23, 0, 0) });
+  const { issued } = await credentials(ca);
+  const leaf = new x509.X509Certificate(issued.certificate);
+  assert.equal(leaf.notBefore.toISOString(), "2049-12-31T22:59:00.000Z");
+  assert.equal(leaf.notAfter.toISOString(), "2050-01-01T23:00:00.000Z");
+  assert.ok(issued.certificate.includes("491231225900Z") && issued.certificate.includes("20500101230000Z"));
+});
