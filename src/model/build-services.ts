@@ -1,5 +1,5 @@
 import type { Resource } from "../resources/resource.ts";
-import { selectProtocol } from "./app-protocol.ts";
+import { parsePortProtocol, selectProtocol } from "./app-protocol.ts";
 import type { Endpoint, Labels, Service, ServiceEntrySpec, ServicePort, Workload } from "./mesh.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { matchesLabels } from "./selector.ts";
@@ -98,7 +98,7 @@ function fromServiceEntry(
       name: port.name,
       port: port.number,
       targetPort: port.targetPort ?? port.number,
-      protocol: selectProtocol({ number: port.number, name: (port.protocol ?? port.name).toLowerCase() }),
+      protocol: parsePortProtocol(port.protocol),
     }),
   );
   return (spec.hosts ?? []).map((hostname) => ({
@@ -145,10 +145,18 @@ function workloadEndpoint(workload: Workload): Endpoint {
     portOverrides: Object.fromEntries(
       workload.kind === "WorkloadEntry" ? workload.ports.map((port) => [port.name ?? "", port.port]) : [],
     ),
-    serviceAccount: workload.serviceAccount,
-    spiffeId: workload.spiffeId,
+    ...(hasIdentity(workload)
+      ? { serviceAccount: workload.serviceAccount, spiffeId: workload.spiffeId }
+      : {}),
     tlsMode: workload.tlsMode,
   };
+}
+
+/** A pod always has an account; a WorkloadEntry only the one that it names, and clients expect no other. */
+function hasIdentity(workload: Workload): boolean {
+  return (
+    workload.kind !== "WorkloadEntry" || text(record(workload.resource.spec).serviceAccount) !== undefined
+  );
 }
 
 /** The port on a workload that a Service's `targetPort` means: a number stands for itself, a name for the container port of that name. */
