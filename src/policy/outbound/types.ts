@@ -90,7 +90,10 @@ export interface ClusterPlan {
   readonly service: Service;
   readonly servicePort: ServicePort;
   readonly resolution: ClusterResolution;
+  /** For `original-destination` a hint only: those known. Empty for `dynamic-dns`. */
   readonly endpoints: readonly EndpointPlan[];
+  /** For `original-destination`: dial this port instead of the one that was dialled. */
+  readonly dialPort?: number;
   /** `mixed`: some endpoints mtls, others clear; see each. */
   readonly tls: UpstreamTls | "mixed";
   /** Absent when every endpoint is spoken to in clear. */
@@ -111,11 +114,16 @@ export interface OutboundTarget {
   /** What the proxy's own TLS sends and demands for this very request (automatic names filled in). */
   readonly sni?: string;
   readonly sans?: readonly string[];
+  /** The Host header to send by this choice, where the decision itself has none. */
+  readonly authority?: string;
   readonly requestHeaders: HeaderOps;
   readonly responseHeaders: HeaderOps;
 }
 
-/** Applied in the order remove, set, add (Envoy evaluates set and add in this order after removal). Names in lower case. */
+/**
+ * Applied in the order remove, set, add. Names in lower case. Where a target and its route both have operations, the
+ * target's are applied first (Envoy goes from the most specific to the least).
+ */
 export interface HeaderOps {
   readonly remove: readonly string[];
   readonly set: readonly (readonly [name: string, value: string])[];
@@ -219,16 +227,18 @@ export interface ForwardDecision extends DecisionBase {
   readonly originalAuthority?: string;
   /** HTTP only: wait this long first (an injected fault). */
   readonly delayMs?: number;
-  /** HTTP only; absent for passthrough. */
+  /** HTTP routed as HTTP only; absent where an HTTP request goes through a TCP listener, and for passthrough. */
   readonly http?: HttpRoutePlan;
+  /** For `passthrough`, and for clusters of original destinations: the mesh's service that the dialled name or address is. */
+  readonly dialled?: Service;
 }
 
 /** Refuse it. */
 export interface RefuseDecision extends DecisionBase {
   readonly kind: "refuse";
   readonly allowed: false;
-  /** HTTP status; 0 = close the connection. */
-  readonly code: 0 | 404 | 502 | 503;
+  /** HTTP status; 0 = close the connection. 400: the path cannot be normalized. */
+  readonly code: 0 | 400 | 404 | 502 | 503;
   readonly reason: "blackhole" | "no-route" | "no-cluster" | "no-healthy-upstream";
   /** The cluster that the route wanted. */
   readonly cluster?: string;
@@ -331,6 +341,8 @@ export interface GatewayHttpRequest extends GatewayConnection {
   readonly path: string;
   readonly headers: readonly string[];
   readonly roll?: number;
+  /** Claims of a verified token, for routes on `@request.auth.claims`. */
+  readonly claims?: Readonly<Record<string, unknown>>;
 }
 
 /** The compiled routing of one gateway. Immutable. */
