@@ -1,4 +1,5 @@
 /** What policy judges on the server's side of a connection: made once when it is accepted, then only read. */
+import type { FirstBytes } from "./filter-chain.ts";
 import { type IpAddress, parseIpAddress } from "./ip-address.ts";
 
 /**
@@ -43,18 +44,24 @@ export class Connection {
   /** Set, like `serviceAccount`, only when the principal is exactly `<trust domain>/ns/<namespace>/sa/<account>`; else empty. */
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** `<namespace>/<service account>`, or empty like both. */
+  readonly account: string;
   readonly sourceIp: string;
   readonly sourceAddress: IpAddress | null;
   readonly remoteAddress: IpAddress | null;
   readonly destinationIp: string;
   readonly destinationAddress: IpAddress | null;
   readonly destinationPort: number;
+  /** In lower case: names in TLS ignore case (RFC 6066 §3), and Envoy compares them folded. */
   readonly sni: string;
-  readonly alpn: readonly string[];
-  readonly speaksHttp: boolean;
+  /** What decides which chain takes it. */
+  readonly firstBytes: FirstBytes;
+  /** Whether the identity has anything after its trust domain. */
+  readonly hasPath: boolean;
   /** For TCP: what the external authorizer said, once the caller has asked it (see requiredAuthorizer). */
   authorizer: AuthorizerAnswer | undefined = undefined;
   #anonymous: Connection | undefined = undefined;
+  #opaque: Connection | undefined = undefined;
 
   constructor(input: ConnectionInput) {
     const account = accountOf(input.principal);
@@ -64,6 +71,7 @@ export class Connection {
     this.trustDomain = account.trustDomain;
     this.namespace = account.namespace;
     this.serviceAccount = account.serviceAccount;
+    this.account = account.namespace === "" ? "" : `${account.namespace}/${account.serviceAccount}`;
     this.sourceIp = input.sourceIp;
     this.sourceAddress = parseIpAddress(input.sourceIp) ?? null;
     this.remoteAddress =
@@ -71,17 +79,34 @@ export class Connection {
     this.destinationIp = input.destinationIp;
     this.destinationAddress = parseIpAddress(input.destinationIp) ?? null;
     this.destinationPort = input.destinationPort;
-    this.sni = input.sni ?? "";
-    this.alpn = input.alpn ?? [];
-    this.speaksHttp = input.speaksHttp ?? true;
+    this.sni = (input.sni ?? "").toLowerCase();
+    this.firstBytes = {
+      tls: input.tls !== "plaintext",
+      alpn: input.alpn ?? [],
+      speaksHttp: input.speaksHttp ?? true,
+    };
+    this.hasPath = (input.principal ?? "").includes("/");
   }
 
-  /** The same connection without its identity: TLS that is passed through undecrypted is judged by this. */
+  /** The same connection without its identity: what is known of TLS that is passed through undecrypted. */
   get anonymous(): Connection {
     if (this.principal === null) return this;
-    this.#anonymous ??= new Connection({ ...this, principal: null, remoteIp: undefined });
+    this.#anonymous ??= new Connection({ ...facts(this), sni: this.sni });
     return this.#anonymous;
   }
+
+  /** The same connection without its identity and server name: what is known where nobody looks for TLS at all. */
+  get opaque(): Connection {
+    if (this.principal === null && this.sni === "") return this;
+    this.#opaque ??= new Connection(facts(this));
+    return this.#opaque;
+  }
+}
+
+function facts(connection: Connection): ConnectionInput {
+  const { tls, sourceIp, destinationIp, destinationPort, firstBytes } = connection;
+  const { alpn, speaksHttp } = firstBytes;
+  return { tls, principal: null, sourceIp, destinationIp, destinationPort, alpn, speaksHttp };
 }
 
 const DNS_PREFIX = "dns:";

@@ -1,9 +1,12 @@
-/** What policy judges of an HTTP request: one object per request, made by readRequest and by nothing else. */
+/** What policy judges of an HTTP request: one object per request, made by HttpRequest.read and by nothing else. */
+import { canonicalizePath } from "./canonicalize-path.ts";
 import type { AuthorizerAnswer } from "./connection.ts";
 import type { JwtResult } from "./jwt/jwt-result.ts";
 import { normalizePath, type PathNormalization } from "./normalize-path.ts";
+import type { Verdict } from "./verdict.ts";
+import { BAD_REQUEST, NO_RELATIVE_PATH } from "./verdict-catalogue.ts";
 
-/** Header fields as `[name, value, name, value, …]`: names in lower case, values trimmed, repeats in order. */
+/** Header fields as `[name, value, name, value, …]`: names in lower case, values trimmed, repeats in order. Host may be left out. */
 export type FlatHeaders = readonly string[];
 
 /** INVARIANT: what was judged is what is forwarded; so `path` and `authority` here are what goes upstream. */
@@ -18,7 +21,7 @@ export class HttpRequest {
   /** `authority` in lower case: what patterns look at. */
   readonly host: string;
   readonly headers: FlatHeaders;
-  /** Outcome of `verifyRequestJwt`; undefined until it was asked. */
+  /** Outcome of verifyRequestJwt; undefined until it was asked. */
   jwt: JwtResult | undefined;
   /** What the external authorizer said, once the caller has asked it (see requiredAuthorizer). */
   authorizer: AuthorizerAnswer | undefined;
@@ -38,7 +41,8 @@ export class HttpRequest {
   /**
    * @param target the request target as sent (HTTP/1.1 request line, HTTP/2 `:path`).
    * @param authority the Host field or `:authority`; an absolute target's authority takes its place (RFC 9112 §3.2.2).
-   * @returns null for a target that is refused with 400, as Envoy refuses it.
+   * @param version HTTP/1 knows its methods by name; HTTP/2 takes any token.
+   * @returns null for what is refused whatever the policies say; requestRefusal tells with which verdict.
    */
   static read(
     mode: PathNormalization,
@@ -46,18 +50,34 @@ export class HttpRequest {
     target: string,
     authority: string,
     headers: FlatHeaders,
+    version: 1 | 2 = 1,
   ): HttpRequest | null {
-    let path = target;
-    let host = authority;
-    if (target.charCodeAt(0) !== 0x2f) {
-      const absolute = splitAbsolute(method, target);
-      if (absolute === null) return null;
-      path = absolute.path;
-      host = absolute.authority ?? authority;
+    if (version === 1 && !METHODS.has(method)) return null;
+    if (target.charCodeAt(0) === SLASH) {
+      const path = normalizePath(mode, target);
+      return path === null ? null : new HttpRequest(method, path, authority, headers);
     }
-    const normal = normalizePath(mode, path);
-    return normal === null ? null : new HttpRequest(method, normal, host, headers);
+    const absolute = version === 1 ? splitAbsolute(target) : null;
+    const path = absolute === null ? null : normalizePath(mode, absolute.path);
+    return absolute === null || path === null
+      ? null
+      : new HttpRequest(method, path, absolute.authority, headers);
   }
+}
+
+const SLASH = 0x2f;
+
+/** The methods that Envoy's HTTP/1 parser knows, but CONNECT, whose target is no path. */
+const METHODS: ReadonlySet<string> = new Set(
+  `ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE M-SEARCH NOTIFY OPTIONS
+   PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE`.split(
+    /\s+/,
+  ),
+);
+
+/** The verdict on a request that HttpRequest.read did not take. */
+export function requestRefusal(method: string, target: string): Verdict {
+  return method === "OPTIONS" && target.startsWith("*") ? NO_RELATIVE_PATH : BAD_REQUEST;
 }
 
 function toLowerAscii(text: string): string {
@@ -68,11 +88,21 @@ function toLowerAscii(text: string): string {
   return text;
 }
 
-/** A target that does not start with a slash: absolute-form, `*` of OPTIONS, or refused. */
-function splitAbsolute(method: string, target: string): { path: string; authority?: string } | null {
-  if (target === "*" && method === "OPTIONS") return { path: "*" };
-  const match = /^https?:\/\/([^/?#]+)([/?#].*)?$/i.exec(target);
+const ABSOLUTE = /^(https?):\/\/([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?([/?#].*)?$/i;
+const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: "80", https: "443" };
+
+/**
+ * An absolute request target. Envoy reads it with its URL library: the host in lower case without a default port, the
+ * path in canonical form whatever the mesh's normalisation is.
+ */
+function splitAbsolute(target: string): { path: string; authority: string } | null {
+  const match = ABSOLUTE.exec(target);
   if (match === null) return null;
-  const rest = match[2] ?? "/";
-  return { authority: match[1] ?? "", path: rest.startsWith("/") ? rest : `/${rest}` };
+  const [, scheme = "", host = "", port = "", rest = ""] = match;
+  const authority = port === "" || port === DEFAULT_PORTS[scheme.toLowerCase()] ? host : `${host}:${port}`;
+  const end = rest.search(/[?#]/);
+  const path = canonicalizePath(end < 0 ? rest || "/" : rest.slice(0, end) || "/");
+  return path === null
+    ? null
+    : { authority: authority.toLowerCase(), path: path + (end < 0 ? "" : rest.slice(end)) };
 }

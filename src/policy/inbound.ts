@@ -1,10 +1,43 @@
 /** The server's side of a workload: which connections it takes and which requests it serves. Compiled once, decided often. */
+import { load } from "js-yaml";
 import type { Mesh, Workload } from "../model/mesh.ts";
 import type { PathNormalization } from "../model/mesh-config.ts";
+import {
+  type Authorization,
+  type AuthorizerDemand,
+  compileAuthorization,
+  decideAuthorization,
+  decideCustom,
+  demandOf,
+  type Observation,
+  observeAuthorization,
+} from "./authorization.ts";
 import type { Connection } from "./connection.ts";
+import { type FilterChain, type FirstBytes, sidecarChain } from "./filter-chain.ts";
+import type { ForwardedForTrust } from "./forwarded-for.ts";
+import { compileGatewayChains, type GatewayChains, gatewayChain } from "./gateway-chain.ts";
 import type { HttpRequest } from "./http-request.ts";
+import { compileJwtPolicy } from "./jwt/compile-jwt.ts";
 import type { JwtPolicy } from "./jwt/jwt-policy.ts";
+import { compileTransport, type TransportRule, type TransportRules } from "./peer-authentication.ts";
+import { compilePortProtocols, type PortProtocols } from "./port-protocol.ts";
+import type { TrustDomains } from "./trust-domain-alias.ts";
 import type { Verdict } from "./verdict.ts";
+import {
+  FOREIGN_TRUST_DOMAIN,
+  HTTP_ANSWERS,
+  JWT_UNVERIFIED,
+  NO_CLIENT_CERTIFICATE,
+  NO_LISTENER,
+  NO_PROXY,
+  PER_REQUEST,
+  TCP_ANSWERS,
+  UNTRUSTED_CERTIFICATE,
+} from "./verdict-catalogue.ts";
+
+export type { AuthorizerDemand, Observation } from "./authorization.ts";
+export type { FilterChain, FirstBytes } from "./filter-chain.ts";
+export type { TransportRule } from "./peer-authentication.ts";
 
 /** `istio`: what Istio decides. `strict`: what Bulwark's own proxies decide; the differences are a closed list (docs/decisions.md). */
 export type Semantics = "istio" | "strict";
@@ -13,96 +46,183 @@ export interface InboundOptions {
   readonly semantics: Semantics;
 }
 
-export interface TransportRule {
-  readonly mode: "STRICT" | "PERMISSIVE" | "DISABLE";
-  /** `PeerAuthentication ns/name` that set it; null for the default. */
-  readonly policy: string | null;
-}
-
-/**
- * How one connection is taken.
- * `tls`: `terminate` mutual TLS; `pass` TLS through undecrypted; `none` for plaintext; `terminate-simple` only at gateways.
- */
-export interface FilterChain {
-  readonly tls: "terminate" | "pass" | "none";
-  readonly protocol: "http" | "tcp";
-  /** Set when no chain takes the connection, or the one that does cannot speak to it: close with this. */
-  readonly refusal: Verdict | null;
-}
-
+/** Immutable. Everything that deciding needs, and nothing of the mesh besides. */
 export interface InboundPolicy {
   readonly workload: Workload;
   readonly semantics: Semantics;
   readonly pathNormalization: PathNormalization;
-  /** The mutual TLS mode of a port of the workload, declared or not. */
+  /** The mutual TLS mode of a port of the workload, declared or not. Gateways' servers have modes of their own. */
   transport(port: number): TransportRule;
   /** Rules for tokens; null where no RequestAuthentication selects the workload. */
   readonly jwt: JwtPolicy | null;
-  /** What the caller answers when `HttpRequest.read` gives null. */
-  readonly badRequest: Verdict;
+  /** Trust domains whose identities are taken: the mesh's own and its aliases. */
+  readonly trustDomains: TrustDomains;
+  /** No proxy stands before the workload: nothing is decided. */
+  readonly unprotected: boolean;
+  /** Declared ports of the application. Empty for gateways. */
+  readonly ports: PortProtocols;
+  readonly http: Authorization;
+  readonly tcp: Authorization;
+  /** Null for anything but gateways. */
+  readonly gateway: GatewayChains | null;
 }
 
-/** Compiles what holds for one workload. Pure; the mesh is not kept beyond what the rules need. */
+/** The port that a sidecar itself listens on: nobody is meant to dial it. */
+const CAPTURE_PORT = 15006;
+
+/** Compiles what holds for one workload. Pure. */
 export function compileInbound(mesh: Mesh, workload: Workload, options: InboundOptions): InboundPolicy {
-  throw new Error("BUG: not there yet");
+  const { config } = mesh;
+  const trustDomains = [...new Set([config.trustDomain, ...config.trustDomainAliases])];
+  const gateway = workload.role === "gateway";
+  const transports = compileTransport(mesh, workload);
+  const context = {
+    semantics: options.semantics,
+    trustDomains,
+    forwardedFor: forwardedForTrust(workload, config.numTrustedProxies),
+  };
+  return {
+    workload,
+    semantics: options.semantics,
+    pathNormalization: config.pathNormalization,
+    transport: (port) => transportOf(transports, port),
+    jwt: compileJwtPolicy(mesh, workload),
+    trustDomains,
+    unprotected: workload.dataplane === "none" && !gateway,
+    ports: gateway ? new Map() : compilePortProtocols(mesh, workload),
+    http: compileAuthorization(mesh, workload, { ...context, http: true }, HTTP_ANSWERS),
+    tcp: compileAuthorization(mesh, workload, { ...context, http: false }, TCP_ANSWERS),
+    gateway: gateway ? compileGatewayChains(mesh, workload) : null,
+  };
 }
 
-/** Which chain takes a connection, before TLS is spoken: from the port, the first bytes, and the ClientHello's ALPN. Allocates nothing. */
+function transportOf(rules: TransportRules, port: number): TransportRule {
+  return rules.ports.get(port) ?? rules.workload;
+}
+
+/** Sidecars believe the last entry and know no trusted proxies; gateways count those before them, none by default. */
+function forwardedForTrust(workload: Workload, meshWide: number): ForwardedForTrust {
+  if (workload.role !== "gateway") return { entryFromRight: 0 };
+  const proxies = annotatedProxies(workload) ?? meshWide;
+  return proxies === 0 ? null : { entryFromRight: proxies - 1 };
+}
+
+/** `gatewayTopology.numTrustedProxies` of the pod's own ProxyConfig annotation. */
+function annotatedProxies(workload: Workload): number | undefined {
+  const text = workload.annotations["proxy.istio.io/config"];
+  if (text === undefined) return undefined;
+  let config: unknown;
+  try {
+    config = load(text);
+  } catch {
+    return undefined;
+  }
+  const topology = (config as { gatewayTopology?: { numTrustedProxies?: unknown } } | null)?.gatewayTopology;
+  const proxies = topology?.numTrustedProxies;
+  return typeof proxies === "number" && Number.isInteger(proxies) && proxies >= 0 ? proxies : undefined;
+}
+
+/**
+ * Which chain takes a connection, before TLS is spoken: from the port, the first bytes, and the ClientHello.
+ * Allocates nothing. `first.alpn` is the client's list in its order; `sni` is only looked at by gateways.
+ */
 export function selectChain(
   policy: InboundPolicy,
   port: number,
-  transport: "tls" | "plaintext",
-  alpn: readonly string[],
-  speaksHttp: boolean,
+  first: FirstBytes,
+  sni: string,
 ): FilterChain {
-  throw new Error("BUG: not there yet");
+  if (policy.gateway !== null) return gatewayChain(policy.gateway, port, first, sni);
+  if (port === CAPTURE_PORT) return CAPTURED;
+  return sidecarChain(policy.transport(port).mode, policy.ports.get(port) ?? "auto", first);
 }
+
+const CAPTURED: FilterChain = Object.freeze({
+  tls: "none",
+  protocol: "tcp",
+  inspectsTls: true,
+  refusal: NO_LISTENER,
+});
 
 /** Whether the protocol of plaintext on this port is to be detected from its first bytes. */
 export function detectsProtocol(policy: InboundPolicy, port: number): boolean {
-  throw new Error("BUG: not there yet");
+  return policy.gateway === null && (policy.ports.get(port) ?? "auto") === "auto";
+}
+
+/** The chain that takes this connection. Allocates nothing but for the connection's first use. */
+export function chainOf(policy: InboundPolicy, connection: Connection): FilterChain {
+  return selectChain(policy, connection.destinationPort, connection.firstBytes, connection.sni);
 }
 
 /** Transport and, on TCP chains, authorization. On HTTP chains an allowed connection still needs a decision per request. */
 export function decideConnection(policy: InboundPolicy, connection: Connection): Verdict {
-  throw new Error("BUG: not there yet");
+  if (policy.unprotected) return NO_PROXY;
+  const chain = chainOf(policy, connection);
+  const refusal = chain.refusal ?? refuseIdentity(policy, connection, chain);
+  if (refusal !== null) return refusal;
+  if (chain.protocol === "http") return PER_REQUEST;
+  const judged = asSeenBy(chain, connection);
+  return (
+    decideCustom(policy.tcp, judged, null, connection.authorizer) ??
+    decideAuthorization(policy.tcp, judged, null)
+  );
 }
 
-/** Authorization of one request on a connection that decideConnection allowed. Allocates nothing. */
+/** What a chain knows of a connection: no identity without a handshake of its own, no server name without looking. */
+export function asSeenBy(chain: FilterChain, connection: Connection): Connection {
+  if (chain.tls !== "pass") return connection;
+  return chain.inspectsTls ? connection.anonymous : connection.opaque;
+}
+
+function refuseIdentity(policy: InboundPolicy, connection: Connection, chain: FilterChain): Verdict | null {
+  if (chain.tls !== "terminate") return null;
+  if (connection.tls === "rogue") return UNTRUSTED_CERTIFICATE;
+  if (connection.tls !== "mtls" || connection.principal === null) return NO_CLIENT_CERTIFICATE;
+  return isTrusted(policy, connection) ? null : FOREIGN_TRUST_DOMAIN;
+}
+
+function isTrusted(policy: InboundPolicy, connection: Connection): boolean {
+  // A trust domain alone, with nothing after it, is nobody's identity.
+  return policy.trustDomains.includes(connection.trustDomain) && connection.hasPath;
+}
+
+/**
+ * Authorization of one request on a connection that decideConnection allowed. Allocates nothing.
+ * Where the policy has rules for tokens, or asks an authorizer, and the request does not carry their outcome, it is refused.
+ */
 export function decideRequest(policy: InboundPolicy, connection: Connection, request: HttpRequest): Verdict {
-  throw new Error("BUG: not there yet");
+  if (policy.unprotected) return NO_PROXY;
+  const custom = decideCustom(policy.http, connection, request, request.authorizer);
+  if (custom !== null) return custom;
+  if (policy.jwt !== null) {
+    const { jwt } = request;
+    if (jwt === undefined) return JWT_UNVERIFIED;
+    if (jwt.refusal !== null) return jwt.refusal;
+  }
+  return decideAuthorization(policy.http, connection, request);
 }
 
-/** Who must be asked before deciding, and for whom. */
-export interface AuthorizerDemand {
-  /** Name of the extension provider in MeshConfig. */
-  readonly provider: string;
-  /** `AuthorizationPolicy ns/name`. */
-  readonly policy: string;
-  readonly rule: number;
-}
-
-/** The external authorizer that a CUSTOM policy wants asked about this; null for none. Allocates nothing. */
+/**
+ * The external authorizer that a CUSTOM policy wants asked about this; null for none. Allocates nothing.
+ * Ask before tokens are verified; set the answer on the request (or, without one, on the connection), then decide.
+ */
 export function requiredAuthorizer(
   policy: InboundPolicy,
   connection: Connection,
   request: HttpRequest | undefined,
 ): AuthorizerDemand | null {
-  throw new Error("BUG: not there yet");
+  if (policy.unprotected) return null;
+  if (request !== undefined) return demandOf(policy.http, connection, request);
+  const chain = chainOf(policy, connection);
+  return chain.protocol === "http" ? null : demandOf(policy.tcp, asSeenBy(chain, connection), null);
 }
 
-/** A policy that matched and did not block: AUDIT, or annotated `istio.io/dry-run`. */
-export interface Observation {
-  readonly action: "AUDIT" | "DRY-RUN ALLOW" | "DRY-RUN DENY";
-  readonly policy: string;
-  readonly rule: number;
-}
-
-/** AUDIT and dry-run rules that match. Returns one shared empty array where there is none, so it costs nothing in the usual case. */
+/** What AUDIT and dry-run policies say. One shared empty array where there are none, so the usual case costs nothing. */
 export function observe(
   policy: InboundPolicy,
   connection: Connection,
   request: HttpRequest | undefined,
 ): readonly Observation[] {
-  throw new Error("BUG: not there yet");
+  if (request !== undefined) return observeAuthorization(policy.http, connection, request);
+  return observeAuthorization(policy.tcp, asSeenBy(chainOf(policy, connection), connection), null);
 }

@@ -92,3 +92,11 @@ function parseHextets(text: string, last: boolean): number[] | undefined {
   }
   return groups;
 }
+
+/** For people; IPv6 without shortening. */
+export function formatIpAddress(address: IpAddress): string {
+  const hextets = address.words.flatMap((word) => [word >>> 16, word & 0xffff]);
+  if (address.family === 6) return hextets.map((hextet) => hextet.toString(16)).join(":");
+  const [word] = address.words;
+  return [word >>> 24, (word >>> 16) & 255, (word >>> 8) & 255, word & 255].join(".");
+}

@@ -1,12 +1,81 @@
-/** Path normalisation, as Envoy does it for MeshConfig.pathNormalization. */
+/**
+ * Path normalisation, as Envoy does it for MeshConfig.pathNormalization: fragment, escaped slashes, the URL library's
+ * canonical form, merged slashes, in that order.
+ * @see https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto (normalize_path, merge_slashes, path_with_escaped_slashes_action)
+ */
 import type { PathNormalization } from "../model/mesh-config.ts";
+import { canonicalizePath, isCanonicalCode } from "./canonicalize-path.ts";
 
 export type { PathNormalization } from "../model/mesh-config.ts";
 
+const TAB = 0x09;
+const FORM_FEED = 0x0c;
+const HASH = 0x23;
+const DOT = 0x2e;
+const SLASH = 0x2f;
+const QUESTION = 0x3f;
+const LAST_GRAPHIC = 0x7e;
+
 /**
- * @param target path and query as sent.
- * @returns what is judged and forwarded; the same string where it is normal already; null for what is refused with 400.
+ * @param target path and query as sent; must start with a slash.
+ * @returns what is judged and forwarded: the same string where it is normal already; null for what is refused with 400.
  */
-export function normalizePath(_mode: PathNormalization, target: string): string | null {
-  return target;
+export function normalizePath(mode: PathNormalization, target: string): string | null {
+  return isNormal(mode, target) ? target : normalizeSlowly(mode, target);
+}
+
+/** One pass over a path that nothing would change: nearly all of them. */
+function isNormal(mode: PathNormalization, target: string): boolean {
+  if (target.charCodeAt(0) !== SLASH) return false;
+  let previous = 0;
+  for (let at = 0; at < target.length; at++) {
+    const code = target.charCodeAt(at);
+    if (code === QUESTION) return hasOnlyGraphics(target, at);
+    if (!isCanonicalCode(code)) return false;
+    if (previous === SLASH && (code === DOT || (code === SLASH && mode !== "NONE" && mode !== "BASE")))
+      return false;
+    previous = code;
+  }
+  return true;
+}
+
+/** Whether a query has no character that would be cut or refused. */
+function hasOnlyGraphics(target: string, from: number): boolean {
+  for (let at = from; at < target.length; at++) {
+    const code = target.charCodeAt(at);
+    if (code <= 0x20 || code > LAST_GRAPHIC || code === HASH) return false;
+  }
+  return true;
+}
+
+function normalizeSlowly(mode: PathNormalization, target: string): string | null {
+  if (target.charCodeAt(0) !== SLASH || !isAcceptable(target)) return null;
+  const hash = target.indexOf("#");
+  const whole = hash < 0 ? target : target.slice(0, hash);
+  if (mode === "NONE") return whole;
+  const mark = whole.indexOf("?");
+  const query = mark < 0 ? "" : whole.slice(mark);
+  let path = mark < 0 ? whole : whole.slice(0, mark);
+  if (mode === "DECODE_AND_MERGE_SLASHES") path = unescapeSlashes(path);
+  const canonical = canonicalizePath(path);
+  if (canonical === null) return null;
+  return (mode === "BASE" ? canonical : mergeSlashes(canonical)) + query;
+}
+
+/** Characters that Envoy's HTTP/1 parser takes in a request target. */
+function isAcceptable(target: string): boolean {
+  for (let at = 0; at < target.length; at++) {
+    const code = target.charCodeAt(at);
+    const graphic = code > 0x20 && code <= LAST_GRAPHIC;
+    if (!graphic && code !== TAB && code !== FORM_FEED) return false;
+  }
+  return true;
+}
+
+function unescapeSlashes(path: string): string {
+  return path.replace(/%2[fF]/g, "/").replace(/%5[cC]/g, "\\");
+}
+
+function mergeSlashes(path: string): string {
+  return path.includes("//") ? path.replace(/\/{2,}/g, "/") : path;
 }

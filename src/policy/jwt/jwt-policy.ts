@@ -1,27 +1,52 @@
 /** RequestAuthentication, compiled: whose tokens a workload takes, and where it looks for them. */
+import type { Verdict } from "../verdict.ts";
+
+/** Where one rule looks for a token; names of headers in lower case. */
+export interface JwtLocations {
+  readonly headers: readonly { readonly name: string; readonly prefix: string }[];
+  readonly params: readonly string[];
+  readonly cookies: readonly string[];
+}
+
+/** Refusals of one rule, made when it was compiled. */
+export interface JwtRefusals {
+  readonly invalid: Verdict;
+  readonly unknownIssuer: Verdict;
+  readonly wrongAudience: Verdict;
+  readonly required: Verdict;
+}
 
 export interface JwtRule {
+  /** `RequestAuthentication ns/name` */
+  readonly policy: string;
   readonly issuer: string;
-  readonly audiences: readonly string[];
+  /** Without scheme and trailing slash, as Envoy compares them. Empty: any. */
+  readonly audiences: ReadonlySet<string>;
   /** JWKS text as given inline; null where it is to be fetched. */
   readonly jwks: string | null;
   readonly jwksUri: string | null;
-  readonly fromHeaders: readonly { readonly name: string; readonly prefix: string }[];
-  readonly fromParams: readonly string[];
-  readonly fromCookies: readonly string[];
+  readonly locations: JwtLocations;
+  /** Whether the token stays in the request that goes on. */
   readonly forward: boolean;
+  /** Lower case; null for none. */
   readonly outputPayloadToHeader: string | null;
   readonly outputClaimToHeaders: readonly { readonly header: string; readonly claim: string }[];
+  /** Claims whose text is a list, split at spaces. */
   readonly spaceDelimitedClaims: ReadonlySet<string>;
+  /** For fetching keys. */
   readonly timeoutMs: number;
-  /** `RequestAuthentication ns/name`. */
-  readonly policy: string;
+  /** Whether a request without a token is refused. */
+  readonly required: boolean;
+  readonly refusals: JwtRefusals;
 }
 
 export interface JwtPolicy {
-  /** Sorted by issuer, as Istio merges them. */
+  /** Sorted by issuer, as Istio merges them. Never empty. */
   readonly rules: readonly JwtRule[];
 }
 
-/** How keys are had that are not inline: resolves to the JWKS document's text; a rejection fails closed (401). */
+/**
+ * How keys are had that are not inline: resolves to the JWKS document's text. A rejection fails closed (401).
+ * The implementation keeps what it fetched, bounds size and time, and reaches no link-local or metadata address.
+ */
 export type FetchJwks = (uri: string, timeoutMs: number) => Promise<string>;

@@ -1,0 +1,234 @@
+/** The AuthorizationPolicies of one workload for one kind of chain, compiled; and how they decide. */
+import type { Mesh, Workload } from "../model/mesh.ts";
+import { type Resource, resourceName } from "../resources/resource.ts";
+import { type CompiledRule, compileRule } from "./authorization-rule.ts";
+import type { AuthorizationAction, AuthorizationSpec } from "./authorization-spec.ts";
+import type { ConditionContext } from "./condition.ts";
+import type { AuthorizerAnswer, Connection } from "./connection.ts";
+import { compileProviders, type ProviderKind } from "./ext-authz-provider.ts";
+import type { HttpRequest } from "./http-request.ts";
+import { attachedPolicies } from "./policy-attachment.ts";
+import { buildRuleSet, firstMatch, type RuleSet } from "./rule-set.ts";
+import type { Verdict } from "./verdict.ts";
+import { type AnswerCodes, closedVerdict, openVerdict, ruleVerdict } from "./verdict-catalogue.ts";
+
+/** Who must be asked before deciding, and for whom. */
+export interface AuthorizerDemand {
+  /** Name of the extension provider in MeshConfig. */
+  readonly provider: string;
+  /** `AuthorizationPolicy ns/name` */
+  readonly policy: string;
+  readonly rule: number;
+}
+
+/** A policy that does not block, and what it says of a connection or request: AUDIT, or annotated `istio.io/dry-run`. */
+export interface Observation {
+  readonly effect: "audit" | "would-allow" | "would-deny";
+  /** Null for dry-run ALLOW policies of which none matched. */
+  readonly policy: string | null;
+  readonly rule: number | null;
+}
+
+interface CustomRules {
+  readonly set: RuleSet;
+  readonly demands: ReadonlyMap<Verdict, AuthorizerDemand>;
+  readonly denials: ReadonlyMap<Verdict, Verdict>;
+}
+
+interface Observer {
+  readonly set: RuleSet;
+  readonly effect: "audit" | "would-allow" | "would-deny";
+}
+
+export interface Authorization {
+  readonly custom: CustomRules | null;
+  /** CUSTOM policies that cannot be carried out: they deny what they match. */
+  readonly broken: RuleSet | null;
+  readonly deny: RuleSet | null;
+  /** Null: no ALLOW policy applies, so what is not denied is allowed. */
+  readonly allow: RuleSet | null;
+  readonly open: Verdict;
+  readonly closed: Verdict;
+  readonly observers: readonly Observer[];
+}
+
+/** CUSTOM, before any token is known. @returns null where it has nothing against it. */
+export function decideCustom(
+  authorization: Authorization,
+  connection: Connection,
+  request: HttpRequest | null,
+  answer: AuthorizerAnswer | undefined,
+): Verdict | null {
+  const { broken, custom } = authorization;
+  const bad = broken === null ? null : firstMatch(broken, connection, request);
+  if (bad !== null) return bad.verdict;
+  if (custom === null || answer === "allow") return null;
+  const match = firstMatch(custom.set, connection, request);
+  if (match === null) return null;
+  return answer === "deny" ? (custom.denials.get(match.verdict) ?? match.verdict) : match.verdict;
+}
+
+export function demandOf(
+  authorization: Authorization,
+  connection: Connection,
+  request: HttpRequest | null,
+): AuthorizerDemand | null {
+  const { broken, custom } = authorization;
+  if (custom === null || (broken !== null && firstMatch(broken, connection, request) !== null)) return null;
+  const match = firstMatch(custom.set, connection, request);
+  return match === null ? null : (custom.demands.get(match.verdict) ?? null);
+}
+
+/** DENY, then ALLOW. */
+export function decideAuthorization(
+  authorization: Authorization,
+  connection: Connection,
+  request: HttpRequest | null,
+): Verdict {
+  const { deny, allow } = authorization;
+  const denied = deny === null ? null : firstMatch(deny, connection, request);
+  if (denied !== null) return denied.verdict;
+  if (allow === null) return authorization.open;
+  return firstMatch(allow, connection, request)?.verdict ?? authorization.closed;
+}
+
+const NOTHING_OBSERVED: readonly Observation[] = Object.freeze([]);
+
+export function observeAuthorization(
+  authorization: Authorization,
+  connection: Connection,
+  request: HttpRequest | null,
+): readonly Observation[] {
+  if (authorization.observers.length === 0) return NOTHING_OBSERVED;
+  const observations: Observation[] = [];
+  for (const { set, effect } of authorization.observers) {
+    const match = firstMatch(set, connection, request);
+    if (match !== null) observations.push({ effect, policy: match.rule.policy, rule: match.rule.index });
+    else if (effect === "would-allow") observations.push({ effect: "would-deny", policy: null, rule: null });
+  }
+  return observations;
+}
+
+type PolicyResource = Resource<unknown>;
+
+/**
+ * @param context without the action and the policy's namespace, which are each policy's own.
+ */
+export function compileAuthorization(
+  mesh: Mesh,
+  workload: Workload,
+  context: Omit<ConditionContext, "action" | "policyNamespace">,
+  answers: AnswerCodes,
+): Authorization {
+  const all: readonly PolicyResource[] = attachedPolicies(
+    mesh.authorizationPolicies,
+    workload,
+    mesh.config.rootNamespace,
+  );
+  const compile = (policies: readonly PolicyResource[], action: AuthorizationAction) =>
+    policies.flatMap((policy) =>
+      compilePolicy(policy, { ...context, action, policyNamespace: policy.namespace }),
+    );
+  const of = (action: AuthorizationAction, dryRun: boolean) =>
+    all.filter((policy) => actionOf(policy) === action && isDryRun(policy) === dryRun);
+  const ruleSet = (action: "ALLOW" | "DENY", dryRun: boolean): RuleSet | null => {
+    const policies = of(action, dryRun);
+    if (policies.length === 0) return null;
+    const cause = action === "ALLOW" ? "allow-matched" : "deny-matched";
+    return buildRuleSet(compile(policies, action), (rule) =>
+      ruleVerdict(cause, answers, rule.policy, rule.index),
+    );
+  };
+  const auditRules = compile(of("AUDIT", false), "AUDIT");
+  const audit = buildRuleSet(auditRules, (rule) =>
+    ruleVerdict("allow-matched", answers, rule.policy, rule.index),
+  );
+  return {
+    ...compileCustom(mesh, of("CUSTOM", false), compile, answers, context.http),
+    deny: ruleSet("DENY", false),
+    allow: ruleSet("ALLOW", false),
+    open: openVerdict(answers),
+    closed: closedVerdict(answers),
+    observers: [
+      ...(auditRules.length === 0 ? [] : [{ set: audit, effect: "audit" as const }]),
+      ...observer(ruleSet("DENY", true), "would-deny"),
+      ...observer(ruleSet("ALLOW", true), "would-allow"),
+    ],
+  };
+}
+
+function observer(set: RuleSet | null, effect: Observer["effect"]): Observer[] {
+  return set === null ? [] : [{ set, effect }];
+}
+
+type CompilePolicies = (
+  policies: readonly PolicyResource[],
+  action: AuthorizationAction,
+) => readonly CompiledRule[];
+
+/** An HTTP provider has no say on TCP chains; several providers on one workload, or an unknown one, deny what their policies match. */
+function compileCustom(
+  mesh: Mesh,
+  policies: readonly PolicyResource[],
+  compile: CompilePolicies,
+  answers: AnswerCodes,
+  http: boolean,
+): Pick<Authorization, "custom" | "broken"> {
+  const providers = compileProviders(mesh);
+  const names = [...new Set(policies.map(providerOf))];
+  const [name] = names;
+  if (name === undefined) return { custom: null, broken: null };
+  const kind: ProviderKind | undefined = names.length > 1 ? undefined : providers.get(name);
+  const rules = compile(policies, "CUSTOM");
+  if (kind === undefined) {
+    const deny = (rule: CompiledRule) =>
+      ruleVerdict("ext-authz-misconfigured", answers, rule.policy, rule.index);
+    return { custom: null, broken: buildRuleSet(rules, deny) };
+  }
+  if (kind === "http" && !http) return { custom: null, broken: null };
+  return { custom: customRules(rules, name, answers), broken: null };
+}
+
+function customRules(rules: readonly CompiledRule[], provider: string, answers: AnswerCodes): CustomRules {
+  const demands = new Map<Verdict, AuthorizerDemand>();
+  const denials = new Map<Verdict, Verdict>();
+  const set = buildRuleSet(rules, ({ policy, index }) => {
+    const unanswered = ruleVerdict("ext-authz-unanswered", answers, policy, index);
+    demands.set(unanswered, Object.freeze({ provider, policy, rule: index }));
+    denials.set(unanswered, ruleVerdict("ext-authz-denied", answers, policy, index));
+    return unanswered;
+  });
+  return { set, demands, denials };
+}
+
+function compilePolicy(policy: PolicyResource, context: ConditionContext): CompiledRule[] {
+  return (specOf(policy).rules ?? []).flatMap((rule, index) => {
+    const compiled = compileRule(rule, policy, index, context);
+    return compiled === null ? [] : [compiled];
+  });
+}
+
+function specOf(policy: PolicyResource): AuthorizationSpec {
+  return (policy.spec ?? {}) as AuthorizationSpec;
+}
+
+function actionOf(policy: PolicyResource): AuthorizationAction {
+  return specOf(policy).action ?? "ALLOW";
+}
+
+function providerOf(policy: PolicyResource): string {
+  return specOf(policy).provider?.name ?? "";
+}
+
+const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+
+function isDryRun(policy: PolicyResource): boolean {
+  return TRUE.has(policy.annotations["istio.io/dry-run"] ?? "");
+}
+
+/** `AuthorizationPolicy ns/name` of every policy that applies, for reports. */
+export function appliedPolicies(mesh: Mesh, workload: Workload): string[] {
+  return attachedPolicies(mesh.authorizationPolicies, workload, mesh.config.rootNamespace).map((policy) =>
+    resourceName(policy),
+  );
+}

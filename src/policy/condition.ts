@@ -1,0 +1,94 @@
+/** One condition of a rule: a field with its values and notValues, compiled. */
+import type { AuthorizationAction } from "./authorization-spec.ts";
+import type { Connection } from "./connection.ts";
+import type { ForwardedForTrust } from "./forwarded-for.ts";
+import type { HttpRequest } from "./http-request.ts";
+import type { TrustDomains } from "./trust-domain-alias.ts";
+
+/** Total: cannot throw, does not allocate. On a TCP chain the request is null; conditions that need one are not compiled there. */
+export type Predicate = (connection: Connection, request: HttpRequest | null) => boolean;
+
+export interface Condition {
+  /** As in the policy: `principals`, `paths`, `request.headers[x-role]`. */
+  readonly field: string;
+  readonly values: readonly string[];
+  readonly notValues: readonly string[];
+  readonly matches: Predicate;
+  /** What came, for an explanation to a person. */
+  readonly seen: (connection: Connection, request: HttpRequest | null) => string;
+  /** Certificates' names that alone can match, where nothing but exact values is asked for; null otherwise. For indexing. */
+  readonly exactSubjects: readonly string[] | null;
+}
+
+/** What compiling a condition depends on, besides the condition. */
+export interface ConditionContext {
+  readonly semantics: "istio" | "strict";
+  readonly action: AuthorizationAction;
+  readonly policyNamespace: string;
+  readonly trustDomains: TrustDomains;
+  readonly forwardedFor: ForwardedForTrust;
+  /** False on TCP chains. */
+  readonly http: boolean;
+}
+
+/** How one kind of field is matched. */
+export interface Field {
+  /** Needs an HTTP request. */
+  readonly http: boolean;
+  /** Reads the namespace or account out of the caller's identity. */
+  readonly account?: true;
+  /** Undefined where a value cannot be compiled (which validation should have refused). */
+  compile(values: readonly string[], context: ConditionContext): Predicate | undefined;
+  seen(connection: Connection, request: HttpRequest | null, context: ConditionContext): string;
+  /** See Condition.exactSubjects. */
+  exactSubjects?(values: readonly string[], context: ConditionContext): readonly string[] | null;
+}
+
+/**
+ * What becomes of a condition: compiled; `omit` it, which makes the rule wider (DENY, AUDIT and CUSTOM, where an HTTP
+ * field stands on a TCP chain or a value cannot be compiled); or `drop-rule`, which makes an ALLOW narrower.
+ */
+export type ConditionOutcome = Condition | "omit" | "drop-rule";
+
+export function compileCondition(
+  name: string,
+  field: Field | undefined,
+  values: readonly string[],
+  notValues: readonly string[],
+  context: ConditionContext,
+): ConditionOutcome {
+  const usable = field !== undefined && (context.http || !field.http);
+  const positive = usable ? field.compile(values, context) : undefined;
+  const negative = usable ? field.compile(notValues, context) : undefined;
+  if (field === undefined || positive === undefined || negative === undefined) {
+    return context.action === "ALLOW" ? "drop-rule" : "omit";
+  }
+  const matches = combine(values.length === 0 ? null : positive, notValues.length === 0 ? null : negative);
+  const guarded = field.account === true && context.semantics === "strict";
+  return {
+    field: name,
+    values,
+    notValues,
+    matches: guarded ? failClosed(matches, context) : matches,
+    seen: (connection, request) => field.seen(connection, request, context),
+    exactSubjects: values.length === 0 ? null : (field.exactSubjects?.(values, context) ?? null),
+  };
+}
+
+/**
+ * An identity that is not `<trust domain>/ns/<namespace>/sa/<account>` has neither; nothing can be said of it, so it is allowed by no rule that
+ * asks, and denied by every one.
+ */
+function failClosed(matches: Predicate, context: ConditionContext): Predicate {
+  const unknown = context.action !== "ALLOW";
+  return (connection, request) =>
+    connection.principal !== null && connection.namespace === "" ? unknown : matches(connection, request);
+}
+
+function combine(positive: Predicate | null, negative: Predicate | null): Predicate {
+  if (positive === null) {
+    return negative === null ? () => true : (connection, request) => !negative(connection, request);
+  }
+  if (negative === null) return positive;
+  return (connection, request) => positive(connection, request) && !negative(connection, request);
+}

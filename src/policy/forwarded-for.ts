@@ -1,0 +1,61 @@
+/** The original client's address of an HTTP request, as Envoy derives it from X-Forwarded-For. */
+import type { Connection } from "./connection.ts";
+import type { FlatHeaders } from "./http-request.ts";
+import { type IpAddress, parseIpAddress } from "./ip-address.ts";
+
+/**
+ * How far X-Forwarded-For is believed. Sidecars take its last entry. Gateways take the peer itself at 0 trusted proxies, else
+ * the entry that the outermost trusted proxy wrote.
+ */
+export type ForwardedForTrust = { readonly entryFromRight: number } | null;
+
+const HEADER = "x-forwarded-for";
+
+/**
+ * Memory of the last header seen: proxies send the same one again and again, and parsing anew would allocate.
+ * INVARIANT: the address is a function of the two strings alone.
+ */
+let lastHeader = "";
+let lastEntry = -1;
+let lastAddress: IpAddress | null = null;
+
+/** `remote.ip`: an entry that is missing or no address leaves the peer. */
+export function remoteAddressOf(
+  connection: Connection,
+  headers: FlatHeaders,
+  trust: ForwardedForTrust,
+): IpAddress | null {
+  if (trust === null) return connection.remoteAddress;
+  const header = joinedHeader(headers);
+  if (header === null) return connection.remoteAddress;
+  if (header !== lastHeader || trust.entryFromRight !== lastEntry) {
+    lastAddress = entryAddress(header, trust.entryFromRight);
+    lastHeader = header;
+    lastEntry = trust.entryFromRight;
+  }
+  return lastAddress ?? connection.remoteAddress;
+}
+
+/** Repeated fields are one list (RFC 9110 §5.3). */
+function joinedHeader(headers: FlatHeaders): string | null {
+  let joined: string | null = null;
+  for (let index = 0; index < headers.length; index += 2) {
+    if (headers[index] !== HEADER) continue;
+    const value = headers[index + 1] ?? "";
+    joined = joined === null ? value : `${joined},${value}`;
+  }
+  return joined;
+}
+
+function entryAddress(header: string, entryFromRight: number): IpAddress | null {
+  let rest = header;
+  for (let skipped = 0; skipped < entryFromRight; skipped++) {
+    const comma = rest.lastIndexOf(",");
+    if (comma < 0) return null;
+    rest = rest.slice(0, comma);
+  }
+  const comma = rest.lastIndexOf(",");
+  // A comma at the very end is not a separator to Envoy: the text that it ends is then no address.
+  if (comma >= 0 && comma + 1 < rest.length) rest = rest.slice(comma + 1);
+  return parseIpAddress(rest.trim()) ?? null;
+}

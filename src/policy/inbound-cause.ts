@@ -1,0 +1,34 @@
+/** Why an inbound verdict is what it is: the closed list that docs/decisions.md explains. */
+export type InboundCause =
+  /** No proxy stands before the workload. */
+  | "no-proxy"
+  /** An HTTP chain took the connection; each request is decided by itself. */
+  | "per-request"
+  /** TLS goes through undecrypted, and nothing forbids it. */
+  | "tls-passthrough"
+  /** No ALLOW policy applies. */
+  | "no-allow-policies"
+  | "allow-matched"
+  | "deny-matched"
+  | "no-allow-matched"
+  /** A CUSTOM policy matched, and its authorizer was not asked. */
+  | "ext-authz-unanswered"
+  | "ext-authz-denied"
+  /** A CUSTOM policy matched, and its provider is unknown, broken, or one of several. */
+  | "ext-authz-misconfigured"
+  /** Plaintext to a STRICT port, or TLS that no chain expects. */
+  | "no-chain"
+  | "no-listener"
+  | "no-client-certificate"
+  | "untrusted-certificate"
+  | "foreign-trust-domain"
+  /** TLS to a port that does not speak it. */
+  | "tls-to-plaintext-port"
+  | "plaintext-to-tls-port"
+  | "bad-request"
+  | "no-relative-path"
+  | "jwt-unverified"
+  | "jwt-required"
+  | "jwt-invalid"
+  | "jwt-unknown-issuer"
+  | "jwt-wrong-audience";

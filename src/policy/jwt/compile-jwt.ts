@@ -1,0 +1,95 @@
+/** From RequestAuthentications to a JwtPolicy. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { durationMs } from "../../model/mesh-config.ts";
+import { type Resource, resourceName } from "../../resources/resource.ts";
+import { attachedPolicies } from "../policy-attachment.ts";
+import { jwtVerdict } from "../verdict-catalogue.ts";
+import { sanitizeAudience } from "./audience.ts";
+import type { JwtLocations, JwtPolicy, JwtRule } from "./jwt-policy.ts";
+
+interface JwtRuleFields {
+  readonly issuer?: string;
+  readonly audiences?: readonly string[];
+  readonly jwks?: string;
+  readonly jwksUri?: string;
+  readonly jwks_uri?: string;
+  readonly fromHeaders?: readonly { readonly name?: string; readonly prefix?: string }[];
+  readonly fromParams?: readonly string[];
+  readonly fromCookies?: readonly string[];
+  readonly forwardOriginalToken?: boolean;
+  readonly outputPayloadToHeader?: string;
+  readonly outputClaimToHeaders?: readonly { readonly header?: string; readonly claim?: string }[];
+  readonly spaceDelimitedClaims?: readonly string[];
+  readonly timeout?: string;
+  readonly presence?: string;
+}
+
+const DEFAULT_TIMEOUT_MS = 5000;
+const ALWAYS_SPACE_DELIMITED: readonly string[] = ["scope", "permission"];
+const DEFAULT_LOCATIONS: JwtLocations = {
+  headers: [{ name: "authorization", prefix: "Bearer " }],
+  params: ["access_token"],
+  cookies: [],
+};
+
+/**
+ * The token rules of all RequestAuthentications that hold for the workload; null for none.
+ * @see https://istio.io/latest/docs/reference/config/security/request_authentication/
+ */
+export function compileJwtPolicy(mesh: Mesh, workload: Workload): JwtPolicy | null {
+  const policies: readonly Resource<unknown>[] = attachedPolicies(
+    mesh.requestAuthentications,
+    workload,
+    mesh.config.rootNamespace,
+  );
+  // The workload's own namespace comes before the root's; rules of one issuer keep that order.
+  const ordered = policies.toSorted(
+    (a, b) => Number(a.namespace !== workload.namespace) - Number(b.namespace !== workload.namespace),
+  );
+  const rules = ordered.flatMap((policy) => {
+    const { jwtRules = [] } = (policy.spec ?? {}) as { jwtRules?: readonly JwtRuleFields[] };
+    return jwtRules.map((fields) => compileJwtRule(fields, resourceName(policy)));
+  });
+  if (rules.length === 0) return null;
+  return { rules: rules.toSorted((a, b) => (a.issuer < b.issuer ? -1 : a.issuer > b.issuer ? 1 : 0)) };
+}
+
+function compileJwtRule(fields: JwtRuleFields, policy: string): JwtRule {
+  const payloadHeader = fields.outputPayloadToHeader ?? "";
+  return {
+    policy,
+    issuer: fields.issuer ?? "",
+    audiences: new Set((fields.audiences ?? []).map(sanitizeAudience)),
+    jwks: (fields.jwks ?? "") === "" ? null : (fields.jwks ?? null),
+    jwksUri: fields.jwksUri ?? fields.jwks_uri ?? null,
+    locations: compileLocations(fields),
+    forward: fields.forwardOriginalToken === true,
+    outputPayloadToHeader: payloadHeader === "" ? null : payloadHeader.toLowerCase(),
+    outputClaimToHeaders: (fields.outputClaimToHeaders ?? []).map(({ header = "", claim = "" }) => ({
+      header: header.toLowerCase(),
+      claim,
+    })),
+    spaceDelimitedClaims: new Set([...ALWAYS_SPACE_DELIMITED, ...(fields.spaceDelimitedClaims ?? [])]),
+    timeoutMs: durationMs(fields.timeout) ?? DEFAULT_TIMEOUT_MS,
+    required: fields.presence === "REQUIRED",
+    refusals: {
+      invalid: jwtVerdict("jwt-invalid", policy),
+      unknownIssuer: jwtVerdict("jwt-unknown-issuer", null),
+      wrongAudience: jwtVerdict("jwt-wrong-audience", policy),
+      required: jwtVerdict("jwt-required", policy),
+    },
+  };
+}
+
+/** A rule that names any location looks nowhere else. */
+function compileLocations(fields: JwtRuleFields): JwtLocations {
+  const headers = (fields.fromHeaders ?? []).map(({ name = "", prefix = "" }) => ({
+    name: name.toLowerCase(),
+    prefix,
+  }));
+  const params = fields.fromParams ?? [];
+  const cookies = fields.fromCookies ?? [];
+  return headers.length + params.length + cookies.length === 0
+    ? DEFAULT_LOCATIONS
+    : { headers, params, cookies };
+}

@@ -1,0 +1,188 @@
+/**
+ * Verifies the tokens of a request. The order of checks and what outweighs what are those of Envoy's jwt_authn filter as Istio
+ * configures it: any of the rules, or all of them with "no token" allowed.
+ * @see https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/jwt_authn_filter
+ */
+import type { HttpRequest } from "../http-request.ts";
+import type { Verdict } from "../verdict.ts";
+import { isAudienceAllowed } from "./audience.ts";
+import { extractTokens, type FoundToken } from "./extract-token.ts";
+import type { FetchJwks, JwtPolicy, JwtRule } from "./jwt-policy.ts";
+import { type Claims, type JwtResult, NO_TOKEN } from "./jwt-result.ts";
+import { KeySet } from "./key-set.ts";
+import { parseToken, type UnverifiedToken } from "./token.ts";
+
+export interface JwtEnvironment {
+  readonly fetchJwks: FetchJwks;
+  /** Seconds since the epoch. */
+  readonly nowSeconds: () => number;
+}
+
+/** What clocks may differ by. */
+const CLOCK_SKEW_SECONDS = 60;
+
+/** What one rule says of the request. */
+type RuleOutcome =
+  | { readonly kind: "missing" | "unknown-issuer" | "wrong-audience" | "invalid" }
+  | { readonly kind: "valid"; readonly token: UnverifiedToken; readonly found: FoundToken };
+
+const MISSING: RuleOutcome = { kind: "missing" };
+const UNKNOWN_ISSUER: RuleOutcome = { kind: "unknown-issuer" };
+const WRONG_AUDIENCE: RuleOutcome = { kind: "wrong-audience" };
+const INVALID: RuleOutcome = { kind: "invalid" };
+
+/**
+ * Verifies what tokens there are. Never rejects. Set the outcome on `request.jwt` before deciding.
+ * A request in which no rule finds a token comes back at once, as NO_TOKEN itself.
+ */
+export async function verifyRequestJwt(
+  policy: JwtPolicy,
+  request: HttpRequest,
+  environment: JwtEnvironment,
+): Promise<JwtResult> {
+  if (isCorsPreflight(request)) return NO_TOKEN;
+  const outcomes: RuleOutcome[] = [];
+  for (const rule of policy.rules) {
+    const outcome = await verifyRule(rule, request, environment);
+    if (outcome.kind === "valid") return accept(rule, outcome.token, outcome.found);
+    outcomes.push(outcome);
+  }
+  return refuseOrPass(policy, outcomes);
+}
+
+/** No rule accepted a token: passes where none found one, and none had to. */
+function refuseOrPass(policy: JwtPolicy, outcomes: readonly RuleOutcome[]): JwtResult {
+  // Errors other than these two outweigh them, and of those the last one found is told.
+  const worst = outcomes.findLastIndex(({ kind }) => kind !== "missing" && kind !== "unknown-issuer") ?? -1;
+  const index = worst >= 0 ? worst : outcomes.findIndex(({ kind }) => kind === "unknown-issuer");
+  const rule = policy.rules[index];
+  const outcome = outcomes[index];
+  if (rule !== undefined && outcome !== undefined) return refuse(refusalOf(rule, outcome));
+  const required = policy.rules.find((candidate) => candidate.required);
+  return required === undefined ? NO_TOKEN : refuse(required.refusals.required);
+}
+
+function refusalOf(rule: JwtRule, outcome: RuleOutcome): Verdict {
+  switch (outcome.kind) {
+    case "wrong-audience":
+      return rule.refusals.wrongAudience;
+    case "unknown-issuer":
+      return rule.refusals.unknownIssuer;
+    default:
+      return rule.refusals.invalid;
+  }
+}
+
+function refuse(refusal: Verdict): JwtResult {
+  return { ...NO_TOKEN, refusal };
+}
+
+/** All tokens that the rule finds must be good: a backend might read the bad one. */
+async function verifyRule(
+  rule: JwtRule,
+  request: HttpRequest,
+  environment: JwtEnvironment,
+): Promise<RuleOutcome> {
+  let outcome = MISSING;
+  for (const found of extractTokens(rule.locations, request).toReversed()) {
+    outcome = await verifyToken(rule, found, environment);
+    if (outcome.kind !== "valid") return outcome;
+  }
+  return outcome;
+}
+
+async function verifyToken(
+  rule: JwtRule,
+  found: FoundToken,
+  environment: JwtEnvironment,
+): Promise<RuleOutcome> {
+  const token = parseToken(found.text);
+  if (token === undefined) return INVALID;
+  if (rule.issuer !== "" && token.issuer !== rule.issuer) return UNKNOWN_ISSUER;
+  const now = environment.nowSeconds();
+  if (token.notBefore !== null && now + CLOCK_SKEW_SECONDS < token.notBefore) return INVALID;
+  if (token.expires !== null && now > token.expires + CLOCK_SKEW_SECONDS) return INVALID;
+  if (!isAudienceAllowed(rule.audiences, token.audiences)) return WRONG_AUDIENCE;
+  const keys = await keysOf(rule, environment);
+  return keys !== undefined && (await keys.verifies(token)) ? { kind: "valid", token, found } : INVALID;
+}
+
+/** By document, so that a rotated one is read anew; an old one goes with the rule or the cache that held it. */
+const keySets = new Map<string, KeySet>();
+const KEY_SETS_LIMIT = 256;
+
+async function keysOf(rule: JwtRule, environment: JwtEnvironment): Promise<KeySet | undefined> {
+  let document = rule.jwks;
+  if (document === null) {
+    if (rule.jwksUri === null) return undefined;
+    try {
+      document = await environment.fetchJwks(rule.jwksUri, rule.timeoutMs);
+    } catch {
+      return undefined;
+    }
+  }
+  const known = keySets.get(document);
+  if (known !== undefined) return known;
+  if (keySets.size >= KEY_SETS_LIMIT) keySets.clear();
+  const made = new KeySet(document);
+  keySets.set(document, made);
+  return made;
+}
+
+function accept(rule: JwtRule, token: UnverifiedToken, found: FoundToken): JwtResult {
+  const setHeaders: (readonly [string, string])[] = [];
+  if (rule.outputPayloadToHeader !== null) setHeaders.push([rule.outputPayloadToHeader, token.payloadText]);
+  const outputs = rule.outputClaimToHeaders.map(({ header }) => header);
+  for (const { header, claim } of rule.outputClaimToHeaders) {
+    const text = headerText(claimByPath(token.claims, claim));
+    if (text !== undefined) setHeaders.push([header, text]);
+  }
+  const spent = rule.forward || found.header === null ? [] : [found.header];
+  // What a client sent under the name of an output would pass for a claim.
+  return {
+    refusal: null,
+    claims: splitSpaceDelimited(token.claims, rule.spaceDelimitedClaims),
+    setHeaders,
+    removeHeaders: [...spent, ...outputs],
+  };
+}
+
+/** Claims as rules look at them: those that are lists in one text, split. */
+export function splitSpaceDelimited(claims: Claims, names: ReadonlySet<string>): Claims {
+  const split = ([name, value]: [string, unknown]): [string, unknown] =>
+    typeof value === "string" && names.has(name)
+      ? [name, value.split(" ").filter((part) => part !== "")]
+      : [name, value];
+  return Object.fromEntries(Object.entries(claims).map(split));
+}
+
+/** What `can` takes for a token that was verified elsewhere. */
+export function assumedClaims(claims: Claims): JwtResult {
+  return { ...NO_TOKEN, claims: splitSpaceDelimited(claims, new Set(["scope", "permission"])) };
+}
+
+function claimByPath(claims: Claims, path: string): unknown {
+  let value: unknown = claims;
+  for (const name of path.split(".")) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+    value = (value as Claims)[name];
+  }
+  return value;
+}
+
+/** Text, numbers and booleans as they are; lists and objects as base64url JSON; nothing where the claim is not there. */
+function headerText(value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  return new TextEncoder().encode(JSON.stringify(value)).toBase64({ alphabet: "base64url" });
+}
+
+function isCorsPreflight(request: HttpRequest): boolean {
+  if (request.method !== "OPTIONS") return false;
+  const has = (name: string): boolean =>
+    request.headers.some(
+      (value, index) => index % 2 === 1 && value !== "" && request.headers[index - 1] === name,
+    );
+  return has("origin") && has("access-control-request-method");
+}
