@@ -1,4 +1,5 @@
 import { writePrivateFile } from "../identity/key-store.ts";
+import { buildMesh } from "../model/build-mesh.ts";
 import type { Mesh } from "../model/mesh.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
 import type { Resource } from "../resources/resource.ts";
@@ -6,7 +7,7 @@ import { fromWire, toWire, type WireResource } from "../resources/wire.ts";
 import { type Assignments, NO_ASSIGNMENTS, toPlacement } from "../substrate/assignment.ts";
 import type { StockGateway } from "../substrate/stock-gateways.ts";
 import type { Substrate } from "../substrate/substrate.ts";
-import { assemble, type InvalidConfiguration, type LoadedConfiguration } from "./load-configuration.ts";
+import type { InvalidConfiguration, LoadedConfiguration } from "./load-configuration.ts";
 import type { ConfigurationPush, RefusedChange } from "./messages.ts";
 import { readJson, type StateFolder } from "./state-folder.ts";
 
@@ -14,6 +15,7 @@ interface StoredConfiguration {
   readonly version: number;
   readonly loadedAt: string;
   readonly resources: readonly WireResource[];
+  readonly stockGateways: readonly StockGateway[];
 }
 
 /** The configuration in force. */
@@ -109,10 +111,10 @@ export class ConfigurationKeeper {
   }
 
   #store(next: CurrentConfiguration): void {
-    const { version, loadedAt, resources, assignments } = next;
+    const { version, loadedAt, resources, assignments, stockGateways } = next;
     // Addresses first: a configuration without its addresses could not be served, addresses alone harm nothing.
     writePrivateFile(this.#state.assignments, JSON.stringify(assignments));
-    const stored: StoredConfiguration = { version, loadedAt, resources: toWire(resources) };
+    const stored: StoredConfiguration = { version, loadedAt, resources: toWire(resources), stockGateways };
     writePrivateFile(this.#state.configuration, JSON.stringify(stored));
   }
 
@@ -120,9 +122,10 @@ export class ConfigurationKeeper {
     const stored = readJson(this.#state.configuration) as StoredConfiguration | undefined;
     if (stored === undefined) return undefined;
     try {
-      const { version, loadedAt } = stored;
-      const assignments = readAssignments(this.#state);
-      return { version, loadedAt, ...assemble(fromWire(stored.resources)), assignments };
+      const { version, loadedAt, stockGateways } = stored;
+      const resources = fromWire(stored.resources);
+      const mesh = buildMesh(resources);
+      return { version, loadedAt, resources, mesh, assignments: readAssignments(this.#state), stockGateways };
     } catch {
       // Of another release, or not ours: the files are read again, which is what a first start does.
       return undefined;

@@ -84,10 +84,11 @@ class ControlPlane {
       spillDir: join(state.root, "spill", "control"),
       send: async ({ text }) => flowLog.insertLines(text, { reporter: CA_REPORTER }),
     });
+    const pods = () => keeper.current?.assignments.pods ?? [];
     const certificates = new CertificateService({
       ca,
       trust: tokenTrust(state),
-      pods: () => keeper.current?.assignments.pods ?? [],
+      pods,
       ttlSeconds: options.certTtlSeconds,
       record: (draft: FlowDraft) => flows.push(draft),
       onIssued: (pod, serial, notAfter) =>
@@ -104,6 +105,7 @@ class ControlPlane {
       certificates,
       flowLog,
       configuration: () => keeper.push(),
+      pods,
       externalCaPem: () => (options.simulateExternal ? standInCa(state) : null),
       onEvent,
     });

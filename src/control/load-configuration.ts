@@ -36,15 +36,9 @@ export async function loadConfiguration(
   const [first, ...others] = problems.filter(({ severity }) => severity === "error").sort(bySpan);
   if (first !== undefined) return { ok: false, errors: [first, ...others], warnings };
   if (resources.length === 0) return { ok: false, errors: [nothingRead(sources)], warnings };
-  return { ...assemble(resources), warnings, files };
-}
-
-/** The mesh of resources that were valid before, with the stock gateways that they count on. */
-export function assemble(
-  read: readonly Resource[],
-): Pick<LoadedConfiguration, "ok" | "resources" | "mesh" | "stockGateways"> {
-  const { resources, provided } = provideStockGateways(read);
-  return { ok: true, resources, mesh: buildMesh(resources), stockGateways: provided };
+  const complete = provideStockGateways(resources);
+  const mesh = buildMesh(complete.resources);
+  return { ok: true, resources: complete.resources, mesh, stockGateways: complete.provided, warnings, files };
 }
 
 function bySpan(a: Diagnostic, b: Diagnostic): number {

@@ -4,7 +4,12 @@ import type { Placement } from "../model/placement.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
 import type { WireResource } from "../resources/wire.ts";
-import type { Assignments, PodAssignment, SkippedWorkload } from "../substrate/assignment.ts";
+import type {
+  ApplicationPort,
+  Assignments,
+  PodAssignment,
+  SkippedWorkload,
+} from "../substrate/assignment.ts";
 import type { StockGateway } from "../substrate/stock-gateways.ts";
 
 /** One version of everything that a proxy decides by. A higher version replaces a lower one whole. */
@@ -12,6 +17,11 @@ export interface ConfigurationPush {
   readonly version: number;
   readonly resources: readonly WireResource[];
   readonly placement: Placement;
+}
+
+/** `configure`: the configuration, and where the application of this pod listens, which no other is told. */
+export interface PodConfigurationPush extends ConfigurationPush {
+  readonly applicationPorts: readonly ApplicationPort[];
 }
 
 /** `hello` of a proxy: what only this pod is told. */

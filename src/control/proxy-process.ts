@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Proxy } from "../dataplane/proxy.ts";
-import type { ApplicationAddress, ProxyOptions } from "../dataplane/proxy-options.ts";
+import { Proxy as DataplaneProxy } from "../dataplane/proxy.ts";
+import type { ApplicationAddress } from "../dataplane/proxy-options.ts";
 import { type Svid, SvidSource } from "../identity/rotation.ts";
 import { buildMesh } from "../model/build-mesh.ts";
+import type { PodPlacement } from "../model/placement.ts";
 import { parseSpiffeId } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { fromWire } from "../resources/wire.ts";
@@ -13,7 +14,7 @@ import { liveAsChild, warn } from "./child-life.ts";
 import { ControlLink, dialControl } from "./control-link.ts";
 import type {
   CertificateStatus,
-  ConfigurationPush,
+  PodConfigurationPush,
   ProxyReport,
   ProxyWelcome,
   SignAnswer,
@@ -36,8 +37,8 @@ const FLUSH_TIMEOUT_MS = 1000;
 /** Runs the proxy of one pod: gets its identity and configuration from control, and goes on with what it has while control is away. */
 export function runProxyProcess(options: ProxyProcessOptions): void {
   const state = stateFolderAt(options.statePath);
-  const process = new ProxyProcess(state, options.pod);
-  liveAsChild(state, () => process.close());
+  const own = new ProxyProcess(state, options.pod);
+  liveAsChild(state, () => own.close());
 }
 
 class ProxyProcess {
@@ -69,7 +70,7 @@ class ProxyProcess {
 
   async #connect() {
     const peer = await dialControl(this.#state.controlSocket, {
-      configure: (params) => this.#configure(params as ConfigurationPush),
+      configure: (params) => this.#configure(params as PodConfigurationPush),
     });
     try {
       const welcome = await peer.request("hello", { token: this.#token() }, REQUEST_TIMEOUT_MS);
@@ -99,7 +100,7 @@ class ProxyProcess {
     });
   }
 
-  async #configure(push: ConfigurationPush): Promise<{ version: number }> {
+  async #configure(push: PodConfigurationPush): Promise<{ version: number }> {
     // `hello` is answered before anything is pushed, so this can only be missing if control breaks its word.
     if (this.#running === undefined) throw new BulwarkError("BW_PROXY_NOT_READY", "not welcomed yet");
     await this.#running.apply(push);
@@ -128,7 +129,9 @@ interface RunningProxyOptions {
 class RunningProxy {
   readonly flows: FlowBuffer;
   readonly #identity: SvidSource;
-  readonly #proxy: Proxy;
+  readonly #proxy: DataplaneProxy;
+  /** The proxy looks into it for each connection: ports that a Service adds later come in here. */
+  readonly #application = new Map<number, ApplicationAddress>();
   #adopted: { readonly svid: Svid; readonly atMs: number } | undefined;
   /** Settles with the first certificate: before it the proxy has nothing to listen with. */
   readonly #firstCertificate = Promise.withResolvers<void>();
@@ -155,13 +158,24 @@ class RunningProxy {
       ),
     );
     this.#identity.on("expired", () => options.onWarning("the certificate has ended: everything is refused"));
-    this.#proxy = new Proxy(proxyOptions(pod, this.#identity, this.flows, externalCaPem, options.onWarning));
+    this.#proxy = new DataplaneProxy({
+      pod: placementOf(pod),
+      application: this.#application,
+      outboundSecret: pod.outboundSecret,
+      identity: this.#identity,
+      flows: this.flows,
+      ...(externalCaPem === null ? {} : { externalCaPem }),
+      onWarning: options.onWarning,
+    });
     // Not at once: the link that carries the request counts as up only when this constructor has returned.
     setImmediate(() => void this.#identity.start());
   }
 
-  async apply(push: ConfigurationPush): Promise<void> {
+  async apply(push: PodConfigurationPush): Promise<void> {
     await this.#firstCertificate.promise;
+    this.#application.clear();
+    for (const { port, host, socketPort } of push.applicationPorts)
+      this.#application.set(port, { host, port: socketPort });
     await this.#proxy.apply(buildMesh(fromWire(push.resources)), push.placement);
   }
 
@@ -193,26 +207,6 @@ class RunningProxy {
   }
 }
 
-function proxyOptions(
-  pod: PodAssignment,
-  identity: SvidSource,
-  flows: FlowBuffer,
-  externalCaPem: string | null,
-  onWarning: (message: string) => void,
-): ProxyOptions {
-  const { name, workload, replica, address, outboundSecret } = pod;
-  return {
-    pod: { name, workload, replica, address },
-    application: new Map(
-      pod.applicationPorts.map(({ port, host, socketPort }): [number, ApplicationAddress] => [
-        port,
-        { host, port: socketPort },
-      ]),
-    ),
-    outboundSecret,
-    identity,
-    flows,
-    ...(externalCaPem === null ? {} : { externalCaPem }),
-    onWarning,
-  };
+function placementOf({ name, workload, replica, address }: PodAssignment): PodPlacement {
+  return { name, workload, replica, address };
 }

@@ -6,6 +6,7 @@ import {
   type ConfigurationPush,
   type ControlEvent,
   fieldsOf,
+  type PodConfigurationPush,
   type ProxyReport,
   type ProxyWelcome,
   textField,
@@ -16,6 +17,7 @@ export interface ProxySessionsOptions {
   readonly certificates: CertificateService;
   readonly flowLog: FlowLog;
   readonly configuration: () => ConfigurationPush | undefined;
+  readonly pods: () => readonly PodAssignment[];
   readonly externalCaPem: () => string | null;
   readonly onEvent: (event: ControlEvent) => void;
 }
@@ -112,7 +114,7 @@ export class ProxySessions {
       ) {
         const { version } = push;
         sent = version;
-        await session.peer.request("configure", push, PUSH_TIMEOUT_MS);
+        await session.peer.request("configure", this.#forPod(push, pod), PUSH_TIMEOUT_MS);
         session.acknowledgedVersion = version;
         session.refusal = undefined;
         this.#options.onEvent({ kind: "proxy-applied", pod, version });
@@ -122,6 +124,11 @@ export class ProxySessions {
     } finally {
       session.pushing = false;
     }
+  }
+
+  #forPod(push: ConfigurationPush, pod: string): PodConfigurationPush {
+    const assignment = this.#options.pods().find((candidate) => podKey(candidate) === pod);
+    return { ...push, applicationPorts: assignment?.applicationPorts ?? [] };
   }
 
   #pushFailed(session: ProxySession, version: number, error: unknown): void {

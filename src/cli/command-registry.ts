@@ -1,0 +1,42 @@
+import type { Command } from "commander";
+
+/** One command: listed always, loaded only when it is the one that runs. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** Adds arguments, options, examples and the action. */
+  readonly load: () => Promise<{ readonly configure: (command: Command) => void }>;
+}
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "up",
+    summary: "bring up the mesh that YAML files describe, and keep it up",
+    load: () => import("./commands/up.ts"),
+  },
+  {
+    name: "down",
+    summary: "stop a mesh, also one whose `up` was killed",
+    load: () => import("./commands/down.ts"),
+  },
+  {
+    name: "status",
+    summary: "workloads, identities, certificates, policies and connections",
+    load: () => import("./commands/status.ts"),
+  },
+  {
+    name: "call",
+    summary: "make a request as a workload, and see who answers or refuses",
+    load: () => import("./commands/call.ts"),
+  },
+  {
+    name: "flows",
+    summary: "the flow log: every connection, request, handshake and decision",
+    load: () => import("./commands/flows.ts"),
+  },
+  {
+    name: "env",
+    summary: "the environment of a workload, so that a shell can act as it",
+    load: () => import("./commands/env.ts"),
+  },
+];

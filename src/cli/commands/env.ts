@@ -1,0 +1,30 @@
+import { Argument, type Command } from "commander";
+import { findPod, simulatesExternal } from "../../control/find-pod.ts";
+import { workloadEnvironment } from "../../control/workload-environment.ts";
+import { examples, type StateOptions, stateOf, stateOption } from "../options.ts";
+import { renderShellEnvironment } from "../render/shell-environment.ts";
+
+export function configure(command: Command): void {
+  command
+    .addArgument(new Argument("<workload>", "`namespace/name`"))
+    .addOption(stateOption())
+    .option("--replica <n>", "which replica, from 0", "0")
+    .option("--format <format>", "`text` for a shell, or `json`", "text")
+    .addHelpText(
+      "after",
+      `\nThe output holds the secret of the workload's sidecar: whoever has it can act as the workload.\n${examples(
+        'eval "$(bulwark env team-a/app-a)" && curl https://www.ibm.com/',
+        "bulwark env finance/account-auditor --replica 1",
+      )}`,
+    )
+    .action(async (workload: string, options: StateOptions & { replica: string; format: string }) => {
+      const state = stateOf(options);
+      const { pod, assignments } = await findPod(state, workload, Number(options.replica));
+      const variables = workloadEnvironment(state, pod, simulatesExternal(assignments));
+      process.stdout.write(
+        options.format === "json"
+          ? `${JSON.stringify(variables, undefined, 2)}\n`
+          : renderShellEnvironment(variables),
+      );
+    });
+}

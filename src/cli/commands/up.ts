@@ -1,0 +1,26 @@
+import type { Command } from "commander";
+import { collect, examples, formatOption, parseDuration, stateOption } from "../options.ts";
+import { runUp, type UpOptions } from "../run-up.ts";
+
+export function configure(command: Command): void {
+  command
+    .argument("<source...>", "folders or files of Kubernetes and Istio YAML or JSON")
+    .addOption(stateOption())
+    .addOption(formatOption())
+    .option("--simulate-external", "stand-ins for every external host, so that all works offline")
+    .option("--app <workload=command>", "run this command as the application, once a replica", collect)
+    .option("--cert-ttl <duration>", "how long certificates live (default: 24h)", parseDuration)
+    .option("-q, --quiet", "say only what is wrong")
+    .option("--demo", "show the calls of the egress example, allowed and refused")
+    .addHelpText(
+      "after",
+      `\nRuns in the foreground; Ctrl-C stops everything. A saved change of the files takes effect at once, if all of it is valid.\n${examples(
+        "bulwark up examples/payroll",
+        "bulwark up examples/egress --simulate-external",
+        "bulwark up k8s/ istio/ --app team-a/app-a='node app.js' --cert-ttl 10m",
+      )}`,
+    )
+    .action(async (sources: string[], options: UpOptions) => {
+      process.exitCode = await runUp(sources, options);
+    });
+}

@@ -1,0 +1,39 @@
+/** Options that several commands have, read in one way. */
+import { InvalidArgumentError, Option } from "commander";
+import { defaultStatePath, type StateFolder, stateFolderAt } from "../control/state-folder.ts";
+import { durationMs } from "../model/mesh-config.ts";
+
+export function stateOption(): Option {
+  return new Option(
+    "--state <dir>",
+    "folder with the mesh's state (default: $BULWARK_STATE, or .bulwark here)",
+  );
+}
+
+export function formatOption(): Option {
+  return new Option("--format <format>", "how to print").choices(["text", "json"]).default("text");
+}
+
+export interface StateOptions {
+  readonly state?: string;
+}
+
+export function stateOf(options: StateOptions): StateFolder {
+  return stateFolderAt(options.state ?? defaultStatePath());
+}
+
+/** `10s`, `1h30m` as milliseconds. */
+export function parseDuration(text: string): number {
+  const ms = durationMs(text);
+  if (ms === undefined || ms <= 0) throw new InvalidArgumentError("Write it as in 10s, 5m or 24h.");
+  return ms;
+}
+
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+/** Examples at the end of a command's help. */
+export function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}\n`).join("")}`;
+}

@@ -1,0 +1,42 @@
+import { parseArgs } from "node:util";
+
+const PARTS = ["control", "proxy", "apps", "externals"] as const;
+type ProcessPart = (typeof PARTS)[number];
+
+export function isProcessPart(word: string | undefined): word is ProcessPart {
+  return PARTS.some((part) => part === word);
+}
+
+/** Becomes one process of a mesh. Each loads only what it runs: there is one of these for every replica. */
+export async function runProcessPart(part: ProcessPart, args: readonly string[]): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      state: { type: "string", default: ".bulwark" },
+      pod: { type: "string", default: "" },
+      except: { type: "string", multiple: true, default: [] },
+      "cert-ttl-seconds": { type: "string", default: "0" },
+      "simulate-external": { type: "boolean", default: false },
+    },
+  });
+  const statePath = values.state;
+  process.title = `bulwark ${part} ${values.pod}`.trim();
+  switch (part) {
+    case "proxy":
+      return (await import("../control/proxy-process.ts")).runProxyProcess({ statePath, pod: values.pod });
+    case "control":
+      return (await import("../control/control-process.ts")).runControlProcess({
+        statePath,
+        sources: positionals,
+        certTtlSeconds: Number(values["cert-ttl-seconds"]),
+        simulateExternal: values["simulate-external"],
+      });
+    default:
+      return (await import("../control/echo-process.ts")).runEchoProcess({
+        statePath,
+        part,
+        except: values.except,
+      });
+  }
+}

@@ -1,0 +1,54 @@
+import type { CallOutcome } from "../../control/run-call.ts";
+import { describeRefusal } from "../../telemetry/correlate.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
+import { plain, style } from "./style.ts";
+
+/** The server's answer on standard output, as it came; who refused, and why, on standard error. */
+export function renderCall(
+  outcome: CallOutcome,
+  options: { readonly format: string; readonly include?: boolean },
+): void {
+  if (options.format === "json") {
+    process.stdout.write(`${JSON.stringify(callJson(outcome), undefined, 2)}\n`);
+    return;
+  }
+  const { answer } = outcome;
+  if (options.include === true && answer.status > 0) process.stdout.write(headText(outcome));
+  process.stdout.write(answer.body);
+  if (outcome.result !== "answered") process.stderr.write(`${refusalText(outcome)}\n`);
+}
+
+export function exitCodeOf({ result }: CallOutcome): ExitCode {
+  return result === "answered" ? EXIT.ok : result === "refused" ? EXIT.denied : EXIT.failed;
+}
+
+/** One line, and below it what the record explains. */
+export function refusalText(outcome: CallOutcome): string {
+  const { answer, account, from, call } = outcome;
+  const word = style("red", outcome.result === "refused" ? "refused" : "failed", process.stderr);
+  const saw = answer.status > 0 ? `HTTP ${answer.status}` : (answer.failure ?? "no answer");
+  const head = `${word}: ${from} → ${plain(call.url.href)}: ${plain(saw)}`;
+  const { refusal } = account;
+  if (refusal === undefined) return `${head}\n  nothing in the flow log says why`;
+  const lines = (refusal.explanation ?? []).map((line) => `\n  ${plain(line)}`).join("");
+  return `${head}\n  ${plain(describeRefusal(refusal))}${lines}`;
+}
+
+function headText({ answer }: CallOutcome): string {
+  const status = `HTTP/${answer.httpVersion} ${answer.status} ${plain(answer.statusText)}`.trimEnd();
+  const headers = answer.headers.map(([name, value]) => `${plain(name)}: ${plain(value)}\n`).join("");
+  return `${style("bold", status)}\n${headers}\n`;
+}
+
+function callJson({ from, call, answer, account, result }: CallOutcome): unknown {
+  const { body, ...rest } = answer;
+  return {
+    from,
+    url: call.url.href,
+    result,
+    answer: { ...rest, body: body.toString("utf8") },
+    refusal: account.refusal ?? null,
+    summary: account.refusal === undefined ? null : describeRefusal(account.refusal),
+    flows: account.records,
+  };
+}

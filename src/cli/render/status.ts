@@ -1,0 +1,86 @@
+import type { PodStatus, StatusReport } from "../../control/messages.ts";
+import { formatDiagnostic } from "../../resources/diagnostic.ts";
+import { plain, style } from "./style.ts";
+import { table } from "./table.ts";
+
+/** The state of a mesh on a page. */
+export function renderStatus(report: StatusReport, now: Date): string {
+  const { configuration, policies, flowLog, ca, skipped } = report;
+  const parts = [
+    `${style("bold", `trust domain ${report.trustDomain}`)}, up for ${age(report.startedAt, now)}; configuration ${configuration.version} of ${clock(configuration.loadedAt)} (${configuration.resources} resources) from ${report.sources.join(", ")}\n`,
+    renderPods(report.pods, now),
+    table(
+      ["POLICY", "EFFECT"],
+      policies.map(({ kind, namespace, name, effect }) => [`${kind} ${namespace}/${name}`, effect]),
+    ),
+    `certificates: ${ca.issued} issued, ${ca.refused} requests refused. flow log: ${flowLog.rows} records${flowLog.ok ? "" : `, ${style("red", `NOT WRITABLE: ${plain(flowLog.message ?? "")}`)}; proxies keep their records`}\n`,
+    skipped.length === 0
+      ? ""
+      : `not run: ${skipped.map(({ kind, workload, why }) => plain(`${kind} ${workload} (${why})`)).join(", ")}\n`,
+    renderRefused(report),
+  ];
+  return parts.filter((part) => part !== "").join("\n");
+}
+
+/** Pods with their identities and certificates. */
+export function renderPods(pods: readonly PodStatus[], now: Date): string {
+  return table(
+    ["POD", "ADDRESS", "IDENTITY", "CERTIFICATE", "AGE", "NEXT", "OPEN", "REQUESTS", "DENIED"],
+    pods.map((pod) => {
+      const { certificate, stats } = pod.report ?? {};
+      return [
+        pod.pod,
+        pod.address,
+        pod.proxied ? pod.identity : "(no sidecar)",
+        ...(certificate === undefined || certificate === null
+          ? [standing(pod), "", ""]
+          : [
+              certificate.serial.slice(0, 12),
+              age(certificate.notBefore, now),
+              until(certificate.nextRotation, now),
+            ]),
+        String(stats?.openConnections ?? ""),
+        String(stats?.requests ?? ""),
+        `${stats?.denied ?? ""}${pod.refusedConfiguration === undefined ? "" : `  configuration NOT TAKEN: ${pod.refusedConfiguration}`}`,
+      ];
+    }),
+  );
+}
+
+function standing(pod: PodStatus): string {
+  if (!pod.proxied) return "none";
+  return pod.connected ? "waiting" : "proxy away";
+}
+
+function renderRefused({ configuration: { refused } }: StatusReport): string {
+  if (refused === null) return "";
+  const errors = refused.errors.map((error) => `  ${formatDiagnostic(error)}\n`).join("");
+  return `${style("red", `the change of ${clock(refused.at)} is NOT in force, the configuration before it is:`)}\n${errors}`;
+}
+
+function clock(time: string): string {
+  return time.slice(11, 19);
+}
+
+function age(time: string, now: Date): string {
+  return duration(now.getTime() - Date.parse(time));
+}
+
+function until(time: string, now: Date): string {
+  const ms = Date.parse(time) - now.getTime();
+  return ms <= 0 ? "now" : `in ${duration(ms)}`;
+}
+
+const UNITS = [
+  { suffix: "d", ms: 86_400_000 },
+  { suffix: "h", ms: 3_600_000 },
+  { suffix: "m", ms: 60_000 },
+] as const;
+
+/** `12h`, `3m`, `7s`: the largest unit that fits. */
+export function duration(ms: number): string {
+  const unit = UNITS.find((candidate) => ms >= candidate.ms);
+  return unit === undefined
+    ? `${Math.max(0, Math.round(ms / 1000))}s`
+    : `${Math.floor(ms / unit.ms)}${unit.suffix}`;
+}

@@ -1,0 +1,58 @@
+import { Command, CommanderError } from "commander";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { COMMANDS } from "./command-registry.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+
+/** Codes of failures that are the caller's to mend. */
+const INVALID_INPUT: ReadonlySet<string> = new Set(["BW_CLI_INPUT", "BW_FLOWS_BAD_FILTER"]);
+
+/**
+ * Runs one command of a person's.
+ * @returns the exit code; every failure has been printed.
+ */
+export async function runCommand(args: readonly string[]): Promise<ExitCode> {
+  process.stdout.on("error", stopOnClosedPipe);
+  try {
+    const program = await programFor(args);
+    await program.parseAsync([...args], { from: "user" });
+    return (process.exitCode as ExitCode | undefined) ?? EXIT.ok;
+  } catch (error) {
+    return report(error);
+  }
+}
+
+async function programFor(args: readonly string[]): Promise<Command> {
+  const program = new Command("bulwark")
+    .description("The security plane of a service mesh: run it, ask it, attack it, audit it.")
+    .usage("COMMAND [OPTIONS]")
+    .version("0.1.0", "-V, --version")
+    .exitOverride()
+    .helpCommand("help [COMMAND]", "show help for a command")
+    .addHelpText(
+      "after",
+      "\nFirst steps:\n  $ bulwark up examples/egress --simulate-external\n  $ bulwark call team-a/app-a https://www.ibm.com/\n",
+    );
+  for (const entry of COMMANDS) {
+    const command = program.command(entry.name).description(entry.summary);
+    // For help on a command commander needs its options, for all else only the one that runs.
+    if (args.includes(entry.name)) (await entry.load()).configure(command);
+  }
+  return program;
+}
+
+function report(error: unknown): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.invalid;
+  if (error instanceof BulwarkError) {
+    process.stderr.write(`bulwark: ${error.message}\n`);
+    return INVALID_INPUT.has(error.code) ? EXIT.invalid : EXIT.failed;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`bulwark: BUG: ${text}\n`);
+  return EXIT.failed;
+}
+
+/** The reader (`head`, a pager) has seen enough: that is no failure. */
+function stopOnClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") process.exit(EXIT.ok);
+  throw error;
+}

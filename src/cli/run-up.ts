@@ -1,0 +1,105 @@
+import { resolve } from "node:path";
+import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
+import { defaultStatePath } from "../control/state-folder.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { suggestion } from "../resources/did-you-mean.ts";
+import { runDemo } from "./demo.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+import type { StateOptions } from "./options.ts";
+import { type Account, jsonAccount, textAccount } from "./render/account.ts";
+
+export interface UpOptions extends StateOptions {
+  readonly format: string;
+  readonly simulateExternal?: boolean;
+  readonly app?: readonly string[];
+  /** Milliseconds. */
+  readonly certTtl?: number;
+  readonly quiet?: boolean;
+  readonly demo?: boolean;
+}
+
+const READY_TIMEOUT_MS = 60_000;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** Brings a mesh up and stays until a signal asks it to end. @throws {BulwarkError} as startMesh, BW_CLI_INPUT. */
+export async function runUp(sources: readonly string[], options: UpOptions): Promise<ExitCode> {
+  const account = options.format === "json" ? jsonAccount() : textAccount(options.quiet === true);
+  const asked = firstSignal();
+  const mesh = await startMesh({
+    statePath: options.state ?? defaultStatePath(),
+    sources,
+    certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),
+    simulateExternal: options.simulateExternal === true,
+    applications: parseApplications(options.app ?? []),
+    program: thisProgram(),
+    showFlows: options.quiet !== true,
+    onEvent: (event) => account.event(event),
+  });
+  if (!mesh.ok) {
+    account.notStarted(mesh);
+    return EXIT.invalid;
+  }
+  return await stayUp(mesh, account, asked, options);
+}
+
+async function stayUp(
+  mesh: RunningMesh,
+  account: Account,
+  asked: Promise<string>,
+  options: UpOptions,
+): Promise<ExitCode> {
+  let code: ExitCode = EXIT.ok;
+  try {
+    refuseUnknownApplications(mesh, parseApplications(options.app ?? []));
+    account.started(mesh);
+    const ready = mesh.untilReady(READY_TIMEOUT_MS).then(() => "ready");
+    if ((await Promise.race([ready, asked])) === "ready") {
+      account.ready(await mesh.status());
+      if (options.demo === true) await Promise.race([runDemo(mesh), asked]);
+      await asked;
+    }
+    account.stopping();
+  } catch (error) {
+    process.stderr.write(`bulwark: ${error instanceof Error ? error.message : String(error)}\n`);
+    code = error instanceof BulwarkError && error.code === "BW_CLI_INPUT" ? EXIT.invalid : EXIT.failed;
+  }
+  await mesh.stop();
+  account.stopped();
+  return code;
+}
+
+/** Settles with the first signal; later ones change nothing, since stopping is under way and has its own time limits. */
+function firstSignal(): Promise<string> {
+  return new Promise((settle) => {
+    for (const signal of SIGNALS) process.on(signal, () => settle(signal));
+  });
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT */
+function parseApplications(given: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    given.map((text) => {
+      const [, workload, command] = /^([^=/]+\/[^=/]+)=(.+)$/s.exec(text) ?? [];
+      if (workload === undefined || command === undefined)
+        throw new BulwarkError("BW_CLI_INPUT", `\`--app ${text}\`: write it as namespace/name='command'`);
+      return [workload, command];
+    }),
+  );
+}
+
+function refuseUnknownApplications(mesh: RunningMesh, applications: ReadonlyMap<string, string>): void {
+  const known = new Set(mesh.configuration.assignments.pods.map(({ workload }) => workload));
+  for (const workload of applications.keys()) {
+    if (known.has(workload)) continue;
+    const help = suggestion(workload, known);
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `\`--app ${workload}=…\`: the mesh has no such workload ${help}`.trimEnd(),
+    );
+  }
+}
+
+function thisProgram(): { command: string; args: readonly string[] } {
+  const main = resolve(import.meta.dirname, "main.ts");
+  return { command: process.execPath, args: ["--disable-warning=ExperimentalWarning", main] };
+}

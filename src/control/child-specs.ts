@@ -1,0 +1,105 @@
+import { join } from "node:path";
+import { type Assignments, type PodAssignment, podKey } from "../substrate/assignment.ts";
+import type { StateFolder } from "./state-folder.ts";
+import type { ChildSpec } from "./supervisor.ts";
+import { workloadEnvironment } from "./workload-environment.ts";
+
+/** How this program is started again: a command and its first arguments, before the name of the part to run. */
+export interface ChildProgram {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+export interface MeshChildrenOptions {
+  readonly sources: readonly string[];
+  readonly certTtlSeconds: number;
+  readonly simulateExternal: boolean;
+  readonly applications: ReadonlyMap<string, string>;
+  readonly program: ChildProgram;
+}
+
+/** Proxies end first, while control still takes their last records; control ends last. */
+const STOP_STAGES = { proxy: 0, application: 1, control: 2 };
+
+/** What our own processes take over from the environment; proxy settings of the user's shell are not for them. */
+const KEPT_VARIABLES = [
+  "PATH",
+  "HOME",
+  "LANG",
+  "TZ",
+  "TMPDIR",
+  "SSL_CERT_FILE",
+  "SSL_CERT_DIR",
+  "NODE_EXTRA_CA_CERTS",
+];
+
+/** Which processes a mesh consists of. */
+export class MeshChildren {
+  readonly #state: StateFolder;
+  readonly #options: MeshChildrenOptions;
+
+  constructor(state: StateFolder, options: MeshChildrenOptions) {
+    this.#state = state;
+    this.#options = options;
+  }
+
+  /** Every process to run, under names that tell a pod from another of the same name (its `uid`). */
+  specs(assignments: Assignments): readonly ChildSpec[] {
+    const { sources, certTtlSeconds, simulateExternal, applications } = this.#options;
+    const flags = simulateExternal ? ["--simulate-external"] : [];
+    const except = [...applications.keys()].flatMap((workload) => ["--except", workload]);
+    return [
+      this.#own("control", "control", [
+        "--cert-ttl-seconds",
+        String(certTtlSeconds),
+        ...flags,
+        "--",
+        ...sources,
+      ]),
+      ...assignments.pods
+        .filter(({ proxied }) => proxied)
+        .map((pod) => this.#own(`proxy ${podName(pod)}`, "proxy", ["--pod", podKey(pod)])),
+      this.#own("apps", "apps", except),
+      ...(simulateExternal ? [this.#own("externals", "externals", [])] : []),
+      ...assignments.pods.flatMap((pod) => this.#application(pod)),
+    ];
+  }
+
+  #own(name: string, part: "control" | "proxy" | "apps" | "externals", args: readonly string[]): ChildSpec {
+    const { command, args: first } = this.#options.program;
+    const kept = KEPT_VARIABLES.map((variable) => [variable, process.env[variable]]);
+    return {
+      name,
+      command,
+      args: [...first, part, "--state", this.#state.root, ...args],
+      env: Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+      logFile: childLog(this.#state, name),
+      stopStage: part === "apps" || part === "externals" ? STOP_STAGES.application : STOP_STAGES[part],
+    };
+  }
+
+  #application(pod: PodAssignment): readonly ChildSpec[] {
+    const command = this.#options.applications.get(pod.workload);
+    if (command === undefined || pod.role === "gateway") return [];
+    const name = `app ${podName(pod)}`;
+    return [
+      {
+        name,
+        command: "/bin/sh",
+        args: ["-c", command],
+        env: { ...process.env, ...workloadEnvironment(this.#state, pod, this.#options.simulateExternal) },
+        logFile: childLog(this.#state, name),
+        stopStage: STOP_STAGES.application,
+      },
+    ];
+  }
+}
+
+/** A pod under another account is another process: with the uid in its name the old one ends and a new one starts. */
+function podName(pod: PodAssignment): string {
+  return `${podKey(pod)} ${pod.uid.slice(0, 4)}`;
+}
+
+function childLog(state: StateFolder, name: string): string {
+  return join(state.logFolder, `${name.replaceAll(/[^A-Za-z0-9._-]/g, "_")}.log`);
+}

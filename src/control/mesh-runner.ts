@@ -1,0 +1,268 @@
+import { randomBytes } from "node:crypto";
+import { readPrivateFile, writePrivateFile } from "../identity/key-store.ts";
+import type { FlowRecord } from "../model/flow-record.ts";
+import type { Diagnostic } from "../resources/diagnostic.ts";
+import { type Assignments, podKey } from "../substrate/assignment.ts";
+import { loopbackSubstrate } from "../substrate/loopback.ts";
+import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
+import { type ChildProgram, MeshChildren } from "./child-specs.ts";
+import { ConfigurationKeeper, type CurrentConfiguration } from "./configuration-keeper.ts";
+import { ControlLink, connectAdmin } from "./control-link.ts";
+import { followFlows } from "./follow-flows.ts";
+import { loadConfiguration } from "./load-configuration.ts";
+import { LogFollower } from "./log-follower.ts";
+import type { ControlEvent, StatusReport } from "./messages.ts";
+import { identifyProcess } from "./process-identity.ts";
+import type { RpcPeer } from "./rpc.ts";
+import { lockState, readRunBook, removeRunBook, stopLeftovers, writeRunBook } from "./run-book.ts";
+import { createStateFolder, removeSocketFolder, type StateFolder } from "./state-folder.ts";
+import { Supervisor, type SupervisorEvent } from "./supervisor.ts";
+import { TokenFiles } from "./token-files.ts";
+
+export interface MeshRunnerOptions {
+  readonly statePath: string;
+  readonly sources: readonly string[];
+  /** 0: 24 h. */
+  readonly certTtlSeconds: number;
+  readonly simulateExternal: boolean;
+  /** By workload (`namespace/name`): a shell command that replaces the built-in echo. */
+  readonly applications: ReadonlyMap<string, string>;
+  readonly program: ChildProgram;
+  /** Whether `flows` events are wanted. */
+  readonly showFlows: boolean;
+  readonly onEvent: (event: RunnerEvent) => void;
+}
+
+export type RunnerEvent =
+  | ControlEvent
+  | { readonly kind: "process"; readonly event: SupervisorEvent }
+  | { readonly kind: "output"; readonly name: string; readonly line: string }
+  | { readonly kind: "leftovers"; readonly names: readonly string[] }
+  | { readonly kind: "flows"; readonly records: readonly FlowRecord[] }
+  | { readonly kind: "control-away"; readonly why: string };
+
+/** Files that cannot be a mesh: nothing was started. */
+export interface NotStarted {
+  readonly ok: false;
+  readonly errors: readonly Diagnostic[];
+  readonly warnings: readonly Diagnostic[];
+}
+
+/** A mesh that this process supervises. */
+export interface RunningMesh {
+  readonly ok: true;
+  readonly state: StateFolder;
+  readonly configuration: CurrentConfiguration;
+  readonly warnings: readonly Diagnostic[];
+  /** Settles when every proxy has its certificate and its configuration; rejects when that takes longer. */
+  untilReady(timeoutMs: number): Promise<void>;
+  status(): Promise<StatusReport>;
+  /** Stops everything in order. Nothing of the mesh runs, and no socket is there, when it settles. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Brings up a mesh from files and keeps it up.
+ * @throws {BulwarkError} BW_STATE_IN_USE, BW_STATE_UNUSABLE, BW_SUBSTRATE_NO_ADDRESS, BW_CA_…, BW_KEYSTORE_….
+ */
+export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh | NotStarted> {
+  const loaded = await loadConfiguration(options.sources);
+  if (!loaded.ok) return loaded;
+  const state = createStateFolder(options.statePath);
+  const release = lockState(state);
+  try {
+    await endLeftovers(state, options.onEvent);
+    const substrate = loopbackSubstrate({ simulateExternal: options.simulateExternal, fresh: true });
+    const keeper = new ConfigurationKeeper(state, substrate);
+    const errors = await keeper.offer(loaded);
+    const { current } = keeper;
+    if (errors.length > 0 || current === undefined) {
+      release();
+      return { ok: false, errors, warnings: loaded.warnings };
+    }
+    const runner = new MeshRunner(state, release, options, current, loaded.warnings);
+    await runner.start();
+    return runner;
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** Ends what an `up` that was killed has left running. */
+export async function endLeftovers(
+  state: StateFolder,
+  onEvent: (event: { kind: "leftovers"; names: readonly string[] }) => void,
+): Promise<void> {
+  const book = readRunBook(state);
+  if (book === undefined) return;
+  const names = await stopLeftovers(book);
+  removeRunBook(state);
+  removeSocketFolder(state);
+  if (names.length > 0) onEvent({ kind: "leftovers", names });
+}
+
+class MeshRunner implements RunningMesh {
+  readonly ok = true;
+  readonly state: StateFolder;
+  readonly configuration: CurrentConfiguration;
+  readonly warnings: readonly Diagnostic[];
+  readonly #options: MeshRunnerOptions;
+  readonly #release: () => void;
+  readonly #supervisor: Supervisor;
+  readonly #children: MeshChildren;
+  readonly #logs: LogFollower;
+  readonly #applied = new Map<string, number>();
+  #tokens: TokenFiles | undefined;
+  #link: ControlLink | undefined;
+  #onProgress: (() => void) | undefined;
+  #changing: Promise<void> = Promise.resolve();
+  #stopping: Promise<void> | undefined;
+
+  constructor(
+    state: StateFolder,
+    release: () => void,
+    options: MeshRunnerOptions,
+    configuration: CurrentConfiguration,
+    warnings: readonly Diagnostic[],
+  ) {
+    this.state = state;
+    this.configuration = configuration;
+    this.warnings = warnings;
+    this.#release = release;
+    this.#options = options;
+    this.#children = new MeshChildren(state, options);
+    this.#logs = new LogFollower((name, line) => options.onEvent({ kind: "output", name, line }));
+    const supervisor = identifyProcess(process.pid) ?? { pid: process.pid, startTime: "" };
+    this.#supervisor = new Supervisor({
+      onEvent: (event) => options.onEvent({ kind: "process", event }),
+      onChange: (children) => writeRunBook(state, { supervisor, children, sources: options.sources }),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { state, configuration } = this;
+    if (readPrivateFile(state.adminToken) === undefined)
+      writePrivateFile(state.adminToken, `${randomBytes(32).toString("base64url")}\n`);
+    // Made here so that proxies find it at their first hello.
+    openStandInAuthority(state.standInFolder);
+    this.#tokens = await TokenFiles.open(state, (message) => this.#tell({ kind: "warning", message }));
+    await this.#tokens.apply(configuration.assignments.pods);
+    this.#follow(configuration.assignments);
+    this.#link = new ControlLink({
+      connect: () => this.#connect(),
+      onDown: (why) => this.#onDown(why),
+    });
+    if (this.#options.showFlows) void this.#showFlows(this.#link);
+  }
+
+  async untilReady(timeoutMs: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      reject(new Error(`not ready after ${timeoutMs / 1000} s: ${this.#notReady().join(", ")}`));
+    }, timeoutMs);
+    this.#onProgress = () => {
+      if (this.#notReady().length === 0) resolve();
+    };
+    this.#onProgress();
+    try {
+      await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#onProgress = undefined;
+    }
+  }
+
+  async status(): Promise<StatusReport> {
+    const peer = await connectAdmin(this.state);
+    try {
+      return (await peer.request("status", {}, 10_000)) as StatusReport;
+    } finally {
+      peer.close();
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#end();
+    return this.#stopping;
+  }
+
+  async #end(): Promise<void> {
+    this.#tokens?.close();
+    this.#link?.close();
+    await this.#changing;
+    await this.#supervisor.stopAll();
+    this.#logs.close();
+    removeRunBook(this.state);
+    removeSocketFolder(this.state);
+    this.#release();
+  }
+
+  async #connect(): Promise<RpcPeer> {
+    const peer = await connectAdmin(this.state, { event: (event) => this.#tell(event as ControlEvent) });
+    const assignments = (await peer.request("subscribe", {}, 10_000)) as Assignments | null;
+    if (assignments !== null) this.#change(assignments);
+    const status = (await peer.request("status", {}, 10_000)) as StatusReport;
+    for (const { pod, configurationVersion } of status.pods) this.#applied.set(pod, configurationVersion);
+    this.#onProgress?.();
+    return peer;
+  }
+
+  #onDown(why: string): void {
+    // At the start control simply is not there yet.
+    if (this.#applied.size > 0) this.#options.onEvent({ kind: "control-away", why });
+  }
+
+  #tell(event: ControlEvent): void {
+    if (event.kind === "assignments") this.#change(event.assignments);
+    if (event.kind === "proxy-applied") this.#applied.set(event.pod, event.version);
+    this.#options.onEvent(event);
+    this.#onProgress?.();
+  }
+
+  /** One change after the other: a pod that goes and comes back must be gone before it comes. */
+  #change(assignments: Assignments): void {
+    this.#changing = this.#changing.then(async () => {
+      if (this.#stopping !== undefined) return;
+      try {
+        await this.#tokens?.apply(assignments.pods);
+        await this.#stopUnwanted(assignments);
+        this.#follow(assignments);
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        this.#options.onEvent({ kind: "warning", message: `pods could not be changed: ${message}` });
+      }
+    });
+  }
+
+  #follow(assignments: Assignments): void {
+    for (const spec of this.#children.specs(assignments)) {
+      this.#logs.follow(spec.name, spec.logFile);
+      this.#supervisor.start(spec);
+    }
+  }
+
+  async #stopUnwanted(assignments: Assignments): Promise<void> {
+    const wanted = new Set(this.#children.specs(assignments).map(({ name }) => name));
+    const unwanted = this.#supervisor.names.filter((name) => !wanted.has(name));
+    await Promise.all(unwanted.map((name) => this.#supervisor.stop(name)));
+    for (const name of unwanted) this.#logs.forget(name);
+    const pods = new Set(assignments.pods.map(podKey));
+    for (const pod of this.#applied.keys()) if (!pods.has(pod)) this.#applied.delete(pod);
+  }
+
+  #notReady(): string[] {
+    const proxies = this.configuration.assignments.pods.filter(({ proxied }) => proxied).map(podKey);
+    return proxies.filter((pod) => (this.#applied.get(pod) ?? 0) < this.configuration.version);
+  }
+
+  async #showFlows(link: ControlLink): Promise<void> {
+    const stopped = () => this.#stopping !== undefined;
+    await followFlows(
+      (method, params) => link.request(method, params, 30_000),
+      [],
+      stopped,
+      (flows) => this.#options.onEvent({ kind: "flows", records: flows.map(({ record }) => record) }),
+    );
+  }
+}

@@ -1,0 +1,57 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Assignments } from "../substrate/assignment.ts";
+import { STAND_IN_CA_FILE } from "../substrate/stand-in-authority.ts";
+import { connectAdmin } from "./control-link.ts";
+import { type CallAccount, explainCall } from "./explain-call.ts";
+import { choosePod, simulatesExternal } from "./find-pod.ts";
+import type { StateFolder } from "./state-folder.ts";
+import { type CallAnswer, callAsWorkload, type WorkloadCall } from "./workload-call.ts";
+
+/** A call with what the flow log says about it. */
+export interface CallOutcome {
+  readonly from: string;
+  readonly call: WorkloadCall;
+  readonly answer: CallAnswer;
+  readonly account: CallAccount;
+  /** `answered`: by the server. `refused`: by a policy of the mesh. `failed`: by neither. */
+  readonly result: "answered" | "refused" | "failed";
+}
+
+/**
+ * Calls as a workload of the running mesh, and finds out from the flow log who answered or refused.
+ * @throws {BulwarkError} BW_CONTROL_UNREACHABLE, BW_CLI_INPUT, BW_CALL_NO_SIDECAR.
+ */
+export async function runCall(
+  state: StateFolder,
+  from: string,
+  replica: number,
+  wanted: WorkloadCall,
+): Promise<CallOutcome> {
+  const peer = await connectAdmin(state);
+  try {
+    const assignments = (await peer.request("pods", {}, 10_000)) as Assignments;
+    const pod = choosePod(assignments, from, replica);
+    const call = simulatesExternal(assignments) ? trustStandIns(state, wanted) : wanted;
+    const answer = await callAsWorkload(pod, call);
+    const suspicious = answer.failure !== undefined || answer.status >= 400;
+    const account = await explainCall(
+      (method, params) => peer.request(method, params, 10_000),
+      answer,
+      suspicious,
+    );
+    return { from, call, answer, account, result: resultOf(answer, account) };
+  } finally {
+    peer.close();
+  }
+}
+
+function resultOf(answer: CallAnswer, { refusal }: CallAccount): CallOutcome["result"] {
+  if (refusal?.verdict === "deny") return "refused";
+  return answer.failure === undefined && refusal === undefined ? "answered" : "failed";
+}
+
+function trustStandIns(state: StateFolder, call: WorkloadCall): WorkloadCall {
+  const standIns = readFileSync(join(state.standInFolder, STAND_IN_CA_FILE), "utf8");
+  return { ...call, caPem: `${call.caPem ?? ""}${standIns}` };
+}

@@ -1,0 +1,302 @@
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
+import type { Socket } from "node:net";
+import { connect as connectTls, rootCertificates } from "node:tls";
+import { OUTBOUND_PROXY_PORT } from "../model/placement.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import type { PodAssignment } from "../substrate/assignment.ts";
+
+export interface WorkloadCall {
+  /** `http:`, `https:`, `tcp:` or `tls:`; the latter two take a host and a port only. */
+  readonly url: URL;
+  readonly method: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body?: Buffer;
+  /** The server name of the caller's own TLS; default the URL's host. An empty one sends none. */
+  readonly serverName?: string;
+  readonly http2: boolean;
+  readonly timeoutMs: number;
+  /** Takes any certificate of the server. */
+  readonly insecure: boolean;
+  /** Trusted for the server, besides the system's roots. */
+  readonly caPem?: string;
+}
+
+/** What the caller saw. `status` 0: no HTTP answer; then `failure` says why, or the bytes are raw. */
+export interface CallAnswer {
+  readonly status: number;
+  readonly statusText: string;
+  readonly httpVersion: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: Buffer;
+  /** Why there is no answer, or not all of one. */
+  readonly failure?: string;
+  /** The caller's end of its connection to the sidecar: where its flow records begin. */
+  readonly local: { readonly ip: string; readonly port: number };
+  /** Milliseconds. */
+  readonly durationMs: number;
+  readonly startedAtMs: number;
+  /** Set when the sidecar itself refused to open a tunnel: its HTTP status. */
+  readonly tunnelRefused?: number;
+}
+
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+type Outcome = Pick<CallAnswer, "status" | "statusText" | "httpVersion" | "headers" | "body"> &
+  Partial<Pick<CallAnswer, "failure" | "tunnelRefused">>;
+
+/**
+ * Makes a request as a workload: through its sidecar's outbound proxy, with the workload's secret, as its application would.
+ * Refusals are answers. Settles within the call's time.
+ * @throws {BulwarkError} BW_CALL_NO_SIDECAR when the workload has none, BW_CALL_URL when the URL is not one that can be called.
+ */
+export async function callAsWorkload(pod: PodAssignment, call: WorkloadCall): Promise<CallAnswer> {
+  if (!pod.proxied)
+    throw new BulwarkError("BW_CALL_NO_SIDECAR", `${pod.workload} has no sidecar to call through`);
+  const attempt = new Attempt(pod, call);
+  const startedAtMs = Date.now();
+  const from = performance.now();
+  const outcome = await attempt.run();
+  const durationMs = Math.round(performance.now() - from);
+  return { ...outcome, local: attempt.local, durationMs, startedAtMs };
+}
+
+class Attempt {
+  readonly #pod: PodAssignment;
+  readonly #call: WorkloadCall;
+  readonly #signal: AbortSignal;
+  local = { ip: "", port: 0 };
+
+  constructor(pod: PodAssignment, call: WorkloadCall) {
+    this.#pod = pod;
+    this.#call = call;
+    this.#signal = AbortSignal.timeout(call.timeoutMs);
+  }
+
+  async run(): Promise<Outcome> {
+    const { url, http2 } = this.#call;
+    try {
+      if (url.protocol === "http:" && !http2) return await this.#plainHttp();
+      const tunnel = await this.#openTunnel();
+      return "socket" in tunnel ? await this.#through(tunnel.socket) : tunnel;
+    } catch (error) {
+      return noAnswer(this.#signal.aborted ? `no answer in ${this.#call.timeoutMs} ms` : describe(error));
+    }
+  }
+
+  async #through(tunnel: Socket): Promise<Outcome> {
+    const { url, http2 } = this.#call;
+    const isTls = url.protocol === "https:" || url.protocol === "tls:";
+    const socket = isTls ? await this.#openTls(tunnel) : tunnel;
+    try {
+      if (url.protocol === "tcp:" || url.protocol === "tls:") return await this.#raw(socket);
+      return await (http2 ? this.#http2(socket) : this.#http1(socket));
+    } finally {
+      socket.destroy();
+      tunnel.destroy();
+    }
+  }
+
+  /** Absolute form, as an application with HTTP_PROXY set sends it (RFC 9112 §3.2.2). */
+  #plainHttp(): Promise<Outcome> {
+    const { url, headers, body } = this.#call;
+    return this.#exchange({
+      ...this.#proxyAddress(),
+      path: url.href.split("#", 1)[0],
+      setHost: false,
+      headers: [
+        ...withHost(headers, url.host),
+        "proxy-authorization",
+        this.#credentials(),
+        "connection",
+        "close",
+        ...lengthOf(body, headers),
+      ],
+    });
+  }
+
+  #http1(socket: Socket): Promise<Outcome> {
+    const { url, headers, body } = this.#call;
+    return this.#exchange({
+      createConnection: () => socket,
+      path: `${url.pathname}${url.search}`,
+      setHost: false,
+      headers: [...withHost(headers, url.host), "connection", "close", ...lengthOf(body, headers)],
+    });
+  }
+
+  #exchange(options: RequestOptions & { headers: readonly string[] }): Promise<Outcome> {
+    const { method, body } = this.#call;
+    return new Promise((resolve, reject) => {
+      const sent = httpRequest({ ...options, method, signal: this.#signal, agent: false });
+      sent.on("socket", (socket) => this.#noteLocal(socket));
+      sent.on("error", reject);
+      sent.on("response", (response) => resolve(readResponse(response)));
+      sent.end(body);
+    });
+  }
+
+  #openTunnel(): Promise<{ socket: Socket } | Outcome> {
+    const { url } = this.#call;
+    const port = url.port !== "" ? url.port : url.protocol === "https:" ? "443" : "80";
+    const authority = `${url.hostname}:${port}`;
+    return new Promise((resolve, reject) => {
+      const sent = httpRequest({
+        ...this.#proxyAddress(),
+        method: "CONNECT",
+        path: authority,
+        headers: { host: authority, "proxy-authorization": this.#credentials() },
+        signal: this.#signal,
+        agent: false,
+      });
+      sent.on("socket", (socket) => this.#noteLocal(socket));
+      sent.on("error", reject);
+      const refused = async (response: IncomingMessage) => {
+        const outcome = await readResponse(response);
+        resolve({
+          ...outcome,
+          tunnelRefused: outcome.status,
+          failure: `the sidecar answered ${outcome.status}`,
+        });
+      };
+      sent.on("response", (response) => void refused(response));
+      sent.on("connect", (response: IncomingMessage, socket: Socket, head: Buffer) => {
+        if (response.statusCode !== 200) return void refused(response);
+        // From here on the request's own handling of errors and time is over.
+        socket.on("error", () => socket.destroy());
+        this.#signal.addEventListener("abort", () => socket.destroy(), { once: true });
+        if (head.length > 0) socket.unshift(head);
+        resolve({ socket });
+      });
+      sent.end();
+    });
+  }
+
+  #openTls(tunnel: Socket): Promise<Socket> {
+    const { url, serverName = url.hostname, insecure, caPem, http2 } = this.#call;
+    return new Promise((resolve, reject) => {
+      const socket = connectTls({
+        socket: tunnel,
+        ...(serverName === "" ? {} : { servername: serverName }),
+        ALPNProtocols: [http2 ? "h2" : "http/1.1"],
+        rejectUnauthorized: !insecure,
+        ...(caPem === undefined ? {} : { ca: [caPem, ...rootCertificates] }),
+      });
+      socket.once("secureConnect", () => {
+        socket.off("error", reject);
+        socket.on("error", () => socket.destroy());
+        resolve(socket);
+      });
+      socket.once("error", reject);
+      tunnel.once("close", () => reject(new Error("the connection was closed during the TLS handshake")));
+    });
+  }
+
+  #http2(socket: Socket): Promise<Outcome> {
+    const { url, method, headers, body } = this.#call;
+    return new Promise((resolve, reject) => {
+      const session = connectHttp2(url.href, { createConnection: () => socket });
+      session.on("error", reject);
+      const stream = session.request(
+        {
+          ...Object.fromEntries(headers.filter(([name]) => name.toLowerCase() !== "host")),
+          ":method": method,
+          ":path": `${url.pathname}${url.search}`,
+          ":authority": headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? url.host,
+        },
+        { signal: this.#signal },
+      );
+      stream.on("error", reject);
+      stream.on("response", (received) => {
+        const { ":status": status, ...rest } = received;
+        const list = Object.entries(rest).map(([name, value]) => [name, String(value)] as const);
+        collect(stream).then(({ body, failure }) => {
+          session.close();
+          resolve({
+            status: status ?? 0,
+            statusText: "",
+            httpVersion: "2",
+            headers: list,
+            body,
+            ...(failure === undefined ? {} : { failure }),
+          });
+        }, reject);
+      });
+      stream.on("close", () => reject(new Error("the stream ended without an answer")));
+      stream.end(body);
+    });
+  }
+
+  /** Sends the body, ends its own half, and takes what comes back. */
+  async #raw(socket: Socket): Promise<Outcome> {
+    socket.end(this.#call.body ?? Buffer.alloc(0));
+    const { body, failure } = await collect(socket);
+    const answer = { status: 0, statusText: "", httpVersion: "", headers: [], body };
+    if (failure !== undefined) return { ...answer, failure };
+    const silent = body.length === 0 && this.#call.body !== undefined;
+    return silent ? { ...answer, failure: "the connection ended without an answer" } : answer;
+  }
+
+  #proxyAddress(): { host: string; port: number } {
+    return { host: this.#pod.address, port: OUTBOUND_PROXY_PORT };
+  }
+
+  #credentials(): string {
+    return `Basic ${Buffer.from(`bulwark:${this.#pod.outboundSecret}`).toString("base64")}`;
+  }
+
+  #noteLocal(socket: Socket): void {
+    const note = () => {
+      if (socket.localAddress !== undefined && this.local.port === 0)
+        this.local = { ip: socket.localAddress, port: socket.localPort ?? 0 };
+    };
+    note();
+    socket.once("connect", note);
+  }
+}
+
+function noAnswer(failure: string): Outcome {
+  return { status: 0, statusText: "", httpVersion: "", headers: [], body: Buffer.alloc(0), failure };
+}
+
+async function readResponse(response: IncomingMessage): Promise<Outcome> {
+  const { statusCode = 0, statusMessage = "", httpVersion, rawHeaders } = response;
+  const headers: [string, string][] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2)
+    headers.push([rawHeaders[i] ?? "", rawHeaders[i + 1] ?? ""]);
+  const { body, failure } = await collect(response);
+  const answer = { status: statusCode, statusText: statusMessage, httpVersion, headers, body };
+  return failure === undefined ? answer : { ...answer, failure };
+}
+
+async function collect(stream: AsyncIterable<Buffer>): Promise<{ body: Buffer; failure?: string }> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of stream) {
+      length += chunk.length;
+      if (length > MAX_ANSWER_BYTES)
+        return { body: Buffer.concat(chunks), failure: "the answer is too long, it was cut" };
+      chunks.push(chunk);
+    }
+    return { body: Buffer.concat(chunks) };
+  } catch (error) {
+    return { body: Buffer.concat(chunks), failure: describe(error) };
+  }
+}
+
+/** A Host that the caller wrote stays as written. */
+function withHost(headers: readonly (readonly [string, string])[], host: string): string[] {
+  const own = headers.some(([name]) => name.toLowerCase() === "host");
+  return [...(own ? [] : ["host", host]), ...headers.flat()];
+}
+
+function lengthOf(body: Buffer | undefined, headers: readonly (readonly [string, string])[]): string[] {
+  const framed = headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name));
+  return body === undefined || framed ? [] : ["content-length", String(body.length)];
+}
+
+function describe(error: unknown): string {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return code !== undefined && !message.includes(code) ? `${message} (${code})` : (message ?? String(error));
+}
