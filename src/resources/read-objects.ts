@@ -13,6 +13,8 @@ export interface SourceObject {
   readonly body: Json;
   readonly file: string;
   locate(path: FieldPath, prefer?: "value" | "key"): Span;
+  /** Where a place inside the text of the field stands: the field may be a document of its own. */
+  locateEmbedded(path: FieldPath, inner: Span): Span;
 }
 
 /** Files of tools that live beside manifests: told apart so that a folder of them loads, and why is said. */
@@ -110,7 +112,9 @@ function readObject(
       ["metadata", "name"],
     );
   }
-  return { apiVersion, kind, name: metadata.name, body, file: document.source.file, locate };
+  const locateEmbedded = (field: FieldPath, inner: Span): Span =>
+    document.source.locateEmbedded(document.index, [...path, ...field], inner);
+  return { apiVersion, kind, name: metadata.name, body, file: document.source.file, locate, locateEmbedded };
 }
 
 /** The API server leaves kind and version out of the items of typed lists. */

@@ -30,6 +30,22 @@ export class SourceText {
     return this.span(tree === undefined ? { start: 0, end: 0 } : findRange(tree, path, prefer));
   }
 
+  /** A place inside a block scalar (`|`) is a place of the file; in other scalars lines are not kept. */
+  locateEmbedded(document: number, path: FieldPath, inner: Span): Span {
+    const outer = this.locate(document, path);
+    if (outer.column !== 1) return outer;
+    const first = this.text.slice(this.#offset(outer.line));
+    const indent = /^(?: *\r?\n)*( *)/.exec(first)?.[1]?.length ?? 0;
+    const before = outer.line - 1;
+    return {
+      file: this.file,
+      line: inner.line + before,
+      column: inner.column + indent,
+      endLine: inner.endLine + before,
+      endColumn: inner.endColumn + indent,
+    };
+  }
+
   repeatedKeys(): { key: string; first: Span; again: Span }[] {
     return this.#allTrees()
       .flatMap(repeatedKeys)
@@ -55,6 +71,11 @@ export class SourceText {
   #allTrees(): readonly TextNode[] {
     this.#trees ??= textTrees(this.text, parseEvents(this.text, { maxDepth: MAX_DEPTH }));
     return this.#trees;
+  }
+
+  #offset(line: number): number {
+    this.#lineStarts ??= lineStarts(this.text);
+    return this.#lineStarts[line - this.#linesBefore - 1] ?? 0;
   }
 
   #position(offset: number): { line: number; column: number } {

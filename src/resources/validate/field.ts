@@ -36,6 +36,11 @@ export class Field {
     return new Field(value, [...this.path, ...keys], this.#report);
   }
 
+  /** The same place with another value: what its text means. */
+  within(value: unknown): Field {
+    return new Field(value, this.path, this.#report);
+  }
+
   /** Whether anything is written there: CEL's `has()`. */
   get present(): boolean {
     return this.value !== undefined && this.value !== null;

@@ -1,13 +1,22 @@
-import type { Diagnostic } from "../diagnostic.ts";
+import type { Diagnostic, Span } from "../diagnostic.ts";
 import { isObject, type Json, type SourceObject } from "../read-objects.ts";
-import { resourceName } from "../resource.ts";
+import { type FieldPath, resourceName } from "../resource.ts";
 import { apiGroup } from "../scope.ts";
 import { checkAnnotations } from "./annotations.ts";
 import { checkAuthorizationPolicy } from "./authorization-policy.ts";
+import type { CheckContext } from "./check-context.ts";
+import { checkDestinationRule } from "./destination-rule.ts";
 import { Field, type FieldProblem } from "./field.ts";
+import { checkGateway } from "./gateway.ts";
+import { checkMeshConfig, MESH_PATH, meshText } from "./mesh-config.ts";
+import { OTHER_CHECKS } from "./other-kinds.ts";
 import { checkPeerAuthentication } from "./peer-authentication.ts";
 import { checkRequestAuthentication } from "./request-authentication.ts";
 import { checkSchema } from "./schema.ts";
+import { checkServiceEntry } from "./service-entry.ts";
+import { checkSidecar } from "./sidecar.ts";
+import { checkVirtualService } from "./virtual-service.ts";
+import { checkWorkloadEntry } from "./workload-entry.ts";
 
 export interface Validated {
   /** The object as the API server would keep it: without fields that are null. */
@@ -16,16 +25,17 @@ export interface Validated {
   readonly warnings: readonly Diagnostic[];
 }
 
-export interface CheckContext {
-  readonly namespace: string;
-  readonly name: string;
-  readonly labels: Field;
-}
-
 const ISTIO_CHECKS: Readonly<Record<string, (spec: Field, context: CheckContext) => void>> = {
   AuthorizationPolicy: checkAuthorizationPolicy,
   PeerAuthentication: checkPeerAuthentication,
   RequestAuthentication: checkRequestAuthentication,
+  DestinationRule: checkDestinationRule,
+  Gateway: checkGateway,
+  ServiceEntry: checkServiceEntry,
+  Sidecar: checkSidecar,
+  VirtualService: checkVirtualService,
+  WorkloadEntry: checkWorkloadEntry,
+  ...OTHER_CHECKS,
 };
 
 /** Checks one object as the API server and Istio's webhook would. All its problems are found, not the first alone. */
@@ -41,6 +51,7 @@ export async function validateObject(object: SourceObject, namespace: string): P
     const check = Object.hasOwn(ISTIO_CHECKS, kind) ? ISTIO_CHECKS[kind] : undefined;
     check?.(root.at("spec"), { namespace, name, labels: root.at("metadata", "labels") });
   }
+  if (isMeshConfig(object)) checkMeshConfig(root);
   const diagnostics = distinct(problems).map((problem) => toDiagnostic(problem, object, namespace));
   return {
     body,
@@ -93,7 +104,20 @@ function toDiagnostic(problem: FieldProblem, object: SourceObject, namespace: st
     severity,
     message,
     resource: resourceName({ kind: object.kind, name: object.name, namespace }),
-    span: object.locate(path, atKey ? "key" : "value"),
+    span: spanOf(object, path, atKey ? "key" : "value"),
     ...(help === undefined ? {} : { help }),
   };
+}
+
+/** The ConfigMap `istio`, or that of a revision (`istio-canary`), which holds the settings of the whole mesh. */
+function isMeshConfig({ apiVersion, kind, name }: SourceObject): boolean {
+  return apiVersion === "v1" && kind === "ConfigMap" && /^istio(-|$)/.test(name);
+}
+
+function spanOf(object: SourceObject, path: FieldPath, prefer: "value" | "key"): Span {
+  const isInMesh = path.length > MESH_PATH.length && isMeshConfig(object);
+  if (!isInMesh || path[0] !== "data" || path[1] !== "mesh") return object.locate(path, prefer);
+  const text = (object.body.data as Json).mesh;
+  const inner = meshText(String(text)).locate(0, path.slice(MESH_PATH.length), prefer);
+  return object.locateEmbedded(MESH_PATH, inner);
 }
