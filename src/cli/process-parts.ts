@@ -9,6 +9,8 @@ export function isProcessPart(word: string | undefined): word is ProcessPart {
 
 /** Becomes one process of a mesh. Each loads only what it runs: there is one of these for every replica. */
 export async function runProcessPart(part: ProcessPart, args: readonly string[]): Promise<void> {
+  // SQLite, sockets and logs make files by themselves: none of them is for others, whatever the user's umask is.
+  process.umask(0o077);
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,

@@ -101,5 +101,5 @@ function refuseUnknownApplications(mesh: RunningMesh, applications: ReadonlyMap<
 
 function thisProgram(): { command: string; args: readonly string[] } {
   const main = resolve(import.meta.dirname, "main.ts");
-  return { command: process.execPath, args: ["--disable-warning=ExperimentalWarning", main] };
+  return { command: process.execPath, args: [...process.execArgv, main] };
 }

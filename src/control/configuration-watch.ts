@@ -56,7 +56,8 @@ export class ConfigurationWatch {
     try {
       const loaded = await loadConfiguration(sources);
       if (loaded.ok && keeper.isCurrent(loaded.resources)) {
-        if (keeper.refused !== null) this.#announce([]);
+        const version = keeper.current?.version ?? 0;
+        if (keeper.refused !== null) onEvent({ kind: "configuration-restored", version });
         keeper.withdrawRefusal();
         return;
       }

@@ -42,6 +42,8 @@ export interface SignAnswer {
 export interface CertificateStatus {
   /** Lower-case hexadecimal. */
   readonly serial: string;
+  /** When the proxy got it; `notBefore` is a little earlier, for clocks that differ. */
+  readonly issuedAt: string;
   readonly notBefore: string;
   readonly notAfter: string;
   /** About when its successor is asked for (half of its life, with a jitter of a twentieth). */
@@ -113,6 +115,8 @@ export type ControlEvent =
       readonly resources: number;
       readonly warnings: readonly Diagnostic[];
     }
+  /** After a refused change: the files are again what has been in force all along. */
+  | { readonly kind: "configuration-restored"; readonly version: number }
   | { readonly kind: "configuration-refused"; readonly errors: readonly Diagnostic[] }
   | { readonly kind: "proxy-connected"; readonly pod: string }
   | { readonly kind: "proxy-gone"; readonly pod: string }

@@ -45,6 +45,7 @@ class ProxyProcess {
   readonly #state: StateFolder;
   readonly #podKey: string;
   readonly #link: ControlLink;
+  readonly #welcomed = Promise.withResolvers<RunningProxy>();
   #running: RunningProxy | undefined;
   #report: NodeJS.Timeout;
 
@@ -53,9 +54,6 @@ class ProxyProcess {
     this.#podKey = podKey;
     this.#link = new ControlLink({
       connect: () => this.#connect(),
-      onDown: (why) => {
-        if (this.#running !== undefined) warn(`control is away, this proxy goes on as it is: ${why}`);
-      },
     });
     this.#report = setInterval(() => this.#tell(), REPORT_INTERVAL_MS);
     this.#report.unref();
@@ -75,6 +73,7 @@ class ProxyProcess {
     try {
       const welcome = await peer.request("hello", { token: this.#token() }, REQUEST_TIMEOUT_MS);
       this.#running ??= this.#start(welcome as ProxyWelcome);
+      this.#welcomed.resolve(this.#running);
       return peer;
     } catch (error) {
       peer.close();
@@ -101,9 +100,11 @@ class ProxyProcess {
   }
 
   async #configure(push: PodConfigurationPush): Promise<{ version: number }> {
-    // `hello` is answered before anything is pushed, so this can only be missing if control breaks its word.
-    if (this.#running === undefined) throw new BulwarkError("BW_PROXY_NOT_READY", "not welcomed yet");
-    await this.#running.apply(push);
+    // The answer to `hello` and the first configuration can arrive in one piece.
+    const running = await this.#welcomed.promise;
+    await running.apply(push);
+    // Ahead of the answer on the same connection: whoever hears that this proxy is ready can see its certificate.
+    this.#tell();
     return { version: push.version };
   }
 
@@ -200,6 +201,7 @@ class RunningProxy {
     const { svid, atMs } = this.#adopted;
     return {
       serial: svid.serial,
+      issuedAt: new Date(atMs).toISOString(),
       notBefore: svid.notBefore.toISOString(),
       notAfter: svid.notAfter.toISOString(),
       nextRotation: new Date(atMs + (svid.notAfter.getTime() - atMs) / 2).toISOString(),

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { isRunning, signalProcess } from "./process-identity.ts";
 import { readRunBook, removeRunBook, stopLeftovers } from "./run-book.ts";
 import { removeSocketFolder, type StateFolder } from "./state-folder.ts";
@@ -22,6 +23,7 @@ export async function stopMesh(state: StateFolder): Promise<readonly string[]> {
   }
   await stopLeftovers(readRunBook(state) ?? book);
   removeRunBook(state);
+  rmSync(state.lock, { force: true });
   removeSocketFolder(state);
   return names;
 }

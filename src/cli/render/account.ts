@@ -86,6 +86,9 @@ class TextAccount implements Account {
         this.#problems(event.warnings);
         this.#say(acceptedText(event));
         break;
+      case "configuration-restored":
+        this.#say(style("green", `the files are again what is in force: configuration ${event.version}`));
+        break;
       case "configuration-refused":
         complain(style("red", "the change is NOT in force, the configuration before it is:", process.stderr));
         this.#problems(event.errors);

@@ -36,7 +36,7 @@ export function renderPods(pods: readonly PodStatus[], now: Date): string {
           ? [standing(pod), "", ""]
           : [
               certificate.serial.slice(0, 12),
-              age(certificate.notBefore, now),
+              age(certificate.issuedAt, now),
               until(certificate.nextRotation, now),
             ]),
         String(stats?.openConnections ?? ""),
