@@ -1,4 +1,6 @@
 import type { FlowDraft } from "../model/flow-record.ts";
+import type { Permit } from "../policy/permit.ts";
+import type { Verdict } from "../policy/verdict.ts";
 import type { ByteStream, StreamHandler } from "./byte-stream.ts";
 import type { Bounded, Deadlines } from "./deadlines.ts";
 import type { Leave, MutableFlow } from "./http-service.ts";
@@ -10,6 +12,8 @@ export interface TunnelOptions {
   readonly flow: MutableFlow;
   readonly startedMs: number;
   readonly onEnded: () => void;
+  /** Whether leave would be given now. */
+  readonly recheck?: () => Permit | Verdict;
 }
 
 /**
@@ -50,9 +54,17 @@ export class Tunnel implements Bounded {
     this.cut("idle-timeout");
   }
 
-  /** Ends it at once, as when policy no longer allows it. */
-  cut(reason: string, policy?: { layer: string; policy: string | null; rule: number | null }): void {
-    if (policy !== undefined) Object.assign(this.#options.flow, { verdict: "deny", ...policy });
+  /** Asks again for leave, after a change of policy, and ends what is no longer allowed. */
+  recheck(): void {
+    const outcome = this.#options.recheck?.();
+    if (outcome === undefined || !("cause" in outcome)) return;
+    const { layer, cause, policy, rule } = outcome;
+    Object.assign(this.#options.flow, { verdict: "deny", layer, policy, rule });
+    this.cut(cause);
+  }
+
+  /** Ends it at once. */
+  cut(reason: string): void {
     this.#finish(reason);
   }
 

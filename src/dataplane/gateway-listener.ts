@@ -1,0 +1,416 @@
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { FlowDestination, FlowSource } from "../model/flow-record.ts";
+import { Connection } from "../policy/connection.ts";
+import type { GatewayServer, OutboundDecision } from "../policy/outbound/types.ts";
+import { authorizeConnection, type Denial, type Permit } from "../policy/permit.ts";
+import type { Verdict } from "../policy/verdict.ts";
+import { ByteStream } from "./byte-stream.ts";
+import { judgeFirstBytes } from "./first-bytes.ts";
+import { GatewayHttpService } from "./gateway-service.ts";
+import type { GatewayState } from "./gateway-state.ts";
+import type { MutableFlow } from "./http-service.ts";
+import { Http1Server } from "./http1-server.ts";
+import { serveHttp2 } from "./http2-server.ts";
+import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
+import type { HandshakeFailure, MeshPeer, MeshTlsServer } from "./mesh-tls-server.ts";
+import { openTunnel } from "./open-tunnel.ts";
+import { noteDecision, outboundFlow } from "./outbound-service.ts";
+import { pickTarget } from "./pick-endpoint.ts";
+import type { ProxyEnvironment } from "./proxy-environment.ts";
+
+/** One connection at the gateway, and what has been learnt of it. */
+interface Accepted {
+  readonly socket: Socket;
+  /** The port that the gateway's pod listens on, in the model. */
+  readonly port: number;
+  readonly id: string;
+  readonly source: FlowSource;
+  readonly startedMs: number;
+  /** Server name of the TLS that reached us. */
+  readonly sni: string | undefined;
+}
+
+/**
+ * A gateway: chooses a server by port and server name, ends the mesh's TLS where the server says so, authorizes, and
+ * forwards. For egress the application's own TLS inside is read for its server name, checked like the one outside, and
+ * passed on untouched.
+ */
+export class GatewayListener {
+  readonly #env: ProxyEnvironment;
+  readonly #tls: MeshTlsServer;
+  #state: GatewayState;
+  #connections = 0;
+
+  constructor(env: ProxyEnvironment, tls: MeshTlsServer, state: GatewayState) {
+    this.#env = env;
+    this.#tls = tls;
+    this.#state = state;
+  }
+
+  set state(state: GatewayState) {
+    this.#state = state;
+  }
+
+  accept(socket: Socket, port: number): void {
+    const ip = socket.remoteAddress;
+    this.#connections += 1;
+    const accepted: Accepted = {
+      socket,
+      port,
+      id: `${this.#env.pod.name}-${this.#connections}`,
+      source: {
+        workload: ip === undefined ? undefined : this.#state.snapshot.workloadByAddress.get(ip),
+        principal: null,
+        ip,
+        port: socket.remotePort,
+      },
+      startedMs: performance.now(),
+      sni: undefined,
+    };
+    judgeFirstBytes(socket, this.#env.http.limits.handshakeTimeoutMs, protocolJudge(), (first, unread) => {
+      if (first !== undefined) this.#choose(accepted, first, unread);
+    });
+  }
+
+  #choose(accepted: Accepted, first: FirstBytes, unread: Buffer): void {
+    if (first.kind === "broken-tls") {
+      this.#refuse(accepted, "protocol", first.reason);
+      return;
+    }
+    const named = { ...accepted, sni: first.kind === "tls" ? first.hello.serverName : undefined };
+    const server = this.#state.routes.selectServer(accepted.port, named.sni);
+    if (server === undefined)
+      this.#refuse(
+        named,
+        "route",
+        "no-server",
+        `no server of this gateway takes the name \`${named.sni ?? ""}\``,
+      );
+    else if (first.kind === "tls") this.#tlsServer(named, server, unread);
+    else if (server.tls !== undefined) this.#refuse(named, "tls", "plaintext-to-tls-port");
+    else if (server.protocol === "http")
+      this.#serveHttp(
+        named,
+        named.socket,
+        this.#plainConnection(named, first),
+        first.kind === "http2",
+        server,
+      );
+    else this.#routeOpaque(named, named.socket, this.#plainConnection(named, first), undefined, unread);
+  }
+
+  #tlsServer(accepted: Accepted, server: GatewayServer, unread: Buffer): void {
+    switch (server.tls?.mode) {
+      case "ISTIO_MUTUAL":
+        this.#tls.accept(accepted.socket, (outcome) => {
+          if ("socket" in outcome) this.#secured(accepted, outcome, server);
+          else this.#handshakeFailed(accepted, outcome);
+        });
+        return;
+      case "PASSTHROUGH":
+        this.#passThrough(accepted, unread);
+        return;
+      default:
+        this.#refuse(
+          accepted,
+          "tls",
+          "tls-mode-not-served",
+          `TLS mode ${server.tls?.mode ?? "none"} is not served by this gateway yet`,
+        );
+    }
+  }
+
+  #passThrough(accepted: Accepted, unread: Buffer): void {
+    const connection = new Connection({
+      tls: "simple",
+      principal: null,
+      sourceIp: accepted.source.ip ?? "",
+      destinationIp: this.#env.pod.address,
+      destinationPort: accepted.port,
+      sni: accepted.sni,
+    });
+    const outcome = authorizeConnection(this.#state.policy, connection);
+    if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, accepted.sni);
+    else
+      this.#forward(
+        accepted,
+        accepted.socket,
+        this.#state.routes.routeTls(names(accepted, undefined)),
+        outcome,
+        [connection],
+        undefined,
+        unread,
+      );
+  }
+
+  #secured(accepted: Accepted, mesh: MeshPeer, server: GatewayServer): void {
+    const { snapshot } = this.#state;
+    const identified: Accepted = {
+      ...accepted,
+      source: {
+        ...accepted.source,
+        workload: accepted.source.workload ?? undefined,
+        principal: mesh.principal,
+      },
+    };
+    const connection = this.#meshConnection(identified, mesh, mesh.sni);
+    this.#env.http.flows.push({
+      ...this.#flow(identified, "connection", mesh.sni),
+      kind: "handshake",
+      protocol: "tls",
+      tls: mesh.tls,
+      verdict: "allow",
+      layer: "tls",
+      reason: "ok",
+      durationMs: performance.now() - accepted.startedMs,
+    });
+    if (server.protocol === "http" || server.protocol === "https") {
+      this.#serveHttp(
+        identified,
+        mesh.socket,
+        connection,
+        mesh.alpn === "h2" || mesh.alpn === "istio-h2",
+        server,
+        mesh,
+      );
+      return;
+    }
+    const outcome = authorizeConnection(this.#state.policy, connection);
+    if (!outcome.allowed) {
+      this.#refuseBy(identified, outcome.verdict, mesh.sni);
+      return;
+    }
+    judgeFirstBytes(
+      mesh.socket,
+      snapshot.mesh.config.protocolDetectionTimeoutMs,
+      protocolJudge(),
+      (first, unread) => {
+        if (first !== undefined) this.#inside(identified, mesh, first, outcome, unread);
+      },
+    );
+  }
+
+  /** What the application itself opened inside the mesh's TLS. INVARIANT: its server name passes every check that the outer one did. */
+  #inside(accepted: Accepted, mesh: MeshPeer, first: FirstBytes, outer: Permit, unread: Buffer): void {
+    if (first.kind === "broken-tls") {
+      this.#refuse(accepted, "protocol", first.reason);
+      return;
+    }
+    const innerSni = first.kind === "tls" ? first.hello.serverName : undefined;
+    if (first.kind === "tls" && innerSni === undefined) {
+      this.#refuse(
+        accepted,
+        "route",
+        "inner-sni-missing",
+        "the application's TLS names no server, so nobody can tell where it goes",
+      );
+      return;
+    }
+    const outerConnection = this.#meshConnection(accepted, mesh, mesh.sni);
+    const connection =
+      innerSni === undefined ? outerConnection : this.#meshConnection(accepted, mesh, innerSni);
+    const outcome: Permit | Denial =
+      innerSni === undefined ? outer : authorizeConnection(this.#state.policy, connection);
+    if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, innerSni);
+    else this.#routeOpaque(accepted, mesh.socket, connection, innerSni, unread, outerConnection);
+  }
+
+  #routeOpaque(
+    accepted: Accepted,
+    socket: Socket,
+    connection: Connection,
+    innerSni: string | undefined,
+    unread: Buffer,
+    outer?: Connection,
+  ): void {
+    const outcome = authorizeConnection(this.#state.policy, connection);
+    if (!outcome.allowed) {
+      this.#refuseBy(accepted, outcome.verdict, innerSni);
+      return;
+    }
+    const decision = this.#state.routes.routeTcp(names(accepted, innerSni));
+    this.#forward(
+      accepted,
+      socket,
+      decision,
+      outcome,
+      outer === undefined ? [connection] : [outer, connection],
+      innerSni,
+      unread,
+    );
+  }
+
+  /** @param connections every connection, real and as by its inner name, that must stay permitted. */
+  #forward(
+    accepted: Accepted,
+    socket: Socket,
+    decision: OutboundDecision,
+    permit: Permit,
+    connections: readonly Connection[],
+    innerSni: string | undefined,
+    unread: Buffer,
+  ): void {
+    const name = innerSni ?? accepted.sni;
+    const flow = this.#flow(accepted, "connection", name);
+    flow.innerSni = innerSni;
+    noteDecision(flow, decision);
+    const { picker } = this.#state;
+    const target = decision.kind === "forward" ? pickTarget(decision.targets, Math.random()) : undefined;
+    if (decision.kind !== "forward" || target === undefined) {
+      flow.layer = "route";
+      this.#deny(accepted, flow);
+      return;
+    }
+    const { verdict } = permit;
+    Object.assign(flow, {
+      layer: verdict.layer,
+      reason: verdict.cause,
+      policy: verdict.policy,
+      rule: verdict.rule,
+    });
+    openTunnel(this.#env, {
+      leave: permit,
+      socket,
+      unread,
+      flow,
+      startedMs: accepted.startedMs,
+      next: picker.next(target, { port: accepted.port, name }, "tcp"),
+      recheck: () => this.#authorizeAll(connections, permit),
+    });
+  }
+
+  #authorizeAll(connections: readonly Connection[], permit: Permit): Permit | Verdict {
+    for (const connection of connections) {
+      const outcome = authorizeConnection(this.#state.policy, connection);
+      if (!outcome.allowed) return outcome.verdict;
+    }
+    return permit;
+  }
+
+  #serveHttp(
+    accepted: Accepted,
+    socket: Socket | TLSSocket,
+    connection: Connection,
+    http2: boolean,
+    server: GatewayServer,
+    mesh?: MeshPeer,
+  ): void {
+    const peer = {
+      connection,
+      connectionId: accepted.id,
+      source: accepted.source,
+      reporter: this.#state.snapshot.workload.key,
+      tls: mesh?.tls,
+      http2,
+      port: accepted.port,
+      sni: accepted.sni,
+      httpsRedirect: server.tls?.httpsRedirect === true && mesh === undefined,
+      certificate: mesh?.certificate,
+      by: this.#state.snapshot.workload.spiffeId,
+    };
+    const service = new GatewayHttpService(peer, () => this.#state);
+    if (http2) serveHttp2(socket, service, this.#env.http, this.#env.http2, ignore);
+    else new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
+  }
+
+  #plainConnection(accepted: Accepted, first: FirstBytes): Connection {
+    return new Connection({
+      tls: "plaintext",
+      principal: null,
+      sourceIp: accepted.source.ip ?? "",
+      destinationIp: this.#env.pod.address,
+      destinationPort: accepted.port,
+      speaksHttp: first.kind === "http1" || first.kind === "http2",
+    });
+  }
+
+  #meshConnection(accepted: Accepted, mesh: MeshPeer, sni: string): Connection {
+    return new Connection({
+      tls: "mtls",
+      principal: mesh.principal,
+      sourceIp: accepted.source.ip ?? "",
+      destinationIp: this.#env.pod.address,
+      destinationPort: accepted.port,
+      sni,
+      alpn: mesh.alpn === undefined ? [] : [mesh.alpn],
+    });
+  }
+
+  #handshakeFailed(accepted: Accepted, failure: HandshakeFailure): void {
+    const principal = failure.certificate?.spiffeId?.slice("spiffe://".length) ?? null;
+    const flow = this.#flow(
+      { ...accepted, source: { ...accepted.source, principal } },
+      "connection",
+      accepted.sni,
+    );
+    flow.kind = "handshake";
+    flow.protocol = "tls";
+    flow.verdict = failure.code === "closed" ? "error" : "deny";
+    flow.layer = "tls";
+    flow.reason = failure.code;
+    flow.explanation = [failure.message];
+    this.#env.http.counters.denied += 1;
+    flow.durationMs = performance.now() - accepted.startedMs;
+    this.#env.http.flows.push(flow);
+  }
+
+  #refuseBy(accepted: Accepted, verdict: Verdict, name: string | undefined): void {
+    const flow = this.#flow(accepted, "connection", name ?? accepted.sni);
+    if (name !== accepted.sni) flow.innerSni = name;
+    Object.assign(flow, {
+      verdict: "deny",
+      layer: verdict.layer,
+      reason: verdict.cause,
+      policy: verdict.policy,
+      rule: verdict.rule,
+    });
+    this.#deny(accepted, flow);
+  }
+
+  #refuse(accepted: Accepted, layer: string, reason: string, explanation?: string): void {
+    const flow = this.#flow(accepted, "connection", accepted.sni);
+    Object.assign(flow, { verdict: "deny", layer, reason });
+    if (explanation !== undefined) flow.explanation = [explanation];
+    this.#deny(accepted, flow);
+  }
+
+  #deny(accepted: Accepted, flow: MutableFlow): void {
+    flow.verdict = "deny";
+    flow.durationMs = performance.now() - accepted.startedMs;
+    this.#env.http.counters.denied += 1;
+    this.#env.http.flows.push(flow);
+    accepted.socket.destroy();
+  }
+
+  #flow(accepted: Accepted, kind: "connection", host: string | undefined): MutableFlow {
+    const destination: FlowDestination = { host, ip: this.#env.pod.address, port: accepted.port };
+    const flow = outboundFlow(
+      kind,
+      accepted.source,
+      destination,
+      this.#state.snapshot.workload.key,
+      accepted.id,
+    );
+    flow.direction = "inbound";
+    flow.sni = accepted.sni;
+    flow.protocol = accepted.sni === undefined ? "tcp" : "tls";
+    return flow;
+  }
+}
+
+function names(
+  accepted: Accepted,
+  innerSni: string | undefined,
+): { port: number; sni?: string; innerSni?: string } {
+  return {
+    port: accepted.port,
+    ...(accepted.sni === undefined ? {} : { sni: accepted.sni }),
+    ...(innerSni === undefined ? {} : { innerSni }),
+  };
+}
+
+function ignore(): void {}
+
+/** Replaced by whoever takes the stream over. */
+const HANDED_OVER = { onData: ignore, onDrain: ignore, onEnd: ignore, onClose: ignore };

@@ -1,0 +1,141 @@
+import type { PeerCertificate } from "../identity/peer-certificate.ts";
+import type { FlowSource, FlowTls } from "../model/flow-record.ts";
+import type { Connection } from "../policy/connection.ts";
+import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
+import { authorizeRequest } from "../policy/permit.ts";
+import type { Verdict } from "../policy/verdict.ts";
+import { clientCertElement } from "./client-cert-header.ts";
+import { fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
+import type { GatewayState } from "./gateway-state.ts";
+import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
+import { forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbound-service.ts";
+import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
+import { requestId } from "./request-ids.ts";
+
+/** What every request of one connection at a gateway has in common. */
+export interface GatewayPeer {
+  readonly connection: Connection;
+  readonly connectionId: string;
+  readonly source: FlowSource;
+  readonly reporter: string;
+  readonly tls: FlowTls | undefined;
+  readonly http2: boolean;
+  /** The port that the gateway's pod listens on. */
+  readonly port: number;
+  readonly sni: string | undefined;
+  readonly httpsRedirect: boolean;
+  readonly certificate: PeerCertificate | undefined;
+  /** The gateway's own identity. */
+  readonly by: string;
+}
+
+/** Headers that tell what only the first proxy of the mesh can know: never the client's word. */
+const CLAIMED: ReadonlySet<string> = new Set([
+  "x-forwarded-client-cert",
+  "x-forwarded-proto",
+  "x-forwarded-for",
+]);
+
+/** HTTP at a gateway: authorized as at any server, then routed by the VirtualServices that are bound to it. */
+export class GatewayHttpService implements HttpService {
+  readonly #peer: GatewayPeer;
+  readonly #state: () => GatewayState;
+
+  constructor(peer: GatewayPeer, state: () => GatewayState) {
+    this.#peer = peer;
+    this.#state = state;
+  }
+
+  decide(view: RequestView): HttpAction {
+    const { policy, routes, picker } = this.#state();
+    const { connection, http2, port, sni } = this.#peer;
+    const noted = noteHeaders(view.headers);
+    const id = requestId(noted.traceparent, noted.requestId);
+    const flow = this.#flow(view, noted, id.traceId);
+    const request = HttpRequest.read(
+      policy.pathNormalization,
+      view.method,
+      view.target,
+      view.authority,
+      view.headers,
+      http2 ? 2 : 1,
+    );
+    if (request === null) return refuse(flow, requestRefusal(view.method, view.target));
+    if (this.#peer.httpsRedirect) return redirect(flow, request);
+    const outcome = authorizeRequest(policy, connection, request);
+    if (!outcome.allowed) return refuse(flow, outcome.verdict);
+    const { method, path, authority, headers } = request;
+    const decision = routes.routeHttp({
+      port,
+      authority,
+      method,
+      path,
+      headers,
+      roll: Math.random(),
+      ...(sni === undefined ? {} : { sni }),
+    });
+    noteDecision(flow, decision);
+    if (decision.kind !== "forward") return replyFor(decision.code, flow);
+    const remove = noted.forged === undefined ? CLAIMED : CLAIMED.union(noted.forged);
+    const lines = joinFieldLines(id.lines, this.#claims(noted));
+    const normal = decision.path === undefined && path !== view.path ? { ...decision, path } : decision;
+    return forwardHttp(normal, picker, { port, name: hostOf(authority) }, { remove, lines, http2 }, flow);
+  }
+
+  malformed(status: number, reason: string): MutableFlow {
+    const { source, reporter, connectionId, port } = this.#peer;
+    const flow = outboundFlow("request", source, { port }, reporter, connectionId);
+    return { ...flow, direction: "inbound", status, verdict: "deny", layer: "protocol", reason };
+  }
+
+  /** The peer's address behind those that it claims itself, and its certificate in place of any that it claims (SANITIZE_SET). */
+  #claims(noted: NotedHeaders) {
+    const { source, certificate, by, tls } = this.#peer;
+    const chain =
+      noted.forwardedFor === undefined ? (source.ip ?? "") : `${noted.forwardedFor},${source.ip ?? ""}`;
+    const fields = ["x-forwarded-for", chain, "x-forwarded-proto", tls === undefined ? "http" : "https"];
+    if (certificate !== undefined) fields.push("x-forwarded-client-cert", clientCertElement(by, certificate));
+    return fieldLines(...fields) ?? NO_FIELD_LINES;
+  }
+
+  #flow(view: RequestView, noted: NotedHeaders, traceId: string | undefined): MutableFlow {
+    const { source, reporter, connectionId, connection, port, http2, tls, sni } = this.#peer;
+    const destination = { host: hostOf(view.authority), ip: connection.destinationIp, port };
+    const flow = outboundFlow("request", source, destination, reporter, connectionId);
+    flow.direction = "inbound";
+    flow.protocol = protocolName(http2, noted.contentType, view.upgrade);
+    flow.method = view.method;
+    flow.path = view.target;
+    flow.traceId = traceId;
+    flow.tls = tls;
+    flow.sni = sni;
+    return flow;
+  }
+}
+
+function refuse(flow: MutableFlow, verdict: Verdict): HttpAction {
+  Object.assign(flow, {
+    verdict: "deny",
+    layer: verdict.layer,
+    reason: verdict.cause,
+    policy: verdict.policy,
+    rule: verdict.rule,
+  });
+  flow.status = verdict.code === 0 ? 403 : verdict.code;
+  const body = verdict.reason === "rbac" ? "RBAC: access denied" : "";
+  return { kind: "reply", status: flow.status, fields: NO_FIELD_LINES, body, flow };
+}
+
+function redirect(flow: MutableFlow, request: HttpRequest): HttpAction {
+  flow.status = 301;
+  flow.reason = "https-redirect";
+  const fields = fieldLines("location", `https://${request.authority}${request.path}`) ?? NO_FIELD_LINES;
+  return { kind: "reply", status: 301, fields, body: "", flow };
+}
+
+function replyFor(code: number, flow: MutableFlow): HttpAction {
+  flow.layer = "route";
+  if (code === 0) return { kind: "hang-up", flow };
+  flow.status = code;
+  return { kind: "reply", status: code, fields: NO_FIELD_LINES, body: "", flow };
+}

@@ -1,0 +1,12 @@
+import type { InboundPolicy } from "../policy/inbound.ts";
+import type { GatewayPolicy } from "../policy/outbound/types.ts";
+import type { EndpointPicker } from "./pick-endpoint.ts";
+import type { Snapshot } from "./proxy-environment.ts";
+
+/** A gateway at present. */
+export interface GatewayState {
+  readonly snapshot: Snapshot;
+  readonly policy: InboundPolicy;
+  readonly routes: GatewayPolicy;
+  readonly picker: EndpointPicker;
+}

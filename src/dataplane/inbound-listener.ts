@@ -1,0 +1,403 @@
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import {
+  type FlowDestination,
+  type FlowSource,
+  type FlowTls,
+  nowRfc3339Nanos,
+} from "../model/flow-record.ts";
+import { socketPort } from "../model/placement.ts";
+import { Connection } from "../policy/connection.ts";
+import { decideConnection, type FilterChain, type InboundPolicy, selectChain } from "../policy/inbound.ts";
+import { authorizeConnection, type Permit } from "../policy/permit.ts";
+import type { Verdict } from "../policy/verdict.ts";
+import { ByteStream } from "./byte-stream.ts";
+import { clientCertElement } from "./client-cert-header.ts";
+import { judgeFirstBytes } from "./first-bytes.ts";
+import type { MutableFlow } from "./http-service.ts";
+import { Http1Server } from "./http1-server.ts";
+import { serveHttp2 } from "./http2-server.ts";
+import { type InboundPeer, InboundService } from "./inbound-service.ts";
+import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
+import type { HandshakeFailure, MeshPeer, MeshTlsServer } from "./mesh-tls-server.ts";
+import { openTunnel } from "./open-tunnel.ts";
+import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
+import type { ApplicationAddress } from "./proxy-options.ts";
+import { upstreamTarget } from "./upstream-target.ts";
+
+/** The server's side of a sidecar at present. */
+export interface InboundState {
+  readonly snapshot: Snapshot;
+  readonly policy: InboundPolicy;
+}
+
+/** One connection on its way in. */
+interface Accepted {
+  readonly socket: Socket;
+  /** The container's port. */
+  readonly port: number;
+  readonly id: string;
+  readonly source: FlowSource;
+  readonly destination: FlowDestination;
+  readonly startedMs: number;
+}
+
+/** Judged from the ClientHello or the ALPN that was agreed on: which names make a connection HTTP/2. */
+const HTTP2_ALPN: ReadonlySet<string> = new Set(["h2", "istio-h2"]);
+const HTTP1_ALPN: ReadonlySet<string> = new Set(["istio-http/1.1", "istio-http/1.0", "http/1.1", "http/1.0"]);
+
+/** Takes connections for a workload: transport by PeerAuthentication, then TCP or HTTP, and on to the application. */
+export class InboundListener {
+  readonly #env: ProxyEnvironment;
+  readonly #application: ReadonlyMap<number, ApplicationAddress>;
+  readonly #tls: MeshTlsServer;
+  #state: InboundState;
+  #connections = 0;
+
+  constructor(
+    env: ProxyEnvironment,
+    application: ReadonlyMap<number, ApplicationAddress>,
+    tls: MeshTlsServer,
+    state: InboundState,
+  ) {
+    this.#env = env;
+    this.#application = application;
+    this.#tls = tls;
+    this.#state = state;
+  }
+
+  set state(state: InboundState) {
+    this.#state = state;
+  }
+
+  /** @param port the container's port that the socket stands for. */
+  accept(socket: Socket, port: number): void {
+    const accepted = this.#describe(socket, port);
+    const { policy, snapshot } = this.#state;
+    if (policy.transport(port).mode === "STRICT") {
+      this.#handshake(accepted);
+      return;
+    }
+    judgeFirstBytes(
+      socket,
+      snapshot.mesh.config.protocolDetectionTimeoutMs,
+      protocolJudge(),
+      (first, unread) => {
+        if (first !== undefined) this.#choose(accepted, first, unread);
+      },
+    );
+  }
+
+  #choose(accepted: Accepted, first: FirstBytes, unread: Buffer): void {
+    if (first.kind === "broken-tls") {
+      this.#refuseConnection(accepted, "protocol", first.reason, null, null);
+      return;
+    }
+    const { policy } = this.#state;
+    const hello = first.kind === "tls" ? first.hello : undefined;
+    const speaksHttp = first.kind === "http1" || first.kind === "http2";
+    const seen = { tls: hello !== undefined, alpn: hello?.alpn ?? [], speaksHttp };
+    const chain = selectChain(policy, accepted.port, seen, hello?.serverName ?? "");
+    if (chain.refusal !== null) this.#refuseBy(accepted, chain.refusal);
+    else if (chain.tls === "terminate") this.#handshake(accepted);
+    else this.#plain(accepted, chain, first, unread);
+  }
+
+  #plain(accepted: Accepted, chain: FilterChain, first: FirstBytes, unread: Buffer): void {
+    const sni = first.kind === "tls" ? first.hello.serverName : undefined;
+    const connection = new Connection({
+      tls: first.kind === "tls" ? "simple" : "plaintext",
+      principal: null,
+      sourceIp: accepted.source.ip ?? "",
+      destinationIp: this.#env.pod.address,
+      destinationPort: accepted.port,
+      sni,
+      alpn: first.kind === "tls" ? first.hello.alpn : [],
+      speaksHttp: first.kind === "http1" || first.kind === "http2",
+    });
+    const peer = this.#peer(
+      accepted,
+      connection,
+      { ...accepted.source, principal: null },
+      undefined,
+      undefined,
+      first.kind === "http2",
+    );
+    if (chain.protocol === "http") this.#serveHttp(accepted, accepted.socket, peer, first.kind === "http2");
+    else this.#serveTcp(accepted, accepted.socket, peer, unread);
+  }
+
+  #handshake(accepted: Accepted): void {
+    this.#tls.accept(accepted.socket, (outcome) => {
+      if ("socket" in outcome) this.#secured(accepted, outcome);
+      else this.#handshakeFailed(accepted, outcome);
+    });
+  }
+
+  #secured(accepted: Accepted, mesh: MeshPeer): void {
+    const { policy } = this.#state;
+    const { port } = accepted;
+    const alpn = mesh.alpn === undefined ? [] : [mesh.alpn];
+    const chain = selectChain(policy, port, { tls: true, alpn, speaksHttp: true }, mesh.sni);
+    const source: FlowSource = { ...accepted.source, principal: mesh.principal };
+    const http2 = mesh.alpn !== undefined && HTTP2_ALPN.has(mesh.alpn);
+    const connection = new Connection({
+      tls: "mtls",
+      principal: mesh.principal,
+      sourceIp: accepted.source.ip ?? "",
+      destinationIp: this.#env.pod.address,
+      destinationPort: port,
+      sni: mesh.sni,
+      alpn,
+    });
+    const element = clientCertElement(this.#state.snapshot.workload.spiffeId, mesh.certificate);
+    const peer = this.#peer(accepted, connection, source, mesh.tls, element, http2);
+    const protocol = chain.refusal === null ? chain.protocol : "tcp";
+    this.#recordHandshake(accepted, peer);
+    if (protocol === "tcp") this.#serveTcp(accepted, mesh.socket, peer, NOTHING);
+    else if (http2 || (mesh.alpn !== undefined && HTTP1_ALPN.has(mesh.alpn)))
+      this.#serveHttp(accepted, mesh.socket, peer, http2);
+    else this.#serveUnnamed(accepted, mesh.socket, peer);
+  }
+
+  /** HTTP without an ALPN that says which: by its first bytes. */
+  #serveUnnamed(accepted: Accepted, socket: TLSSocket, peer: InboundPeer): void {
+    judgeFirstBytes(socket, this.#env.http.limits.headTimeoutMs, protocolJudge(), (first) => {
+      if (first === undefined) return;
+      this.#serveHttp(accepted, socket, { ...peer, http2: first.kind === "http2" }, first.kind === "http2");
+    });
+  }
+
+  #serveHttp(accepted: Accepted, socket: Socket, peer: InboundPeer, http2: boolean): void {
+    const verdict = decideConnection(this.#state.policy, peer.connection);
+    const application = this.#application.get(accepted.port);
+    if (!verdict.allowed || application === undefined) {
+      this.#refuseBy(accepted, verdict, peer);
+      socket.destroy();
+      return;
+    }
+    const target = upstreamTarget({
+      ...application,
+      localAddress: undefined,
+      tls: undefined,
+      protocol: http2 ? "http2" : "http1",
+      cluster: `inbound|${accepted.port}||`,
+    });
+    const service = new InboundService(peer, () => this.#state.policy, target, this.#env.jwt);
+    if (http2) serveHttp2(socket, service, this.#env.http, this.#env.http2, ignore);
+    else new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
+  }
+
+  #serveTcp(accepted: Accepted, socket: Socket, peer: InboundPeer, unread: Buffer): void {
+    const outcome = authorizeConnection(this.#state.policy, peer.connection);
+    const application = this.#application.get(accepted.port);
+    if (!outcome.allowed || application === undefined) {
+      this.#refuseBy(accepted, outcome.verdict, peer);
+      socket.destroy();
+      return;
+    }
+    const target = upstreamTarget({
+      ...application,
+      localAddress: undefined,
+      tls: undefined,
+      protocol: "tcp",
+      cluster: `inbound|${accepted.port}||`,
+    });
+    openTunnel(this.#env, {
+      leave: outcome,
+      socket,
+      unread,
+      flow: this.#flow(accepted, peer, outcome.verdict, "allow"),
+      startedMs: accepted.startedMs,
+      next: (attempt) => (attempt === 0 ? target : undefined),
+      recheck: () => authorizeAgain(this.#state.policy, peer.connection),
+    });
+  }
+
+  #peer(
+    accepted: Accepted,
+    connection: Connection,
+    source: FlowSource,
+    tls: FlowTls | undefined,
+    element: string | undefined,
+    http2: boolean,
+  ): InboundPeer {
+    const { workload } = this.#state.snapshot;
+    return {
+      connection,
+      connectionId: accepted.id,
+      source,
+      destination: accepted.destination,
+      reporter: workload.key,
+      tls,
+      http2,
+      clientCertElement: element,
+    };
+  }
+
+  #describe(socket: Socket, port: number): Accepted {
+    const { snapshot } = this.#state;
+    const ip = socket.remoteAddress;
+    this.#connections += 1;
+    return {
+      socket,
+      port,
+      id: `${this.#env.pod.name}-${this.#connections}`,
+      source: {
+        workload: ip === undefined ? undefined : snapshot.workloadByAddress.get(ip),
+        principal: null,
+        ip,
+        port: socket.remotePort,
+      },
+      destination: {
+        workload: snapshot.workload.key,
+        service: serviceOf(snapshot, port),
+        ip: this.#env.pod.address,
+        port,
+      },
+      startedMs: performance.now(),
+    };
+  }
+
+  #recordHandshake(accepted: Accepted, peer: InboundPeer): void {
+    this.#env.http.flows.push({
+      ...this.#flow(accepted, peer, undefined, "allow"),
+      kind: "handshake",
+      layer: "tls",
+      reason: "ok",
+      durationMs: performance.now() - accepted.startedMs,
+    });
+  }
+
+  /** Plaintext to a port that requires TLS looks like a broken handshake: the policy is what refused it. */
+  #handshakeFailed(accepted: Accepted, failure: HandshakeFailure): void {
+    const { mode, policy } = this.#state.policy.transport(accepted.port);
+    const plaintext = PLAINTEXT_ERRORS.has(failure.code) && mode === "STRICT";
+    this.#env.http.counters.denied += 1;
+    this.#env.http.flows.push({
+      time: nowRfc3339Nanos(),
+      kind: "handshake",
+      source: {
+        ...accepted.source,
+        principal: failure.certificate?.spiffeId?.slice("spiffe://".length) ?? null,
+      },
+      destination: accepted.destination,
+      reporter: this.#state.snapshot.workload.key,
+      direction: "inbound",
+      protocol: "tls",
+      verdict: failure.code === "closed" ? "error" : "deny",
+      layer: plaintext ? "transport" : "tls",
+      reason: plaintext ? "no-chain" : failure.code,
+      policy: plaintext ? policy : null,
+      rule: null,
+      tls:
+        failure.certificate === undefined
+          ? undefined
+          : { peerSerial: failure.certificate.serial.toUpperCase() },
+      explanation: [
+        plaintext ? `plaintext to a port where ${policy ?? "the mesh"} requires mutual TLS` : failure.message,
+      ],
+      durationMs: performance.now() - accepted.startedMs,
+      connectionId: accepted.id,
+    });
+  }
+
+  #refuseBy(accepted: Accepted, verdict: Verdict, peer?: InboundPeer): void {
+    const reason = verdict.allowed ? "no-application" : verdict.cause;
+    this.#refuseConnection(
+      accepted,
+      verdict.layer,
+      reason,
+      verdict.policy ?? this.#transportPolicy(verdict, accepted.port),
+      verdict.rule,
+      peer,
+    );
+  }
+
+  /** A refused transport is PeerAuthentication's doing, although no rule of it matched. */
+  #transportPolicy(verdict: Verdict, port: number): string | null {
+    return verdict.layer === "transport" ? this.#state.policy.transport(port).policy : null;
+  }
+
+  #refuseConnection(
+    accepted: Accepted,
+    layer: string,
+    reason: string,
+    policy: string | null,
+    rule: number | null,
+    peer?: InboundPeer,
+  ): void {
+    this.#env.http.counters.denied += 1;
+    this.#env.http.flows.push({
+      ...this.#flow(accepted, peer, undefined, "deny"),
+      layer,
+      reason,
+      policy,
+      rule,
+      durationMs: performance.now() - accepted.startedMs,
+    });
+    accepted.socket.destroy();
+  }
+
+  #flow(
+    accepted: Accepted,
+    peer: InboundPeer | undefined,
+    verdict: Verdict | undefined,
+    outcome: "allow" | "deny",
+  ): MutableFlow {
+    return {
+      time: nowRfc3339Nanos(),
+      kind: "connection",
+      source: peer?.source ?? accepted.source,
+      destination: accepted.destination,
+      reporter: this.#state.snapshot.workload.key,
+      direction: "inbound",
+      protocol: "tcp",
+      sni: peer === undefined || peer.connection.sni === "" ? undefined : peer.connection.sni,
+      tls: peer?.tls,
+      verdict: outcome,
+      layer: verdict?.layer,
+      reason: verdict?.cause,
+      policy: verdict?.policy,
+      rule: verdict?.rule,
+      connectionId: accepted.id,
+    };
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const PLAINTEXT_ERRORS: ReadonlySet<string> = new Set([
+  "ERR_SSL_HTTP_REQUEST",
+  "ERR_SSL_WRONG_VERSION_NUMBER",
+  "ERR_SSL_PACKET_LENGTH_TOO_LONG",
+  "ERR_SSL_UNKNOWN_PROTOCOL",
+  "ERR_SSL_BAD_RECORD_TYPE",
+]);
+
+function ignore(): void {}
+
+/** Whoever takes the stream over sets its own handler in its constructor. */
+const HANDED_OVER = { onData: ignore, onDrain: ignore, onEnd: ignore, onClose: ignore };
+
+function authorizeAgain(policy: InboundPolicy, connection: Connection): Permit | Verdict {
+  const outcome = authorizeConnection(policy, connection);
+  return outcome.allowed ? outcome : outcome.verdict;
+}
+
+function serviceOf(snapshot: Snapshot, port: number): string | undefined {
+  const { mesh, workload } = snapshot;
+  for (const service of mesh.services) {
+    if (!service.endpoints.some((endpoint) => endpoint.workload === workload)) continue;
+    if (service.ports.some((candidate) => candidate.targetPort === port || candidate.port === port))
+      return service.hostname;
+  }
+  return undefined;
+}
+
+/** The sockets that a workload's sidecar opens: socket port → container port. */
+export function inboundPorts(
+  snapshot: Snapshot,
+  application: ReadonlyMap<number, ApplicationAddress>,
+): Map<number, number> {
+  return new Map([...application.keys()].map((port) => [socketPort(snapshot.placement, port), port]));
+}

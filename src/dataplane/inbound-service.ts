@@ -1,0 +1,224 @@
+import type { FlowDestination, FlowSource, FlowTls } from "../model/flow-record.ts";
+import { nowRfc3339Nanos } from "../model/flow-record.ts";
+import type { Connection } from "../policy/connection.ts";
+import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
+import type { InboundPolicy } from "../policy/inbound.ts";
+import { requiredAuthorizer } from "../policy/inbound.ts";
+import type { JwtPolicy } from "../policy/jwt/jwt-policy.ts";
+import type { JwtResult } from "../policy/jwt/jwt-result.ts";
+import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
+import { authorizeRequest, type Denial, type Permit } from "../policy/permit.ts";
+import type { Verdict } from "../policy/verdict.ts";
+import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
+import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
+import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
+import { requestId } from "./request-ids.ts";
+import type { UpstreamTarget } from "./upstream-target.ts";
+
+/** What every request of one inbound connection has in common. */
+export interface InboundPeer {
+  readonly connection: Connection;
+  readonly connectionId: string;
+  readonly source: FlowSource;
+  readonly destination: FlowDestination;
+  readonly reporter: string;
+  readonly tls: FlowTls | undefined;
+  readonly http2: boolean;
+  /** This hop's element of XFCC; undefined for a peer without a certificate. */
+  readonly clientCertElement: string | undefined;
+}
+
+/** The policy now in force: asked for at each request, so that a change holds on connections that are already there. */
+export type CurrentPolicy = () => InboundPolicy;
+
+/** The server's sidecar: every request authorized, sanitised, and sent to the application. */
+export class InboundService implements HttpService {
+  readonly #peer: InboundPeer;
+  readonly #policy: CurrentPolicy;
+  readonly #application: UpstreamTarget;
+  readonly #clientCertLine: FieldLines;
+  readonly #jwt: JwtEnvironment;
+
+  constructor(peer: InboundPeer, policy: CurrentPolicy, application: UpstreamTarget, jwt: JwtEnvironment) {
+    this.#jwt = jwt;
+    this.#peer = peer;
+    this.#policy = policy;
+    this.#application = application;
+    this.#clientCertLine = clientCertLine(peer.clientCertElement);
+  }
+
+  decide(view: RequestView): HttpAction | Promise<HttpAction> {
+    const policy = this.#policy();
+    const noted = noteHeaders(view.headers);
+    const id = requestId(noted.traceparent, noted.requestId);
+    const flow = this.#flow(view, noted, id.traceId);
+    const request = HttpRequest.read(
+      policy.pathNormalization,
+      view.method,
+      view.target,
+      view.authority,
+      view.headers,
+      this.#peer.http2 ? 2 : 1,
+    );
+    if (request === null) return refuse(flow, requestRefusal(view.method, view.target));
+    if (policy.jwt !== null) return this.#withToken(policy, request, view, noted, id.lines, flow);
+    return this.#authorize(policy, request, view, noted, id.lines, flow);
+  }
+
+  malformed(status: number, reason: string): MutableFlow {
+    return {
+      ...this.#base(),
+      protocol: this.#peer.http2 ? "http2" : "http",
+      status,
+      verdict: "deny",
+      layer: "protocol",
+      reason,
+      destination: this.#peer.destination,
+    };
+  }
+
+  async #withToken(
+    policy: InboundPolicy,
+    request: HttpRequest,
+    view: RequestView,
+    noted: NotedHeaders,
+    lines: FieldLines,
+    flow: MutableFlow,
+  ): Promise<HttpAction> {
+    request.jwt = await verifyRequestJwt(policy.jwt as JwtPolicy, request, this.#jwt);
+    return this.#authorize(policy, request, view, noted, lines, flow);
+  }
+
+  #authorize(
+    policy: InboundPolicy,
+    request: HttpRequest,
+    view: RequestView,
+    noted: NotedHeaders,
+    lines: FieldLines,
+    flow: MutableFlow,
+  ): HttpAction {
+    const outcome: Permit | Denial = authorizeRequest(policy, this.#peer.connection, request);
+    const { verdict } = outcome;
+    flow.layer = verdict.layer;
+    flow.reason = verdict.reason === "ok" ? verdict.cause : verdict.reason;
+    flow.policy = verdict.policy;
+    flow.rule = verdict.rule;
+    if (!outcome.allowed)
+      return refuse(flow, verdict, requiredAuthorizer(policy, this.#peer.connection, request)?.provider);
+    const path = request.path === view.path ? undefined : request.path;
+    const { jwt } = request;
+    const own =
+      noted.clientCert === undefined ? this.#clientCertLine : this.#appendClientCert(noted.clientCert);
+    const changed = lines === NO_FIELD_LINES ? own : joinFieldLines(own, lines);
+    const remove = jwt === undefined ? noted.forged : withTokenHeaders(noted.forged, jwt);
+    return {
+      kind: "forward",
+      leave: outcome,
+      edit: {
+        add: jwt === undefined ? changed : joinFieldLines(changed, claimLines(jwt)),
+        ...(remove === undefined ? {} : { remove }),
+        ...(path === undefined ? {} : { path }),
+      },
+      responseEdit: undefined,
+      next: this.#onlyTarget,
+      timeoutMs: 0,
+      flow,
+    };
+  }
+
+  /** There is one application: when it does not answer, there is nobody else to ask. */
+  readonly #onlyTarget = (attempt: number): UpstreamTarget | undefined =>
+    attempt === 0 ? this.#application : undefined;
+
+  /** As sidecars do: append this hop's element and forward those before it (Envoy's APPEND_FORWARD). */
+  #appendClientCert(before: string): FieldLines {
+    const { clientCertElement } = this.#peer;
+    if (clientCertElement === undefined) return NO_FIELD_LINES;
+    return fieldLines("x-forwarded-client-cert", `${before},${clientCertElement}`) ?? this.#clientCertLine;
+  }
+
+  #flow(view: RequestView, noted: NotedHeaders, traceId: string | undefined): MutableFlow {
+    const { destination, http2 } = this.#peer;
+    const flow: MutableFlow = this.#base();
+    flow.destination = { ...destination, host: view.authority };
+    flow.protocol = protocolName(http2, noted.contentType, view.upgrade);
+    flow.method = view.method;
+    flow.path = view.target;
+    flow.traceId = traceId;
+    return flow;
+  }
+
+  #base(): MutableFlow {
+    const { source, reporter, tls, connectionId, connection } = this.#peer;
+    return {
+      time: nowRfc3339Nanos(),
+      kind: "request",
+      source,
+      destination: undefined,
+      reporter,
+      direction: "inbound",
+      protocol: undefined,
+      sni: connection.sni === "" ? undefined : connection.sni,
+      method: undefined,
+      path: undefined,
+      status: undefined,
+      tls,
+      verdict: "allow",
+      layer: undefined,
+      reason: undefined,
+      policy: undefined,
+      rule: undefined,
+      bytesSent: undefined,
+      bytesReceived: undefined,
+      durationMs: undefined,
+      traceId: undefined,
+      connectionId,
+      upstream: undefined,
+    };
+  }
+}
+
+function clientCertLine(element: string | undefined): FieldLines {
+  return element === undefined
+    ? NO_FIELD_LINES
+    : (fieldLines("x-forwarded-client-cert", element) ?? NO_FIELD_LINES);
+}
+
+/** Envoy's words for each kind of refusal: they say nothing of the policy to who was refused. */
+const BODIES: Readonly<Record<string, string>> = {
+  rbac: "RBAC: access denied",
+  jwt: "Jwt verification fails",
+};
+
+function refuse(flow: MutableFlow, verdict: Verdict, authorizer?: string): HttpAction {
+  flow.verdict = "deny";
+  flow.layer = verdict.layer;
+  flow.reason = verdict.cause;
+  flow.policy = verdict.policy;
+  flow.rule = verdict.rule;
+  flow.status = verdict.code === 0 ? 403 : verdict.code;
+  if (authorizer !== undefined)
+    flow.explanation = [`external authorizer \`${authorizer}\` is not asked yet: refused`];
+  return {
+    kind: "reply",
+    status: flow.status,
+    fields: NO_FIELD_LINES,
+    body: BODIES[verdict.reason] ?? "",
+    flow,
+  };
+}
+
+/** Headers that carried a token which is to end here, and those that are about to be set from its claims. */
+function withTokenHeaders(
+  forged: ReadonlySet<string> | undefined,
+  jwt: JwtResult,
+): ReadonlySet<string> | undefined {
+  if (jwt.removeHeaders.length === 0 && jwt.setHeaders.length === 0) return forged;
+  return new Set([...(forged ?? []), ...jwt.removeHeaders, ...jwt.setHeaders.map(([name]) => name)]);
+}
+
+function claimLines(jwt: JwtResult): FieldLines {
+  return jwt.setHeaders.length === 0
+    ? NO_FIELD_LINES
+    : (fieldLines(...jwt.setHeaders.flat()) ?? NO_FIELD_LINES);
+}

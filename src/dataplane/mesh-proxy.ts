@@ -1,0 +1,260 @@
+import type { Socket } from "node:net";
+import type { SecureContext } from "node:tls";
+import type { Mesh, Workload } from "../model/mesh.ts";
+import { OUTBOUND_PROXY_PORT, type Placement, socketPort } from "../model/placement.ts";
+import { parseTrustDomain, type TrustDomain } from "../model/spiffe-id.ts";
+import { compileInbound, type InboundPolicy } from "../policy/inbound.ts";
+import { compileGateway } from "../policy/outbound/compile-gateway.ts";
+import { compileOutbound } from "../policy/outbound/compile-outbound.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { BODY_LIMITS } from "./codec/http1-body-reader.ts";
+import { HEAD_LIMITS } from "./codec/http1-head.ts";
+import type { UpstreamSettings } from "./connect-upstream.ts";
+import { Deadlines } from "./deadlines.ts";
+import { GatewayListener } from "./gateway-listener.ts";
+import type { HttpEnvironment } from "./http-environment.ts";
+import { Http2Upstreams } from "./http2-upstreams.ts";
+import { InboundListener, inboundPorts } from "./inbound-listener.ts";
+import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import { ListenerSet } from "./listener-set.ts";
+import { MeshTlsServer } from "./mesh-tls-server.ts";
+import { OutboundListener } from "./outbound-listener.ts";
+import type { OutboundState } from "./outbound-service.ts";
+import { EndpointPicker } from "./pick-endpoint.ts";
+import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
+import type { ProxyOptions, ProxyStats } from "./proxy-options.ts";
+import { Resolver } from "./resolver.ts";
+import { makeExternalContext, makeTlsContexts, type TlsContexts } from "./tls-contexts.ts";
+import { UpstreamPool } from "./upstream-pool.ts";
+
+type Accept = (socket: Socket) => void;
+
+/** Bulwark's own proxies are closed where Istio is known to fail open (docs/decisions.md). */
+const SEMANTICS = { semantics: "strict" } as const;
+
+/**
+ * The proxy of one pod: a sidecar (the application's connections in and out), or a gateway. Runs in a process of its own,
+ * holds one identity, and enforces whatever snapshot it was given last; without one it listens to nobody.
+ */
+export class MeshProxy {
+  readonly #options: ProxyOptions;
+  readonly #env: ProxyEnvironment;
+  readonly #listeners: ListenerSet;
+  readonly #outboundListeners: ListenerSet;
+  readonly #tls: MeshTlsServer;
+  #contexts: TlsContexts | undefined;
+  /** Before the first snapshot nobody is trusted (RFC 6761 reserves the name). */
+  #trustDomains: { trustDomain: TrustDomain; aliases: readonly TrustDomain[] } = {
+    trustDomain: trustDomain("none.invalid"),
+    aliases: [],
+  };
+  #inbound: InboundListener | undefined;
+  #outbound: OutboundListener | undefined;
+  #gateway: GatewayListener | undefined;
+  #snapshot: Snapshot | undefined;
+  #outboundState: OutboundState | undefined;
+  /** Snapshots are applied one after the other, in the order given. */
+  #applying: Promise<void> = Promise.resolve();
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#env = this.#environment(limits, makeExternalContext(options.externalCaPem));
+    this.#listeners = new ListenerSet(options.pod.address, limits.maxConnections);
+    this.#outboundListeners = new ListenerSet(options.pod.address, limits.maxConnections);
+    this.#takeCertificate();
+    this.#tls = new MeshTlsServer(this.#env);
+    options.identity.on("rotated", this.#rotated);
+    options.identity.on("expired", this.#rotated);
+  }
+
+  /**
+   * Enforces this snapshot from now on; connections that stay permitted go on. Resolves when every listener stands.
+   * @throws {BulwarkError} BW_PROXY_UNKNOWN_POD, BW_LISTEN_FAILED; what was in force before then still is, but for the
+   *   listeners that did open.
+   */
+  apply(mesh: Mesh, placement: Placement): Promise<void> {
+    const applied = this.#applying.then(() => this.#apply(mesh, placement));
+    this.#applying = applied.catch(() => {});
+    return applied;
+  }
+
+  /** Stops listening, lets requests under way finish for `graceMs`, then closes what is left. */
+  async close(graceMs: number): Promise<void> {
+    this.#env.http.draining = true;
+    this.#options.identity.off("rotated", this.#rotated).off("expired", this.#rotated);
+    await this.#listeners.stop();
+    await this.#outboundListeners.stop();
+    const untilMs = performance.now() + graceMs;
+    while (this.#openConnections > 0 && performance.now() < untilMs)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#env.http.pool.clear();
+    this.#env.http2.clear();
+    this.#listeners.destroyConnections();
+    this.#outboundListeners.destroyConnections();
+    this.#env.http.deadlines.close();
+  }
+
+  stats(): ProxyStats {
+    return { openConnections: this.#openConnections, ...this.#env.http.counters };
+  }
+
+  get #openConnections(): number {
+    return this.#listeners.openConnections + this.#outboundListeners.openConnections;
+  }
+
+  async #apply(mesh: Mesh, placement: Placement): Promise<void> {
+    const { pod, application } = this.#options;
+    const workload = mesh.workloads.find((candidate) => candidate.key === pod.workload);
+    if (workload === undefined)
+      throw new BulwarkError("BW_PROXY_UNKNOWN_POD", `the mesh has no workload \`${pod.workload}\``);
+    const snapshot = makeSnapshot(mesh, placement, workload);
+    const policy = compileInbound(mesh, workload, SEMANTICS);
+    const picker = new EndpointPicker(this.#env, snapshot);
+    const outbound: OutboundState = { policy: compileOutbound(mesh, workload, SEMANTICS), picker };
+    const gateway =
+      workload.role === "gateway"
+        ? { snapshot, policy, routes: compileGateway(mesh, workload, SEMANTICS), picker }
+        : undefined;
+    // Nothing above may fail once anything below has taken effect: a proxy never enforces half a snapshot.
+    this.#snapshot = snapshot;
+    this.#outboundState = outbound;
+    this.#trustDomains = {
+      trustDomain: trustDomain(mesh.config.trustDomain),
+      aliases: mesh.config.trustDomainAliases.map(trustDomain),
+    };
+    const ports =
+      gateway === undefined
+        ? this.#serveApplication(snapshot, policy, application)
+        : this.#serveGateway(gateway);
+    for (const tunnel of [...this.#env.tunnels]) tunnel.recheck();
+    await this.#listeners.set(ports);
+    await this.#outboundListeners.set(gateway === undefined ? this.#serveOutbound() : new Map());
+  }
+
+  #serveApplication(
+    snapshot: Snapshot,
+    policy: InboundPolicy,
+    application: ProxyOptions["application"],
+  ): Map<number, Accept> {
+    const state = { snapshot, policy };
+    if (this.#inbound === undefined)
+      this.#inbound = new InboundListener(this.#env, application, this.#tls, state);
+    else this.#inbound.state = state;
+    const listener = this.#inbound;
+    return mapValues(
+      inboundPorts(snapshot, application),
+      (port) => (socket) => listener.accept(socket, port),
+    );
+  }
+
+  #serveGateway(state: ConstructorParameters<typeof GatewayListener>[2]): Map<number, Accept> {
+    if (this.#gateway === undefined) this.#gateway = new GatewayListener(this.#env, this.#tls, state);
+    else this.#gateway.state = state;
+    const listener = this.#gateway;
+    const ports = new Map(
+      state.routes.listeners.map(({ port }) => [socketPort(state.snapshot.placement, port), port]),
+    );
+    return mapValues(ports, (port) => (socket) => listener.accept(socket, port));
+  }
+
+  #serveOutbound(): Map<number, Accept> {
+    this.#outbound ??= new OutboundListener(
+      this.#env,
+      this.#options.outboundSecret,
+      () => this.#snapshot as Snapshot,
+      () => this.#outboundState as OutboundState,
+    );
+    const listener = this.#outbound;
+    return new Map([[OUTBOUND_PROXY_PORT, (socket) => listener.accept(socket)]]);
+  }
+
+  /** A certificate was renewed, trust changed, or the last certificate ended. Connections that are there keep theirs. */
+  readonly #rotated = (): void => {
+    this.#takeCertificate();
+    this.#tls.rotate();
+    // Idle connections to other proxies carry the identity of before.
+    this.#env.http.pool.clear();
+    this.#env.http2.clear();
+  };
+
+  #takeCertificate(): void {
+    const svid = this.#options.identity.current;
+    try {
+      this.#contexts = svid === undefined ? undefined : makeTlsContexts(svid);
+    } catch (error) {
+      this.#options.onWarning?.(`the new certificate cannot be used: ${String(error)}`);
+    }
+  }
+
+  #environment(limits: Limits, externalContext: SecureContext): ProxyEnvironment {
+    const upstream: UpstreamSettings = {
+      contexts: () => this.#validContexts(),
+      trustDomains: () => this.#trustDomains,
+      connectTimeoutMs: limits.connectTimeoutMs,
+    };
+    return {
+      pod: this.#options.pod,
+      http: httpEnvironment(limits, upstream, this.#options.flows),
+      http2: new Http2Upstreams(upstream),
+      upstream,
+      jwt: { fetchJwks: refuseToFetch, nowSeconds: () => Date.now() / 1000 },
+      externalContext,
+      tls: () => this.#validContexts(),
+      trustDomains: () => this.#trustDomains,
+      tunnels: new Set(),
+    };
+  }
+
+  /** Fails closed: a certificate past its end is none. */
+  #validContexts(): TlsContexts | undefined {
+    return this.#options.identity.current === undefined ? undefined : this.#contexts;
+  }
+}
+
+function httpEnvironment(
+  limits: Limits,
+  upstream: UpstreamSettings,
+  flows: ProxyOptions["flows"],
+): HttpEnvironment {
+  const deadlines = new Deadlines();
+  return {
+    deadlines,
+    pool: new UpstreamPool(upstream, deadlines, limits.maxIdleUpstream),
+    limits,
+    headLimits: {
+      ...HEAD_LIMITS,
+      maxHeadBytes: limits.maxHeadBytes,
+      maxHeaders: limits.maxHeaders,
+      ...(limits.maxBodyBytes === 0 ? {} : { maxBodyBytes: limits.maxBodyBytes }),
+    },
+    bodyLimits:
+      limits.maxBodyBytes === 0 ? BODY_LIMITS : { ...BODY_LIMITS, maxBodyBytes: limits.maxBodyBytes },
+    flows,
+    counters: { requests: 0, denied: 0, failed: 0 },
+    draining: false,
+  };
+}
+
+/** Keys by HTTP are not fetched yet: tokens of such issuers are refused, as where their keys cannot be had. */
+function refuseToFetch(uri: string): Promise<string> {
+  return Promise.reject(
+    new BulwarkError("BW_JWKS_NOT_FETCHED", `keys are not fetched from \`${uri}\`: give them inline`),
+  );
+}
+
+function makeSnapshot(mesh: Mesh, placement: Placement, workload: Workload): Snapshot {
+  const workloadByAddress = new Map(placement.pods.map((pod) => [pod.address, pod.workload]));
+  return { mesh, placement, workload, workloadByAddress, resolver: new Resolver(placement) };
+}
+
+function trustDomain(text: string): TrustDomain {
+  const parsed = parseTrustDomain(text);
+  if (parsed === undefined)
+    throw new BulwarkError("BW_PROXY_BAD_TRUST_DOMAIN", `\`${text}\` is no trust domain`);
+  return parsed;
+}
+
+function mapValues<K, V, W>(map: ReadonlyMap<K, V>, change: (value: V) => W): Map<K, W> {
+  return new Map([...map].map(([key, value]) => [key, change(value)]));
+}

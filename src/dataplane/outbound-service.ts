@@ -1,0 +1,285 @@
+import type { FlowDestination, FlowSource } from "../model/flow-record.ts";
+import { nowRfc3339Nanos } from "../model/flow-record.ts";
+import type {
+  DialedDestination,
+  ForwardDecision,
+  HeaderOps,
+  OutboundDecision,
+  OutboundPolicy,
+  OutboundTarget,
+  RouteRef,
+} from "../policy/outbound/types.ts";
+import {
+  type FieldLines,
+  fieldLines,
+  type HeadEdit,
+  joinFieldLines,
+  NO_FIELD_LINES,
+} from "./codec/head-writer.ts";
+import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
+import type { EndpointPicker } from "./pick-endpoint.ts";
+import { pickTarget } from "./pick-endpoint.ts";
+import { noteHeaders, protocolName } from "./request-headers.ts";
+import { requestId } from "./request-ids.ts";
+
+/** The client's side of a sidecar at present. */
+export interface OutboundState {
+  readonly policy: OutboundPolicy;
+  readonly picker: EndpointPicker;
+}
+
+/** What every request of one outbound connection has in common. */
+export interface OutboundPeer {
+  readonly dialed: DialedDestination;
+  readonly connectionId: string;
+  readonly source: FlowSource;
+  readonly reporter: string;
+  readonly http2: boolean;
+}
+
+/** Headers of the client that end at its own proxy. */
+const PROXY_FIELDS: ReadonlySet<string> = new Set(["proxy-authorization", "proxy-connection"]);
+
+/** The client's sidecar: every request routed as Istio's client would, and the workload's own claims about itself taken off. */
+export class OutboundService implements HttpService {
+  readonly #peer: OutboundPeer;
+  readonly #state: () => OutboundState;
+
+  constructor(peer: OutboundPeer, state: () => OutboundState) {
+    this.#peer = peer;
+    this.#state = state;
+  }
+
+  decide(view: RequestView): HttpAction {
+    return this.decideFor(view, this.#peer.dialed);
+  }
+
+  /** @param dialed where this very request is to go: an explicit proxy is told anew with each. */
+  decideFor(view: RequestView, dialed: DialedDestination): HttpAction {
+    const noted = noteHeaders(view.headers);
+    const id = requestId(noted.traceparent, noted.requestId);
+    const { policy, picker } = this.#state();
+    const { method, path, authority, headers } = view;
+    const decision = policy.routeHttp({ ...dialed, authority, method, path, headers, roll: Math.random() });
+    const flow = this.#flow(view, dialed);
+    flow.protocol = protocolName(this.#peer.http2, noted.contentType, view.upgrade);
+    flow.traceId = id.traceId;
+    noteDecision(flow, decision);
+    if (decision.kind !== "forward") return answer(decision, flow);
+    const remove = noted.forged === undefined ? PROXY_FIELDS : noted.forged.union(PROXY_FIELDS);
+    return forwardHttp(
+      decision,
+      picker,
+      { ...dialed, name: hostOf(authority) },
+      { remove, lines: id.lines, http2: this.#peer.http2 },
+      flow,
+    );
+  }
+
+  malformed(status: number, reason: string): MutableFlow {
+    return {
+      ...this.#flow(undefined, this.#peer.dialed),
+      status,
+      verdict: "deny",
+      layer: "protocol",
+      reason,
+    };
+  }
+
+  #flow(view: RequestView | undefined, dialed: DialedDestination): MutableFlow {
+    const { source, reporter, connectionId } = this.#peer;
+    const host = view === undefined ? dialed.host : hostOf(view.authority);
+    const destination: FlowDestination = { host, ip: dialed.ip, port: dialed.port };
+    return {
+      ...outboundFlow("request", source, destination, reporter, connectionId),
+      method: view?.method,
+      path: view?.target,
+    };
+  }
+}
+
+/** The record of something that leaves a workload, before it is decided. */
+export function outboundFlow(
+  kind: "request" | "connection",
+  source: FlowSource,
+  destination: FlowDestination,
+  reporter: string,
+  connectionId: string,
+): MutableFlow {
+  return {
+    time: nowRfc3339Nanos(),
+    kind,
+    source,
+    destination,
+    reporter,
+    direction: "outbound",
+    protocol: "tcp",
+    sni: undefined,
+    method: undefined,
+    path: undefined,
+    status: undefined,
+    verdict: "allow",
+    layer: undefined,
+    reason: undefined,
+    policy: undefined,
+    rule: undefined,
+    bytesSent: undefined,
+    bytesReceived: undefined,
+    durationMs: undefined,
+    traceId: undefined,
+    connectionId,
+    upstream: undefined,
+  };
+}
+
+/** Writes into a record what was decided, and by which resource. */
+export function noteDecision(flow: MutableFlow, decision: OutboundDecision): void {
+  flow.layer = "client-route";
+  flow.reason = decision.reason;
+  flow.policy = ruledBy(decision.by);
+  flow.rule = decision.by.route;
+  if (decision.kind === "refuse") {
+    flow.verdict = "deny";
+    flow.status = decision.code === 0 ? undefined : decision.code;
+    flow.explanation = [refusalText(decision)];
+  }
+}
+
+function ruledBy(by: RouteRef): string | null {
+  return by.resource;
+}
+
+function refusalText(decision: OutboundDecision & { kind: "refuse" }): string {
+  switch (decision.reason) {
+    case "blackhole":
+      return "no host that this workload may see, and the outbound policy is REGISTRY_ONLY";
+    case "no-route":
+      return "the host is known, but no route of it matches this request";
+    case "no-cluster":
+      return `the route names a destination that does not exist (${decision.cluster ?? "?"})`;
+    case "no-healthy-upstream":
+      return `nothing serves the destination (${decision.cluster ?? "?"})`;
+  }
+}
+
+function answer(decision: Exclude<OutboundDecision, { kind: "forward" }>, flow: MutableFlow): HttpAction {
+  if (decision.kind === "refuse") {
+    if (decision.code === 0) return { kind: "hang-up", flow };
+    return { kind: "reply", status: decision.code, fields: NO_FIELD_LINES, body: "", flow };
+  }
+  flow.status = decision.code;
+  const location =
+    decision.location === undefined ? NO_FIELD_LINES : fieldLines("location", decision.location);
+  const grpc =
+    decision.grpcStatus === undefined
+      ? NO_FIELD_LINES
+      : fieldLines("grpc-status", String(decision.grpcStatus));
+  const fields = joinFieldLines(
+    location ?? NO_FIELD_LINES,
+    grpc ?? NO_FIELD_LINES,
+    addedLines(decision.responseHeaders),
+  );
+  return { kind: "reply", status: decision.code, fields, body: decision.body ?? "", flow };
+}
+
+/** What the proxy itself changes on every request, besides what the route asks for. */
+export interface OwnEdit {
+  readonly remove: ReadonlySet<string>;
+  readonly lines: FieldLines;
+  readonly http2: boolean;
+}
+
+/** A request that routing lets pass, as the HTTP engine takes it. Shared by sidecars and gateways. */
+export function forwardHttp(
+  decision: ForwardDecision,
+  picker: EndpointPicker,
+  asked: DialedDestination & { readonly name: string | undefined },
+  own: OwnEdit,
+  flow: MutableFlow,
+): HttpAction {
+  const target = pickTarget(decision.targets, Math.random());
+  const wire = own.http2 ? "http2" : "http1";
+  const ops =
+    target === undefined
+      ? decision.http?.requestHeaders
+      : combine(decision.http?.requestHeaders, target.requestHeaders);
+  const original = fieldLines(
+    ...(decision.originalPath === undefined ? [] : ["x-envoy-original-path", decision.originalPath]),
+    ...(decision.originalAuthority === undefined
+      ? []
+      : ["x-envoy-original-host", decision.originalAuthority]),
+  );
+  const { delayMs } = decision;
+  const next =
+    target === undefined
+      ? (attempt: number) => (attempt === 0 ? picker.direct(asked, wire) : undefined)
+      : picker.next(target, asked, wire);
+  return {
+    kind: "forward",
+    leave: decision,
+    edit: {
+      remove:
+        ops === undefined || (ops.remove.length === 0 && ops.set.length === 0)
+          ? own.remove
+          : removedBy(ops, own.remove),
+      add: joinFieldLines(
+        own.lines,
+        original ?? NO_FIELD_LINES,
+        ops === undefined ? NO_FIELD_LINES : addedLines(ops),
+      ),
+      ...(decision.path === undefined ? {} : { path: decision.path }),
+      ...(decision.authority === undefined ? {} : { authority: decision.authority }),
+    },
+    responseEdit: responseEdit(decision, target),
+    next: delayMs === undefined ? next : afterDelay(delayMs, next),
+    timeoutMs: decision.http?.timeoutMs ?? 0,
+    flow,
+  };
+}
+
+type Next = (attempt: number) => ReturnType<ReturnType<EndpointPicker["next"]>>;
+
+function afterDelay(delayMs: number, next: Next): Next {
+  return async (attempt) => {
+    if (attempt === 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+    return next(attempt);
+  };
+}
+
+function responseEdit(decision: ForwardDecision, target: OutboundTarget | undefined): HeadEdit | undefined {
+  const ops = combine(decision.http?.responseHeaders, target?.responseHeaders);
+  if (ops === undefined || ops.remove.length + ops.set.length + ops.add.length === 0) return undefined;
+  return { remove: removedBy(ops, new Set()), add: addedLines(ops) };
+}
+
+function combine(route: HeaderOps | undefined, target: HeaderOps | undefined): HeaderOps | undefined {
+  if (route === undefined || isEmpty(route)) return target;
+  if (target === undefined || isEmpty(target)) return route;
+  return {
+    remove: [...route.remove, ...target.remove],
+    set: [...route.set, ...target.set],
+    add: [...route.add, ...target.add],
+  };
+}
+
+function isEmpty(ops: HeaderOps): boolean {
+  return ops.remove.length + ops.set.length + ops.add.length === 0;
+}
+
+/** A header that is set is first taken off. */
+function removedBy(ops: HeaderOps, own: ReadonlySet<string>): ReadonlySet<string> {
+  return new Set([...own, ...ops.remove, ...ops.set.map(([name]) => name)]);
+}
+
+function addedLines(ops: HeaderOps): FieldLines {
+  const flat = [...ops.set, ...ops.add].flat();
+  return fieldLines(...flat) ?? NO_FIELD_LINES;
+}
+
+/** A Host header without its port, in lower case. */
+export function hostOf(authority: string): string {
+  const name = authority.startsWith("[")
+    ? authority.slice(1, authority.indexOf("]"))
+    : authority.replace(/:\d*$/, "");
+  return name.toLowerCase();
+}

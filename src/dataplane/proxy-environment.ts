@@ -1,0 +1,37 @@
+import type { SecureContext } from "node:tls";
+import type { Mesh, Workload } from "../model/mesh.ts";
+import type { Placement, PodPlacement } from "../model/placement.ts";
+import type { TrustDomain } from "../model/spiffe-id.ts";
+import type { JwtEnvironment } from "../policy/jwt/verify-jwt.ts";
+import type { UpstreamSettings } from "./connect-upstream.ts";
+import type { HttpEnvironment } from "./http-environment.ts";
+import type { Http2Upstreams } from "./http2-upstreams.ts";
+import type { Resolver } from "./resolver.ts";
+import type { TlsContexts } from "./tls-contexts.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+/** What the mesh looks like at present to one proxy: replaced whole when the configuration changes. */
+export interface Snapshot {
+  readonly mesh: Mesh;
+  readonly placement: Placement;
+  readonly workload: Workload;
+  /** Workload by pod address, for records. */
+  readonly workloadByAddress: ReadonlyMap<string, string>;
+  readonly resolver: Resolver;
+}
+
+/** What all listeners of one proxy share. */
+export interface ProxyEnvironment {
+  readonly pod: PodPlacement;
+  readonly http: HttpEnvironment;
+  readonly http2: Http2Upstreams;
+  readonly upstream: UpstreamSettings;
+  /** How keys for tokens are had. */
+  readonly jwt: JwtEnvironment;
+  readonly externalContext: SecureContext;
+  /** Undefined while there is no valid certificate. */
+  tls(): TlsContexts | undefined;
+  trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };
+  /** Live tunnels: asked again when policy changes. */
+  readonly tunnels: Set<Tunnel>;
+}
