@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import { join } from "node:path";
 import { test } from "node:test";
+import { CertificateAuthority } from "../../src/identity/ca.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
-import type { IssuedRecord } from "../../src/identity/issued-journal.ts";
+import { IssuedJournal, type IssuedRecord } from "../../src/identity/issued-journal.ts";
 import { KEY_ALGORITHMS, spkiOf } from "../../src/identity/key-algorithm.ts";
 import { decodePem } from "../../src/identity/pem.ts";
 import { type Signer, signCertificate, signerFrom } from "../../src/identity/sign.ts";
@@ -15,7 +17,15 @@ import {
 } from "../../src/identity/template.ts";
 import { verifyIssued } from "../../src/identity/verify-issued.ts";
 import { type SpiffeId, workloadSpiffeId } from "../../src/model/spiffe-id.ts";
-import { AUDITOR, CLUSTER_LOCAL, credentials, PAYROLL, testCa, trustDomain } from "./mesh-fixture.ts";
+import {
+  AUDITOR,
+  CLUSTER_LOCAL,
+  credentials,
+  PAYROLL,
+  temporaryFolder,
+  testCa,
+  trustDomain,
+} from "./mesh-fixture.ts";
 
 const NOW = Date.UTC(2026, 7, 1, 12, 0, 0, 700);
 const DAY_SECONDS = 86_400;
@@ -181,6 +191,19 @@ test("verifyIssued() tells every way in which a signed certificate differs from 
       `byte ${at}`,
     );
   }
+});
+
+test("issue() reads back what it signed: a signing key that is not its certificate's gives nothing out", async (t) => {
+  const { signer } = await signerAndLeaf();
+  const { signer: stranger } = await signerAndLeaf();
+  const folder = temporaryFolder(t);
+  const journal = await IssuedJournal.open(join(folder, "issued.jsonl"));
+  const swapped = { ...signer, privateKey: stranger.privateKey };
+  const state = { folder, trustDomain: CLUSTER_LOCAL, roots: [], signer: swapped };
+  const ca = new CertificateAuthority(state, journal, { trustDomain: CLUSTER_LOCAL, clock: () => NOW });
+  t.after(() => ca.close());
+  await assert.rejects(credentials(ca), { code: "BW_CA_ISSUED_MISMATCH", message: /signature/ });
+  for await (const record of ca.issued()) assert.fail(`recorded ${record.serial}`);
 });
 
 test("signerFrom() refuses a leaf as a signer", async () => {

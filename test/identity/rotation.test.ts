@@ -23,7 +23,8 @@ class FakeTime {
   readonly timers = {
     setTimeout: (callback: () => void, delayMs: number): unknown => {
       const handle = {};
-      this.#due.set(handle, { at: this.nowMs + delayMs, callback });
+      // As Node does with what does not fit in 31 bits.
+      this.#due.set(handle, { at: this.nowMs + (delayMs > 2 ** 31 - 1 ? 1 : delayMs), callback });
       return handle;
     },
     clearTimeout: (handle: unknown): void => {
