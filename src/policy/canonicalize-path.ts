@@ -90,8 +90,9 @@ class PathCanonicalizer {
   #dot(length: number): void {
     const after = this.#at + length;
     const second = this.#dotLength(after);
-    if (this.#out.at(-1) !== SLASH) return this.#keepDot(length);
-    if (this.#endsSegment(after)) {
+    if (this.#out.at(-1) !== SLASH) {
+      this.#keepDot(length);
+    } else if (this.#endsSegment(after)) {
       this.#at = after + 1;
     } else if (second > 0 && this.#endsSegment(after + second)) {
       this.#backUp();

@@ -1,5 +1,4 @@
 /** What policy judges of an HTTP request: one object per request, made by HttpRequest.read and by nothing else. */
-import { canonicalizePath } from "./canonicalize-path.ts";
 import type { AuthorizerAnswer } from "./connection.ts";
 import type { JwtResult } from "./jwt/jwt-result.ts";
 import { normalizePath, type PathNormalization } from "./normalize-path.ts";
@@ -75,9 +74,10 @@ const METHODS: ReadonlySet<string> = new Set(
   ),
 );
 
-/** The verdict on a request that HttpRequest.read did not take. */
+/** The verdict on a request that HttpRequest.read did not take: 400, or 404 for targets that are well-formed but have no path. */
 export function requestRefusal(method: string, target: string): Verdict {
-  return method === "OPTIONS" && target.startsWith("*") ? NO_RELATIVE_PATH : BAD_REQUEST;
+  const asterisk = method === "OPTIONS" && target.startsWith("*");
+  return asterisk || /^https?:\/\/[^/?#]+\?/i.test(target) ? NO_RELATIVE_PATH : BAD_REQUEST;
 }
 
 function toLowerAscii(text: string): string {
@@ -88,21 +88,12 @@ function toLowerAscii(text: string): string {
   return text;
 }
 
-const ABSOLUTE = /^(https?):\/\/([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?([/?#].*)?$/i;
-const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: "80", https: "443" };
+const ABSOLUTE = /^https?:\/\/(?:[^@/?#]*@)?((?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?)(\/.*)?$/i;
 
-/**
- * An absolute request target. Envoy reads it with its URL library: the host in lower case without a default port, the
- * path in canonical form whatever the mesh's normalisation is.
- */
+/** An absolute request target (RFC 9112 §3.2.2): authority without user, as written; path as written. */
 function splitAbsolute(target: string): { path: string; authority: string } | null {
   const match = ABSOLUTE.exec(target);
   if (match === null) return null;
-  const [, scheme = "", host = "", port = "", rest = ""] = match;
-  const authority = port === "" || port === DEFAULT_PORTS[scheme.toLowerCase()] ? host : `${host}:${port}`;
-  const end = rest.search(/[?#]/);
-  const path = canonicalizePath(end < 0 ? rest || "/" : rest.slice(0, end) || "/");
-  return path === null
-    ? null
-    : { authority: authority.toLowerCase(), path: path + (end < 0 ? "" : rest.slice(end)) };
+  const [, authority = "", port = "80", path = "/"] = match;
+  return Number(port) < 1 || Number(port) > 65535 ? null : { authority, path };
 }

@@ -8,8 +8,6 @@ import { canonicalizePath, isCanonicalCode } from "./canonicalize-path.ts";
 
 export type { PathNormalization } from "../model/mesh-config.ts";
 
-const TAB = 0x09;
-const FORM_FEED = 0x0c;
 const HASH = 0x23;
 const DOT = 0x2e;
 const SLASH = 0x2f;
@@ -57,7 +55,7 @@ function normalizeSlowly(mode: PathNormalization, target: string): string | null
   const query = mark < 0 ? "" : whole.slice(mark);
   let path = mark < 0 ? whole : whole.slice(0, mark);
   if (mode === "DECODE_AND_MERGE_SLASHES") path = unescapeSlashes(path);
-  const canonical = canonicalizePath(path);
+  const canonical = canonicalizePath(dropDotParameters(path));
   if (canonical === null) return null;
   return (mode === "BASE" ? canonical : mergeSlashes(canonical)) + query;
 }
@@ -66,10 +64,14 @@ function normalizeSlowly(mode: PathNormalization, target: string): string | null
 function isAcceptable(target: string): boolean {
   for (let at = 0; at < target.length; at++) {
     const code = target.charCodeAt(at);
-    const graphic = code > 0x20 && code <= LAST_GRAPHIC;
-    if (!graphic && code !== TAB && code !== FORM_FEED) return false;
+    if (code <= 0x20 || code > LAST_GRAPHIC) return false;
   }
   return true;
+}
+
+/** `/..;x=1/` is `/../`: some servers drop parameters before they resolve dots, so Envoy does. */
+function dropDotParameters(path: string): string {
+  return path.includes(";") ? path.replace(/(?<=\/)(\.{1,2});[^/]*/g, "$1") : path;
 }
 
 function unescapeSlashes(path: string): string {
@@ -77,5 +79,7 @@ function unescapeSlashes(path: string): string {
 }
 
 function mergeSlashes(path: string): string {
+  // A path of slashes alone keeps its first and its last one.
+  if (/^\/{2,}$/.test(path)) return "//";
   return path.includes("//") ? path.replace(/\/{2,}/g, "/") : path;
 }

@@ -29,14 +29,22 @@ export function extractTokens(locations: JwtLocations, request: HttpRequest): re
 }
 
 function fromHeader(headers: FlatHeaders, name: string, prefix: string): string | null {
-  const value = joinHeader(headers, name, ",");
+  // Of the headers that hold tokens, Envoy joins only repeated Authorization; of others it takes the first.
+  const value = name === "authorization" ? joinHeader(headers, name, ",") : firstHeader(headers, name);
   if (value === null) return null;
   if (prefix === "") return value;
-  // Envoy finds the prefix anywhere, and reads on from there as far as a token's characters go.
+  // Envoy finds the prefix anywhere, and skips what cannot begin a token.
   const at = value.indexOf(prefix);
   if (at < 0) return null;
-  const rest = value.slice(at + prefix.length);
-  return /[A-Za-z0-9_\-.]+/.exec(rest)?.[0] ?? value;
+  const start = value.slice(at + prefix.length).search(/[A-Za-z0-9_.-]/);
+  return start < 0 ? value : value.slice(at + prefix.length + start);
+}
+
+function firstHeader(headers: FlatHeaders, name: string): string | null {
+  for (let index = 0; index < headers.length; index += 2) {
+    if (headers[index] === name) return headers[index + 1] ?? "";
+  }
+  return null;
 }
 
 function joinHeader(headers: FlatHeaders, name: string, separator: string): string | null {

@@ -16,7 +16,8 @@ export interface UnverifiedToken {
 
 /** Undefined where the text is no token: not three parts, not base64url, not JSON, or claims of the wrong kind. */
 export function parseToken(text: string): UnverifiedToken | undefined {
-  const parts = text.split(".");
+  // Dots without anything between them do not count, as in Envoy.
+  const parts = text.split(".").filter((part) => part !== "");
   const [header, payload, signature] = parts;
   if (parts.length !== 3 || !header || !payload || !signature) return undefined;
   const head = parseObject(header);
@@ -29,7 +30,7 @@ export function parseToken(text: string): UnverifiedToken | undefined {
   if (typeof iss !== "string" || !isTexts(audiences)) return undefined;
   if (!isTime(nbf) || !isTime(exp) || !isTime(iat)) return undefined;
   return {
-    text,
+    text: parts.join("."),
     algorithm: alg,
     keyId: kid ?? null,
     issuer: iss,
