@@ -163,7 +163,12 @@ function outboundPolicy(view: ProxyView, locate: CompiledSidecar["locate"]): Out
     const target: ChainTarget | undefined = matcher?.find(destination.address, opening);
     const decision =
       target === undefined
-        ? decideUnknown(view, opening.kind === "http" ? "clear-http" : "bytes", name, destination.service)
+        ? decideUnknown(
+            view,
+            { kind: opening.kind === "http" ? "clear-http" : "bytes" },
+            name,
+            destination.service,
+          )
         : target.kind === "http" && http !== undefined
           ? target.table.route(http, name)
           : target.kind === "tcp"

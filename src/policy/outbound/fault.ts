@@ -72,6 +72,7 @@ function abort(plan: FaultPlan, decision: OutboundDecision, delayMs: number): Re
     ...(delayMs > 0 ? { delayMs } : {}),
     ...(cluster === undefined ? {} : { cluster }),
     ...(targets === undefined ? {} : { targets }),
+    ...(decision.kind === "forward" && decision.http !== undefined ? { http: decision.http } : {}),
     responseHeaders: NO_HEADER_OPS,
   };
 }

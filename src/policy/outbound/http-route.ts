@@ -113,6 +113,10 @@ function compileForward(
   const rewritePath = compilePathRewrite(route.rewrite, match);
   const authority = nonEmpty(route.rewrite?.authority) ?? headers.authority ?? own.authority;
   const timeoutMs = durationMs(route.timeout);
+  const targets =
+    only === undefined
+      ? destinations.filter(({ weight = 0 }) => weight > 0).map((choice) => weightedTarget(choice, context))
+      : [targetOf(only.destination, context)];
   return {
     by,
     http: {
@@ -123,13 +127,8 @@ function compileForward(
       mirrors: compileMirrors(route, context),
       ...(route.corsPolicy === undefined ? {} : { cors: compileCors(route.corsPolicy) }),
     },
-    targets:
-      only === undefined
-        ? destinations
-            .filter((choice) => (choice.weight ?? 0) > 0)
-            .map((choice) => weightedTarget(choice, context))
-        : [targetOf(only.destination, context)],
-    weighted: only === undefined,
+    targets,
+    weighted: targets.length > 1,
     ...(rewritePath === undefined ? {} : { rewritePath }),
     ...(authority === undefined ? {} : { authority }),
   };

@@ -14,7 +14,7 @@ import type { EgressListener } from "./sidecar-scope.ts";
 import { forwardByRoute, forwardToService, type TcpForward } from "./tcp-forward.ts";
 import type { ListenerProtocol, RouteRef } from "./types.ts";
 import { decideUnknown } from "./unknown-destination.ts";
-import { buildVirtualHosts, type VirtualHost } from "./virtual-hosts.ts";
+import { buildVirtualHosts, shortNames, type VirtualHost } from "./virtual-hosts.ts";
 import type { VirtualService } from "./virtual-services.ts";
 
 export interface Listener {
@@ -206,7 +206,7 @@ function sharedTable(view: ProxyView, egress: EgressListener, port: number): Htt
   return createHttpTable(
     pathNormalization,
     () => buildVirtualHosts(view, egress, port),
-    (_request, listener) => decideUnknown(view, "http", listener, undefined),
+    (request, listener) => decideUnknown(view, { kind: "http", request }, listener, undefined),
   );
 }
 
@@ -275,7 +275,9 @@ function tlsChains(
     }
   }
   if (chains.length > 0) return chains;
-  const serverNames = needsServerName(candidate.service, bind, blocks) ? serviceNames(candidate.service) : [];
+  const serverNames = needsServerName(candidate.service, bind, blocks)
+    ? serviceNames(candidate.service, view.namespace)
+    : [];
   return [byteChain(serverNames, blocks, defaultForward(view, candidate))];
 }
 
@@ -285,8 +287,9 @@ function needsServerName(service: RegistryService, bind: string, blocks: readonl
   return service.resolution === "dynamic-dns" && isWildcard(service.hostname);
 }
 
-function serviceNames(service: RegistryService): readonly string[] {
-  return [service.hostname, ...service.aliases.map((alias) => alias.hostname)];
+function serviceNames(service: RegistryService, clientNamespace: string): readonly string[] {
+  const aliases = service.aliases.map((alias) => alias.hostname);
+  return [service.hostname, ...aliases.flatMap((alias) => [alias, ...shortNames(alias, clientNamespace)])];
 }
 
 function tcpChains(

@@ -26,15 +26,15 @@ export function forwardByRoute(
   destinations: readonly RouteDestination[],
   listenPort: number,
 ): TcpForward {
-  const weighted = destinations.length > 1;
+  const several = destinations.length > 1;
   const targets = destinations.flatMap(({ destination, weight = 0 }) => {
-    if (destination === undefined || (weighted && weight <= 0)) return [];
+    if (destination === undefined || (several && weight <= 0)) return [];
     const { host, port, subset } = resolveTarget(destination, { service: view.service, listenPort });
     return [
-      plainTarget(clusterName(port, subset, host), view.cluster(host, port, subset), weighted ? weight : 1),
+      plainTarget(clusterName(port, subset, host), view.cluster(host, port, subset), several ? weight : 1),
     ];
   });
-  return { by, targets, weighted };
+  return { by, targets, weighted: targets.length > 1 };
 }
 
 /**

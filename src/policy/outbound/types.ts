@@ -216,7 +216,7 @@ export interface ForwardDecision extends DecisionBase {
   readonly reason: "ok" | "passthrough";
   /** At least one has a cluster with endpoints. Empty for `passthrough`: dial the original destination, in clear. */
   readonly targets: readonly OutboundTarget[];
-  /** Whether the route names several destinations (even if all but one have weight 0). */
+  /** Whether there are several targets. */
   readonly weighted: boolean;
   /** HTTP only: the path and query to send, where they differ from those sent (normalized or rewritten). */
   readonly path?: string;
@@ -227,7 +227,7 @@ export interface ForwardDecision extends DecisionBase {
   readonly originalAuthority?: string;
   /** HTTP only: wait this long first (an injected fault). */
   readonly delayMs?: number;
-  /** HTTP routed as HTTP only; absent where an HTTP request goes through a TCP listener, and for passthrough. */
+  /** HTTP routed as HTTP only; absent where an HTTP request goes through a TCP listener. */
   readonly http?: HttpRoutePlan;
   /** For `passthrough`, and for clusters of original destinations: the mesh's service that the dialled name or address is. */
   readonly dialled?: Service;
@@ -240,7 +240,7 @@ export interface RefuseDecision extends DecisionBase {
   /** HTTP status; 0 = close the connection. 400: the path cannot be normalized. */
   readonly code: 0 | 400 | 404 | 502 | 503;
   readonly reason: "blackhole" | "no-route" | "no-cluster" | "no-healthy-upstream";
-  /** The cluster that the route wanted. */
+  /** The cluster that the route wanted; `BlackHoleCluster` where the outbound traffic policy refuses. */
   readonly cluster?: string;
   readonly targets?: readonly OutboundTarget[];
 }
@@ -259,6 +259,7 @@ export interface RespondDecision extends DecisionBase {
   /** For a fault: where it would have gone. */
   readonly cluster?: string;
   readonly targets?: readonly OutboundTarget[];
+  readonly http?: HttpRoutePlan;
   readonly responseHeaders: HeaderOps;
 }
 

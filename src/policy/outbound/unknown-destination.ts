@@ -1,52 +1,68 @@
 /** What becomes of traffic that no listener or virtual host takes: the outbound traffic policy. */
 import type { Service } from "../../model/mesh.ts";
+import { NO_HEADER_OPS } from "./header-ops.ts";
 import { clusterName } from "./host-name.ts";
 import type { ProxyView } from "./proxy-view.ts";
-import { plainTarget } from "./targets.ts";
+import type { RequestView } from "./request-view.ts";
+import { plainTarget, withAuthority } from "./targets.ts";
 import { decideTcp } from "./tcp-forward.ts";
-import type { OutboundDecision, OutboundTarget, RouteRef } from "./types.ts";
+import type { ForwardDecision, HttpRoutePlan, OutboundDecision, OutboundTarget, RouteRef } from "./types.ts";
 
-const BLOCK_STATUS = 502;
+export const BLACKHOLE = "BlackHoleCluster";
 
-/**
- * @param opening `http`: an HTTP listener took the request, so that a refusal has a status. `clear-http`: HTTP that came
- *   by no HTTP listener. `bytes`: anything else.
- */
+/** A request that an HTTP listener took, so that refusals have a status; clear HTTP that came by none; anything else. */
+export type UnknownTraffic =
+  | { readonly kind: "http"; readonly request: RequestView }
+  | { readonly kind: "clear-http" | "bytes" };
+
+/** Sent on as it is, once. */
+const PLAIN: HttpRoutePlan = Object.freeze({
+  requestHeaders: NO_HEADER_OPS,
+  responseHeaders: NO_HEADER_OPS,
+  retries: { attempts: 0, retryOn: "" },
+  mirrors: [],
+});
+
 export function decideUnknown(
   view: ProxyView,
-  opening: "http" | "clear-http" | "bytes",
+  traffic: UnknownTraffic,
   listener: string,
   dialled: Service | undefined,
 ): OutboundDecision {
   const { mode, egressProxy, by: sidecar } = view.scope.outboundTraffic;
   const by: RouteRef = { resource: sidecar, section: "default", route: null };
+  const isHttp = traffic.kind === "http";
   if (mode === "REGISTRY_ONLY") {
-    const code = opening === "http" ? BLOCK_STATUS : 0;
-    return { kind: "refuse", allowed: false, code, reason: "blackhole", by, listener };
+    const code = isHttp ? 502 : 0;
+    return { kind: "refuse", allowed: false, code, reason: "blackhole", by, listener, cluster: BLACKHOLE };
   }
   if (egressProxy !== undefined) {
-    const target = proxyTarget(
-      view,
-      egressProxy.host,
-      egressProxy.port?.number ?? 0,
-      egressProxy.subset ?? "",
-    );
-    const decision = decideTcp({ by, targets: [target], weighted: false }, listener, opening !== "bytes");
+    const { host, port, subset } = egressProxy;
+    const target = proxyTarget(view, host.toLowerCase(), port?.number ?? 0, subset ?? "");
+    const named = isHttp ? withAuthority(target, traffic.request.authority) : target;
+    const decision = decideTcp({ by, targets: [named], weighted: false }, listener, traffic.kind !== "bytes");
     // A route to a cluster that is not there answers; a TCP proxy only closes.
-    return decision.kind === "refuse" && opening === "http" ? { ...decision, code: 503 } : decision;
+    if (decision.kind === "refuse") return isHttp ? { ...decision, code: 503 } : decision;
+    return decision.kind === "forward" ? { ...decision, ...httpPart(traffic) } : decision;
   }
-  const code = opening === "bytes" ? 0 : 200;
   return {
     kind: "forward",
     allowed: true,
-    code,
+    code: traffic.kind === "bytes" ? 0 : 200,
     reason: "passthrough",
     by,
     listener,
     targets: [],
     weighted: false,
+    ...httpPart(traffic),
     ...(dialled === undefined ? {} : { dialled }),
   };
+}
+
+function httpPart(traffic: UnknownTraffic): Pick<ForwardDecision, "http" | "path"> {
+  if (traffic.kind !== "http") return {};
+  const { path, sent } = traffic.request;
+  return { http: PLAIN, ...(path === sent ? {} : { path }) };
 }
 
 function proxyTarget(view: ProxyView, host: string, port: number, subset: string): OutboundTarget {

@@ -183,7 +183,7 @@ function serviceDomains(
 const SERVICE_SUFFIX = `.svc.${CLUSTER_DOMAIN}`;
 
 /** The name with a final dot, and for Kubernetes' services what their search path lets clients leave out. */
-function shortNames(hostname: string, clientNamespace: string): readonly string[] {
+export function shortNames(hostname: string, clientNamespace: string): readonly string[] {
   const absolute = `${hostname}.`;
   if (!hostname.endsWith(SERVICE_SUFFIX)) return [absolute];
   const base = hostname.slice(0, -SERVICE_SUFFIX.length);
