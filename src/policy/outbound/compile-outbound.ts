@@ -172,7 +172,12 @@ function outboundPolicy(view: ProxyView, locate: CompiledSidecar["locate"]): Out
         : target.kind === "http" && http !== undefined
           ? target.table.route(http, name)
           : target.kind === "tcp"
-            ? decideTcp(target.forward, name, opening.kind === "http")
+            ? decideTcp(
+                target.forward,
+                name,
+                opening.kind === "http",
+                opening.kind === "tls" ? opening.sni : undefined,
+              )
             : undefined;
     return withDialled(decision ?? closed(name), destination);
   };

@@ -1,6 +1,6 @@
 /** Routes that send a request on. */
 import { NO_HEADER_OPS } from "./header-ops.ts";
-import type { RequestView } from "./request-view.ts";
+import { authorityHost, type RequestView } from "./request-view.ts";
 import type { PathRewrite } from "./rewrite.ts";
 import type { RouteAction } from "./route-action.ts";
 import { followsAuthority, unusable, withAuthority } from "./targets.ts";
@@ -62,6 +62,7 @@ function assemble(forward: HttpForward, request: RequestView, listener: string):
   const { rewritePath, authority } = forward;
   const path = rewritePath === undefined ? request.path : rewritePath(request.pathOnly) + request.search;
   const host = authority ?? request.authority;
+  const dynamic = forward.targets.some(({ cluster }) => cluster?.resolution === "dynamic-dns");
   return {
     kind: "forward",
     allowed: true,
@@ -74,6 +75,7 @@ function assemble(forward: HttpForward, request: RequestView, listener: string):
     ...(path === request.sent ? {} : { path }),
     ...(rewritePath === undefined ? {} : { originalPath: request.path }),
     ...(authority === undefined ? {} : { authority, originalAuthority: request.authority }),
+    ...(dynamic ? { dynamicHost: authorityHost(host) } : {}),
     http: forward.http,
   };
 }

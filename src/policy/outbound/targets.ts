@@ -21,9 +21,10 @@ function fixedNames(cluster: ClusterPlan): { sni?: string; sans?: readonly strin
   };
 }
 
-/** Whether some target's names depend on the request. */
+/** Whether some target's names, or the place it is reached at, depend on the request. */
 export function followsAuthority(targets: readonly OutboundTarget[]): boolean {
   return targets.some(({ cluster }) => {
+    if (cluster?.resolution === "dynamic-dns") return true;
     const tls = cluster?.tlsSettings;
     return tls !== undefined && (tls.sniFromAuthority || tls.sansFromAuthority);
   });

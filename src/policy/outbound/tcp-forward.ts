@@ -39,13 +39,22 @@ export function forwardByRoute(
 
 /**
  * @param speaksHttp whether the client's bytes are a clear HTTP request: then a successful answer has a status.
+ * @param name what the connection says it is for (SNI), where it says anything.
  */
-export function decideTcp(forward: TcpForward, listener: string, speaksHttp: boolean): OutboundDecision {
+export function decideTcp(
+  forward: TcpForward,
+  listener: string,
+  speaksHttp: boolean,
+  name?: string | undefined,
+): OutboundDecision {
   const { by, targets, weighted } = forward;
   const reason = unusable(targets);
   if (reason === undefined) {
     const code = speaksHttp ? 200 : 0;
-    return { kind: "forward", allowed: true, code, reason: "ok", by, listener, targets, weighted };
+    const dynamic =
+      name !== undefined && targets.some(({ cluster }) => cluster?.resolution === "dynamic-dns");
+    const named = dynamic ? { dynamicHost: name } : {};
+    return { kind: "forward", allowed: true, code, reason: "ok", by, listener, targets, weighted, ...named };
   }
   const cluster = weighted ? undefined : targets[0]?.name;
   return {

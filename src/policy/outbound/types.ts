@@ -225,6 +225,8 @@ export interface ForwardDecision extends DecisionBase {
   /** HTTP only: headers that Envoy adds to tell the original path and host of a rewritten request. */
   readonly originalPath?: string;
   readonly originalAuthority?: string;
+  /** For `dynamic-dns` clusters: the name to resolve, which the request or connection gave. */
+  readonly dynamicHost?: string;
   /** HTTP only: wait this long first (an injected fault). */
   readonly delayMs?: number;
   /** HTTP routed as HTTP only; absent where an HTTP request goes through a TCP listener. */
@@ -233,6 +235,18 @@ export interface ForwardDecision extends DecisionBase {
   readonly dialled?: Service;
 }
 
+/**
+ * Why a gateway refused a connection: no server takes its name (or port); no VirtualService is bound to the server; the
+ * name outside, or the one inside, is not among those that the server and the VirtualService are for; there is TLS inside
+ * without a name, or none where the destination is to be found by it.
+ */
+export type GatewayRefusal =
+  | "no-server"
+  | "no-virtual-service"
+  | "outer-name-not-allowed"
+  | "inner-name-not-allowed"
+  | "inner-name-missing";
+
 /** Refuse it. */
 export interface RefuseDecision extends DecisionBase {
   readonly kind: "refuse";
@@ -240,6 +254,8 @@ export interface RefuseDecision extends DecisionBase {
   /** HTTP status; 0 = close the connection. 400: the path cannot be normalized. */
   readonly code: 0 | 400 | 404 | 502 | 503;
   readonly reason: "blackhole" | "no-route" | "no-cluster" | "no-healthy-upstream";
+  /** Finer than `reason`, at gateways. */
+  readonly cause?: GatewayRefusal;
   /** The cluster that the route wanted; `BlackHoleCluster` where the outbound traffic policy refuses. */
   readonly cluster?: string;
   readonly targets?: readonly OutboundTarget[];
@@ -332,8 +348,8 @@ export interface GatewayConnection {
   readonly port: number;
   /** SNI of the TLS that reaches the gateway. */
   readonly sni?: string;
-  /** SNI of the application's own TLS inside it, once that is terminated; absent where there is none. */
-  readonly innerSni?: string;
+  /** SNI of the application's own TLS inside it, once that is terminated. Null: TLS without a name. Absent: no TLS inside. */
+  readonly innerSni?: string | null;
 }
 
 export interface GatewayHttpRequest extends GatewayConnection {
@@ -355,7 +371,10 @@ export interface GatewayPolicy {
   routeHttp(request: GatewayHttpRequest): OutboundDecision;
   /** A PASSTHROUGH connection, by its SNI. */
   routeTls(connection: GatewayConnection): OutboundDecision;
-  /** A TCP or terminated TLS connection; in `strict` semantics `innerSni` must be allowed where the outer one is. */
+  /**
+   * A TCP or terminated TLS connection. In `strict` semantics the VirtualService is the first that both names are within;
+   * `istio` takes the first that is bound to the server at all, whatever the names.
+   */
   routeTcp(connection: GatewayConnection): OutboundDecision;
   clusters(): ReadonlyMap<string, ClusterPlan>;
 }

@@ -1,0 +1,181 @@
+/** The servers of all Gateway resources that select one workload, merged by the port that its pod listens on. */
+import { parsePortProtocol } from "../../model/app-protocol.ts";
+import { resolveTargetPort } from "../../model/build-services.ts";
+import type { AppProtocol, Mesh, Workload } from "../../model/mesh.ts";
+import { matchesLabels } from "../../model/selector.ts";
+import { resourceName } from "../../resources/resource.ts";
+import { isHostSubset } from "./host-name.ts";
+import { type GatewayShape, type ServerShape, type ServerTlsSettings, shapeOf } from "./resource-shapes.ts";
+import type { GatewayServer, GatewayTls, GatewayTlsMode } from "./types.ts";
+
+export interface MergedServer {
+  readonly server: GatewayServer;
+  /** `namespace/name`, as VirtualServices bind to it. */
+  readonly gatewayName: string;
+  /** `host`, or `namespace/host` where only VirtualServices of that namespace may use it. In lower case. */
+  readonly scopedHosts: readonly string[];
+  /** How the bytes are treated once the server has taken them. */
+  readonly kind: "http" | "https" | "tcp" | "terminated" | "passthrough" | "auto-passthrough";
+}
+
+/** By the pod's port; servers in the order in which they were taken. */
+export type ServersByPort = ReadonlyMap<number, readonly MergedServer[]>;
+
+export function mergeServers(mesh: Mesh, workload: Workload): ServersByPort {
+  const merger = new ServerMerger();
+  for (const gateway of mesh.gateways) {
+    const shape = shapeOf<GatewayShape>(gateway);
+    if (!matchesLabels(shape.selector ?? {}, workload.labels)) continue;
+    for (const [index, server] of (shape.servers ?? []).entries()) {
+      const number = server.port?.number;
+      if (number === undefined) continue;
+      merger.add(
+        podPort(mesh, workload, number),
+        {
+          server: toServer(resourceName(gateway), index, number, server),
+          gatewayName: `${gateway.namespace}/${gateway.name}`,
+          scopedHosts: (server.hosts ?? []).map((host) => scopeHost(host.toLowerCase(), gateway.namespace)),
+          kind: kindOf(server),
+        },
+        server.port?.name ?? "",
+      );
+    }
+  }
+  return merger.ports;
+}
+
+/** A port of a Service that selects the gateway stands for its target port; any other for itself. */
+function podPort(mesh: Mesh, workload: Workload, number: number): number {
+  for (const service of mesh.services) {
+    if (!service.endpoints.some((endpoint) => endpoint.workload?.key === workload.key)) continue;
+    const port = service.ports.find((candidate) => candidate.port === number);
+    const target = port === undefined ? undefined : resolveTargetPort(port, workload);
+    if (target !== undefined) return target;
+  }
+  return number;
+}
+
+/** Istio's rules for what may share a port: clear HTTP with clear HTTP, and TLS with TLS for other names. */
+class ServerMerger {
+  readonly ports = new Map<number, MergedServer[]>();
+  readonly #clear = new Map<number, AppProtocol>();
+  readonly #tlsHosts = new Map<number, Set<string>>();
+  readonly #httpsNames = new Set<string>();
+
+  add(port: number, merged: MergedServer, portName: string): void {
+    if (merged.server.tls !== undefined && !this.#claimHosts(port, merged.scopedHosts)) return;
+    const protocol = merged.kind === "http" ? "http" : merged.kind === "tcp" ? "tcp" : undefined;
+    const known = this.ports.get(port);
+    const clear = this.#clear.get(port);
+    if (known !== undefined && clear !== undefined && (clear !== "http" || protocol !== "http")) return;
+    if (
+      known !== undefined &&
+      clear === undefined &&
+      merged.kind === "https" &&
+      !this.#claimName(port, merged, portName)
+    )
+      return;
+    if (protocol !== undefined && clear === undefined) this.#clear.set(port, protocol);
+    if (known === undefined) {
+      this.#claimName(port, merged, portName);
+      this.ports.set(port, [merged]);
+    } else known.push(merged);
+  }
+
+  #claimHosts(port: number, hosts: readonly string[]): boolean {
+    const taken = this.#tlsHosts.get(port) ?? new Set();
+    if (hosts.some((host) => taken.has(host))) return false;
+    for (const host of hosts) taken.add(host);
+    this.#tlsHosts.set(port, taken);
+    return true;
+  }
+
+  #claimName(port: number, merged: MergedServer, portName: string): boolean {
+    if (merged.kind !== "https") return true;
+    const name = `${merged.server.port}.${portName}.${merged.gatewayName}.${port}`;
+    if (this.#httpsNames.has(name)) return false;
+    this.#httpsNames.add(name);
+    return true;
+  }
+}
+
+function kindOf({ port, tls }: ServerShape): MergedServer["kind"] {
+  const protocol = parsePortProtocol(port?.protocol);
+  if (protocol === "http" || protocol === "http2" || protocol === "grpc") return "http";
+  if (tls === undefined) return "tcp";
+  if (tls.mode === "PASSTHROUGH" || tls.mode === undefined) return "passthrough";
+  if (tls.mode === "AUTO_PASSTHROUGH") return "auto-passthrough";
+  return protocol === "https" ? "https" : "terminated";
+}
+
+/** `./host` means the Gateway's own namespace, `*\/host` any. */
+function scopeHost(host: string, namespace: string): string {
+  const slash = host.indexOf("/");
+  if (slash < 0) return host;
+  const scope = host.slice(0, slash);
+  const name = host.slice(slash + 1);
+  if (scope === "*") return name;
+  return scope === "." ? `${namespace}/${name}` : host;
+}
+
+/** The hosts that VirtualServices of a namespace may use at a server. */
+export function hostsFor(server: MergedServer, namespace: string): readonly string[] {
+  return server.scopedHosts.flatMap((host) => {
+    const slash = host.indexOf("/");
+    if (slash < 0) return [host];
+    return host.slice(0, slash) === namespace ? [host.slice(slash + 1)] : [];
+  });
+}
+
+/** Whether a name is within one of the hosts. */
+export function covers(hosts: readonly string[], name: string): boolean {
+  return hosts.some((host) => isHostSubset(name, host));
+}
+
+function toServer(gateway: string, index: number, port: number, shape: ServerShape): GatewayServer {
+  const protocol = parsePortProtocol(shape.port?.protocol);
+  const isHttp = protocol === "http" || protocol === "http2" || protocol === "grpc";
+  const hosts = (shape.hosts ?? []).map((host) => host.slice(host.indexOf("/") + 1).toLowerCase());
+  return {
+    gateway,
+    index,
+    ...(shape.name === undefined ? {} : { name: shape.name }),
+    port,
+    protocol: isHttp ? "http" : protocol === "https" || protocol === "tls" ? protocol : "tcp",
+    hosts: [...new Set(hosts)],
+    ...(shape.tls === undefined ? {} : { tls: toTls(shape.tls) }),
+  };
+}
+
+const MODES: readonly GatewayTlsMode[] = [
+  "PASSTHROUGH",
+  "SIMPLE",
+  "MUTUAL",
+  "OPTIONAL_MUTUAL",
+  "AUTO_PASSTHROUGH",
+  "ISTIO_MUTUAL",
+];
+
+function toTls(settings: ServerTlsSettings): GatewayTls {
+  const credentials = settings.credentialNames ?? [];
+  const { serverCertificate, privateKey, caCertificates, caCrl, minProtocolVersion, maxProtocolVersion } =
+    settings;
+  return {
+    mode: MODES.find((mode) => mode === settings.mode) ?? "PASSTHROUGH",
+    httpsRedirect: settings.httpsRedirect === true,
+    credentialNames:
+      credentials.length > 0 || settings.credentialName === undefined
+        ? credentials
+        : [settings.credentialName],
+    ...(serverCertificate === undefined ? {} : { serverCertificate }),
+    ...(privateKey === undefined ? {} : { privateKey }),
+    ...(caCertificates === undefined ? {} : { caCertificates }),
+    ...(caCrl === undefined ? {} : { caCrl }),
+    subjectAltNames: settings.subjectAltNames ?? [],
+    verifyCertificateSpki: settings.verifyCertificateSpki ?? [],
+    verifyCertificateHash: settings.verifyCertificateHash ?? [],
+    ...(minProtocolVersion === undefined ? {} : { minProtocolVersion }),
+    ...(maxProtocolVersion === undefined ? {} : { maxProtocolVersion }),
+    cipherSuites: settings.cipherSuites ?? [],
+  };
+}
