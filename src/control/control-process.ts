@@ -41,7 +41,8 @@ export async function runControlProcess(options: ControlProcessOptions): Promise
   await control.serve();
 }
 
-class ControlPlane {
+/** Everything that the control plane of one mesh consists of, wired together. */
+export class ControlPlane {
   readonly #subscribers: Set<RpcPeer>;
   readonly #server: ControlServer;
   readonly #watch: ConfigurationWatch;

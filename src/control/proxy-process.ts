@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Proxy as DataplaneProxy } from "../dataplane/proxy.ts";
+import { MeshProxy as DataplaneProxy } from "../dataplane/mesh-proxy.ts";
 import type { ApplicationAddress } from "../dataplane/proxy-options.ts";
 import { type Svid, SvidSource } from "../identity/rotation.ts";
 import { buildMesh } from "../model/build-mesh.ts";

@@ -22,6 +22,7 @@ const pod: PodAssignment = {
   replica: 0,
   address: HOST,
   namespace: "shop",
+  uid: "0",
   serviceAccount: "web",
   spiffeId: "spiffe://cluster.local/ns/shop/sa/web",
   role: "application",

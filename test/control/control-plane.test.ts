@@ -1,0 +1,302 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { ConfigurationKeeper } from "../../src/control/configuration-keeper.ts";
+import { connectAdmin, dialControl } from "../../src/control/control-link.ts";
+import { ControlPlane } from "../../src/control/control-process.ts";
+import { loadConfiguration } from "../../src/control/load-configuration.ts";
+import type {
+  ControlEvent,
+  PodConfigurationPush,
+  SignAnswer,
+  StatusReport,
+} from "../../src/control/messages.ts";
+import type { RpcPeer } from "../../src/control/rpc.ts";
+import { createStateFolder } from "../../src/control/state-folder.ts";
+import { TokenFiles, tokenFile } from "../../src/control/token-files.ts";
+import { encodeCsr } from "../../src/identity/csr.ts";
+import { KEY_ALGORITHMS } from "../../src/identity/key-algorithm.ts";
+import { openTokenIssuer } from "../../src/identity/service-account-token.ts";
+import { nowRfc3339Nanos } from "../../src/model/flow-record.ts";
+import { BulwarkError } from "../../src/resources/bulwark-error.ts";
+import { type Assignments, podKey } from "../../src/substrate/assignment.ts";
+import { loopbackSubstrate } from "../../src/substrate/loopback.ts";
+import { until } from "./until.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "control-"));
+const files = join(folder, "files");
+const state = createStateFolder(join(folder, "state"));
+const policyFile = join(files, "mesh.yaml");
+let control: ControlPlane;
+let tokens: TokenFiles;
+let assignments: Assignments;
+const events: ControlEvent[] = [];
+
+before(async () => {
+  cpSync("../shared/scenarios/payroll", files, { recursive: true });
+  const keeper = new ConfigurationKeeper(state, loopbackSubstrate({ simulateExternal: false, fresh: true }));
+  assert.deepEqual(await keeper.offer(await loadConfiguration([files])), []);
+  assert.ok(keeper.current !== undefined);
+  assignments = keeper.current.assignments;
+  writeFileSync(state.adminToken, randomBytes(32).toString("hex"), { mode: 0o600 });
+  tokens = await TokenFiles.open(state, () => {});
+  await tokens.apply(assignments.pods);
+  control = await openControl();
+  const watcher = await connectAdmin(state, { event: (event) => events.push(event as ControlEvent) });
+  await watcher.request("subscribe", {}, 5000);
+});
+after(async () => {
+  tokens.close();
+  await control.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function openControl(): Promise<ControlPlane> {
+  const opened = await ControlPlane.open(state, {
+    statePath: state.root,
+    sources: [files],
+    certTtlSeconds: 0,
+    simulateExternal: false,
+  });
+  await opened.serve();
+  return opened;
+}
+
+interface FakeProxy {
+  readonly peer: RpcPeer;
+  readonly pushes: PodConfigurationPush[];
+}
+
+async function fakeProxy(
+  pod: string,
+  answer: (push: PodConfigurationPush) => unknown = () => ({}),
+): Promise<FakeProxy> {
+  const pushes: PodConfigurationPush[] = [];
+  const peer = await dialControl(state.controlSocket, {
+    configure: (params) => {
+      pushes.push(params as PodConfigurationPush);
+      return answer(params as PodConfigurationPush);
+    },
+  });
+  await peer.request("hello", { token: tokenOf(pod) }, 5000);
+  await until(() => pushes.length > 0);
+  return { peer, pushes };
+}
+
+function tokenOf(pod: string): string {
+  return readFileSync(tokenFile(state, pod), "utf8").trim();
+}
+
+async function status(): Promise<StatusReport> {
+  const peer = await connectAdmin(state);
+  const report = (await peer.request("status", {}, 5000)) as StatusReport;
+  peer.close();
+  return report;
+}
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+    return "none";
+  } catch (error) {
+    return error instanceof BulwarkError ? error.code : String(error);
+  }
+}
+
+async function csr(): Promise<string> {
+  return encodeCsr((await KEY_ALGORITHMS["ecdsa-p256"].generate()).privateKey).toString("base64");
+}
+
+test("a proxy gets the configuration, only its own application's ports, and a certificate for its own account", async () => {
+  const { peer, pushes } = await fakeProxy("finance/payroll-0");
+  const [push] = pushes;
+  assert.ok(push !== undefined);
+  assert.deepEqual(
+    push.applicationPorts.map(({ port }) => port),
+    [8080, 9000],
+  );
+  assert.equal(push.placement.pods.length, 3);
+  const secrets = assignments.pods.map(({ outboundSecret }) => outboundSecret);
+  assert.ok(!secrets.some((secret) => JSON.stringify(push).includes(secret)));
+  const answer = (await peer.request(
+    "sign",
+    { token: tokenOf("finance/payroll-0"), csr: await csr() },
+    5000,
+  )) as SignAnswer;
+  assert.match(answer.chainPem, /^-----BEGIN CERTIFICATE-----/);
+  await until(() =>
+    events.some((event) => event.kind === "certificate" && event.identity.endsWith("/sa/payroll")),
+  );
+  peer.close();
+});
+
+test("nothing but hello is answered before hello, and each false token is refused, counted and logged", async () => {
+  const refusedBefore = (await status()).ca.refused;
+  const peer = await dialControl(state.controlSocket);
+  assert.equal(await codeOf(peer.request("sign", { token: "", csr: "" }, 5000)), "BW_RPC_REFUSED");
+  assert.equal(await codeOf(peer.request("status", {}, 5000)), "BW_RPC_REFUSED");
+  assert.equal(await codeOf(peer.request("hello", { token: "x" }, 5000)), "BW_TOKEN_MALFORMED");
+  assert.equal(await codeOf(peer.request("hello", null, 5000)), "BW_RPC_BAD_PARAMS");
+  const issuer = await openTokenIssuer(state.root);
+  const gone = await issuer.mintToken({
+    namespace: "finance",
+    serviceAccount: { name: "payroll", uid: "finance/payroll" },
+    pod: { name: "payroll-0", uid: "another-uid" },
+  });
+  assert.equal(await codeOf(peer.request("hello", { token: gone }, 5000)), "BW_TOKEN_POD_GONE");
+  const stranger = await openTokenIssuer(join(folder, "stranger"));
+  const [pod] = assignments.pods;
+  assert.ok(pod !== undefined);
+  const forged = await stranger.mintToken({
+    namespace: pod.namespace,
+    serviceAccount: { name: pod.serviceAccount, uid: "" },
+    pod: { name: pod.name, uid: pod.uid },
+  });
+  assert.equal(await codeOf(peer.request("hello", { token: forged }, 5000)), "BW_TOKEN_UNKNOWN_KEY");
+  assert.equal(await codeOf(peer.request("admin", { token: "guess" }, 5000)), "BW_ADMIN_TOKEN");
+  assert.equal((await status()).ca.refused, refusedBefore + 3);
+  peer.close();
+});
+
+test("a connection of one pod cannot get a certificate with another pod's token", async () => {
+  const { peer } = await fakeProxy("finance/intranet-0");
+  const stolen = tokenOf("finance/account-auditor-0");
+  assert.equal(
+    await codeOf(peer.request("sign", { token: stolen, csr: await csr() }, 5000)),
+    "BW_TOKEN_CLAIMS",
+  );
+  peer.close();
+});
+
+test("a proxy's records are stored once, and only under its own name", async () => {
+  const { peer } = await fakeProxy("finance/intranet-0");
+  const record = (reporter: string, id: string) =>
+    JSON.stringify({
+      id,
+      time: nowRfc3339Nanos(),
+      kind: "request",
+      reporter,
+      verdict: "allow",
+      method: "PUT",
+    });
+  const own = record("finance/intranet", "finance/intranet@aa:1");
+  const others = record("finance/payroll", "finance/payroll@aa:1");
+  await peer.request("flows", { lines: `${own}\n${others}\nnonsense\n` }, 5000);
+  await peer.request("flows", { lines: `${own}\n` }, 5000);
+  const admin = await connectAdmin(state);
+  const page = (await admin.request(
+    "flows.query",
+    { filter: ["--method", "PUT", "--since", "2025-01-01T00:00:00Z"], limit: 10 },
+    5000,
+  )) as {
+    flows: { record: { reporter: string } }[];
+  };
+  assert.deepEqual(
+    page.flows.map(({ record }) => record.reporter),
+    ["finance/intranet"],
+  );
+  assert.equal(
+    await codeOf(admin.request("flows.query", { filter: ["--nonsense", "x"], limit: 10 }, 5000)),
+    "BW_FLOWS_BAD_FILTER",
+  );
+  admin.close();
+  peer.close();
+});
+
+test("a saved change reaches every proxy in under a second; a bad one none, with all its errors, and it does not survive", async () => {
+  const { peer, pushes } = await fakeProxy("finance/payroll-0");
+  const good = readFileSync(policyFile, "utf8");
+  const from = performance.now();
+  const versionBefore = pushes.at(-1)?.version ?? 0;
+  writeFileSync(policyFile, good.replace("methods: [GET]", "methods: [GET, HEAD]"));
+  await until(() => (pushes.at(-1)?.version ?? 0) > versionBefore);
+  assert.ok(performance.now() - from < 1000, `took ${performance.now() - from} ms`);
+  assert.match(JSON.stringify(pushes.at(-1)), /"HEAD"/);
+  const count = pushes.length;
+  writeFileSync(
+    policyFile,
+    good.replace("action: ALLOW", "action: ALOW").replace("mode: STRICT", "mode: STRIKT"),
+  );
+  await until(() => events.some((event) => event.kind === "configuration-refused"));
+  const refused = (await status()).configuration.refused;
+  assert.equal(refused?.errors.length, 2);
+  for (const error of refused?.errors ?? []) assert.ok((error.span?.line ?? 0) > 1, error.message);
+  assert.equal(pushes.length, count);
+  // What a restart would begin with is what was in force.
+  assert.match(readFileSync(state.configuration, "utf8"), /"HEAD"/);
+  assert.equal(statSync(state.configuration).mode & 0o777, 0o600);
+  writeFileSync(policyFile, good);
+  await until(async () => (await status()).configuration.refused === null);
+  peer.close();
+});
+
+test("a proxy that does not take a configuration is told of, and asked again", async () => {
+  let calls = 0;
+  const { peer } = await fakeProxy("finance/account-auditor-0", () => {
+    if (++calls === 1) throw new BulwarkError("BW_NO", "the port is taken");
+    return {};
+  });
+  await until(() =>
+    events.some((event) => event.kind === "proxy-refused" && event.why === "the port is taken"),
+  );
+  await until(() =>
+    events.some((event) => event.kind === "proxy-applied" && event.pod === "finance/account-auditor-0"),
+  );
+  peer.close();
+});
+
+test("nonsense on the socket harms nobody, and the socket is closed to others", async () => {
+  assert.equal(statSync(state.controlSocket).mode & 0o777, 0o600);
+  for (const bytes of ["\0\0\0\n", "{}\n", '{"id":1,"method":"hello"}\n', "x".repeat(100_000)]) {
+    const socket = connect(state.controlSocket);
+    socket.on("error", () => {});
+    socket.end(bytes);
+    socket.resume();
+    await new Promise((resolve) => socket.once("close", resolve));
+  }
+  assert.equal((await status()).trustDomain, "cluster.local");
+});
+
+test("a control plane that starts while the files are bad goes on with the last good configuration and says so", async () => {
+  const good = readFileSync(policyFile, "utf8");
+  await control.close();
+  writeFileSync(policyFile, `${good}\n---\nkind: [`);
+  control = await openControl();
+  const { peer, pushes } = await fakeProxy("finance/payroll-0");
+  assert.equal(pushes[0]?.resources.length, 13);
+  await until(async () => (await status()).configuration.refused !== null);
+  assert.equal(assignments.pods.map(podKey).length, 3);
+  peer.close();
+  writeFileSync(policyFile, good);
+});
+
+test("a flow log that cannot be written is told; records are refused, not lost, and taken when it is back", async () => {
+  const { peer } = await fakeProxy("finance/intranet-0");
+  const line = JSON.stringify({
+    id: "finance/intranet@bb:1",
+    time: nowRfc3339Nanos(),
+    kind: "request",
+    reporter: "finance/intranet",
+    verdict: "allow",
+  });
+  await control.close();
+  rmSync(state.flowLog);
+  rmSync(`${state.flowLog}-wal`, { force: true });
+  rmSync(`${state.flowLog}-shm`, { force: true });
+  // A folder in its place cannot be opened as a database, by root neither.
+  cpSync(files, state.flowLog, { recursive: true });
+  control = await openControl();
+  const again = await fakeProxy("finance/intranet-0");
+  assert.notEqual(await codeOf(again.peer.request("flows", { lines: line }, 5000)), "none");
+  assert.equal((await status()).flowLog.ok, false);
+  rmSync(state.flowLog, { recursive: true });
+  await again.peer.request("flows", { lines: line }, 5000);
+  const { flowLog } = await status();
+  assert.deepEqual([flowLog.ok, flowLog.rows >= 1], [true, true]);
+  again.peer.close();
+  peer.close();
+});
