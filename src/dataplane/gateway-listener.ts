@@ -148,6 +148,7 @@ export class GatewayListener {
     const { snapshot } = this.#state;
     const identified: Accepted = {
       ...accepted,
+      socket: mesh.socket,
       source: {
         ...accepted.source,
         workload: accepted.source.workload ?? undefined,

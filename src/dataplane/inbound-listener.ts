@@ -134,7 +134,8 @@ export class InboundListener {
     });
   }
 
-  #secured(accepted: Accepted, mesh: MeshPeer): void {
+  #secured(unsecured: Accepted, mesh: MeshPeer): void {
+    const accepted: Accepted = { ...unsecured, socket: mesh.socket };
     const { policy } = this.#state;
     const { port } = accepted;
     const alpn = mesh.alpn === undefined ? [] : [mesh.alpn];
@@ -173,7 +174,6 @@ export class InboundListener {
     const application = this.#application.get(accepted.port);
     if (!verdict.allowed || application === undefined) {
       this.#refuseBy(accepted, verdict, peer);
-      socket.destroy();
       return;
     }
     const target = upstreamTarget({
@@ -193,7 +193,6 @@ export class InboundListener {
     const application = this.#application.get(accepted.port);
     if (!outcome.allowed || application === undefined) {
       this.#refuseBy(accepted, outcome.verdict, peer);
-      socket.destroy();
       return;
     }
     const target = upstreamTarget({

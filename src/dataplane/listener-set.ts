@@ -6,15 +6,18 @@ export class ListenerSet {
   readonly #servers = new Map<number, Server>();
   readonly #address: string;
   readonly #maxConnections: number;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets: Set<Socket>;
+  #open = 0;
 
-  constructor(address: string, maxConnections: number) {
+  /** @param sockets where open connections are kept, each by the socket that may be destroyed. */
+  constructor(address: string, maxConnections: number, sockets: Set<Socket>) {
     this.#address = address;
     this.#maxConnections = maxConnections;
+    this.#sockets = sockets;
   }
 
   get openConnections(): number {
-    return this.#sockets.size;
+    return this.#open;
   }
 
   /**
@@ -41,10 +44,6 @@ export class ListenerSet {
     await this.set(new Map());
   }
 
-  destroyConnections(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
   #listen(port: number, accept: (socket: Socket) => void): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
@@ -60,12 +59,16 @@ export class ListenerSet {
 
   #accept(socket: Socket, accept: (socket: Socket) => void): void {
     socket.on("error", ignore);
-    if (this.#sockets.size >= this.#maxConnections) {
+    if (this.#open >= this.#maxConnections) {
       socket.destroy();
       return;
     }
+    this.#open += 1;
     this.#sockets.add(socket);
-    socket.once("close", () => this.#sockets.delete(socket));
+    socket.once("close", () => {
+      this.#open -= 1;
+      this.#sockets.delete(socket);
+    });
     accept(socket);
   }
 }

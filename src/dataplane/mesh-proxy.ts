@@ -60,8 +60,8 @@ export class MeshProxy {
     this.#options = options;
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#env = this.#environment(limits, makeExternalContext(options.externalCaPem));
-    this.#listeners = new ListenerSet(options.pod.address, limits.maxConnections);
-    this.#outboundListeners = new ListenerSet(options.pod.address, limits.maxConnections);
+    this.#listeners = new ListenerSet(options.pod.address, limits.maxConnections, this.#env.sockets);
+    this.#outboundListeners = new ListenerSet(options.pod.address, limits.maxConnections, this.#env.sockets);
     this.#takeCertificate();
     this.#tls = new MeshTlsServer(this.#env);
     options.identity.on("rotated", this.#rotated);
@@ -90,8 +90,7 @@ export class MeshProxy {
       await new Promise((resolve) => setTimeout(resolve, 20));
     this.#env.http.pool.clear();
     this.#env.http2.clear();
-    this.#listeners.destroyConnections();
-    this.#outboundListeners.destroyConnections();
+    for (const socket of this.#env.sockets) socket.destroy();
     this.#env.http.deadlines.close();
   }
 
@@ -202,6 +201,7 @@ export class MeshProxy {
       externalContext,
       tls: () => this.#validContexts(),
       trustDomains: () => this.#trustDomains,
+      sockets: new Set(),
       tunnels: new Set(),
     };
   }

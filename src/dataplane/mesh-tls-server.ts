@@ -72,6 +72,7 @@ export class MeshTlsServer {
       return;
     }
     this.#waiting.set(socket, done);
+    this.#env.sockets.delete(socket);
     socket.on("error", ignore);
     socket.once("close", () => setImmediate(() => this.#settle(socket, GONE)));
     this.#server.emit("connection", socket);
@@ -79,12 +80,12 @@ export class MeshTlsServer {
 
   #secured(socket: TLSSocket): void {
     socket.on("error", ignore);
-    const failure = this.#check(socket);
+    this.#env.sockets.add(socket);
+    socket.once("close", () => this.#env.sockets.delete(socket));
+    const outcome = this.#check(socket);
     const raw = rawSocket(socket);
-    if ("code" in failure) {
-      this.#settle(raw, failure);
-      socket.destroy();
-    } else this.#settle(raw, failure);
+    this.#settle(raw, outcome);
+    if ("code" in outcome) socket.destroy();
   }
 
   #check(socket: TLSSocket): MeshPeer | HandshakeFailure {

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import type { Mesh, Workload } from "../model/mesh.ts";
 import type { Placement, PodPlacement } from "../model/placement.ts";
@@ -32,6 +33,11 @@ export interface ProxyEnvironment {
   /** Undefined while there is no valid certificate. */
   tls(): TlsContexts | undefined;
   trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };
+  /**
+   * Open client connections. INVARIANT: once TLS runs on a connection it stands here by its TLS socket: destroying the
+   * socket under a TLS socket from one of its callbacks crashes Node (seen with 26.10).
+   */
+  readonly sockets: Set<Socket>;
   /** Live tunnels: asked again when policy changes. */
   readonly tunnels: Set<Tunnel>;
 }
