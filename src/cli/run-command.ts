@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { BulwarkError } from "../resources/bulwark-error.ts";
+import { operationalCode } from "../control/operational-error.ts";
 import { COMMANDS } from "./command-registry.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 
@@ -42,9 +42,10 @@ async function programFor(args: readonly string[]): Promise<Command> {
 
 function report(error: unknown): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.invalid;
-  if (error instanceof BulwarkError) {
+  const code = operationalCode(error);
+  if (code !== undefined && error instanceof Error) {
     process.stderr.write(`bulwark: ${error.message}\n`);
-    return INVALID_INPUT.has(error.code) ? EXIT.invalid : EXIT.failed;
+    return INVALID_INPUT.has(code) ? EXIT.invalid : EXIT.failed;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`bulwark: BUG: ${text}\n`);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { parseFlowFilter } from "../telemetry/flow-filter.ts";
 import type { FlowPage, StoredFlow } from "../telemetry/flow-query.ts";
@@ -22,6 +23,8 @@ export async function flowSource(state: StateFolder): Promise<FlowSource> {
     return new LiveFlows(await connectAdmin(state));
   } catch (error) {
     if (!(error instanceof BulwarkError) || error.code !== "BW_CONTROL_UNREACHABLE") throw error;
+    if (!existsSync(state.flowLog))
+      throw new BulwarkError("BW_CONTROL_UNREACHABLE", `no mesh has run on ${state.root}`);
     return new StoredFlows(new FlowStore(state.flowLog, { readOnly: true }));
   }
 }

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { BulwarkError, type BulwarkErrorCode } from "../resources/bulwark-error.ts";
 import { LineSplitter } from "./line-splitter.ts";
+import { operationalCode } from "./operational-error.ts";
 
 export interface RpcLimits {
   /** One message, bytes without its newline. A longer one ends the connection. */
@@ -159,9 +160,9 @@ export class RpcPeer {
   }
 
   #errorBody(error: unknown): Json {
-    if (error instanceof BulwarkError) {
-      return { code: APPLICATION_ERROR, message: error.message, data: { code: error.code } };
-    }
+    const code = operationalCode(error);
+    if (code !== undefined && error instanceof Error)
+      return { code: APPLICATION_ERROR, message: error.message, data: { code } };
     this.#onInternalError(error);
     return { code: APPLICATION_ERROR, message: "internal error", data: { code: "BW_INTERNAL" } };
   }
