@@ -8,7 +8,7 @@ import {
   type PathTemplate,
   parsePathTemplate,
 } from "./path-template.ts";
-import { compileTextPatterns, matchesPresentText, matchesText } from "./text-pattern.ts";
+import { compileTextPatterns, matchesPresentText, matchesText, type TextPatterns } from "./text-pattern.ts";
 
 function quoted(text: string | undefined): string {
   return text === undefined ? "nothing" : `\`${text}\``;
@@ -74,41 +74,84 @@ export const SNI: Field = {
   seen: (connection) => (connection.sni === "" ? "no server name" : quoted(connection.sni)),
 };
 
-/** `request.headers[<name>]`. Repeated fields match one by one. */
+/** `request.headers[<name>]`. Repeated fields match one by one, but for those that Envoy keeps as one list. */
 export function headerField(name: string): Field {
   const lower = name.toLowerCase();
-  const pseudo = PSEUDO_HEADERS.get(lower);
+  const read = PSEUDO_HEADERS.get(lower) ?? (JOINED_HEADERS.has(lower) ? joinedHeader(lower) : undefined);
   return {
     http: true,
     compile: (values) => {
       const patterns = compileTextPatterns(values);
-      if (pseudo !== undefined) {
-        return (_connection, request) => request !== null && matchesPresentText(patterns, pseudo(request));
-      }
-      return (_connection, request) => {
-        if (request === null) return false;
-        const { headers } = request;
-        for (let index = 0; index < headers.length; index += 2) {
-          if (headers[index] === lower && matchesPresentText(patterns, headers[index + 1] ?? "")) return true;
-        }
-        return false;
-      };
+      return read === undefined ? someFieldMatches(lower, patterns) : wholeMatches(read, patterns);
     },
-    seen: (_connection: Connection, request) => {
+    seen: (connection, request) => {
       if (request === null) return "nothing";
-      if (pseudo !== undefined) return quoted(pseudo(request));
+      if (read !== undefined) return quoted(read(request, connection) ?? undefined);
       const values = request.headers.filter(
-        (_value, index) => request.headers[index - 1] === lower && index % 2 === 1,
+        (_value, index) => index % 2 === 1 && request.headers[index - 1] === lower,
       );
       return values.length === 0 ? "no such header" : values.map(quoted).join(", ");
     },
   };
 }
 
-/** What HTTP/2 calls pseudo-headers, and Host, which Envoy keeps as one of them. */
-const PSEUDO_HEADERS: ReadonlyMap<string, (request: HttpRequest) => string> = new Map([
+function someFieldMatches(name: string, patterns: TextPatterns): Predicate {
+  return (_connection, request) => {
+    if (request === null) return false;
+    const { headers } = request;
+    for (let index = 0; index < headers.length; index += 2) {
+      if (headers[index] === name && matchesPresentText(patterns, headers[index + 1] ?? "")) return true;
+    }
+    return false;
+  };
+}
+
+/** The one value of a header; null where it is absent. */
+type HeaderReader = (request: HttpRequest, connection: Connection) => string | null;
+
+function wholeMatches(read: HeaderReader, patterns: TextPatterns): Predicate {
+  return (connection, request) => {
+    const value = request === null ? null : read(request, connection);
+    return value !== null && matchesPresentText(patterns, value);
+  };
+}
+
+/** Allocates only where the field is repeated. */
+function joinedHeader(name: string): HeaderReader {
+  return ({ headers }) => {
+    let joined: string | null = null;
+    for (let index = 0; index < headers.length; index += 2) {
+      if (headers[index] !== name) continue;
+      const value = headers[index + 1] ?? "";
+      joined = joined === null ? value : `${joined},${value}`;
+    }
+    return joined;
+  };
+}
+
+/** Headers that Envoy 1.40 keeps once, repeats joined by a comma; found by asking it. */
+const JOINED_HEADERS: ReadonlySet<string> = new Set(
+  `accept accept-encoding access-control-request-headers access-control-request-method authorization cache-control
+   content-encoding content-type expect grpc-accept-encoding grpc-timeout if-modified-since if-none-match origin pragma
+   referer te user-agent via x-client-trace-id x-envoy-decorator-operation x-envoy-external-address
+   x-envoy-original-path x-forwarded-for x-forwarded-host x-forwarded-port`.split(/\s+/),
+);
+
+const REQUEST_ID = joinedHeader("x-request-id");
+const FORWARDED_PROTO = joinedHeader("x-forwarded-proto");
+
+/** Headers that are not, or not only, what the client sent: pseudo-headers, and those that Envoy removes or always sets. */
+const PSEUDO_HEADERS: ReadonlyMap<string, HeaderReader> = new Map<string, HeaderReader>([
   [":method", (request) => request.method],
   [":path", (request) => request.path],
   [":authority", (request) => request.authority],
   ["host", (request) => request.authority],
+  ["x-request-id", (request, connection) => REQUEST_ID(request, connection) ?? ""],
+  [
+    "x-forwarded-proto",
+    (request, connection) =>
+      FORWARDED_PROTO(request, connection) ?? (connection.firstBytes.tls ? "https" : "http"),
+  ],
+  ["connection", () => null],
+  ["x-envoy-internal", () => null],
 ]);
