@@ -80,6 +80,7 @@ const GATEWAY: RouteRef = Object.freeze({ resource: null, section: "default", ro
 const REDIRECT_TO_HTTPS: CompiledRoute = {
   by: GATEWAY,
   takes: () => true,
+  clauses: [],
   catchesAll: true,
   decide: (request, listener) => ({
     kind: "respond",

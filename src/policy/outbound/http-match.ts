@@ -45,40 +45,69 @@ export function isCatchAll(match: HttpMatch | undefined): boolean {
   );
 }
 
+/** One condition of a route, with its words for a person. */
+export interface MatchClause {
+  readonly holds: RequestPredicate;
+  readonly text: () => string;
+}
+
 /** @param scheme `http` or `https`, as the proxy knows it. */
-export function compileHttpMatch(match: HttpMatch, scheme: string): RequestPredicate {
-  const all: RequestPredicate[] = [];
+export function compileClauses(match: HttpMatch, scheme: string): readonly MatchClause[] {
+  const clauses: MatchClause[] = [];
+  const add = (holds: RequestPredicate, text: () => string): void => {
+    clauses.push({ holds, text });
+  };
   const { uri, method, authority } = match;
   if (uri !== undefined && !isPresenceMatch(uri)) {
     const test = compileStringMatch(uri, match.ignoreUriCase === true);
-    all.push((request) => test(request.pathOnly));
+    add(
+      (request) => test(request.pathOnly),
+      () => `path ${wording(uri)}`,
+    );
   }
   if (method !== undefined) {
     const test = compileStringMatch(method);
-    all.push((request) => test(request.method));
+    add(
+      (request) => test(request.method),
+      () => `method ${wording(method)}`,
+    );
   }
   if (authority !== undefined) {
     const test = compileStringMatch(authority);
-    all.push((request) => test(request.authority));
+    add(
+      (request) => test(request.authority),
+      () => `authority ${wording(authority)}`,
+    );
   }
   if (match.scheme !== undefined) {
-    const holds = compileStringMatch(match.scheme)(scheme);
-    all.push(() => holds);
+    const own = match.scheme;
+    const holds = compileStringMatch(own)(scheme);
+    add(
+      () => holds,
+      () => `scheme ${wording(own)}`,
+    );
   }
-  for (const [name, value] of Object.entries(match.headers ?? {})) all.push(compileHeader(name, value));
+  for (const [name, value] of Object.entries(match.headers ?? {}))
+    add(compileHeader(name, value), () => `header ${name} ${wording(value)}`);
   for (const [name, value] of Object.entries(match.withoutHeaders ?? {}))
-    all.push(compileWithoutHeader(name, value));
+    add(compileWithoutHeader(name, value), () => `no header ${name} ${wording(value)}`);
   for (const [name, value] of Object.entries(match.queryParams ?? {}))
-    all.push(compileQueryParameter(name, value));
-  return conjunction(all);
+    add(compileQueryParameter(name, value), () => `query parameter ${name} ${wording(value)}`);
+  return clauses;
 }
 
-function conjunction(all: readonly RequestPredicate[]): RequestPredicate {
-  const [first, second] = all;
+export function wording({ exact, prefix, regex }: StringMatch): string {
+  if (exact !== undefined) return `= \`${exact}\``;
+  if (prefix !== undefined) return `under \`${prefix}\``;
+  return regex === undefined || regex === "*" ? "present" : `~ \`${regex}\``;
+}
+
+export function conjunction(clauses: readonly MatchClause[]): RequestPredicate {
+  const [first, second] = clauses;
   if (first === undefined) return () => true;
-  if (second === undefined) return first;
+  if (second === undefined) return first.holds;
   return (request) => {
-    for (const test of all) if (!test(request)) return false;
+    for (const clause of clauses) if (!clause.holds(request)) return false;
     return true;
   };
 }

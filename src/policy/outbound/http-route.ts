@@ -6,9 +6,11 @@ import { forwardHttp, type HttpForward } from "./forward-http.ts";
 import { compileHeaders, joinHeaderOps, NO_HEADER_OPS, type RouteHeaders } from "./header-ops.ts";
 import { clusterName } from "./host-name.ts";
 import {
-  compileHttpMatch,
+  compileClauses,
   concernsClient,
+  conjunction,
   isCatchAll,
+  type MatchClause,
   type RequestPredicate,
   type RouteClient,
 } from "./http-match.ts";
@@ -24,6 +26,8 @@ import type { VirtualService, WrittenHttpRoute } from "./virtual-services.ts";
 export interface CompiledRoute {
   readonly by: RouteRef;
   readonly takes: RequestPredicate;
+  /** What `takes` is made of. */
+  readonly clauses: readonly MatchClause[];
   readonly catchesAll: boolean;
   readonly decide: RouteAction;
 }
@@ -69,7 +73,7 @@ export function compileDefaultRoute(
     mirrors: [],
   };
   const forward: HttpForward = { by, http, targets: [plainTarget(cluster, plan)], weighted: false };
-  return { by, takes: () => true, catchesAll: true, decide: forwardHttp(forward) };
+  return { by, takes: () => true, clauses: [], catchesAll: true, decide: forwardHttp(forward) };
 }
 
 function compileRoute(
@@ -77,9 +81,11 @@ function compileRoute(
   match: HttpMatch | undefined,
   context: RouteContext,
 ): CompiledRoute {
+  const clauses = match === undefined ? [] : compileClauses(match, context.isTls ? "https" : "http");
   return {
     by,
-    takes: match === undefined ? () => true : compileHttpMatch(match, context.isTls ? "https" : "http"),
+    takes: conjunction(clauses),
+    clauses,
     catchesAll: isCatchAll(match),
     decide: compileFault(route.fault, compileAction(route, by, match, context)),
   };

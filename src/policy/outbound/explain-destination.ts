@@ -1,0 +1,75 @@
+/** Why a name is unknown to a client, or a cluster missing. */
+import { resourceName } from "../../resources/resource.ts";
+import { CLUSTER_DOMAIN, isHostSubset } from "./host-name.ts";
+import type { ProxyView } from "./proxy-view.ts";
+import type { RegistryService } from "./registry.ts";
+
+/** @param names what the client called it, as Host or SNI and as the dialled name. */
+export function explainUnknownHost(view: ProxyView, names: readonly string[], port: number): string[] {
+  if (names.length === 0)
+    return [`nothing is registered at this address on port ${port} that the client may see`];
+  return names.flatMap((name) => explainName(view, name, port));
+}
+
+function explainName(view: ProxyView, name: string, port: number): string[] {
+  const known = candidates(view, name);
+  if (known.length === 0) return [`no Service or ServiceEntry has the host \`${name}\``];
+  return [...new Set(known.map((service) => explainService(view, service, port)))];
+}
+
+/** Services that a client could mean by a name, seen by it or not. */
+function candidates(view: ProxyView, name: string): readonly RegistryService[] {
+  const host = name.toLowerCase().replace(/\.$/, "");
+  const meant = [
+    host,
+    `${host}.${view.namespace}.svc.${CLUSTER_DOMAIN}`,
+    `${host}.svc.${CLUSTER_DOMAIN}`,
+    `${host}.${CLUSTER_DOMAIN}`,
+  ];
+  return view.index.registry.services.filter(
+    ({ hostname }) => meant.includes(hostname) || isHostSubset(host, hostname),
+  );
+}
+
+function explainService(view: ProxyView, service: RegistryService, port: number): string {
+  const name = `${resourceName(service.model.resource)} (\`${service.hostname}\`)`;
+  const { registry } = view.index;
+  if (!registry.isVisible(service, view.namespace))
+    return `${name} is not exported to namespace ${view.namespace} (exportTo: ${service.exportTo.join(", ")})`;
+  const imported = view.scope.listeners.some((listener) =>
+    listener.services.some((own) => own.hostname === service.hostname && own.namespace === service.namespace),
+  );
+  if (!imported) {
+    const chosen = view.service(service.hostname);
+    if (chosen !== undefined && chosen.namespace !== service.namespace)
+      return `${name} gives way to ${resourceName(chosen.model.resource)}, which has the same host`;
+    return `${name} is exported, but ${view.scope.sidecar ?? "the sidecar"} does not import it`;
+  }
+  if (!service.ports.some((own) => own.port === port))
+    return `${name} has no port ${port} (it has ${service.ports.map((own) => own.port).join(", ")})`;
+  return `${name} is known on port ${port}, but not by this name, address and protocol together`;
+}
+
+/** @param cluster `outbound|port|subset|host` */
+export function explainMissingCluster(view: ProxyView, cluster: string): string[] {
+  const [, port = "", subset = "", host = ""] = cluster.split("|");
+  const service = view.service(host);
+  if (service === undefined)
+    return [
+      `the route leads to ${cluster}, which the client does not know`,
+      ...explainUnknownHost(view, [host], Number(port)),
+    ];
+  if (!service.ports.some((own) => own.port === Number(port)))
+    return [`the route leads to ${cluster}, but ${resourceName(service.model.resource)} has no port ${port}`];
+  if (subset !== "" && view.cluster(host, Number(port), "") !== undefined)
+    return [
+      `the route leads to subset \`${subset}\` of ${host}, which ${explainRules(view, host, Number(port))}`,
+    ];
+  return [`the route leads to ${cluster}, for which there is nothing to resolve`];
+}
+
+function explainRules(view: ProxyView, host: string, port: number): string {
+  const rules = view.cluster(host, port, "")?.destinationRules ?? [];
+  if (rules.length === 0) return `no DestinationRule that holds for namespace ${view.namespace} defines`;
+  return `${rules.join(", ")}, the only one that counts for namespace ${view.namespace}, does not define (or no endpoint has its labels)`;
+}
