@@ -1,0 +1,179 @@
+/**
+ * What Bulwark's own proxies do not act on yet. Whoever makes them act on something deletes its line here.
+ * Kinds and fields that are in neither table are acted on.
+ */
+
+/** Kinds that are read without effect: `group/Kind` → why, in words that end the sentence "… is read, but". */
+export const UNSUPPORTED_KINDS: Readonly<Record<string, string>> = {
+  "networking.istio.io/EnvoyFilter": "there is no Envoy to patch: nothing of it takes effect",
+  "networking.istio.io/ProxyConfig": "Bulwark's proxies have no such settings",
+  "networking.istio.io/WorkloadGroup": "virtual machines do not register themselves: write WorkloadEntries",
+  "extensions.istio.io/WasmPlugin": "the proxies run no extensions: what it would check is not checked",
+  "extensions.istio.io/TrafficExtension": "the proxies run no extensions: what it would check is not checked",
+  "telemetry.istio.io/Telemetry": "every connection and request is in the flow log, whatever it says",
+  "networking.k8s.io/NetworkPolicy": "nothing below the mesh enforces it on the loopback substrate",
+  "networking.k8s.io/Ingress": "traffic from outside comes in through Istio's Gateways only",
+  "gateway.networking.k8s.io/Gateway": "gateways are made from Istio's Gateway kind only",
+  "gateway.networking.k8s.io/HTTPRoute": "routes are made from VirtualServices only",
+  "gateway.networking.k8s.io/GRPCRoute": "routes are made from VirtualServices only",
+  "gateway.networking.k8s.io/TCPRoute": "routes are made from VirtualServices only",
+  "gateway.networking.k8s.io/TLSRoute": "routes are made from VirtualServices only",
+  "gateway.networking.k8s.io/ReferenceGrant": "nothing here refers across namespaces by it",
+  "batch/Job": "it is decided about as a workload, but not run",
+  "batch/CronJob": "it is decided about as a workload, but not run",
+};
+
+/** Kinds that have nothing to do with traffic, or are used where other resources name them. */
+export const SUPPORTED_KINDS: ReadonlySet<string> = new Set([
+  "/Namespace",
+  "/Pod",
+  "/Service",
+  "/ServiceAccount",
+  "/ConfigMap",
+  "/Secret",
+  "/PersistentVolumeClaim",
+  "/PersistentVolume",
+  "/LimitRange",
+  "/ResourceQuota",
+  "/Node",
+  "apps/Deployment",
+  "apps/StatefulSet",
+  "apps/DaemonSet",
+  "apps/ReplicaSet",
+  "policy/PodDisruptionBudget",
+  "autoscaling/HorizontalPodAutoscaler",
+  "rbac.authorization.k8s.io/Role",
+  "rbac.authorization.k8s.io/RoleBinding",
+  "rbac.authorization.k8s.io/ClusterRole",
+  "rbac.authorization.k8s.io/ClusterRoleBinding",
+  "apiextensions.k8s.io/CustomResourceDefinition",
+  "scheduling.k8s.io/PriorityClass",
+  "storage.k8s.io/StorageClass",
+  "networking.istio.io/DestinationRule",
+  "networking.istio.io/Gateway",
+  "networking.istio.io/ServiceEntry",
+  "networking.istio.io/Sidecar",
+  "networking.istio.io/VirtualService",
+  "networking.istio.io/WorkloadEntry",
+  "security.istio.io/AuthorizationPolicy",
+  "security.istio.io/PeerAuthentication",
+  "security.istio.io/RequestAuthentication",
+]);
+
+export interface UnsupportedField {
+  readonly kind: string;
+  /** Steps from the object's root; `[]` is every item of a list, `*` every value of a map. */
+  readonly path: readonly string[];
+  /** Only these values; any, where none are named. */
+  readonly values?: readonly string[];
+  readonly why: string;
+}
+
+const path = (text: string): readonly string[] => text.split(" ");
+
+const ROUND_ROBIN = "requests go to the endpoints in turn";
+const NO_SUCH_TLS = "that TLS mode is refused: ISTIO_MUTUAL and PASSTHROUGH are served";
+
+const TRAFFIC_POLICIES: readonly string[] = [
+  "spec trafficPolicy",
+  "spec trafficPolicy portLevelSettings []",
+  "spec subsets [] trafficPolicy",
+  "spec subsets [] trafficPolicy portLevelSettings []",
+];
+
+const trafficPolicyFields = (at: string): UnsupportedField[] => [
+  { kind: "DestinationRule", path: path(`${at} loadBalancer consistentHash`), why: ROUND_ROBIN },
+  { kind: "DestinationRule", path: path(`${at} loadBalancer localityLbSetting`), why: ROUND_ROBIN },
+  { kind: "DestinationRule", path: path(`${at} loadBalancer zoneAwareLbSetting`), why: ROUND_ROBIN },
+  { kind: "DestinationRule", path: path(`${at} loadBalancer backendUtilization`), why: ROUND_ROBIN },
+  { kind: "DestinationRule", path: path(`${at} loadBalancer warmup`), why: ROUND_ROBIN },
+  { kind: "DestinationRule", path: path(`${at} loadBalancer warmupDurationSecs`), why: ROUND_ROBIN },
+  {
+    kind: "DestinationRule",
+    path: path(`${at} loadBalancer simple`),
+    values: ["LEAST_CONN", "LEAST_REQUEST", "RANDOM"],
+    why: ROUND_ROBIN,
+  },
+  { kind: "DestinationRule", path: path(`${at} connectionPool tcp`), why: "the proxies' own limits hold" },
+  {
+    kind: "DestinationRule",
+    path: path(`${at} connectionPool http`),
+    why: "of the HTTP pool only h2UpgradePolicy is followed; the proxies' own limits hold",
+  },
+  { kind: "DestinationRule", path: path(`${at} outlierDetection`), why: "no endpoint is ejected" },
+  {
+    kind: "DestinationRule",
+    path: path(`${at} tls credentialName`),
+    why: "certificates are not read from Secrets",
+  },
+  {
+    kind: "DestinationRule",
+    path: path(`${at} tunnel`),
+    why: "connections are not tunnelled through a proxy",
+  },
+  { kind: "DestinationRule", path: path(`${at} proxyProtocol`), why: "no PROXY header is sent" },
+  { kind: "DestinationRule", path: path(`${at} retryBudget`), why: "retries are not counted together" },
+];
+
+export const UNSUPPORTED_FIELDS: readonly UnsupportedField[] = [
+  ...TRAFFIC_POLICIES.flatMap(trafficPolicyFields),
+  {
+    kind: "VirtualService",
+    path: path("spec http [] retries"),
+    why: "`can` shows it; the proxies try again only where connecting failed",
+  },
+  { kind: "VirtualService", path: path("spec http [] mirror"), why: "`can` shows it; no copies are sent" },
+  { kind: "VirtualService", path: path("spec http [] mirrors"), why: "`can` shows it; no copies are sent" },
+  {
+    kind: "Gateway",
+    path: path("spec servers [] tls mode"),
+    values: ["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "AUTO_PASSTHROUGH"],
+    why: NO_SUCH_TLS,
+  },
+  { kind: "Sidecar", path: path("spec ingress"), why: "the ports of the workload itself are served" },
+  { kind: "Sidecar", path: path("spec inboundConnectionPool"), why: "the proxies' own limits hold" },
+  {
+    kind: "Sidecar",
+    path: path("spec egress [] captureMode"),
+    values: ["NONE"],
+    why: "applications reach out through the explicit proxy in any case",
+  },
+  {
+    kind: "RequestAuthentication",
+    path: path("spec jwtRules [] jwksUri"),
+    why: "keys are not fetched: its tokens are refused (401). Give the keys in `jwks`",
+  },
+  {
+    kind: "AuthorizationPolicy",
+    path: path("spec action"),
+    values: ["CUSTOM"],
+    why: "no external authorizer is asked: what it matches is refused",
+  },
+  {
+    kind: "AuthorizationPolicy",
+    path: path("spec targetRef"),
+    why: "waypoints, which it is for, are not run",
+  },
+  {
+    kind: "AuthorizationPolicy",
+    path: path("spec targetRefs"),
+    why: "waypoints, which it is for, are not run",
+  },
+  {
+    kind: "RequestAuthentication",
+    path: path("spec targetRef"),
+    why: "waypoints, which it is for, are not run",
+  },
+  {
+    kind: "RequestAuthentication",
+    path: path("spec targetRefs"),
+    why: "waypoints, which it is for, are not run",
+  },
+  {
+    kind: "Namespace",
+    path: path("metadata labels istio.io/dataplane-mode"),
+    values: ["ambient"],
+    why: "its workloads get sidecars: the ambient data plane is not run",
+  },
+  { kind: "Service", path: path("spec sessionAffinity"), values: ["ClientIP"], why: ROUND_ROBIN },
+];
