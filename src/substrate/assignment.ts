@@ -13,6 +13,8 @@ export interface ApplicationPort {
 
 export interface PodAssignment extends PodPlacement {
   readonly namespace: string;
+  /** Tells this pod from another of the same name, as Kubernetes' does: tokens are bound to it. */
+  readonly uid: string;
   readonly serviceAccount: string;
   readonly spiffeId: string;
   readonly role: "application" | "gateway";

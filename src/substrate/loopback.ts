@@ -1,4 +1,4 @@
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import type { Mesh, Service, Workload } from "../model/mesh.ts";
 import { OUTBOUND_PROXY_PORT } from "../model/placement.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -93,6 +93,8 @@ class LoopbackAssigner {
       replica,
       address,
       namespace: workload.namespace,
+      // Another account is another pod: a token of the one before must not work for it.
+      uid: previous?.spiffeId === workload.spiffeId ? previous.uid : randomUUID(),
       serviceAccount: workload.serviceAccount,
       spiffeId: workload.spiffeId,
       role: workload.role === "gateway" ? "gateway" : "application",
