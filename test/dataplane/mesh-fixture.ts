@@ -1,7 +1,7 @@
 /** A mesh in one process: a real CA, a real proxy for each pod, a small application behind each; torn down with the test. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createTcpServer, type Socket } from "node:net";
+import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -48,6 +48,10 @@ export interface MeshFixtureOptions {
   readonly privilegedPortOffset?: number;
   /** Answers for HTTP ports; default: JSON of what it saw. */
   readonly handler?: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Answers upgrade requests. */
+  readonly upgrade?: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
+  /** Makes the server of HTTP ports, in place of `handler` (HTTP/2). */
+  readonly httpServer?: () => Server;
   /** Serves ports whose number is 9000 and above; default: echo. */
   readonly tcpHandler?: (socket: Socket) => void;
 }
@@ -74,7 +78,12 @@ export async function startMesh(
   const placement = placementOf(mesh, options);
   const pods = new Map<string, RunningPod>();
   context.after(async () => {
-    await Promise.all([...pods.values()].map(({ proxy, identity }) => (identity.stop(), proxy.close(0))));
+    await Promise.all(
+      [...pods.values()].map(({ proxy, identity }) => {
+        identity.stop();
+        return proxy.close(0);
+      }),
+    );
     rmSync(folder, { recursive: true, force: true });
   });
   for (const pod of placement.pods) {
@@ -157,20 +166,28 @@ async function startApplication(
   port: number,
   options: MeshFixtureOptions,
 ): Promise<ApplicationAddress> {
-  const server =
-    port >= 9000 && port < 10_000
-      ? createTcpServer({ allowHalfOpen: true }, options.tcpHandler ?? ((socket) => socket.pipe(socket)))
-      : createServer(
-          options.handler ?? ((request, response) => answerWithWhatWasSeen(workload, request, response)),
-        );
+  const server = port >= 9000 && port < 10_000 ? tcpServer(options) : httpServer(workload, options);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   context.after(() => {
     server.close();
-    if ("closeAllConnections" in server) server.closeAllConnections();
+    if ("closeAllConnections" in server) (server as { closeAllConnections(): void }).closeAllConnections();
   });
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("the application does not listen");
   return { host: "127.0.0.1", port: address.port };
+}
+
+function tcpServer(options: MeshFixtureOptions): Server {
+  return createTcpServer({ allowHalfOpen: true }, options.tcpHandler ?? ((socket) => socket.pipe(socket)));
+}
+
+function httpServer(workload: Workload, options: MeshFixtureOptions): Server {
+  if (options.httpServer !== undefined) return options.httpServer();
+  const handler =
+    options.handler ?? ((request, response) => answerWithWhatWasSeen(workload, request, response));
+  const server = createServer(handler);
+  if (options.upgrade !== undefined) server.on("upgrade", options.upgrade as () => void);
+  return server;
 }
 
 function answerWithWhatWasSeen(workload: Workload, request: IncomingMessage, response: ServerResponse): void {
