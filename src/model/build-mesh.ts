@@ -1,5 +1,6 @@
-import { load } from "js-yaml";
+import { loadAll } from "js-yaml";
 import { byAge, type Resource } from "../resources/resource.ts";
+import { KUBERNETES_SCHEMA } from "../resources/yaml-schema.ts";
 import { buildServices } from "./build-services.ts";
 import { buildWorkloads } from "./build-workloads.ts";
 import type { Labels, Mesh, Namespace, Workload } from "./mesh.ts";
@@ -36,14 +37,30 @@ export function findWorkload(mesh: Mesh, key: string): Workload | undefined {
   return mesh.workloads.find((workload) => workload.key === key);
 }
 
+/** The ConfigMap `istio`; where there are several, that of the usual namespace. */
 function meshConfigOf(resources: readonly Resource[]): MeshConfig {
-  const map = resources.find((r) => r.kind === "ConfigMap" && r.name === "istio" && "mesh" in dataOf(r));
+  const maps = resources.filter((r) => r.kind === "ConfigMap" && r.name === "istio" && "mesh" in dataOf(r));
+  const map = maps.find(({ namespace }) => namespace === DEFAULT_MESH_CONFIG.rootNamespace) ?? maps[0];
   if (map === undefined) return DEFAULT_MESH_CONFIG;
-  const raw = load(String(dataOf(map).mesh));
-  return parseMeshConfig(
-    typeof raw === "object" && raw !== null ? (raw as Record<string, unknown>) : {},
-    map.namespace,
+  const text = String(dataOf(map).mesh);
+  // Comments alone are no document to the parser.
+  const [raw] = loadAll(text, { schema: KUBERNETES_SCHEMA });
+  const isMap = typeof raw === "object" && raw !== null && !Array.isArray(raw);
+  return parseMeshConfig(isMap ? (inCamelCase(raw) as Readonly<Record<string, unknown>>) : {}, map.namespace);
+}
+
+/** Protobuf's JSON takes both spellings of a field; names in capitals are keys of maps. */
+function inCamelCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inCamelCase);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, entry]) => [camelCase(key), inCamelCase(entry)]),
   );
+}
+
+function camelCase(key: string): string {
+  if (!/^[a-z0-9]+(_[a-z0-9]+)+$/.test(key)) return key;
+  return key.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function dataOf(resource: Resource): Readonly<Record<string, unknown>> {

@@ -1,6 +1,7 @@
 import type { Resource } from "../resources/resource.ts";
 import type { ContainerPort, Labels, Namespace, Workload, WorkloadKind } from "./mesh.ts";
 import type { MeshConfig } from "./mesh-config.ts";
+import { Owners } from "./owners.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -13,18 +14,64 @@ const TEMPLATE_KINDS: ReadonlySet<string> = new Set([
   "CronJob",
 ]);
 
-/** Every workload of the mesh: pod templates, bare pods, and WorkloadEntries. */
+/**
+ * Every workload of the mesh: pod templates, bare pods, and WorkloadEntries. What another object here has made (a
+ * Deployment's ReplicaSets and their Pods) is part of that one. Keys are unique.
+ */
 export function buildWorkloads(
   resources: readonly Resource[],
   namespaces: ReadonlyMap<string, Namespace>,
   config: MeshConfig,
 ): Workload[] {
+  const owners = new Owners(resources);
   const workloads: Workload[] = [];
+  const podsOf = new Map<Resource, Workload[]>();
   for (const resource of resources) {
     const workload = toWorkload(resource, namespaces, config);
-    if (workload !== undefined) workloads.push(workload);
+    if (workload === undefined) continue;
+    const owner = owners.topOwner(resource);
+    if (owner === resource) workloads.push(workload);
+    else if (workload.kind === "Pod") podsOf.set(owner, [...(podsOf.get(owner) ?? []), workload]);
   }
-  return workloads;
+  return withUniqueKeys(workloads.map((workload) => withPods(workload, podsOf.get(workload.resource) ?? [])));
+}
+
+/** Pods that run already know better than their template: their addresses, and whether a proxy was injected. */
+function withPods(workload: Workload, pods: readonly Workload[]): Workload {
+  const addressed = pods.filter(({ addresses }) => addresses.length > 0);
+  if (addressed.length === 0) return workload;
+  return {
+    ...workload,
+    addresses: [...new Set(addressed.flatMap(({ addresses }) => addresses))],
+    tlsMode: addressed.every(({ tlsMode }) => tlsMode === "istio") ? "istio" : "disabled",
+  };
+}
+
+/** Which of several workloads of one name is meant by the name alone. */
+const KIND_ORDER: readonly WorkloadKind[] = [
+  "Deployment",
+  "StatefulSet",
+  "DaemonSet",
+  "ReplicaSet",
+  "Pod",
+  "WorkloadEntry",
+  "Job",
+  "CronJob",
+];
+
+/** The others of the same name are called `namespace/name[Kind]`. */
+function withUniqueKeys(workloads: readonly Workload[]): Workload[] {
+  const first = new Map<string, Workload>();
+  for (const workload of workloads) {
+    const other = first.get(workload.key);
+    const isFirst = other === undefined || KIND_ORDER.indexOf(workload.kind) < KIND_ORDER.indexOf(other.kind);
+    if (isFirst) first.set(workload.key, workload);
+  }
+  return workloads.map((workload) =>
+    first.get(workload.key) === workload
+      ? workload
+      : { ...workload, key: `${workload.key}[${workload.kind}]` },
+  );
 }
 
 function toWorkload(

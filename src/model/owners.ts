@@ -1,0 +1,74 @@
+import type { Resource } from "../resources/resource.ts";
+import { apiGroup } from "../resources/scope.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Objects by what an owner reference says of them. */
+export class Owners {
+  readonly #byKey = new Map<string, Resource>();
+
+  constructor(resources: readonly Resource[]) {
+    for (const resource of resources) {
+      if (OWNER_KINDS.has(resource.kind))
+        this.#byKey.set(keyOf(resource.namespace, resource.kind, resource.name), resource);
+    }
+  }
+
+  /** The object that made this one, through all generations, as far as it is present; the object itself where none is. */
+  topOwner(resource: Resource): Resource {
+    let top = resource;
+    const passed = new Set<Resource>([resource]);
+    for (
+      let owner = this.#owner(resource);
+      owner !== undefined && !passed.has(owner);
+      owner = this.#owner(owner)
+    ) {
+      passed.add(owner);
+      top = owner;
+    }
+    return top;
+  }
+
+  #owner(resource: Resource): Resource | undefined {
+    const reference = controllerOf(resource);
+    if (reference === undefined || apiGroup(String(reference.apiVersion ?? "")) === "") return undefined;
+    const [kind, name] = [String(reference.kind), String(reference.name)];
+    return this.#find(resource.namespace, kind, name) ?? this.#deploymentOf(resource, kind, name);
+  }
+
+  /** ReplicaSets are often left out of manifests; their names are their Deployment's with the hash of the template. */
+  #deploymentOf(resource: Resource, kind: string, name: string): Resource | undefined {
+    const hash = resource.labels["pod-template-hash"];
+    if (kind !== "ReplicaSet" || hash === undefined || !name.endsWith(`-${hash}`)) return undefined;
+    return this.#find(resource.namespace, "Deployment", name.slice(0, -hash.length - 1));
+  }
+
+  #find(namespace: string, kind: string, name: string): Resource | undefined {
+    return this.#byKey.get(keyOf(namespace, kind, name));
+  }
+}
+
+const OWNER_KINDS: ReadonlySet<string> = new Set([
+  "Deployment",
+  "StatefulSet",
+  "DaemonSet",
+  "ReplicaSet",
+  "Job",
+  "CronJob",
+]);
+
+function keyOf(namespace: string, kind: string, name: string): string {
+  return `${kind} ${namespace}/${name}`;
+}
+
+/** The one owner that manages the object (metav1.OwnerReference.controller), else the first. */
+function controllerOf(resource: Resource): Json | undefined {
+  const references = record(resource.body.metadata).ownerReferences;
+  if (!Array.isArray(references)) return undefined;
+  const records = references.map(record);
+  return records.find((reference) => reference.controller === true) ?? records[0];
+}
+
+function record(value: unknown): Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {};
+}
