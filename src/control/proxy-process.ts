@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { MeshProxy as DataplaneProxy } from "../dataplane/mesh-proxy.ts";
+import { MeshProxy } from "../dataplane/mesh-proxy.ts";
 import type { ApplicationAddress } from "../dataplane/proxy-options.ts";
 import { type Svid, SvidSource } from "../identity/rotation.ts";
 import { buildMesh } from "../model/build-mesh.ts";
@@ -130,7 +130,7 @@ interface RunningProxyOptions {
 class RunningProxy {
   readonly flows: FlowBuffer;
   readonly #identity: SvidSource;
-  readonly #proxy: DataplaneProxy;
+  readonly #proxy: MeshProxy;
   /** The proxy looks into it for each connection: ports that a Service adds later come in here. */
   readonly #application = new Map<number, ApplicationAddress>();
   #adopted: { readonly svid: Svid; readonly atMs: number } | undefined;
@@ -159,7 +159,7 @@ class RunningProxy {
       ),
     );
     this.#identity.on("expired", () => options.onWarning("the certificate has ended: everything is refused"));
-    this.#proxy = new DataplaneProxy({
+    this.#proxy = new MeshProxy({
       pod: placementOf(pod),
       application: this.#application,
       outboundSecret: pod.outboundSecret,

@@ -102,6 +102,7 @@ class Attempt {
     const { url, headers, body } = this.#call;
     return this.#exchange({
       ...this.#proxyAddress(),
+      agent: false,
       path: url.href.split("#", 1)[0],
       setHost: false,
       headers: [
@@ -118,6 +119,7 @@ class Attempt {
   #http1(socket: Socket): Promise<Outcome> {
     const { url, headers, body } = this.#call;
     return this.#exchange({
+      // Without `agent`: with one, Node would open a connection of its own.
       createConnection: () => socket,
       path: `${url.pathname}${url.search}`,
       setHost: false,
@@ -128,7 +130,7 @@ class Attempt {
   #exchange(options: RequestOptions & { headers: readonly string[] }): Promise<Outcome> {
     const { method, body } = this.#call;
     return new Promise((resolve, reject) => {
-      const sent = httpRequest({ ...options, method, signal: this.#signal, agent: false });
+      const sent = httpRequest({ ...options, method, signal: this.#signal });
       sent.on("socket", (socket) => this.#noteLocal(socket));
       sent.on("error", reject);
       sent.on("response", (response) => resolve(readResponse(response)));

@@ -125,6 +125,11 @@ async function exchange(socket: Socket, text: string): Promise<string> {
 test("a port declared as TCP gives back bytes, HTTP or not, and keeps half-close", async () => {
   assert.equal(await exchange(connect(19_000, HOST), "GET / HTTP/1.1\r\n\r\n"), "GET / HTTP/1.1\r\n\r\n");
   assert.equal(await exchange(connect(18_080, HOST), "\0binary"), "\0binary");
+  assert.equal(
+    await exchange(connect(18_080, HOST), "hello"),
+    "hello",
+    "what could still become a request line",
+  );
 });
 
 test("an echo gives back WebSocket frames and answers close", async () => {

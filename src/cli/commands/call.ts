@@ -30,12 +30,10 @@ export function configure(command: Command): void {
       )}`,
     )
     .action(async (from: string, url: string, options: CallOptions) => {
-      const outcome = await runCall(
-        stateOf(options),
-        from,
-        Number(options.replica),
-        await parseCall(url, options),
-      );
+      const call = parseCall(url, options);
+      const outcome = await runCall(stateOf(options), from, Number(options.replica), call, {
+        alwaysExplain: options.format === "json",
+      });
       renderCall(outcome, options);
       process.exitCode = exitCodeOf(outcome);
     });

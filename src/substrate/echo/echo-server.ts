@@ -57,8 +57,9 @@ function listener(
 }
 
 /** Sends back what comes, half-close included. `pipe` keeps the pace of the slower side. */
-function echoRaw(stream: Duplex): void {
+function echoRaw(stream: Duplex, first: Buffer): void {
   stream.on("error", () => stream.destroy());
+  if (first.length > 0) stream.write(first);
   stream.pipe(stream);
 }
 

@@ -3,14 +3,14 @@ import { createServer as createHttp2Server } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type SecureContext, type TLSSocket } from "node:tls";
-import { sniffProtocol } from "../../dataplane/codec/sniff.ts";
+import { type SniffedProtocol, sniffProtocol } from "../../dataplane/codec/sniff.ts";
 import { acceptWebSocket } from "./websocket-echo.ts";
 
 export interface SniffingServerOptions {
   /** HTTP/1.1 and HTTP/2; for the latter Node's compatibility objects, which differ only where the protocols do. */
   readonly onRequest: RequestListener;
-  /** Opaque bytes. */
-  readonly onRaw: (stream: Duplex) => void;
+  /** Opaque bytes; `first` came while the protocol was still to be told, and is not in the stream. */
+  readonly onRaw: (stream: Duplex, first: Buffer) => void;
   /** The certificate for a server name; empty for a client that names none. */
   readonly secureContext: (serverName: string) => SecureContext;
   /** Everything is opaque: a port that its Service declares as TCP. */
@@ -70,7 +70,7 @@ export class SniffingServer {
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     socket.setNoDelay(true);
-    if (this.#options.rawOnly === true) this.#options.onRaw(socket);
+    if (this.#options.rawOnly === true) this.#options.onRaw(socket, Buffer.alloc(0));
     else this.#sniff(socket, true);
   }
 
@@ -88,8 +88,7 @@ export class SniffingServer {
       clearTimeout(timer);
       socket.off("readable", onReadable);
       socket.off("end", onEnd);
-      if (seen.length > 0) socket.unshift(seen);
-      this.#hand(socket, protocol === "tls" && !mayBeTls ? "other" : protocol);
+      this.#hand(socket, seen, protocol === "tls" && !mayBeTls ? "other" : protocol);
     };
     const onReadable = () => {
       const chunk = socket.read() as Buffer | null;
@@ -104,11 +103,15 @@ export class SniffingServer {
     socket.on("end", onEnd);
   }
 
-  #hand(socket: Socket, protocol: ReturnType<typeof sniffProtocol>): void {
-    if (protocol === "tls") this.#tls.emit("connection", socket);
-    else if (protocol === "http1") this.#http1.emit("connection", socket);
-    else if (protocol === "http2") this.#http2.emit("connection", socket);
-    else this.#options.onRaw(socket);
+  #hand(socket: Socket, seen: Buffer, protocol: SniffedProtocol): void {
+    const server = { tls: this.#tls, http1: this.#http1, http2: this.#http2 }[protocol as "tls"];
+    if (server === undefined) {
+      // Not put back: a client that has already ended its half could not be unshifted to.
+      this.#options.onRaw(socket, seen);
+      return;
+    }
+    socket.unshift(seen);
+    server.emit("connection", socket);
   }
 
   #choose(name: string, done: (error: Error | null, context?: SecureContext) => void): void {
