@@ -32,19 +32,27 @@ function matchedLength(match: HttpMatch | undefined): number {
   return uri.prefix === undefined ? Number.POSITIVE_INFINITY : uri.prefix.length;
 }
 
+/** Every match is replaced; `\1` in the substitution stands for a group, `\\` for a backslash (RE2's own syntax). */
 function compileRegexRewrite(match: string, substitution: string): PathRewrite | undefined {
   const pattern: RE2JS | undefined = parsePattern(match);
   if (pattern === undefined) return undefined;
-  const replacement = toJavaReplacement(substitution);
-  return (pathOnly) => pattern.matcher(pathOnly).replaceAll(replacement);
+  return (pathOnly) => {
+    const matcher = pattern.matcher(pathOnly);
+    let rewritten = "";
+    let from = 0;
+    while (matcher.find()) {
+      rewritten += pathOnly.slice(from, matcher.start());
+      rewritten += substitution.replace(/\\([\d\\])/g, (_token, group: string) =>
+        group === "\\" ? group : groupOf(matcher, Number(group)),
+      );
+      from = matcher.end();
+    }
+    return rewritten + pathOnly.slice(from);
+  };
 }
 
-/** RE2 writes groups as `\1`, the library's replacement as `$1`. */
-function toJavaReplacement(substitution: string): string {
-  return substitution.replace(/\\(\d)|\\\\|\$/g, (token, group: string | undefined) => {
-    if (group !== undefined) return `$${group}`;
-    return token === "$" ? "\\$" : "\\\\";
-  });
+function groupOf(matcher: ReturnType<RE2JS["matcher"]>, group: number): string {
+  return group > matcher.groupCount() ? "" : (matcher.group(group) ?? "");
 }
 
 export interface RedirectPlan {
