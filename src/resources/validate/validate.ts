@@ -9,6 +9,7 @@ import { checkDestinationRule } from "./destination-rule.ts";
 import { Field, type FieldProblem } from "./field.ts";
 import { checkGateway } from "./gateway.ts";
 import { checkMeshConfig, MESH_PATH, meshText } from "./mesh-config.ts";
+import { checkMetadata } from "./metadata.ts";
 import { OTHER_CHECKS } from "./other-kinds.ts";
 import { checkPeerAuthentication } from "./peer-authentication.ts";
 import { checkRequestAuthentication } from "./request-authentication.ts";
@@ -46,6 +47,7 @@ export async function validateObject(object: SourceObject, namespace: string): P
   const body = KEEPS_NULLS.has(kind) ? object.body : (withoutNulls(object.body) as Json);
   const root = new Field(body, [], report);
   await checkSchema(body, report);
+  checkMetadata(root, apiVersion, kind);
   if (apiGroup(apiVersion).endsWith(".istio.io")) {
     checkAnnotations(root, kind);
     const check = Object.hasOwn(ISTIO_CHECKS, kind) ? ISTIO_CHECKS[kind] : undefined;
