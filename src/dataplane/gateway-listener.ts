@@ -6,6 +6,7 @@ import type { GatewayServer, OutboundDecision } from "../policy/outbound/types.t
 import { authorizeConnection, type Denial, type Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { ByteStream } from "./byte-stream.ts";
+import { explainDenial } from "./explain-denial.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import { GatewayHttpService } from "./gateway-service.ts";
 import type { GatewayState } from "./gateway-state.ts";
@@ -131,7 +132,7 @@ export class GatewayListener {
       sni: accepted.sni,
     });
     const outcome = authorizeConnection(this.#state.policy, connection);
-    if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, accepted.sni);
+    if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, accepted.sni, connection);
     else
       this.#forward(
         accepted,
@@ -179,7 +180,7 @@ export class GatewayListener {
     }
     const outcome = authorizeConnection(this.#state.policy, connection);
     if (!outcome.allowed) {
-      this.#refuseBy(identified, outcome.verdict, mesh.sni);
+      this.#refuseBy(identified, outcome.verdict, mesh.sni, connection);
       return;
     }
     judgeFirstBytes(
@@ -213,7 +214,7 @@ export class GatewayListener {
       innerSni === undefined ? outerConnection : this.#meshConnection(accepted, mesh, innerSni);
     const outcome: Permit | Denial =
       innerSni === undefined ? outer : authorizeConnection(this.#state.policy, connection);
-    if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, innerSni);
+    if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, innerSni, connection);
     else this.#routeOpaque(accepted, mesh.socket, connection, innerSni, unread, outerConnection);
   }
 
@@ -227,7 +228,7 @@ export class GatewayListener {
   ): void {
     const outcome = authorizeConnection(this.#state.policy, connection);
     if (!outcome.allowed) {
-      this.#refuseBy(accepted, outcome.verdict, innerSni);
+      this.#refuseBy(accepted, outcome.verdict, innerSni, connection);
       return;
     }
     const decision = this.#state.routes.routeTcp(names(accepted, innerSni));
@@ -276,7 +277,7 @@ export class GatewayListener {
       unread,
       flow,
       startedMs: accepted.startedMs,
-      next: picker.next(target, { port: accepted.port, name }, "tcp"),
+      next: picker.next(decision, target, { port: accepted.port, name }, "tcp"),
       recheck: () => this.#authorizeAll(connections, permit),
     });
   }
@@ -356,8 +357,9 @@ export class GatewayListener {
     this.#env.http.flows.push(flow);
   }
 
-  #refuseBy(accepted: Accepted, verdict: Verdict, name: string | undefined): void {
+  #refuseBy(accepted: Accepted, verdict: Verdict, name: string | undefined, connection: Connection): void {
     const flow = this.#flow(accepted, "connection", name ?? accepted.sni);
+    flow.explanation = explainDenial(this.#state.policy, connection, undefined);
     if (name !== accepted.sni) flow.innerSni = name;
     Object.assign(flow, {
       verdict: "deny",

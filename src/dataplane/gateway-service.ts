@@ -6,6 +6,7 @@ import { authorizeRequest } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { clientCertElement } from "./client-cert-header.ts";
 import { fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
+import { explainDenial } from "./explain-denial.ts";
 import type { GatewayState } from "./gateway-state.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbound-service.ts";
@@ -63,7 +64,10 @@ export class GatewayHttpService implements HttpService {
     if (request === null) return refuse(flow, requestRefusal(view.method, view.target));
     if (this.#peer.httpsRedirect) return redirect(flow, request);
     const outcome = authorizeRequest(policy, connection, request);
-    if (!outcome.allowed) return refuse(flow, outcome.verdict);
+    if (!outcome.allowed) {
+      flow.explanation = explainDenial(policy, connection, request);
+      return refuse(flow, outcome.verdict);
+    }
     const { method, path, authority, headers } = request;
     const decision = routes.routeHttp({
       port,

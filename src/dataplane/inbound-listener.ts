@@ -13,6 +13,7 @@ import { authorizeConnection, type Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { clientCertElement } from "./client-cert-header.ts";
+import { explainDenial } from "./explain-denial.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import type { MutableFlow } from "./http-service.ts";
 import { Http1Server } from "./http1-server.ts";
@@ -41,6 +42,9 @@ interface Accepted {
   readonly destination: FlowDestination;
   readonly startedMs: number;
 }
+
+/** Who refused a connection, for its record. */
+type Refusal = Pick<MutableFlow, "layer" | "reason" | "policy" | "rule" | "explanation">;
 
 /** Judged from the ClientHello or the ALPN that was agreed on: which names make a connection HTTP/2. */
 const HTTP2_ALPN: ReadonlySet<string> = new Set(["h2", "istio-h2"]);
@@ -90,7 +94,7 @@ export class InboundListener {
 
   #choose(accepted: Accepted, first: FirstBytes, unread: Buffer): void {
     if (first.kind === "broken-tls") {
-      this.#refuseConnection(accepted, "protocol", first.reason, null, null);
+      this.#refuseConnection(accepted, { layer: "protocol", reason: first.reason, policy: null, rule: null });
       return;
     }
     const { policy } = this.#state;
@@ -303,12 +307,14 @@ export class InboundListener {
 
   #refuseBy(accepted: Accepted, verdict: Verdict, peer?: InboundPeer): void {
     const reason = verdict.allowed ? "no-application" : verdict.cause;
+    const policy = verdict.policy ?? this.#transportPolicy(verdict, accepted.port);
+    const explanation =
+      peer === undefined || verdict.allowed
+        ? undefined
+        : explainDenial(this.#state.policy, peer.connection, undefined);
     this.#refuseConnection(
       accepted,
-      verdict.layer,
-      reason,
-      verdict.policy ?? this.#transportPolicy(verdict, accepted.port),
-      verdict.rule,
+      { layer: verdict.layer, reason, policy, rule: verdict.rule, explanation },
       peer,
     );
   }
@@ -318,21 +324,11 @@ export class InboundListener {
     return verdict.layer === "transport" ? this.#state.policy.transport(port).policy : null;
   }
 
-  #refuseConnection(
-    accepted: Accepted,
-    layer: string,
-    reason: string,
-    policy: string | null,
-    rule: number | null,
-    peer?: InboundPeer,
-  ): void {
+  #refuseConnection(accepted: Accepted, refusal: Refusal, peer?: InboundPeer): void {
     this.#env.http.counters.denied += 1;
     this.#env.http.flows.push({
       ...this.#flow(accepted, peer, undefined, "deny"),
-      layer,
-      reason,
-      policy,
-      rule,
+      ...refusal,
       durationMs: performance.now() - accepted.startedMs,
     });
     accepted.socket.destroy();

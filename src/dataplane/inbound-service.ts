@@ -10,6 +10,7 @@ import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.
 import { authorizeRequest, type Denial, type Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
+import { explainDenial } from "./explain-denial.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
@@ -103,8 +104,10 @@ export class InboundService implements HttpService {
     flow.reason = verdict.reason === "ok" ? verdict.cause : verdict.reason;
     flow.policy = verdict.policy;
     flow.rule = verdict.rule;
-    if (!outcome.allowed)
+    if (!outcome.allowed) {
+      flow.explanation = explainDenial(policy, this.#peer.connection, request);
       return refuse(flow, verdict, requiredAuthorizer(policy, this.#peer.connection, request)?.provider);
+    }
     const path = request.path === view.path ? undefined : request.path;
     const { jwt } = request;
     const own =

@@ -119,8 +119,8 @@ export class OutboundListener {
     const asked = { ...dialed, name: sni ?? host };
     const next =
       target === undefined
-        ? (attempt: number) => (attempt === 0 ? picker.direct(asked, "tcp") : undefined)
-        : picker.next(target, asked, "tcp");
+        ? picker.direct(decision, asked, "tcp")
+        : picker.next(decision, target, asked, "tcp");
     openTunnel(this.#env, { leave: decision, socket, unread, flow, startedMs, next });
   }
 

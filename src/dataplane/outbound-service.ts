@@ -135,7 +135,7 @@ export function outboundFlow(
 /** Writes into a record what was decided, and by which resource. */
 export function noteDecision(flow: MutableFlow, decision: OutboundDecision): void {
   flow.layer = "client-route";
-  flow.reason = decision.reason;
+  flow.reason = decision.kind === "refuse" ? (decision.cause ?? decision.reason) : decision.reason;
   flow.policy = ruledBy(decision.by);
   flow.rule = decision.by.route;
   if (decision.kind === "refuse") {
@@ -177,7 +177,7 @@ function answer(decision: Exclude<OutboundDecision, { kind: "forward" }>, flow: 
   const fields = joinFieldLines(
     location ?? NO_FIELD_LINES,
     grpc ?? NO_FIELD_LINES,
-    addedLines(decision.responseHeaders),
+    changeLines(headerChange(decision.responseHeaders)),
   );
   return { kind: "reply", status: decision.code, fields, body: decision.body ?? "", flow };
 }
@@ -199,10 +199,7 @@ export function forwardHttp(
 ): HttpAction {
   const target = pickTarget(decision.targets, Math.random());
   const wire = own.http2 ? "http2" : "http1";
-  const ops =
-    target === undefined
-      ? decision.http?.requestHeaders
-      : combine(decision.http?.requestHeaders, target.requestHeaders);
+  const change = headerChange(target?.requestHeaders, decision.http?.requestHeaders);
   const original = fieldLines(
     ...(decision.originalPath === undefined ? [] : ["x-envoy-original-path", decision.originalPath]),
     ...(decision.originalAuthority === undefined
@@ -211,24 +208,16 @@ export function forwardHttp(
   );
   const { delayMs } = decision;
   const next =
-    target === undefined
-      ? (attempt: number) => (attempt === 0 ? picker.direct(asked, wire) : undefined)
-      : picker.next(target, asked, wire);
+    target === undefined ? picker.direct(decision, asked, wire) : picker.next(decision, target, asked, wire);
+  const authority = decision.authority ?? target?.authority;
   return {
     kind: "forward",
     leave: decision,
     edit: {
-      remove:
-        ops === undefined || (ops.remove.length === 0 && ops.set.length === 0)
-          ? own.remove
-          : removedBy(ops, own.remove),
-      add: joinFieldLines(
-        own.lines,
-        original ?? NO_FIELD_LINES,
-        ops === undefined ? NO_FIELD_LINES : addedLines(ops),
-      ),
+      remove: change === undefined ? own.remove : change.remove.union(own.remove),
+      add: joinFieldLines(own.lines, original ?? NO_FIELD_LINES, changeLines(change)),
       ...(decision.path === undefined ? {} : { path: decision.path }),
-      ...(decision.authority === undefined ? {} : { authority: decision.authority }),
+      ...(authority === undefined ? {} : { authority }),
     },
     responseEdit: responseEdit(decision, target),
     next: delayMs === undefined ? next : afterDelay(delayMs, next),
@@ -237,7 +226,7 @@ export function forwardHttp(
   };
 }
 
-type Next = (attempt: number) => ReturnType<ReturnType<EndpointPicker["next"]>>;
+type Next = ReturnType<EndpointPicker["next"]>;
 
 function afterDelay(delayMs: number, next: Next): Next {
   return async (attempt) => {
@@ -247,33 +236,33 @@ function afterDelay(delayMs: number, next: Next): Next {
 }
 
 function responseEdit(decision: ForwardDecision, target: OutboundTarget | undefined): HeadEdit | undefined {
-  const ops = combine(decision.http?.responseHeaders, target?.responseHeaders);
-  if (ops === undefined || ops.remove.length + ops.set.length + ops.add.length === 0) return undefined;
-  return { remove: removedBy(ops, new Set()), add: addedLines(ops) };
+  const change = headerChange(target?.responseHeaders, decision.http?.responseHeaders);
+  return change === undefined ? undefined : { remove: change.remove, add: changeLines(change) };
 }
 
-function combine(route: HeaderOps | undefined, target: HeaderOps | undefined): HeaderOps | undefined {
-  if (route === undefined || isEmpty(route)) return target;
-  if (target === undefined || isEmpty(target)) return route;
-  return {
-    remove: [...route.remove, ...target.remove],
-    set: [...route.set, ...target.set],
-    add: [...route.add, ...target.add],
-  };
+/** What several sets of operations, applied one after the other, come to. */
+interface HeaderChange {
+  /** Of the headers as received. */
+  readonly remove: Set<string>;
+  readonly add: readonly (readonly [name: string, value: string])[];
 }
 
-function isEmpty(ops: HeaderOps): boolean {
-  return ops.remove.length + ops.set.length + ops.add.length === 0;
+/** Undefined when there is nothing to change. The first given is applied first. */
+function headerChange(...sets: readonly (HeaderOps | undefined)[]): HeaderChange | undefined {
+  const remove = new Set<string>();
+  let add: (readonly [string, string])[] = [];
+  for (const ops of sets) {
+    if (ops === undefined) continue;
+    const gone = new Set([...ops.remove, ...ops.set.map(([name]) => name)]);
+    for (const name of gone) remove.add(name);
+    add = [...add.filter(([name]) => !gone.has(name)), ...ops.set, ...ops.add];
+  }
+  return remove.size === 0 && add.length === 0 ? undefined : { remove, add };
 }
 
-/** A header that is set is first taken off. */
-function removedBy(ops: HeaderOps, own: ReadonlySet<string>): ReadonlySet<string> {
-  return new Set([...own, ...ops.remove, ...ops.set.map(([name]) => name)]);
-}
-
-function addedLines(ops: HeaderOps): FieldLines {
-  const flat = [...ops.set, ...ops.add].flat();
-  return fieldLines(...flat) ?? NO_FIELD_LINES;
+function changeLines(change: HeaderChange | undefined): FieldLines {
+  if (change === undefined) return NO_FIELD_LINES;
+  return fieldLines(...change.add.flat()) ?? NO_FIELD_LINES;
 }
 
 /** A Host header without its port, in lower case. */

@@ -1,9 +1,12 @@
 import { isIP } from "node:net";
+import { resolveTargetPort } from "../model/build-services.ts";
+import type { Service } from "../model/mesh.ts";
 import { socketPort } from "../model/placement.ts";
 import type {
   ClusterPlan,
   DialedDestination,
   EndpointPlan,
+  ForwardDecision,
   OutboundTarget,
 } from "../policy/outbound/types.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
@@ -19,6 +22,17 @@ export interface RequestedDestination extends DialedDestination {
 }
 
 export type WireProtocol = "http1" | "http2" | "tcp";
+
+/** Where to, for the nth try from 0; undefined when there is nowhere (else) to try. */
+export type NextTarget = (
+  attempt: number,
+) => UpstreamTarget | undefined | Promise<UpstreamTarget | undefined>;
+
+const PASSTHROUGH = "PassthroughCluster";
+
+function nowhere(): undefined {
+  return undefined;
+}
 
 /** One of several targets, by weight. `roll`: 0 ≤ roll < 1. */
 export function pickTarget(targets: readonly OutboundTarget[], roll: number): OutboundTarget | undefined {
@@ -50,33 +64,65 @@ export class EndpointPicker {
 
   /** The target of each try: undefined when there is none, or no more. */
   next(
+    decision: ForwardDecision,
     target: OutboundTarget,
     asked: RequestedDestination,
     protocol: WireProtocol,
-  ): (attempt: number) => UpstreamTarget | undefined | Promise<UpstreamTarget | undefined> {
+  ): NextTarget {
     const { cluster } = target;
-    if (cluster === undefined) return () => undefined;
+    if (cluster === undefined) return nowhere;
     const placed = this.#placed(cluster);
-    if (placed.length === 0) return (attempt) => this.#byName(attempt, cluster, target, asked, protocol);
-    this.#turn += 1;
-    const first = this.#turn;
-    return (attempt) => {
-      if (attempt > CONNECT_RETRIES) return undefined;
-      const endpoint = placed[(first + attempt) % placed.length] as Placed;
-      return this.#reach(endpoint, cluster, target, protocol);
-    };
+    if (placed.length > 0)
+      return this.#inTurn(placed, ({ host, port, plan }) =>
+        this.#reach(host, port, cluster, target, plan.tls, protocol),
+      );
+    const tls = cluster.tls === "mixed" ? "plaintext" : cluster.tls;
+    const own = cluster.resolution === "original-destination" ? this.#places(decision.dialled, asked) : [];
+    if (own.length > 0)
+      return this.#inTurn(own, ({ host, port }) =>
+        this.#reach(host, cluster.dialPort ?? port, cluster, target, tls, protocol),
+      );
+    return (attempt) => this.#byName(attempt, decision, cluster, target, asked, protocol);
   }
 
   /** The destination that the client dialled, in clear: passthrough. */
-  async direct(asked: RequestedDestination, protocol: WireProtocol): Promise<UpstreamTarget> {
-    const [host] = await this.#snapshot.resolver.resolve(asked.ip ?? asked.host ?? "");
-    return this.#target(
-      host as string,
-      socketPort(this.#snapshot.placement, asked.port),
-      undefined,
-      protocol,
-      "PassthroughCluster",
-    );
+  direct(decision: ForwardDecision, asked: RequestedDestination, protocol: WireProtocol): NextTarget {
+    const own = this.#places(decision.dialled, asked);
+    if (own.length > 0)
+      return this.#inTurn(own, ({ host, port }) =>
+        this.#target(host, port, undefined, protocol, PASSTHROUGH),
+      );
+    return async (attempt) => {
+      if (attempt > 0) return undefined;
+      const [host] = await this.#snapshot.resolver.resolve(asked.ip ?? asked.host ?? "");
+      return this.#target(
+        host as string,
+        socketPort(this.#snapshot.placement, asked.port),
+        undefined,
+        protocol,
+        PASSTHROUGH,
+      );
+    };
+  }
+
+  /** What the system's own name look-up and kube-proxy would make of a service of the mesh, as nobody routes it here. */
+  #places(service: Service | undefined, asked: RequestedDestination): Address[] {
+    const port = service?.ports.find((candidate) => candidate.port === asked.port);
+    if (service === undefined || port === undefined) return [];
+    const { placement } = this.#snapshot;
+    return service.endpoints.flatMap(({ workload }) => {
+      const number = resolveTargetPort(port, workload);
+      if (workload === undefined || number === undefined) return [];
+      const pods = placement.pods.filter((pod) => pod.workload === workload.key);
+      return pods.map(({ address }) => ({ host: address, port: socketPort(placement, number) }));
+    });
+  }
+
+  #inTurn<T>(list: readonly T[], reach: (place: T) => UpstreamTarget | Promise<UpstreamTarget>): NextTarget {
+    this.#turn += 1;
+    const first = this.#turn;
+    return (attempt) =>
+      attempt > CONNECT_RETRIES ? undefined : reach(list[(first + attempt) % list.length] as T);
   }
 
   #placed(cluster: ClusterPlan): readonly Placed[] {
@@ -107,40 +153,41 @@ export class EndpointPicker {
 
   async #byName(
     attempt: number,
+    decision: ForwardDecision,
     cluster: ClusterPlan,
     target: OutboundTarget,
     asked: RequestedDestination,
     protocol: WireProtocol,
   ): Promise<UpstreamTarget | undefined> {
-    if (attempt > CONNECT_RETRIES) return undefined;
-    const name = nameFor(cluster, asked);
-    if (name === undefined) return undefined;
+    const name = decision.dynamicHost ?? nameFor(cluster, asked);
+    if (attempt > CONNECT_RETRIES || name === undefined) return undefined;
     const addresses = await this.#snapshot.resolver.resolve(name);
     const host = addresses[attempt % addresses.length] as string;
-    const port = socketPort(
-      this.#snapshot.placement,
-      cluster.resolution === "original-destination" ? asked.port : cluster.port,
-    );
+    const port =
+      cluster.resolution === "original-destination" ? (cluster.dialPort ?? asked.port) : cluster.port;
+    const mode = cluster.tls === "mixed" ? "plaintext" : cluster.tls;
     return this.#target(
       host,
-      port,
-      this.#tls(cluster, target, cluster.tls === "mixed" ? "plaintext" : cluster.tls, protocol),
+      socketPort(this.#snapshot.placement, port),
+      this.#tls(cluster, target, mode, protocol),
       protocol,
       cluster.name,
     );
   }
 
   #reach(
-    placed: Placed,
+    host: string,
+    port: number,
     cluster: ClusterPlan,
     target: OutboundTarget,
+    mode: EndpointPlan["tls"],
     protocol: WireProtocol,
-  ): UpstreamTarget | Promise<UpstreamTarget | undefined> {
-    const tls = this.#tls(cluster, target, placed.plan.tls, protocol);
-    if (isIP(placed.host) !== 0) return this.#target(placed.host, placed.port, tls, protocol, cluster.name);
+  ): UpstreamTarget | Promise<UpstreamTarget> {
+    const tls = this.#tls(cluster, target, mode, protocol);
+    if (isIP(host) !== 0) return this.#target(host, port, tls, protocol, cluster.name);
     return this.#snapshot.resolver
-      .resolve(placed.host)
-      .then(([host]) => this.#target(host as string, placed.port, tls, protocol, cluster.name));
+      .resolve(host)
+      .then(([address]) => this.#target(address as string, port, tls, protocol, cluster.name));
   }
 
   #tls(
@@ -168,9 +215,13 @@ export class EndpointPicker {
   }
 }
 
-interface Placed {
+interface Address {
   readonly host: string;
+  /** Of the socket. */
   readonly port: number;
+}
+
+interface Placed extends Address {
   readonly plan: EndpointPlan;
 }
 

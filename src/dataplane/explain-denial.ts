@@ -1,0 +1,28 @@
+import type { Connection } from "../policy/connection.ts";
+import { explainInbound } from "../policy/explain.ts";
+import type { HttpRequest } from "../policy/http-request.ts";
+import type { InboundPolicy } from "../policy/inbound.ts";
+
+/** Explaining costs some hundred times what deciding costs: a flood of refused requests must not buy that. */
+const EXPLANATIONS_PER_SECOND = 50;
+/** What a record holds of it. */
+const MAX_LINES = 6;
+
+let second = 0;
+let given = 0;
+
+/** Why a request or connection was refused, for its record; undefined when too many were explained in this second. */
+export function explainDenial(
+  policy: InboundPolicy,
+  connection: Connection,
+  request: HttpRequest | undefined,
+): readonly string[] | undefined {
+  const now = Math.floor(performance.now() / 1000);
+  if (now !== second) {
+    second = now;
+    given = 0;
+  }
+  given += 1;
+  if (given > EXPLANATIONS_PER_SECOND) return undefined;
+  return explainInbound(policy, connection, request).slice(0, MAX_LINES);
+}
