@@ -1,6 +1,6 @@
 /** What a client dials: an address, or a name that stands for one. */
 import type { Service } from "../../model/mesh.ts";
-import { type IpAddress, parseIpAddress } from "../ip-address.ts";
+import { parseIpAddress } from "../ip-address.ts";
 import { CLUSTER_DOMAIN } from "./host-name.ts";
 import type { ProxyView } from "./proxy-view.ts";
 import { type Registry, type RegistryService, UNSPECIFIED, virtualAddress } from "./registry.ts";
@@ -9,7 +9,7 @@ import type { DialedDestination } from "./types.ts";
 export interface Destination {
   /** The address, or its stand-in, that listeners are looked up by; undefined for an external name. */
   readonly key?: string;
-  readonly address?: IpAddress;
+  readonly address?: string;
   /** The service that the name or address belongs to, whether or not the client may see it: DNS knows no exportTo. */
   readonly service?: Service;
 }
@@ -17,33 +17,47 @@ export interface Destination {
 export function findDestination(view: ProxyView, { ip, host }: DialedDestination): Destination {
   const { registry } = view.index;
   if (ip !== undefined) return byAddress(registry, ip);
-  if (host === undefined) return {};
-  const literal = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
+  if (host === undefined) return UNKNOWN;
+  const name = host.toLowerCase();
+  const names = knownNames(view);
+  const known = names.get(name);
+  if (known !== undefined) return known;
+  const literal = name.startsWith("[") && name.endsWith("]") ? name.slice(1, -1) : name;
   if (parseIpAddress(literal) !== undefined) return byAddress(registry, literal);
-  const service = findByName(registry, host, view.namespace);
-  return service === undefined ? {} : byService(service);
+  const found = findByName(registry, name, view.namespace);
+  if (found === undefined) return UNKNOWN;
+  const destination = byService(found.service);
+  if (found.byOwnName) names.set(name, destination);
+  return destination;
+}
+
+const UNKNOWN: Destination = Object.freeze({});
+
+/**
+ * INVARIANT: bounded. Only names that services themselves have are kept, in their few spellings; a client can make up
+ * neither those nor, by names that nobody has, anything that stays.
+ */
+const NAMES = new WeakMap<ProxyView, Map<string, Destination>>();
+
+function knownNames(view: ProxyView): Map<string, Destination> {
+  let names = NAMES.get(view);
+  if (names === undefined) {
+    names = new Map();
+    NAMES.set(view, names);
+  }
+  return names;
 }
 
 function byAddress(registry: Registry, ip: string): Destination {
-  const address = parseIpAddress(ip);
   const service = addressTable(registry).get(ip)?.model;
-  return {
-    key: ip,
-    ...(address === undefined ? {} : { address }),
-    ...(service === undefined ? {} : { service }),
-  };
+  return service === undefined ? { key: ip, address: ip } : { key: ip, address: ip, service };
 }
 
 /** A service that has no address of its own is known by its stand-in. */
-function byService(service: RegistryService): Destination {
-  const own = service.address.split("/", 1)[0] ?? service.address;
-  const address = service.address === UNSPECIFIED ? undefined : parseIpAddress(own);
-  const named = service.address === UNSPECIFIED ? virtualAddress(service.model.hostname) : own;
-  return {
-    key: named,
-    ...(address === undefined ? {} : { address }),
-    service: service.model,
-  };
+function byService({ address, model }: RegistryService): Destination {
+  if (address === UNSPECIFIED) return { key: virtualAddress(model.hostname), service: model };
+  const own = address.split("/", 1)[0] ?? address;
+  return { key: own, address: own, service: model };
 }
 
 const TABLES = new WeakMap<Registry, ReadonlyMap<string, RegistryService>>();
@@ -59,9 +73,15 @@ function addressTable(registry: Registry): ReadonlyMap<string, RegistryService> 
   return table;
 }
 
+interface FoundByName {
+  readonly service: RegistryService;
+  /** Not by the name of one of a headless service's pods, which clients can make up. */
+  readonly byOwnName: boolean;
+}
+
 /** As the cluster's DNS resolves a name for a pod: as it is, then by the search path. One pod of a headless service is the service. */
-function findByName(registry: Registry, host: string, namespace: string): RegistryService | undefined {
-  const name = host.toLowerCase().replace(/\.$/, "");
+function findByName(registry: Registry, host: string, namespace: string): FoundByName | undefined {
+  const name = host.endsWith(".") ? host.slice(0, -1) : host;
   const tried = [
     name,
     `${name}.${namespace}.svc.${CLUSTER_DOMAIN}`,
@@ -69,9 +89,11 @@ function findByName(registry: Registry, host: string, namespace: string): Regist
     `${name}.${CLUSTER_DOMAIN}`,
   ];
   for (const candidate of tried) {
-    const found =
-      preferOwn(registry.findAll(candidate), namespace) ?? headlessOwner(registry, candidate, namespace);
-    if (found !== undefined) return followAlias(registry, found, namespace);
+    const own = preferOwn(registry.findAll(candidate), namespace);
+    const found = own ?? headlessOwner(registry, candidate, namespace);
+    if (found === undefined) continue;
+    const service = followAlias(registry, found, namespace);
+    return service === undefined ? undefined : { service, byOwnName: own !== undefined };
   }
   return undefined;
 }

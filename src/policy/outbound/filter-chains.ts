@@ -1,5 +1,5 @@
 /** A listener's filter chains, and which of them takes a connection: by address, then SNI, then protocol, as Envoy does. */
-import { type CidrBlock, cidrContains, type IpAddress, parseCidrBlock } from "../ip-address.ts";
+import { type CidrBlock, cidrContains, parseCidrBlock, parseIpAddress } from "../ip-address.ts";
 import { DomainTable } from "./domain-table.ts";
 import type { HttpTable } from "./http-table.ts";
 import type { TcpForward } from "./tcp-forward.ts";
@@ -83,7 +83,7 @@ export class ChainMatcher {
   }
 
   /** Undefined: no chain takes it, so the outbound traffic policy decides. */
-  find(address: IpAddress | undefined, opening: Opening): ChainTarget | undefined {
+  find(address: string | undefined, opening: Opening): ChainTarget | undefined {
     const names = this.#nodeFor(address);
     const sni = opening.kind === "tls" && this.#readsSni ? (opening.sni ?? "").toLowerCase() : "";
     const node = (sni === "" ? undefined : names.named.find(sni)) ?? names.unnamed;
@@ -91,7 +91,9 @@ export class ChainMatcher {
     return target ?? this.#fallback;
   }
 
-  #nodeFor(address: IpAddress | undefined): NameNode {
+  /** The address is read only where some chain asks for one. */
+  #nodeFor(text: string | undefined): NameNode {
+    const address = text === undefined || this.#blocks.length === 0 ? undefined : parseIpAddress(text);
     if (address === undefined) return this.#anywhere;
     for (const [block, node] of this.#blocks) if (cidrContains(block, address)) return node;
     return this.#anywhere;

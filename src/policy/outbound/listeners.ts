@@ -224,6 +224,18 @@ function ownTable(view: ProxyView, egress: EgressListener, hostname: string, por
   );
 }
 
+const L4_VIRTUAL_SERVICES = new WeakMap<EgressListener, readonly VirtualService[]>();
+
+/** Most VirtualServices are for HTTP alone: left out once, not for each port of each service. */
+function l4VirtualServices(egress: EgressListener): readonly VirtualService[] {
+  let own = L4_VIRTUAL_SERVICES.get(egress);
+  if (own === undefined) {
+    own = egress.virtualServices.filter(({ tls, tcp }) => tls.length > 0 || tcp.length > 0);
+    L4_VIRTUAL_SERVICES.set(egress, own);
+  }
+  return own;
+}
+
 /** The chains that forward bytes: by the VirtualServices' tls or tcp routes, else to the service itself. */
 function byteChains(
   view: ProxyView,
@@ -231,7 +243,7 @@ function byteChains(
   bind: string,
   blocks: readonly string[],
 ): FilterChain[] {
-  const virtualServices = candidate.egress.virtualServices.filter((own) =>
+  const virtualServices = l4VirtualServices(candidate.egress).filter((own) =>
     own.hosts.some((host) => hostsOverlap(host, candidate.service.hostname)),
   );
   const client: RouteClient = {

@@ -35,21 +35,25 @@ export function buildVirtualHosts(
     const servicePort = service.ports.find((candidate) => candidate.port === port);
     if (servicePort !== undefined) onPort.set(service.hostname, { ...service, ports: [servicePort] });
   }
+  const wildcards = [...onPort.keys()].filter(isWildcard);
   // Port 80 alone also carries VirtualServices for hosts that no registry knows: Istio's compatibility rule.
   const virtualServices =
     port === 80
       ? listener.virtualServices
-      : listener.virtualServices.filter((own) => concernsServices(own, onPort));
+      : listener.virtualServices.filter((own) => concernsServices(own, onPort, wildcards));
   const groups = groupHosts(view, listener, virtualServices, onPort, port);
   return nameVirtualHosts(view, groups, port);
 }
 
-function concernsServices(service: VirtualService, onPort: ReadonlyMap<string, RegistryService>): boolean {
+function concernsServices(
+  service: VirtualService,
+  onPort: ReadonlyMap<string, RegistryService>,
+  wildcards: readonly string[],
+): boolean {
   return service.hosts.some((host) => {
     if (onPort.has(host)) return true;
-    for (const hostname of onPort.keys())
-      if ((isWildcard(host) || isWildcard(hostname)) && hostsOverlap(host, hostname)) return true;
-    return false;
+    const candidates = isWildcard(host) ? [...onPort.keys()] : wildcards;
+    return candidates.some((hostname) => hostsOverlap(host, hostname));
   });
 }
 
