@@ -12,6 +12,8 @@ export interface LoadedConfiguration {
   readonly mesh: Mesh;
   readonly stockGateways: readonly StockGateway[];
   readonly warnings: readonly Diagnostic[];
+  /** What was read and has no effect: nobody must believe that it protects. */
+  readonly notActedOn: readonly Diagnostic[];
   readonly files: readonly string[];
 }
 
@@ -29,7 +31,10 @@ export async function loadConfiguration(
   sources: readonly string[],
 ): Promise<LoadedConfiguration | InvalidConfiguration> {
   // Loaded when needed: the schemas take longer to load than the rest of a process that only serves what was valid before.
-  const { loadResources } = await import("../resources/load.ts");
+  const [{ loadResources }, { unsupported }] = await Promise.all([
+    import("../resources/load.ts"),
+    import("../resources/coverage.ts"),
+  ]);
   const { resources, rejected, diagnostics, files } = await loadResources(sources);
   const problems = [...diagnostics, ...rejected.flatMap(({ errors }) => errors)];
   const warnings = problems.filter(({ severity }) => severity !== "error");
@@ -38,7 +43,15 @@ export async function loadConfiguration(
   if (resources.length === 0) return { ok: false, errors: [nothingRead(sources)], warnings };
   const complete = provideStockGateways(resources);
   const mesh = buildMesh(complete.resources);
-  return { ok: true, resources: complete.resources, mesh, stockGateways: complete.provided, warnings, files };
+  return {
+    ok: true,
+    resources: complete.resources,
+    mesh,
+    stockGateways: complete.provided,
+    warnings,
+    notActedOn: unsupported(resources),
+    files,
+  };
 }
 
 function bySpan(a: Diagnostic, b: Diagnostic): number {

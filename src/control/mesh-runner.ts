@@ -9,7 +9,7 @@ import { type ChildProgram, MeshChildren } from "./child-specs.ts";
 import { ConfigurationKeeper, type CurrentConfiguration } from "./configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "./control-link.ts";
 import { followFlows } from "./follow-flows.ts";
-import { loadConfiguration } from "./load-configuration.ts";
+import { type LoadedConfiguration, loadConfiguration } from "./load-configuration.ts";
 import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
 import { identifyProcess } from "./process-identity.ts";
@@ -54,6 +54,8 @@ export interface RunningMesh {
   readonly state: StateFolder;
   readonly configuration: CurrentConfiguration;
   readonly warnings: readonly Diagnostic[];
+  /** What was read and has no effect. */
+  readonly notActedOn: readonly Diagnostic[];
   /** Settles when every proxy has its certificate and its configuration; rejects when that takes longer. */
   untilReady(timeoutMs: number): Promise<void>;
   status(): Promise<StatusReport>;
@@ -80,7 +82,7 @@ export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh
       release();
       return { ok: false, errors, warnings: loaded.warnings };
     }
-    const runner = new MeshRunner(state, release, options, current, loaded.warnings);
+    const runner = new MeshRunner(state, release, options, current, loaded);
     await runner.start();
     return runner;
   } catch (error) {
@@ -107,6 +109,7 @@ class MeshRunner implements RunningMesh {
   readonly state: StateFolder;
   readonly configuration: CurrentConfiguration;
   readonly warnings: readonly Diagnostic[];
+  readonly notActedOn: readonly Diagnostic[];
   readonly #options: MeshRunnerOptions;
   readonly #release: () => void;
   readonly #supervisor: Supervisor;
@@ -124,11 +127,12 @@ class MeshRunner implements RunningMesh {
     release: () => void,
     options: MeshRunnerOptions,
     configuration: CurrentConfiguration,
-    warnings: readonly Diagnostic[],
+    { warnings, notActedOn }: LoadedConfiguration,
   ) {
     this.state = state;
     this.configuration = configuration;
     this.warnings = warnings;
+    this.notActedOn = notActedOn;
     this.#release = release;
     this.#options = options;
     this.#children = new MeshChildren(state, options);

@@ -99,7 +99,7 @@ class Attempt {
 
   /** Absolute form, as an application with HTTP_PROXY set sends it (RFC 9112 §3.2.2). */
   #plainHttp(): Promise<Outcome> {
-    const { url, headers, body } = this.#call;
+    const { url, headers } = this.#call;
     return this.#exchange({
       ...this.#proxyAddress(),
       agent: false,
@@ -111,19 +111,19 @@ class Attempt {
         this.#credentials(),
         "connection",
         "close",
-        ...lengthOf(body, headers),
+        ...lengthOf(this.#call),
       ],
     });
   }
 
   #http1(socket: Socket): Promise<Outcome> {
-    const { url, headers, body } = this.#call;
+    const { url, headers } = this.#call;
     return this.#exchange({
       // Without `agent`: with one, Node would open a connection of its own.
       createConnection: () => socket,
       path: `${url.pathname}${url.search}`,
       setHost: false,
-      headers: [...withHost(headers, url.host), "connection", "close", ...lengthOf(body, headers)],
+      headers: [...withHost(headers, url.host), "connection", "close", ...lengthOf(this.#call)],
     });
   }
 
@@ -293,9 +293,13 @@ function withHost(headers: readonly (readonly [string, string])[], host: string)
   return [...(own ? [] : ["host", host]), ...headers.flat()];
 }
 
-function lengthOf(body: Buffer | undefined, headers: readonly (readonly [string, string])[]): string[] {
+/** Methods that Node sends without a length when there is no body; with any other it would send an empty chunked one. */
+const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]);
+
+function lengthOf({ body, headers, method }: WorkloadCall): string[] {
   const framed = headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name));
-  return body === undefined || framed ? [] : ["content-length", String(body.length)];
+  if (framed || (body === undefined && BODILESS.has(method))) return [];
+  return ["content-length", String(body?.length ?? 0)];
 }
 
 function describe(error: unknown): string {

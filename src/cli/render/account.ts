@@ -23,8 +23,14 @@ export function jsonAccount(): Account {
     process.stdout.write(`${JSON.stringify(value)}\n`);
   return {
     notStarted: ({ errors, warnings }) => say({ kind: "not-started", errors, warnings }),
-    started: ({ configuration, warnings }) =>
-      say({ kind: "started", version: configuration.version, warnings, notes: startNotes(configuration) }),
+    started: ({ configuration, warnings, notActedOn }) =>
+      say({
+        kind: "started",
+        version: configuration.version,
+        warnings,
+        notActedOn,
+        notes: startNotes(configuration),
+      }),
     ready: (status) => say({ kind: "ready", status }),
     event: (event) => {
       // Addresses go out with `ready`; the event also carries the sidecars' secrets.
@@ -56,8 +62,10 @@ class TextAccount implements Account {
   }
 
   started(mesh: RunningMesh): void {
-    const { configuration, warnings, state } = mesh;
+    const { configuration, warnings, notActedOn, state } = mesh;
     this.#problems(warnings);
+    for (const { resource, message } of notActedOn)
+      this.#say(plain(`not acted on: ${resource ?? ""}: ${message}`));
     for (const note of startNotes(configuration)) this.#say(note);
     this.#say(
       `${configuration.resources.length} resources, ${configuration.assignments.pods.length} pods; state in ${state.root}; starting…`,

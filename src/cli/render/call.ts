@@ -15,6 +15,8 @@ export function renderCall(
   const { answer } = outcome;
   if (options.include === true && answer.status > 0) process.stdout.write(headText(outcome));
   process.stdout.write(answer.body);
+  if (process.stdout.isTTY && answer.body.length > 0 && !answer.body.toString().endsWith("\n"))
+    process.stdout.write("\n");
   if (outcome.result !== "answered") process.stderr.write(`${refusalText(outcome)}\n`);
 }
 
