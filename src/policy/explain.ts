@@ -26,7 +26,8 @@ export function explainInbound(
   request: HttpRequest | undefined,
 ): string[] {
   const onConnection = decideConnection(policy, connection);
-  if (request === undefined || !onConnection.allowed) return explainConnection(policy, connection, onConnection);
+  if (request === undefined || !onConnection.allowed)
+    return explainConnection(policy, connection, onConnection);
   const verdict = decideRequest(policy, connection, request);
   return [
     ...explainVerdict(policy, policy.http, connection, request, verdict),
@@ -36,12 +37,17 @@ export function explainInbound(
 
 function explainConnection(policy: InboundPolicy, connection: Connection, verdict: Verdict): string[] {
   if (verdict.layer !== "authorization" && verdict.layer !== "ext-authz") {
-    return [`${CAUSES[verdict.cause as InboundCause] ?? verdict.cause}`, ...transportLines(policy, connection)];
+    return [
+      `${CAUSES[verdict.cause as InboundCause] ?? verdict.cause}`,
+      ...transportLines(policy, connection),
+    ];
   }
   const judged = asSeenBy(chainOf(policy, connection), connection);
   return [
     ...explainVerdict(policy, policy.tcp, judged, null, verdict),
-    ...(judged === connection ? [] : ["the connection is TLS that is passed through: its client certificate is not known here"]),
+    ...(judged === connection
+      ? []
+      : ["the connection is TLS that is passed through: its client certificate is not known here"]),
     ...observations(policy, connection, undefined),
   ];
 }
@@ -59,11 +65,14 @@ const CAUSES: Readonly<Record<InboundCause, string>> = {
   "ext-authz-denied": "denied by the external authorizer",
   "ext-authz-misconfigured":
     "denied: the CUSTOM policy names a provider that cannot be used, or several providers apply",
-  "no-chain": "refused: no filter chain takes the connection (plaintext to a STRICT port, or TLS without the mesh's ALPN)",
+  "no-chain":
+    "refused: no filter chain takes the connection (plaintext to a STRICT port, or TLS without the mesh's ALPN)",
   "no-listener": "refused: nothing listens on the port",
   "no-client-certificate": "refused in the handshake: the client has no certificate",
-  "untrusted-certificate": "refused in the handshake: the client's certificate does not chain to the mesh's roots",
-  "foreign-trust-domain": "refused in the handshake: the client's identity is not of the mesh's trust domain or an alias of it",
+  "untrusted-certificate":
+    "refused in the handshake: the client's certificate does not chain to the mesh's roots",
+  "foreign-trust-domain":
+    "refused in the handshake: the client's identity is not of the mesh's trust domain or an alias of it",
   "tls-to-plaintext-port": "refused: the port takes no TLS",
   "plaintext-to-tls-port": "refused: the port takes only TLS",
   "bad-request": "refused with 400: not an acceptable HTTP request",
@@ -80,9 +89,7 @@ function transportLines(policy: InboundPolicy, connection: Connection): string[]
   const { mode, policy: by } = policy.transport(connection.destinationPort);
   const came =
     connection.tls === "plaintext" ? "plaintext" : `TLS, client: ${connection.principal ?? "no certificate"}`;
-  return [
-    `port ${connection.destinationPort} is ${mode} by ${by ?? "default"}; what came is ${came}`,
-  ];
+  return [`port ${connection.destinationPort} is ${mode} by ${by ?? "default"}; what came is ${came}`];
 }
 
 function explainVerdict(
@@ -156,7 +163,9 @@ function nearest(allow: RuleSet, connection: Connection, request: HttpRequest | 
   const { rule, misses } = best;
   return [
     `the nearest rule that would have allowed it is rule ${rule.index} of ${rule.policy}`,
-    ...misses.map((condition) => `it wants ${wanted(condition)}; came ${condition.seen(connection, request)}`),
+    ...misses.map(
+      (condition) => `it wants ${wanted(condition)}; came ${condition.seen(connection, request)}`,
+    ),
   ];
 }
 
@@ -190,8 +199,13 @@ function observations(
   request: HttpRequest | undefined,
 ): string[] {
   return observe(policy, connection, request).map(({ effect, policy: name, rule }) => {
-    if (name === null) return "dry-run ALLOW policies apply, and none of their rules matches: they would deny";
-    const what = { audit: "audited", "would-allow": "dry run: would be allowed", "would-deny": "dry run: would be denied" };
+    if (name === null)
+      return "dry-run ALLOW policies apply, and none of their rules matches: they would deny";
+    const what = {
+      audit: "audited",
+      "would-allow": "dry run: would be allowed",
+      "would-deny": "dry run: would be denied",
+    };
     return `${what[effect]} by ${name} rule ${rule}`;
   });
 }

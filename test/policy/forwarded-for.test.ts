@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { remoteAddressOf } from "../../src/policy/forwarded-for.ts";
+import { formatIpAddress } from "../../src/policy/ip-address.ts";
+import { connect } from "./inbound-fixture.ts";
+
+/** The peer is 10.1.0.5. */
+function remote(trust: number | null, ...values: readonly string[]): string {
+  const headers = values.flatMap((value) => ["x-forwarded-for", value]);
+  const address = remoteAddressOf(connect(), headers, trust === null ? null : { entryFromRight: trust });
+  return address === null ? "none" : formatIpAddress(address);
+}
+
+test("remoteAddressOf() for a sidecar is the last entry, else the peer", () => {
+  assert.equal(remote(0, "8.8.8.8, 203.0.113.9"), "203.0.113.9");
+  assert.equal(remote(0, "8.8.8.8", "203.0.113.9"), "203.0.113.9");
+  assert.equal(remote(0, "203.0.113.9"), "203.0.113.9");
+  for (const value of ["", "garbage", "8.8.8.8, garbage", "8.8.8.8:80", "[2001:db8::1]:80", "8.8.8.8,"])
+    assert.equal(remote(0, value), "10.1.0.5", value);
+  assert.equal(remote(0), "10.1.0.5");
+});
+
+test("remoteAddressOf() for a gateway without trusted proxies is the peer", () => {
+  assert.equal(remote(null, "8.8.8.8"), "10.1.0.5");
+});
+
+test("remoteAddressOf() behind N trusted proxies is the Nth entry from the right, else the peer", () => {
+  assert.equal(remote(1, "8.8.8.8, 203.0.113.9, 9.9.9.9"), "203.0.113.9");
+  assert.equal(remote(2, "8.8.8.8, 203.0.113.9, 9.9.9.9"), "8.8.8.8");
+  assert.equal(remote(3, "8.8.8.8, 203.0.113.9, 9.9.9.9"), "10.1.0.5");
+});

@@ -1,0 +1,244 @@
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from "jose";
+import { decideRequest } from "../../src/policy/inbound.ts";
+import type { JwtResult } from "../../src/policy/jwt/jwt-result.ts";
+import { verifyRequestJwt } from "../../src/policy/jwt/verify-jwt.ts";
+import { authorization, connect, get, policyOf, resource } from "./inbound-fixture.ts";
+
+const NOW = 1_800_000_000;
+let key: CryptoKey;
+let jwks: string;
+let otherKey: CryptoKey;
+
+before(async () => {
+  const pair = await generateKeyPair("ES256", { extractable: true });
+  key = pair.privateKey;
+  jwks = JSON.stringify({ keys: [{ ...(await exportJWK(pair.publicKey)), kid: "k1", alg: "ES256" }] });
+  otherKey = (await generateKeyPair("ES256")).privateKey;
+});
+
+function sign(
+  claims: Record<string, unknown>,
+  options: { kid?: string; key?: CryptoKey } = {},
+): Promise<string> {
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: "ES256", kid: options.kid ?? "k1" })
+    .sign(options.key ?? key);
+}
+
+const fetchJwks = (): Promise<string> => Promise.reject(new Error("no keys"));
+
+function verify(
+  jwtRules: readonly Record<string, unknown>[],
+  headers: readonly string[],
+  options: { path?: string; method?: string; fetchJwks?: () => Promise<string> } = {},
+): Promise<JwtResult> {
+  const policy = policyOf([resource("RequestAuthentication", "jwt", { jwtRules })]);
+  assert.ok(policy.jwt !== null);
+  const request = get(options.path ?? "/", headers, options.method ?? "GET");
+  return verifyRequestJwt(policy.jwt, request, {
+    fetchJwks: options.fetchJwks ?? fetchJwks,
+    nowSeconds: () => NOW,
+  });
+}
+
+const bearer = (token: string): string[] => ["authorization", `Bearer ${token}`];
+const causeOf = (result: JwtResult): string => result.refusal?.cause ?? "passes";
+
+test("no token, Basic, a lower-case bearer and an empty Bearer pass as absent", async () => {
+  const rules = [{ issuer: "a", jwks }];
+  for (const headers of [
+    [],
+    ["authorization", "Basic x"],
+    ["authorization", "bearer x"],
+    ["authorization", "Bearer"],
+  ]) {
+    const result = await verify(rules, headers);
+    assert.equal(causeOf(result), "passes");
+    assert.equal(result.claims, null);
+  }
+});
+
+test("a good token passes, and its claims are known", async () => {
+  const result = await verify([{ issuer: "a", jwks }], bearer(await sign({ iss: "a", sub: "s" })));
+  assert.equal(causeOf(result), "passes");
+  assert.deepEqual(result.claims, { iss: "a", sub: "s" });
+});
+
+test("bad tokens get 401: garbage, wrong key, wrong kid, expired, not yet valid, unknown issuer, alg none, HMAC with the public key", async () => {
+  const rules = [{ issuer: "a", jwks }];
+  const forgedNone = `${Buffer.from('{"alg":"none"}').toString("base64url")}.${Buffer.from('{"iss":"a"}').toString("base64url")}.eA`;
+  const hmac = await new SignJWT({ iss: "a" })
+    .setProtectedHeader({ alg: "HS256" })
+    .sign(new TextEncoder().encode(jwks));
+  const cases: readonly (readonly [string, string])[] = [
+    ["not.a.jwt", "jwt-invalid"],
+    ["x", "jwt-invalid"],
+    [await sign({ iss: "a" }, { key: otherKey }), "jwt-invalid"],
+    [await sign({ iss: "a" }, { kid: "k2" }), "jwt-invalid"],
+    [await sign({ iss: "a", exp: NOW - 61 }), "jwt-invalid"],
+    [await sign({ iss: "a", nbf: NOW + 61 }), "jwt-invalid"],
+    [await sign({ iss: "b" }), "jwt-unknown-issuer"],
+    [forgedNone, "jwt-invalid"],
+    [hmac, "jwt-invalid"],
+  ];
+  for (const [token, cause] of cases) {
+    const result = await verify(rules, bearer(token));
+    assert.equal(causeOf(result), cause, token);
+    assert.equal(result.refusal?.code, 401);
+    assert.equal(result.claims, null);
+  }
+});
+
+test("clocks may differ by a minute", async () => {
+  const rules = [{ issuer: "a", jwks }];
+  assert.equal(
+    causeOf(await verify(rules, bearer(await sign({ iss: "a", exp: NOW - 59, nbf: NOW + 59 })))),
+    "passes",
+  );
+});
+
+test("a wrong audience gets 403; schemes and a trailing slash do not count", async () => {
+  const rules = [{ issuer: "a", jwks, audiences: ["https://app/"] }];
+  const wrong = await verify(rules, bearer(await sign({ iss: "a", aud: "other" })));
+  assert.deepEqual([causeOf(wrong), wrong.refusal?.code], ["jwt-wrong-audience", 403]);
+  assert.equal(causeOf(await verify(rules, bearer(await sign({ iss: "a" })))), "jwt-wrong-audience");
+  assert.equal(
+    causeOf(await verify(rules, bearer(await sign({ iss: "a", aud: ["x", "http://app"] })))),
+    "passes",
+  );
+});
+
+test("with several rules one valid token passes; with none valid, the gravest error is told", async () => {
+  const rules = [
+    { issuer: "a", jwks },
+    { issuer: "b", jwks, fromHeaders: [{ name: "X-Jwt", prefix: "Tok " }] },
+  ];
+  const good = await sign({ iss: "b", sub: "s" });
+  const expired = await sign({ iss: "a", exp: 1 });
+  assert.equal(causeOf(await verify(rules, [...bearer(expired), "x-jwt", `Tok ${good}`])), "passes");
+  assert.equal(causeOf(await verify(rules, [...bearer(expired)])), "jwt-invalid");
+  assert.equal(causeOf(await verify(rules, [...bearer(good)])), "jwt-unknown-issuer");
+});
+
+test("a rule with locations looks nowhere else; all tokens that one rule finds must be good", async () => {
+  const good = await sign({ iss: "a" });
+  const located = [
+    { issuer: "a", jwks, fromHeaders: [{ name: "x-jwt" }], fromParams: ["token"], fromCookies: ["jwt"] },
+  ];
+  assert.equal((await verify(located, bearer(good))).claims, null);
+  assert.notEqual((await verify(located, ["x-jwt", good])).claims, null);
+  assert.notEqual((await verify(located, [], { path: `/?token=${good}` })).claims, null);
+  assert.notEqual((await verify(located, ["cookie", `a=b; jwt="${good}"`])).claims, null);
+  assert.equal(causeOf(await verify(located, ["x-jwt", good], { path: "/?token=bad" })), "jwt-invalid");
+  const anywhere = [{ issuer: "a", jwks }];
+  assert.equal(causeOf(await verify(anywhere, bearer(good), { path: "/?access_token=bad" })), "jwt-invalid");
+  assert.equal(
+    causeOf(await verify(anywhere, ["authorization", `Bearer ${good}`, "authorization", `Bearer ${good}`])),
+    "jwt-invalid",
+  );
+});
+
+test("keys that cannot be had refuse every token and no request without one", async () => {
+  const rules = [{ issuer: "a", jwksUri: "https://keys.example/jwks" }];
+  const token = bearer(await sign({ iss: "a" }));
+  assert.equal(causeOf(await verify(rules, token)), "jwt-invalid");
+  assert.equal(causeOf(await verify(rules, [])), "passes");
+  assert.equal(causeOf(await verify(rules, token, { fetchJwks: () => Promise.resolve(jwks) })), "passes");
+  assert.equal(
+    causeOf(await verify(rules, token, { fetchJwks: () => Promise.resolve("<html>") })),
+    "jwt-invalid",
+  );
+});
+
+test("CORS preflight is let through, whatever it carries", async () => {
+  const headers = ["origin", "https://a", "access-control-request-method", "GET", ...bearer("bad")];
+  assert.equal(causeOf(await verify([{ issuer: "a", jwks }], headers, { method: "OPTIONS" })), "passes");
+  assert.equal(causeOf(await verify([{ issuer: "a", jwks }], headers)), "jwt-invalid");
+});
+
+test("scope and permission are lists split at spaces, and so is what the rule names", async () => {
+  const claims = { iss: "a", scope: "read  write", permission: "p", roles: "r1 r2", other: "x y" };
+  const result = await verify(
+    [{ issuer: "a", jwks, spaceDelimitedClaims: ["roles"] }],
+    bearer(await sign(claims)),
+  );
+  assert.deepEqual(result.claims, {
+    iss: "a",
+    scope: ["read", "write"],
+    permission: ["p"],
+    roles: ["r1", "r2"],
+    other: "x y",
+  });
+});
+
+test("outputs: payload and claims to headers, the client's own under those names removed, the token removed unless forwarded", async () => {
+  const token = await sign({ iss: "a", sub: "s", level: 5 });
+  const output = {
+    outputPayloadToHeader: "X-Payload",
+    outputClaimToHeaders: [
+      { header: "X-Sub", claim: "sub" },
+      { header: "x-level", claim: "level" },
+      { header: "x-no", claim: "no" },
+    ],
+  };
+  const result = await verify([{ issuer: "a", jwks, ...output }], bearer(token));
+  assert.deepEqual(result.setHeaders, [
+    ["x-payload", token.split(".")[1]],
+    ["x-sub", "s"],
+    ["x-level", "5"],
+  ]);
+  assert.deepEqual(result.removeHeaders, ["authorization", "x-sub", "x-level", "x-no"]);
+  const forwarded = await verify([{ issuer: "a", jwks, forwardOriginalToken: true }], bearer(token));
+  assert.deepEqual(forwarded.removeHeaders, []);
+});
+
+test("presence REQUIRED refuses a request without a token", async () => {
+  assert.equal(causeOf(await verify([{ issuer: "a", jwks, presence: "REQUIRED" }], [])), "jwt-required");
+});
+
+test("decideRequest() fails closed where the token was not verified, and passes on the refusal where it was bad", async () => {
+  const policy = policyOf([
+    resource("RequestAuthentication", "jwt", { jwtRules: [{ issuer: "a", jwks }] }),
+    authorization("a", { rules: [{}] }),
+  ]);
+  const request = get("/", bearer("bad"));
+  assert.equal(decideRequest(policy, connect(), request).cause, "jwt-unverified");
+  request.jwt = await verify([{ issuer: "a", jwks }], request.headers);
+  assert.deepEqual(
+    [decideRequest(policy, connect(), request).code, decideRequest(policy, connect(), request).reason],
+    [401, "jwt"],
+  );
+});
+
+test("claims: numbers and booleans never match, a subject with a slash never matches exactly, without subject there is no principal", async () => {
+  const matches = async (
+    claims: Record<string, unknown>,
+    rule: Record<string, unknown>,
+  ): Promise<boolean> => {
+    const jwt = resource("RequestAuthentication", "jwt", { jwtRules: [{ issuer: "a", jwks }] });
+    const policy = policyOf([jwt, authorization("a", { rules: [rule] })]);
+    const request = get("/", bearer(await sign({ iss: "a", ...claims })));
+    request.jwt = await verify([{ issuer: "a", jwks }], request.headers);
+    return decideRequest(policy, connect(), request).allowed;
+  };
+  const claim = (name: string, ...values: string[]) => ({
+    when: [{ key: `request.auth.claims[${name}]`, values }],
+  });
+  const principal = (...values: string[]) => ({ from: [{ source: { requestPrincipals: values } }] });
+  assert.ok(!(await matches({ level: 5 }, claim("level", "5", "*"))));
+  assert.ok(!(await matches({ flag: true }, claim("flag", "true", "*"))));
+  assert.ok(await matches({ groups: ["x", "y"] }, claim("groups", "y")));
+  assert.ok(await matches({ groups: "y" }, claim("groups", "y")));
+  assert.ok(
+    await matches(
+      { realm: { roles: ["r"] } },
+      { when: [{ key: "request.auth.claims[realm][roles]", values: ["r"] }] },
+    ),
+  );
+  assert.ok(await matches({ sub: "s" }, principal("a/s")));
+  assert.ok(!(await matches({ sub: "t/s" }, principal("a/t/s"))));
+  assert.ok(await matches({ sub: "t/s" }, principal("a/*")));
+  assert.ok(!(await matches({}, principal("*"))));
+});
