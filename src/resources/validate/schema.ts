@@ -17,8 +17,11 @@ interface SchemaError {
 
 const knownFields = new WeakMap<GeneratedValidator, KnownFields>();
 
-/** Checks types, required fields, bounds and unknown fields, as the API server does with strict field validation. */
-export async function checkSchema(body: Json, report: ReportProblem): Promise<void> {
+/**
+ * Checks types, required fields, bounds and unknown fields, as the API server does with strict field validation.
+ * @param written the object with its fields that are null: an unknown field is one whatever its value.
+ */
+export async function checkSchema(body: Json, written: Json, report: ReportProblem): Promise<void> {
   const apiVersion = String(body.apiVersion);
   const kind = String(body.kind);
   const root = new Field(body, [], report);
@@ -30,7 +33,7 @@ export async function checkSchema(body: Json, report: ReportProblem): Promise<vo
   const newer = NEWER_KINDS[`${apiVersion}/${kind}`];
   if (newer !== undefined) checkType(root.at("spec"), newer);
   if (lookup.validate === undefined) return;
-  checkKnownFields(body, kind, lookup.validate, root);
+  checkKnownFields(written, kind, lookup.validate, new Field(written, [], report));
   try {
     lookup.validate(body);
   } catch (error) {

@@ -46,7 +46,7 @@ export async function validateObject(object: SourceObject, namespace: string): P
   const { kind, apiVersion, name } = object;
   const body = KEEPS_NULLS.has(kind) ? object.body : (withoutNulls(object.body) as Json);
   const root = new Field(body, [], report);
-  await checkSchema(body, report);
+  await checkSchema(body, object.body, report);
   checkMetadata(root, apiVersion, kind);
   if (apiGroup(apiVersion).endsWith(".istio.io")) {
     checkAnnotations(root, kind);
