@@ -2,9 +2,13 @@
 const MAX_NAME_BYTES = 253;
 const MAX_LABEL_BYTES = 63;
 const HYPHEN = 0x2d;
+const UNDERSCORE = 0x5f;
 const DOT = 0x2e;
 
-/** 0 = not a letter, digit or hyphen; else the byte in lower case. */
+/**
+ * 0 = not a letter, digit, hyphen or underscore; else the byte in lower case. No host name has underscores (RFC 1123), but
+ * the server names of Istio's own clusters do (`outbound_.80_._.payroll.finance.svc.cluster.local`), and so have DNS names in use.
+ */
 const LDH = new Uint8Array(256);
 for (let c = 0x30; c <= 0x39; c++) LDH[c] = c;
 for (let c = 0x61; c <= 0x7a; c++) {
@@ -12,11 +16,12 @@ for (let c = 0x61; c <= 0x7a; c++) {
   LDH[c - 0x20] = c;
 }
 LDH[HYPHEN] = HYPHEN;
+LDH[UNDERSCORE] = UNDERSCORE;
 
 /**
- * Reads bytes [start, end) as a host name of letters, digits and hyphens, and returns it in lower case, or undefined.
- * Refused: empty or over-long labels and names, a hyphen at a label's edge, a trailing dot, underscores, and every name
- * whose last label is a number, since resolvers take such names (`127.1`, `0x7f000001`) for IPv4 addresses.
+ * Reads bytes [start, end) as a host name of letters, digits, hyphens and underscores, and returns it in lower case, or undefined.
+ * Refused: empty or over-long labels and names, a hyphen at a label's edge, a trailing dot, and every name whose
+ * last label is a number, since resolvers take such names (`127.1`, `0x7f000001`) for IPv4 addresses.
  * @see RFC 1123 §2.1, RFC 5890 §2.3.1, WHATWG URL "ends in a number"
  */
 export function readDnsName(bytes: Buffer, start: number, end: number): string | undefined {

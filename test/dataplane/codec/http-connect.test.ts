@@ -37,7 +37,6 @@ test("readProxyRequest() refuses what an explicit proxy is not asked", () => {
   assert.equal(reason("GET https://a/", "a"), "400 scheme-unsupported");
   assert.equal(reason("GET http://a:0/", "a:0"), "400 host-invalid");
   assert.equal(reason("CONNECT 127.1:443", "127.1"), "400 host-invalid");
-  assert.equal(reason("CONNECT a_b:443", "a_b"), "400 host-invalid");
   assert.equal(reason("CONNECT a.com.:443", "a.com."), "400 host-invalid");
 });
 
