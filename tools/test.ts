@@ -1,26 +1,46 @@
-/** Runs the test suites: the unit suites (npm's packages only), or with --real those that need real servers. */
+/**
+ * Runs the test suites: the unit suites (npm's packages only), or with --real those that need real servers and scanners.
+ * Files named on the command line are run instead of a whole suite. `--counts FILE` leaves the totals there, for CI.
+ */
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+
+/** A file that takes longer hangs: the runner ends it and counts a failure. Within what CI gives to the whole. */
+const UNIT_TIMEOUT_MS = 240_000;
+const REAL_TIMEOUT_MS = 900_000;
 
 const root = resolve(import.meta.dirname, "..");
-const args = process.argv.slice(2);
-const real = args.includes("--real");
-const named = args.filter((arg) => !arg.startsWith("--"));
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { real: { type: "boolean", default: false }, counts: { type: "string" } },
+});
+const { real, counts } = values;
 const pattern = real ? "test/real/**/*.test.ts" : "test/**/*.test.ts";
 const files =
-  named.length > 0
-    ? named
+  positionals.length > 0
+    ? positionals
     : globSync(pattern, { cwd: root }).filter((file) => real || !file.startsWith("test/real/"));
 if (files.length === 0) {
   console.error(`no test files match ${pattern}`);
   process.exit(1);
 }
+
+const reporters = [
+  ["spec", "stdout"],
+  ...(counts === undefined ? [] : [["./tools/count-reporter.ts", counts]]),
+];
 const run = spawnSync(
   process.execPath,
   [
     "--test",
-    "--test-reporter=spec",
+    ...reporters.flatMap(([reporter, to]) => [
+      `--test-reporter=${reporter}`,
+      `--test-reporter-destination=${to}`,
+    ]),
+    `--test-timeout=${real ? REAL_TIMEOUT_MS : UNIT_TIMEOUT_MS}`,
+    // Real suites measure load and restart real processes: two at a time would disturb each other.
     `--test-concurrency=${real ? 1 : 2}`,
     "--disable-warning=ExperimentalWarning",
     ...files.sort(),
