@@ -26,8 +26,9 @@ import { pickTarget } from "./pick-endpoint.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 
 const SOCKS_VERSION = 5;
-/** A client of a port that is declared as opaque TCP may wait for the server to speak first; TLS speaks at once. */
-const OPAQUE_WAIT_MS = 250;
+/** Where nothing is declared the server name decides nothing, but the record is to have it; a server-first client waits this long. */
+const UNDECLARED_WAIT_MS = 250;
+const NOTHING = Buffer.alloc(0);
 
 /**
  * The client's side of a sidecar, reached as an explicit proxy (HTTP CONNECT, absolute-form HTTP, SOCKS5) on the pod's own
@@ -70,13 +71,19 @@ export class OutboundListener {
 
   /** A connection of the workload whose original destination is known. */
   dial(socket: Socket, dialed: DialedDestination): void {
+    const { policy } = this.#state();
+    const listener = policy.listenerProtocol(dialed);
+    const readsName = listener === "tcp" ? policy.readsServerName(dialed) : true;
+    if (readsName === false) {
+      this.#dialedOpaque(socket, dialed, { kind: "other" }, NOTHING);
+      return;
+    }
     const { config } = this.#snapshot().mesh;
-    const listener = this.#state().policy.listenerProtocol(dialed);
-    const waitMs = listener === "tcp" ? OPAQUE_WAIT_MS : config.protocolDetectionTimeoutMs;
+    const waitMs = readsName === undefined ? UNDECLARED_WAIT_MS : config.protocolDetectionTimeoutMs;
     judgeFirstBytes(socket, waitMs, protocolJudge(), (first, unread) => {
       if (first === undefined) return;
-      if (listener !== "tcp" && (first.kind === "http1" || first.kind === "http2"))
-        this.#dialedHttp(socket, dialed, first.kind === "http2");
+      const http = first.kind === "http1" || first.kind === "http2";
+      if (listener !== "tcp" && http) this.#dialedHttp(socket, dialed, first.kind === "http2");
       else this.#dialedOpaque(socket, dialed, first, unread);
     });
   }

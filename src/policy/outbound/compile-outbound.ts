@@ -183,6 +183,7 @@ function outboundPolicy(view: ProxyView, locate: CompiledSidecar["locate"]): Out
   };
   return {
     listenerProtocol: (dialled): ListenerProtocol => locate(dialled).listener?.protocol ?? "tcp",
+    readsServerName: (dialled) => locate(dialled).matcher?.readsSni,
     routeHttp: (request) => take(request, { kind: "http" }, request),
     routeTls: (connection) => take(connection, { kind: "tls", sni: connection.sni }),
     routeTcp: (dialled) => take(dialled, { kind: "tcp" }),

@@ -64,12 +64,12 @@ export class ChainMatcher {
   readonly #anywhere: NameNode;
   readonly #fallback: ChainTarget | undefined;
   /** The SNI is looked at only where some chain asks for it. */
-  readonly #readsSni: boolean;
+  readonly readsSni: boolean;
 
   constructor(chains: readonly FilterChain[]) {
     const conditional = chains.filter((chain) => !takesEverything(chain));
     this.#fallback = chains.find(takesEverything)?.target;
-    this.#readsSni = chains.some((chain) => chain.serverNames.length > 0);
+    this.readsSni = chains.some((chain) => chain.serverNames.length > 0);
     this.#anywhere = nameNode(conditional.filter((chain) => chain.blocks.length === 0));
     const byBlock = new Map<string, FilterChain[]>();
     for (const chain of conditional)
@@ -85,7 +85,7 @@ export class ChainMatcher {
   /** Undefined: no chain takes it, so the outbound traffic policy decides. */
   find(address: string | undefined, opening: Opening): ChainTarget | undefined {
     const names = this.#nodeFor(address);
-    const sni = opening.kind === "tls" && this.#readsSni ? (opening.sni ?? "").toLowerCase() : "";
+    const sni = opening.kind === "tls" && this.readsSni ? (opening.sni ?? "").toLowerCase() : "";
     const node = (sni === "" ? undefined : names.named.find(sni)) ?? names.unnamed;
     const target = opening.kind === "http" ? (node.http ?? node.any) : node.any;
     return target ?? this.#fallback;

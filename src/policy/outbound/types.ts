@@ -285,6 +285,8 @@ export type OutboundDecision = ForwardDecision | RefuseDecision | RespondDecisio
 export interface OutboundPolicy {
   /** What the sidecar takes a connection for: `auto` = by its first bytes (HTTP, TLS by SNI, else TCP). */
   listenerProtocol(destination: DialedDestination): ListenerProtocol;
+  /** Whether the server name of a ClientHello decides there; undefined where nothing is declared. Else nobody need wait for one. */
+  readsServerName(destination: DialedDestination): boolean | undefined;
   /** A request in clear HTTP, on whichever port: falls to TCP routing where the listener is TCP. */
   routeHttp(request: OutboundHttpRequest): OutboundDecision;
   /** A connection whose first bytes are a ClientHello. */
