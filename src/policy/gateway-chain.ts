@@ -81,11 +81,12 @@ const PASSED_TCP: FilterChain = Object.freeze({
   refusal: null,
 });
 
-/** Length of the most specific host that covers the name; -1 for none. */
+/** Length of the most specific host that covers the name, an exact one above all; -1 for none. */
 function longestHost(hosts: readonly string[], sni: string): number {
   let longest = -1;
   for (const host of hosts) {
-    const covers = host === "*" || host === sni || (host.startsWith("*.") && sni.endsWith(host.slice(1)));
+    if (host === sni && host !== "") return Number.POSITIVE_INFINITY;
+    const covers = host === "*" || (host.startsWith("*.") && sni.endsWith(host.slice(1)));
     if (covers && host.length > longest) longest = host.length;
   }
   return longest;

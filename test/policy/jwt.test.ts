@@ -110,6 +110,14 @@ test("a wrong audience gets 403; schemes and a trailing slash do not count", asy
   );
 });
 
+test("of the tokens that one rule finds, the last one's error is told: a parameter's before a header's", async () => {
+  const rules = [{ issuer: "a", jwks, audiences: ["app"] }];
+  const wrong = await sign({ iss: "a", aud: "other" });
+  const path = `/?access_token=${wrong}`;
+  assert.equal(causeOf(await verify(rules, bearer("bad"), { path })), "jwt-wrong-audience");
+  assert.equal(causeOf(await verify(rules, bearer(wrong), { path: "/?access_token=bad" })), "jwt-invalid");
+});
+
 test("with several rules one valid token passes; with none valid, the gravest error is told", async () => {
   const rules = [
     { issuer: "a", jwks },

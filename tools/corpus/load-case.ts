@@ -28,12 +28,7 @@ export async function loadCase<Request, Decision>(folder: string): Promise<Loade
   );
   const expectedRejected = expected.rejected ?? [];
   const loaded = await loadResources([join(folder, "mesh.yaml")]);
-  const isRejected = (resource: RejectedName): boolean =>
-    expectedRejected.some(
-      ({ kind, namespace = "", name }) =>
-        kind === resource.kind && namespace === resource.namespace && name === resource.name,
-    );
-  const mesh = buildMesh(loaded.resources.filter((resource) => !isRejected(resource)));
+  const mesh = buildMesh(loaded.resources);
   return { mesh, requests, decisions: expected.decisions, expectedRejected, rejected: loaded.rejected };
 }
 
