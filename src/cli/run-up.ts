@@ -2,7 +2,6 @@ import { resolve } from "node:path";
 import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { suggestion } from "../resources/did-you-mean.ts";
 import { runDemo } from "./demo.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import type { StateOptions } from "./options.ts";
@@ -50,18 +49,18 @@ async function stayUp(
 ): Promise<ExitCode> {
   let code: ExitCode = EXIT.ok;
   try {
-    refuseUnknownApplications(mesh, parseApplications(options.app ?? []));
     account.started(mesh);
     const ready = mesh.untilReady(READY_TIMEOUT_MS).then(() => "ready");
     if ((await Promise.race([ready, asked])) === "ready") {
       account.ready(await mesh.status());
       if (options.demo === true) await Promise.race([runDemo(mesh), asked]);
+      account.live();
       await asked;
     }
     account.stopping();
   } catch (error) {
     process.stderr.write(`bulwark: ${error instanceof Error ? error.message : String(error)}\n`);
-    code = error instanceof BulwarkError && error.code === "BW_CLI_INPUT" ? EXIT.invalid : EXIT.failed;
+    code = EXIT.failed;
   }
   await mesh.stop();
   account.stopped();
@@ -85,18 +84,6 @@ function parseApplications(given: readonly string[]): ReadonlyMap<string, string
       return [workload, command];
     }),
   );
-}
-
-function refuseUnknownApplications(mesh: RunningMesh, applications: ReadonlyMap<string, string>): void {
-  const known = new Set(mesh.configuration.assignments.pods.map(({ workload }) => workload));
-  for (const workload of applications.keys()) {
-    if (known.has(workload)) continue;
-    const help = suggestion(workload, known);
-    throw new BulwarkError(
-      "BW_CLI_INPUT",
-      `\`--app ${workload}=…\`: the mesh has no such workload ${help}`.trimEnd(),
-    );
-  }
 }
 
 function thisProgram(): { command: string; args: readonly string[] } {

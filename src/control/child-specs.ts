@@ -43,7 +43,7 @@ export class MeshChildren {
     this.#options = options;
   }
 
-  /** Every process to run, under names that tell a pod from another of the same name (its `uid`). */
+  /** Every process to run. */
   specs(assignments: Assignments): readonly ChildSpec[] {
     const { sources, certTtlSeconds, simulateExternal, applications } = this.#options;
     const flags = simulateExternal ? ["--simulate-external"] : [];
@@ -58,7 +58,11 @@ export class MeshChildren {
       ]),
       ...assignments.pods
         .filter(({ proxied }) => proxied)
-        .map((pod) => this.#own(`proxy ${podName(pod)}`, "proxy", ["--pod", podKey(pod)])),
+        .map((pod) => ({
+          ...this.#own(`proxy ${podKey(pod)}`, "proxy", ["--pod", podKey(pod)]),
+          // A pod under another account is another process, with another identity.
+          generation: pod.uid,
+        })),
       this.#own("apps", "apps", except),
       ...(simulateExternal ? [this.#own("externals", "externals", [])] : []),
       ...assignments.pods.flatMap((pod) => this.#application(pod)),
@@ -81,10 +85,11 @@ export class MeshChildren {
   #application(pod: PodAssignment): readonly ChildSpec[] {
     const command = this.#options.applications.get(pod.workload);
     if (command === undefined || pod.role === "gateway") return [];
-    const name = `app ${podName(pod)}`;
+    const name = `app ${podKey(pod)}`;
     return [
       {
         name,
+        generation: pod.uid,
         command: "/bin/sh",
         args: ["-c", command],
         env: { ...process.env, ...workloadEnvironment(this.#state, pod, this.#options.simulateExternal) },
@@ -93,11 +98,6 @@ export class MeshChildren {
       },
     ];
   }
-}
-
-/** A pod under another account is another process: with the uid in its name the old one ends and a new one starts. */
-function podName(pod: PodAssignment): string {
-  return `${podKey(pod)} ${pod.uid.slice(0, 4)}`;
 }
 
 function childLog(state: StateFolder, name: string): string {

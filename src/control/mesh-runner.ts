@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { readPrivateFile, writePrivateFile } from "../identity/key-store.ts";
 import type { FlowRecord } from "../model/flow-record.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
+import { suggestion } from "../resources/did-you-mean.ts";
 import { type Assignments, podKey } from "../substrate/assignment.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
 import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
@@ -82,12 +84,26 @@ export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh
       release();
       return { ok: false, errors, warnings: loaded.warnings };
     }
+    refuseUnknownApplications(current.assignments, options.applications);
     const runner = new MeshRunner(state, release, options, current, loaded);
     await runner.start();
     return runner;
   } catch (error) {
     release();
     throw error;
+  }
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT: a slip in a name must not leave the built-in echo in the place of an application. */
+function refuseUnknownApplications({ pods }: Assignments, applications: ReadonlyMap<string, string>): void {
+  const known = new Set(pods.map(({ workload }) => workload));
+  for (const workload of applications.keys()) {
+    if (known.has(workload)) continue;
+    const help = suggestion(workload, known);
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `the mesh has no workload \`${workload}\` to run an application as${help === "" ? "" : `; ${help}`}`,
+    );
   }
 }
 
@@ -247,8 +263,10 @@ class MeshRunner implements RunningMesh {
   }
 
   async #stopUnwanted(assignments: Assignments): Promise<void> {
-    const wanted = new Set(this.#children.specs(assignments).map(({ name }) => name));
-    const unwanted = this.#supervisor.names.filter((name) => !wanted.has(name));
+    const wanted = new Map(this.#children.specs(assignments).map((spec) => [spec.name, spec]));
+    const unwanted = this.#supervisor.specs
+      .filter(({ name, generation }) => !wanted.has(name) || wanted.get(name)?.generation !== generation)
+      .map(({ name }) => name);
     await Promise.all(unwanted.map((name) => this.#supervisor.stop(name)));
     for (const name of unwanted) this.#logs.forget(name);
     const pods = new Set(assignments.pods.map(podKey));

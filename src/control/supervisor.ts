@@ -5,6 +5,8 @@ import type { BookedProcess } from "./run-book.ts";
 
 export interface ChildSpec {
   readonly name: string;
+  /** Of two specs of one name with different generations the second is another process, not a change to the first. */
+  readonly generation?: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -73,8 +75,8 @@ export class Supervisor {
     };
   }
 
-  get names(): readonly string[] {
-    return [...this.#children.keys()];
+  get specs(): readonly ChildSpec[] {
+    return [...this.#children.values()].map(({ spec }) => spec);
   }
 
   /** Starts a child and keeps it. A name that is there already keeps its process; its new spec holds from its next start. */

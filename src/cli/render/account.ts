@@ -12,6 +12,8 @@ export interface Account {
   notStarted(result: NotStarted): void;
   started(mesh: RunningMesh): void;
   ready(status: StatusReport): void;
+  /** From here on flows are shown as they happen. */
+  live(): void;
   event(event: RunnerEvent): void;
   stopping(): void;
   stopped(): void;
@@ -32,6 +34,7 @@ export function jsonAccount(): Account {
         notes: startNotes(configuration),
       }),
     ready: (status) => say({ kind: "ready", status }),
+    live: () => say({ kind: "live" }),
     event: (event) => {
       // Addresses go out with `ready`; the event also carries the sidecars' secrets.
       if (event.kind !== "assignments") say(event);
@@ -50,6 +53,7 @@ class TextAccount implements Account {
   readonly #quiet: boolean;
   readonly #startedAt = performance.now();
   #isUp = false;
+  #isLive = false;
   #stopping = false;
 
   constructor(quiet: boolean) {
@@ -76,12 +80,18 @@ class TextAccount implements Account {
     this.#isUp = true;
     const seconds = ((performance.now() - this.#startedAt) / 1000).toFixed(1);
     this.#say(`\n${renderPods(status.pods, new Date())}`);
-    this.#say(style("bold", `The mesh is up (${seconds} s). Ctrl-C stops it. Flows:`));
+    this.#say(style("bold", `The mesh is up (${seconds} s). Ctrl-C stops it.`));
+  }
+
+  live(): void {
+    this.#isLive = true;
+    this.#say("Flows, as they happen:");
   }
 
   event(event: RunnerEvent): void {
     switch (event.kind) {
       case "flows":
+        if (!this.#isLive) break;
         for (const record of event.records.filter(isShown)) this.#say(flowLine(record));
         break;
       case "process":
