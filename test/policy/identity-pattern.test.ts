@@ -66,3 +66,14 @@ test("a dot in a name is a dot (CVE-2026-39350)", () => {
   assert.ok(!compileServiceAccounts(["foo/a.b"], "own")("spiffe://td/ns/foo/sa/axb"));
   assert.ok(!compileNamespaces(["f.o"])("spiffe://td/ns/foo/sa/x"));
 });
+
+test("compileServiceAccounts() wants something before the namespace, and between it and the account nothing or a whole segment", () => {
+  const matches = compileServiceAccounts(["foo/sleep"], "own");
+  assert.ok(matches("spiffe://td/ns/foo/sa/sleep"));
+  assert.ok(matches("spiffe://td/ns/foo/x/sa/sleep/extra"));
+  assert.ok(!matches("spiffe://td/ns/foo//sa/sleep"));
+  assert.ok(!matches("spiffe:///ns/foo/sa/sleep"));
+  assert.ok(!matches("spiffe://td/ns/foo/sa/sleep/"));
+  assert.ok(!matches("spiffe://td/ns/foo/sa/sleeper"));
+  assert.ok(compileServiceAccounts(["sleep"], "own")("spiffe://td/ns/own/sa/sleep"));
+});
