@@ -26,8 +26,10 @@ export function readDocuments(
 ): SourceDocument[] {
   const documents: SourceDocument[] = [];
   for (const source of chunks(file, text.startsWith("\uFEFF") ? text.slice(1) : text)) {
-    for (const [index, value] of parseChunk(source, report).entries())
-      documents.push({ value, source, index });
+    const parsed = parseChunk(source, report);
+    for (const [index, value] of parsed.values.entries()) {
+      documents.push({ value, source: parsed.source, index });
+    }
   }
   return documents;
 }
@@ -60,19 +62,42 @@ function directivesBefore(text: string, from: number, marker: number): number {
   return first;
 }
 
-function parseChunk(source: SourceText, report: (problem: Diagnostic) => void): unknown[] {
-  try {
-    const events = parseEvents(source.text, { maxDepth: MAX_DEPTH });
-    const values = constructFromEvents(events, {
-      source: source.text,
-      schema: KUBERNETES_SCHEMA,
-      maxAliases: MAX_ALIASES,
-    });
-    return hasAlias(events) ? values.map(writtenOut) : values;
-  } catch (error) {
-    for (const problem of explain(error, source)) report(problem);
-    return [];
+function parseChunk(
+  source: SourceText,
+  report: (problem: Diagnostic) => void,
+): { source: SourceText; values: unknown[] } {
+  let current = source;
+  for (;;) {
+    try {
+      return { source: current, values: construct(current.text) };
+    } catch (error) {
+      const indented = withMoreIndent(current, error);
+      if (indented === undefined) {
+        for (const problem of explain(error, current)) report(problem);
+        return { source: current, values: [] };
+      }
+      current = indented;
+    }
   }
+}
+
+function construct(text: string): unknown[] {
+  const events = parseEvents(text, { maxDepth: MAX_DEPTH });
+  const values = constructFromEvents(events, {
+    source: text,
+    schema: KUBERNETES_SCHEMA,
+    maxAliases: MAX_ALIASES,
+  });
+  return hasAlias(events) ? values.map(writtenOut) : values;
+}
+
+/**
+ * Kubernetes' parser does not mind where the closing bracket of a flow collection stands; the YAML standard (§7.4) and
+ * ours do. So such a line, whose indentation means nothing, is moved to the right and the text read again.
+ */
+function withMoreIndent(source: SourceText, error: unknown): SourceText | undefined {
+  if (!(error instanceof YAMLException) || error.reason !== "deficient indentation") return undefined;
+  return source.indentLineAt(error.mark?.position ?? 0);
 }
 
 function hasAlias(events: readonly Event[]): boolean {

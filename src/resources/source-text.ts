@@ -6,6 +6,11 @@ import { findRange, repeatedKeys, type TextNode, type TextRange, textTrees } fro
 /** Collections deeper than this are refused: no manifest is, and recursion below stays safe. */
 export const MAX_DEPTH = 100;
 
+/** Deeper than any manifest is indented. */
+const MORE_INDENT = " ".repeat(100);
+/** Each costs another parse of the document. */
+const MAX_INDENTED_LINES = 100;
+
 /**
  * The text of one chunk of a file (what stands between two `---`), with the way from field paths to lines and columns.
  * The tree is built on the first question only: positions cost as much as the parse, and most documents are never asked.
@@ -15,13 +20,25 @@ export class SourceText {
   readonly text: string;
   /** Lines of the file before this text. */
   readonly #linesBefore: number;
+  /** Lines, from 0, that were moved to the right to be read: see `indentLineAt`. */
+  readonly #indented: ReadonlySet<number>;
   #trees: readonly TextNode[] | undefined;
   #lineStarts: readonly number[] | undefined;
 
-  constructor(file: string, text: string, linesBefore: number) {
+  constructor(file: string, text: string, linesBefore: number, indented: ReadonlySet<number> = new Set()) {
     this.file = file;
     this.text = text;
     this.#linesBefore = linesBefore;
+    this.#indented = indented;
+  }
+
+  /** The same text with the line moved to the right; places are still those of the file. Nothing where it was moved before. */
+  indentLineAt(offset: number): SourceText | undefined {
+    const line = this.#lineIndex(offset);
+    const start = this.#starts()[line] ?? 0;
+    if (this.#indented.has(line) || this.#indented.size >= MAX_INDENTED_LINES) return undefined;
+    const text = `${this.text.slice(0, start)}${MORE_INDENT}${this.text.slice(start)}`;
+    return new SourceText(this.file, text, this.#linesBefore, new Set([...this.#indented, line]));
   }
 
   /** Where the field stands: its value, or its key where asked for or where the value is a collection. */
@@ -74,20 +91,31 @@ export class SourceText {
   }
 
   #offset(line: number): number {
-    this.#lineStarts ??= lineStarts(this.text);
-    return this.#lineStarts[line - this.#linesBefore - 1] ?? 0;
+    return this.#starts()[line - this.#linesBefore - 1] ?? 0;
   }
 
   #position(offset: number): { line: number; column: number } {
-    this.#lineStarts ??= lineStarts(this.text);
+    const line = this.#lineIndex(offset);
+    const moved = this.#indented.has(line) ? MORE_INDENT.length : 0;
+    const column = offset - (this.#starts()[line] ?? 0) - moved;
+    return { line: this.#linesBefore + line + 1, column: Math.max(0, column) + 1 };
+  }
+
+  #lineIndex(offset: number): number {
+    const starts = this.#starts();
     let low = 0;
-    let high = this.#lineStarts.length - 1;
+    let high = starts.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if ((this.#lineStarts[middle] ?? 0) <= offset) low = middle;
+      if ((starts[middle] ?? 0) <= offset) low = middle;
       else high = middle - 1;
     }
-    return { line: this.#linesBefore + low + 1, column: offset - (this.#lineStarts[low] ?? 0) + 1 };
+    return low;
+  }
+
+  #starts(): readonly number[] {
+    this.#lineStarts ??= lineStarts(this.text);
+    return this.#lineStarts;
   }
 }
 

@@ -26,6 +26,7 @@ function checkEnvoyFilter(spec: Field): void {
   }
   for (const patch of spec.at("configPatches").items()) {
     const match = patch.at("match");
+    if (match.at("waypoint", "portNumber").present) checkPort(match.at("waypoint", "portNumber"));
     const isWaypoint = match.at("context").text === "WAYPOINT";
     if (match.present && isWaypoint !== match.at("waypoint").present) {
       match.error("BW1248_EXTENSION", "`waypoint` matches and `context: WAYPOINT` belong together");
@@ -71,7 +72,9 @@ const WASM_SCHEMES: ReadonlySet<string> = new Set(["file", "http", "https", "oci
 function checkWasm(wasm: Field): void {
   const url = wasm.at("url");
   const scheme = /^([a-zA-Z][a-zA-Z0-9+.-]*):\/\//.exec(url.text)?.[1];
-  if (url.text === "" || (scheme !== undefined && !WASM_SCHEMES.has(scheme.toLowerCase()))) {
+  const isUrl =
+    scheme === undefined ? URL.canParse(`http://${url.text}`) : WASM_SCHEMES.has(scheme.toLowerCase());
+  if (url.text === "" || !isUrl) {
     url.error(
       "BW1248_EXTENSION",
       `\`${url.name}\` is ${quoted(url.text)}`,

@@ -37,7 +37,9 @@ export async function checkSchema(body: Json, written: Json, report: ReportProbl
   try {
     lookup.validate(body);
   } catch (error) {
-    for (const problem of joined(schemaErrors(error))) reportSchemaError(problem, body, kind, root);
+    for (const problem of joined(schemaErrors(error))) {
+      if (!isInStatus(problem.instancePath)) reportSchemaError(problem, body, kind, root);
+    }
   }
 }
 
@@ -63,12 +65,25 @@ function checkKnownFields(body: Json, kind: string, validate: GeneratedValidator
     knownFields.set(validate, known);
   }
   for (const unknown of known.unknownIn(body)) {
+    if (isLostByGenerator(unknown.key) || unknown.path[0] === STATUS) continue;
     const newer = NEWER_FIELDS[kind]?.[patternOf(unknown.path)];
     const field = root.at(...unknown.path, unknown.key);
     const type = newer !== undefined && Object.hasOwn(newer, unknown.key) ? newer[unknown.key] : undefined;
     if (type !== undefined) checkType(field, type);
     else unknownField(field, unknown.key, [...unknown.known, ...Object.keys(newer ?? {})]);
   }
+}
+
+/** Controllers write it, people do not: the API server drops what is applied there. */
+const STATUS = "status";
+
+function isInStatus(instancePath: string): boolean {
+  return instancePath === `/${STATUS}` || instancePath.startsWith(`/${STATUS}/`);
+}
+
+/** The generator of the Kubernetes package takes these fields of kinds for annotations of schemas, and drops them. */
+function isLostByGenerator(key: string): boolean {
+  return key === "description" || key.startsWith("x-kubernetes-");
 }
 
 /** `spec.rules[].from[].source` */
@@ -164,6 +179,10 @@ function choice(field: Field, params: Readonly<Record<string, unknown>>): void {
   const written = field.entries().map(([key]) => `\`${key}\``);
   if (types.length > 0 && written.length === 0) {
     wrongType(field, types.join(" or "));
+    return;
+  }
+  if (written.length === 0) {
+    field.error("BW1107_ONE_OF", `\`${field.name}\` sets none of the fields of which it needs one`);
     return;
   }
   field.error(

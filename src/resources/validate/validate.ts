@@ -44,7 +44,7 @@ export async function validateObject(object: SourceObject, namespace: string): P
   const problems: FieldProblem[] = [];
   const report = (problem: FieldProblem): void => void problems.push(problem);
   const { kind, apiVersion, name } = object;
-  const body = KEEPS_NULLS.has(kind) ? object.body : (withoutNulls(object.body) as Json);
+  const body = withoutNulls(object.body) as Json;
   const root = new Field(body, [], report);
   await checkSchema(body, object.body, report);
   checkMetadata(root, apiVersion, kind);
@@ -56,7 +56,7 @@ export async function validateObject(object: SourceObject, namespace: string): P
   if (isMeshConfig(object)) checkMeshConfig(root);
   const diagnostics = distinct(problems).map((problem) => toDiagnostic(problem, object, namespace));
   return {
-    body,
+    body: KEEPS_NULLS.has(kind) ? object.body : body,
     errors: diagnostics.filter(({ severity }) => severity === "error"),
     warnings: diagnostics.filter(({ severity }) => severity === "warning"),
   };
