@@ -1,0 +1,122 @@
+/** Bulwark as a library: what `bulwark can` uses, and nothing else (docs/library.md). */
+import { buildMesh } from "./model/build-mesh.ts";
+import type { Mesh } from "./model/mesh.ts";
+import { type DecideOptions, decide } from "./policy/decide.ts";
+import type { AccessRequest } from "./policy/path/access-request.ts";
+import { checkRequest } from "./policy/path/check-request.ts";
+import type { Decision } from "./policy/path/decision.ts";
+import { readRequests } from "./policy/path/read-requests.ts";
+import { BulwarkError } from "./resources/bulwark-error.ts";
+import { type Diagnostic, formatDiagnostic, type Parsed } from "./resources/diagnostic.ts";
+import { loadResources, type RejectedResource } from "./resources/load.ts";
+import type { Resource } from "./resources/resource.ts";
+import { provideStockGateways, type StockGateway } from "./substrate/stock-gateways.ts";
+
+export type { Mesh } from "./model/mesh.ts";
+export type { DecideOptions } from "./policy/decide.ts";
+export type { AccessDestination, AccessRequest, AccessSource } from "./policy/path/access-request.ts";
+export type { Decision, HopVerdict, OtherOutcome, SemanticsDifference } from "./policy/path/decision.ts";
+export type { Diagnostic, Parsed } from "./resources/diagnostic.ts";
+export type { RejectedResource } from "./resources/load.ts";
+export type { StockGateway } from "./substrate/stock-gateways.ts";
+
+/** A mesh read from files, ready to be asked. */
+export interface LoadedMesh {
+  readonly mesh: Mesh;
+  /** Resources that Istio or the API server would refuse. They take no part. */
+  readonly rejected: readonly RejectedResource[];
+  /** What to know about the files besides. */
+  readonly warnings: readonly Diagnostic[];
+  /** Gateways that no file has and `istioctl install` brings, provided because a Gateway selects them. */
+  readonly stockGateways: readonly StockGateway[];
+  readonly files: readonly string[];
+}
+
+/**
+ * Reads Kubernetes and Istio resources: YAML or JSON files, or folders of them.
+ * @throws {BulwarkError} BW_MESH_INVALID where a file cannot be read, with `detail.diagnostics: Diagnostic[]`.
+ */
+export async function loadMesh(paths: string | readonly string[]): Promise<LoadedMesh> {
+  const sources = typeof paths === "string" ? [paths] : paths;
+  const { resources, rejected, diagnostics, files } = await loadResources(sources);
+  const errors = diagnostics.filter(({ severity }) => severity === "error");
+  if (errors.length === 0 && resources.length === 0 && rejected.length === 0)
+    errors.push(nothingRead(sources));
+  if (errors.length > 0)
+    throw new BulwarkError("BW_MESH_INVALID", errors.map(formatDiagnostic).join("\n"), {
+      detail: { diagnostics: errors },
+    });
+  const { resources: complete, provided } = provideStockGateways(resources);
+  const warnings = diagnostics.filter(({ severity }) => severity === "warning");
+  return {
+    mesh: buildMesh(complete),
+    rejected,
+    warnings: [...warnings, ...notDecided(resources)],
+    stockGateways: provided,
+    files,
+  };
+}
+
+function nothingRead(sources: readonly string[]): Diagnostic {
+  return {
+    code: "BW0901_NOTHING_READ",
+    severity: "error",
+    message: `no resource was found in ${sources.map((source) => `\`${source}\``).join(", ")}`,
+    help: "name folders or files of Kubernetes and Istio YAML or JSON",
+  };
+}
+
+/** Layers below and beside the mesh that would have a say and are not asked: nobody may take an answer for theirs. */
+function notDecided(resources: readonly Resource[]): readonly Diagnostic[] {
+  const policies = resources.filter(
+    ({ kind, apiVersion }) => kind === "NetworkPolicy" && apiVersion.startsWith("networking.k8s.io/"),
+  );
+  const [first] = policies;
+  if (first === undefined) return [];
+  const names = policies.map(({ namespace, name }) => `${namespace}/${name}`).join(", ");
+  return [
+    {
+      code: "BW1510_NETWORK_POLICY_NOT_DECIDED",
+      severity: "warning",
+      message: `NetworkPolicies are not decided yet, and may refuse what is allowed here: ${names}`,
+      span: first.locate(["kind"]),
+    },
+  ];
+}
+
+/**
+ * Decides requests, in their order, each over its whole path: the client's proxy, gateways, the server's proxy.
+ * @throws {BulwarkError} BW_REQUEST_INVALID where a request is malformed or names what the mesh does not have, with
+ *   `detail.problems`.
+ */
+export async function can(
+  mesh: Mesh,
+  requests: readonly AccessRequest[],
+  options: DecideOptions = {},
+): Promise<Decision[]> {
+  const decisions: Decision[] = [];
+  for (const [index, request] of requests.entries()) {
+    const problems = checkRequest(mesh, request);
+    const [first] = problems;
+    if (first !== undefined) {
+      const help = first.help === undefined ? "" : ` (${first.help})`;
+      throw new BulwarkError(
+        "BW_REQUEST_INVALID",
+        `request ${request?.id ?? index}: ${first.message}${help}`,
+        {
+          detail: { index, problems },
+        },
+      );
+    }
+    decisions.push(await decide(mesh, { ...request, id: request.id ?? `r${index + 1}` }, options));
+  }
+  return decisions;
+}
+
+/**
+ * Reads the text of a request file and checks it against the mesh.
+ * @param file its name, for messages.
+ */
+export function parseRequests(text: string, file: string, mesh: Mesh): Parsed<readonly AccessRequest[]> {
+  return readRequests(text, file, mesh);
+}

@@ -1,0 +1,166 @@
+/**
+ * The one question: may this request go where it wants to, and who says so? Over the whole path: the client's proxy, each
+ * gateway on the way, the server's proxy; the first refusal decides. Pure: the same policies as the data plane's, no I/O.
+ */
+import type { Mesh } from "../model/mesh.ts";
+import type { Semantics } from "./inbound.ts";
+import type { FetchJwks } from "./jwt/jwt-policy.ts";
+import type { AccessRequest } from "./path/access-request.ts";
+import type { ClientFields } from "./path/client-fields.ts";
+import { compiledPolicies } from "./path/compiled-policies.ts";
+import type { Decision, HopVerdict, OtherOutcome, SemanticsDifference } from "./path/decision.ts";
+import { decideWays, type Way } from "./path/follow.ts";
+import type { JourneyContext, Step } from "./path/journey.ts";
+
+export interface DecideOptions {
+  /** `istio` by default: what Istio does with these files. `strict`: what Bulwark's own proxies do. */
+  readonly semantics?: Semantics;
+  /** Decide the client's side alone. */
+  readonly clientOnly?: boolean;
+  /** Fetches JWKS documents that are not inline; without it what depends on them is unknown. */
+  readonly fetchJwks?: FetchJwks;
+  /** Seconds since the epoch, against which tokens are checked. Default: the clock. */
+  readonly nowSeconds?: () => number;
+}
+
+/**
+ * Decides one request. What a person asked for must have been checked before (checkRequest): a workload that the mesh
+ * does not have is an error here.
+ * @throws {BulwarkError} BW_REQUEST_INVALID
+ */
+export async function decide(
+  mesh: Mesh,
+  request: AccessRequest,
+  options: DecideOptions = {},
+): Promise<Decision> {
+  const { semantics = "istio" } = options;
+  const decided = await decideWays(contextOf(mesh, semantics, options), request, options.clientOnly === true);
+  const other: Semantics = semantics === "istio" ? "strict" : "istio";
+  const counterpart = await decideWays(contextOf(mesh, other, options), request, options.clientOnly === true);
+  const differs = differenceOf(other, outcomeOf(firstOf(decided.ways)), outcomeOf(firstOf(counterpart.ways)));
+  return toDecision(request.id ?? "", semantics, decided.ways, decided.fields, differs);
+}
+
+function contextOf(mesh: Mesh, semantics: Semantics, options: DecideOptions): JourneyContext {
+  const { fetchJwks, nowSeconds = () => Date.now() / 1000 } = options;
+  return {
+    mesh,
+    semantics,
+    compiled: compiledPolicies(mesh, semantics),
+    nowSeconds,
+    ...(fetchJwks === undefined ? {} : { fetchJwks }),
+  };
+}
+
+function firstOf(ways: readonly Way[]): Way {
+  const [first] = ways;
+  if (first === undefined) throw new Error("BUG: a request without any outcome");
+  return first;
+}
+
+/** Who decided on one way: the last hop that it came to. Its status is told by the last that speaks HTTP. */
+function outcomeOf({ steps }: Way): HopVerdict {
+  const last = steps.at(-1);
+  if (last === undefined) throw new Error("BUG: a way without hops");
+  const relayed = !last.allowed && last.code === 0 && steps.slice(0, -1).some((step) => step.answersHttp);
+  return { ...verdictOf(last), code: relayed ? 503 : last.code };
+}
+
+function verdictOf({ explain: _explain, answersHttp: _answersHttp, ...verdict }: Step): HopVerdict {
+  return verdict;
+}
+
+function isSame(a: HopVerdict, b: HopVerdict): boolean {
+  return a.allowed === b.allowed && a.code === b.code && a.reason === b.reason;
+}
+
+function differenceOf(
+  semantics: Semantics,
+  own: HopVerdict,
+  other: HopVerdict,
+): SemanticsDifference | undefined {
+  if (isSame(own, other)) return undefined;
+  const { allowed, code, reason, cause, policy, rule, hop } = other;
+  return { semantics, allowed, code, reason, cause, policy, rule, hop };
+}
+
+function toDecision(
+  id: string,
+  semantics: Semantics,
+  ways: readonly Way[],
+  fields: Partial<ClientFields>,
+  differs: SemanticsDifference | undefined,
+): Decision {
+  const way = firstOf(ways);
+  const { allowed, code, reason, cause, policy, rule, hop, layer } = outcomeOf(way);
+  const others = otherOutcomes(ways);
+  return {
+    id,
+    allowed,
+    code,
+    reason,
+    cause,
+    policy,
+    rule,
+    hop,
+    layer,
+    semantics,
+    ...fields,
+    hops: way.steps.map(verdictOf),
+    ...(others.length === 0 ? {} : { others }),
+    ...(differs === undefined ? {} : { differs }),
+    explanation: [
+      ...way.steps.flatMap(explainStep(way.steps.length > 1)),
+      ...mixedLines(ways, others),
+      ...differenceLines(differs),
+    ],
+  };
+}
+
+/** Outcomes that differ from the first way's, each once. */
+function otherOutcomes(ways: readonly Way[]): readonly OtherOutcome[] {
+  const own = outcomeOf(firstOf(ways));
+  const others = new Map<string, OtherOutcome>();
+  for (const way of ways.slice(1)) {
+    const outcome = outcomeOf(way);
+    if (isSame(own, outcome)) continue;
+    others.set(JSON.stringify([outcome.hop, outcome.reason, outcome.cause, way.by]), {
+      ...outcome,
+      way: way.by,
+    });
+  }
+  return [...others.values()];
+}
+
+function explainStep(named: boolean): (step: Step) => readonly string[] {
+  return (step) => step.explain().map((line) => (named ? `${step.hop}: ${line}` : line));
+}
+
+const SHOWN_OTHERS = 5;
+
+function mixedLines(ways: readonly Way[], others: readonly OtherOutcome[]): readonly string[] {
+  if (others.length === 0) return [];
+  const more = others.length > SHOWN_OTHERS ? [`and ${others.length - SHOWN_OTHERS} more`] : [];
+  return [
+    `mixed: this is what comes of ${firstOf(ways).by.join(", ")}; elsewhere it is not the same`,
+    ...others
+      .slice(0, SHOWN_OTHERS)
+      .map(
+        ({ way, allowed, code, reason, hop }) =>
+          `by ${way.join(", ")}: ${wordOf(allowed, reason)} (${code} ${reason}) by ${hop}`,
+      ),
+    ...more,
+  ];
+}
+
+function wordOf(allowed: boolean, reason: string): string {
+  return allowed ? "allowed" : reason === "unknown" ? "unknown" : "denied";
+}
+
+function differenceLines(differs: SemanticsDifference | undefined): readonly string[] {
+  if (differs === undefined) return [];
+  const { semantics, allowed, reason, code, cause, hop, policy } = differs;
+  const who = semantics === "strict" ? "Bulwark's own proxies (strict semantics)" : "Istio's proxies";
+  const by = policy === null ? hop : `${hop}, ${policy}`;
+  return [`${who} decide otherwise: ${wordOf(allowed, reason)} (${code} ${reason}, ${cause}) by ${by}`];
+}

@@ -1,0 +1,198 @@
+/** Whether a value is a request that can be asked of a mesh: every problem, each with its place and what was meant. */
+import type { Mesh } from "../../model/mesh.ts";
+import { didYouMean, suggestion } from "../../resources/did-you-mean.ts";
+import type { FieldPath } from "../../resources/resource.ts";
+import { parseIpAddress } from "../ip-address.ts";
+import type { AccessRequest } from "./access-request.ts";
+import { findService, meshDirectory } from "./compiled-policies.ts";
+
+export interface RequestProblem {
+  readonly code: "BW1501_REQUEST_FIELD" | "BW1502_REQUEST_NAME";
+  readonly path: FieldPath;
+  /** Point at the key rather than at its value. */
+  readonly atKey?: boolean;
+  /** One line. */
+  readonly message: string;
+  readonly help?: string;
+}
+
+/** A field's own rule: undefined where the value will do, else what it has to be. */
+type Rule = (value: unknown) => string | undefined;
+
+const text: Rule = (value) => (typeof value === "string" ? undefined : "a string");
+const name: Rule = (value) => (typeof value === "string" && value !== "" ? undefined : "a name");
+const textOrNull: Rule = (value) =>
+  value === null || name(value) === undefined ? undefined : "an identity, or null";
+const address: Rule = (value) =>
+  typeof value === "string" && parseIpAddress(value) !== undefined ? undefined : "an IP address";
+const port: Rule = (value) =>
+  typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65535
+    ? undefined
+    : "a port (1 to 65535)";
+const texts: Rule = (value) =>
+  Array.isArray(value) && value.every((entry) => typeof entry === "string") ? undefined : "a list of strings";
+const pairs: Rule = (value) =>
+  Array.isArray(value) && value.every((pair) => texts(pair) === undefined && (pair as unknown[]).length === 2)
+    ? undefined
+    : "a list of [name, value]";
+const token: Rule = (value) => {
+  const claims = isRecord(value) && Object.keys(value).length === 1 ? value.claims : undefined;
+  return typeof value === "string" || isRecord(claims) ? undefined : 'a compact token, or {"claims": {…}}';
+};
+
+function oneOf(...words: readonly string[]): Rule {
+  return (value) =>
+    typeof value === "string" && words.includes(value) ? undefined : `one of ${words.join(", ")}`;
+}
+
+/** What the corpora and docs/can.md say, field by field. */
+const FIELDS: Readonly<Record<string, Rule>> = {
+  id: text,
+  via: name,
+  protocol: oneOf("http", "grpc", "tcp", "tls"),
+  method: name,
+  path: text,
+  host: text,
+  authority: text,
+  headers: pairs,
+  sni: text,
+  jwt: token,
+  extAuthz: oneOf("allow", "deny"),
+};
+const FROM_FIELDS: Readonly<Record<string, Rule>> = {
+  workload: name,
+  principal: textOrNull,
+  ip: address,
+  tls: oneOf("simple", "rogue"),
+  alpn: texts,
+};
+const TO_FIELDS: Readonly<Record<string, Rule>> = {
+  workload: name,
+  service: name,
+  host: name,
+  port,
+  ip: address,
+};
+
+/** @param value one request, as JSON or a program gives it; its identity may carry `spiffe://`. */
+export function checkRequest(mesh: Mesh, value: unknown): readonly RequestProblem[] {
+  if (!isRecord(value)) return [{ ...field([], "a request has to be an object"), help: EXAMPLE }];
+  const { from = {}, to, ...rest } = value;
+  const problems = [...fieldProblems(rest, FIELDS, [], ["from", "to"])];
+  if (!isRecord(from)) problems.push(field(["from"], "`from` has to be an object"));
+  else problems.push(...fieldProblems(from, FROM_FIELDS, ["from"], []));
+  if (to === undefined)
+    problems.push({
+      ...field([], "the request does not say whom it is for: `to` is missing"),
+      help: EXAMPLE,
+    });
+  else if (!isRecord(to)) problems.push(field(["to"], "`to` has to be an object"));
+  else problems.push(...fieldProblems(to, TO_FIELDS, ["to"], []), ...destinationProblems(to));
+  return problems.length > 0 ? problems : nameProblems(mesh, value as unknown as AccessRequest);
+}
+
+const EXAMPLE = 'as in {"from": {"workload": "team-a/app-a"}, "to": {"host": "payroll.finance", "port": 80}}';
+
+function fieldProblems(
+  record: Readonly<Record<string, unknown>>,
+  rules: Readonly<Record<string, Rule>>,
+  at: FieldPath,
+  others: readonly string[],
+): RequestProblem[] {
+  return Object.entries(record).flatMap(([key, value]): RequestProblem[] => {
+    const path = [...at, key];
+    const named = path.join(".");
+    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
+    if (rule === undefined) {
+      const help = suggestion(key, [...Object.keys(rules), ...others]);
+      const known = `known are ${[...others, ...Object.keys(rules)].join(", ")}`;
+      return [
+        { ...field(path, `there is no field \`${named}\``), atKey: true, help: help === "" ? known : help },
+      ];
+    }
+    const wanted = value === undefined ? undefined : rule(value);
+    if (wanted === undefined) return [];
+    const meant =
+      typeof value === "string" ? didYouMean(value, wanted.replace("one of ", "").split(", ")) : undefined;
+    return [
+      {
+        ...field(path, `\`${named}\` has to be ${wanted}`),
+        ...(meant === undefined ? {} : { help: `did you mean \`${meant}\`?` }),
+      },
+    ];
+  });
+}
+
+const DESTINATIONS = ["workload", "service", "host"] as const;
+
+function destinationProblems(to: Readonly<Record<string, unknown>>): RequestProblem[] {
+  const named = DESTINATIONS.filter((key) => to[key] !== undefined);
+  const problems: RequestProblem[] = [];
+  if (named.length !== 1)
+    problems.push(
+      field(
+        ["to"],
+        `\`to\` has to have exactly one of workload, service and host; it has ${named.join(", ") || "none"}`,
+      ),
+    );
+  if (to.port === undefined) problems.push(field(["to"], "`to.port` is missing"));
+  return problems;
+}
+
+/** Names that the mesh has to know. A `to.host` may be anything: whether it is known is the question. */
+function nameProblems(mesh: Mesh, { from = {}, to, via }: AccessRequest): readonly RequestProblem[] {
+  const directory = meshDirectory(mesh);
+  const problems: RequestProblem[] = [];
+  const workload = (key: string | undefined, path: FieldPath): void => {
+    if (key === undefined || directory.workloads.has(key)) return;
+    problems.push(unknownName(path, `the mesh has no workload \`${key}\``, key, directory.workloads.keys()));
+  };
+  workload(from.workload, ["from", "workload"]);
+  workload(to.workload, ["to", "workload"]);
+  workload(via, ["via"]);
+  if (via !== undefined && to.workload !== undefined)
+    problems.push(
+      field(["via"], "`via` goes with `to.host` or `to.service`: the gateway itself chooses the workload"),
+    );
+  if (via !== undefined && directory.workloads.get(via)?.role === "application")
+    problems.push({
+      ...field(["via"], `\`${via}\` is no gateway: no Gateway selects it`),
+      code: "BW1502_REQUEST_NAME",
+    });
+  const namespace = from.workload?.split("/", 1)[0];
+  if (to.service !== undefined && findService(directory, to.service, namespace) === undefined)
+    problems.push(
+      unknownName(
+        ["to", "service"],
+        `the mesh has no service \`${to.service}\``,
+        to.service,
+        serviceNames(mesh),
+      ),
+    );
+  return problems;
+}
+
+function unknownName(
+  path: FieldPath,
+  message: string,
+  written: string,
+  names: Iterable<string>,
+): RequestProblem {
+  const help = suggestion(written, names);
+  return { code: "BW1502_REQUEST_NAME", path, message, ...(help === "" ? {} : { help }) };
+}
+
+/** As people write them: `payroll.finance` before the whole name. */
+function serviceNames(mesh: Mesh): string[] {
+  return mesh.services.flatMap(({ hostname, name: own, namespace, origin }) =>
+    origin === "kubernetes" ? [`${own}.${namespace}`, hostname] : [hostname],
+  );
+}
+
+function field(path: FieldPath, message: string): RequestProblem {
+  return { code: "BW1501_REQUEST_FIELD", path, message };
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

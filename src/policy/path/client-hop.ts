@@ -1,0 +1,101 @@
+/** The client's side: where its sidecar sends the request, or whether it refuses it. */
+import type { Workload } from "../../model/mesh.ts";
+import { explainOutbound } from "../outbound/explain-outbound.ts";
+import type { DialedDestination, OutboundDecision, OutboundPolicy } from "../outbound/types.ts";
+import { type ClientFields, clientFields } from "./client-fields.ts";
+import {
+  type Flight,
+  type HopResult,
+  type JourneyContext,
+  type Sender,
+  type Step,
+  speaksHttp,
+} from "./journey.ts";
+
+export interface ClientHop extends HopResult {
+  readonly fields: Partial<ClientFields>;
+}
+
+export function clientHop(
+  { mesh, compiled }: JourneyContext,
+  flight: Flight,
+  workload: Workload,
+  sender: Sender,
+  dialled: DialedDestination,
+): ClientHop {
+  const decision = route(compiled.outbound(workload), flight, dialled);
+  const explain = () => [
+    ...explainOutbound(mesh, workload, questionOf(flight, dialled)),
+    ...chanceLines(decision),
+  ];
+  const step = routeStep(decision, workload.key, "client", explain);
+  const fields = clientFields(decision, dialled);
+  if (decision.kind !== "forward") return { step, fields };
+  return { step: { ...step, ...whereTo(fields) }, fields, onward: { flight, sender, decision, dialled } };
+}
+
+function route(policy: OutboundPolicy, flight: Flight, dialled: DialedDestination): OutboundDecision {
+  const question = questionOf(flight, dialled);
+  switch (question.protocol) {
+    case "http":
+      return policy.routeHttp(question);
+    case "tls":
+      return policy.routeTls(question);
+    case "tcp":
+      return policy.routeTcp(question);
+  }
+}
+
+function questionOf(flight: Flight, dialled: DialedDestination): Parameters<typeof explainOutbound>[2] {
+  const { authority, method, path, headers, ownSni, protocol } = flight;
+  if (speaksHttp(flight)) return { protocol: "http", ...dialled, authority, method, path, headers };
+  if (protocol === "tls") return { protocol, ...dialled, ...(ownSni === undefined ? {} : { sni: ownSni }) };
+  return { protocol: "tcp", ...dialled };
+}
+
+/** A routing decision as one hop's word. */
+export function routeStep(
+  decision: OutboundDecision,
+  hop: string,
+  side: Step["side"],
+  explain: Step["explain"],
+): Step {
+  const { allowed, code, reason, by } = decision;
+  return {
+    hop,
+    side,
+    allowed,
+    code,
+    reason,
+    cause: causeOf(decision),
+    layer: side === "client" ? "client-route" : "route",
+    policy: by.resource,
+    rule: by.route,
+    answersHttp: decision.kind === "respond" || (decision.kind === "forward" && decision.http !== undefined),
+    explain,
+  };
+}
+
+function causeOf(decision: OutboundDecision): string {
+  if (decision.kind === "forward") return decision.reason === "ok" ? "routed" : "passthrough";
+  if (decision.kind === "refuse" && decision.cause !== undefined) return decision.cause;
+  return decision.kind === "refuse" && decision.code === 400 ? "bad-request" : decision.reason;
+}
+
+function whereTo({ cluster, clusters, tls }: Partial<ClientFields>): Partial<Step> {
+  const to = cluster ?? clusters?.map((own) => `${own.cluster} (${own.weight})`).join(", ");
+  return { ...(to === undefined ? {} : { to }), ...(tls === undefined ? {} : { tls }) };
+}
+
+/** Faults that happen to some requests only. */
+function chanceLines(decision: OutboundDecision): string[] {
+  const fault = decision.kind === "forward" ? decision.http?.fault : undefined;
+  if (fault === undefined) return [];
+  const parts = [
+    ...(fault.abortPercent > 0
+      ? [`${fault.abortPercent} % are answered with an injected ${fault.abortStatus}`]
+      : []),
+    ...(fault.delayPercent > 0 ? [`${fault.delayPercent} % wait ${fault.delayMs} ms first`] : []),
+  ];
+  return parts.length === 0 ? [] : [`of such requests ${parts.join(", ")}`];
+}

@@ -1,0 +1,102 @@
+/** What is compiled of a mesh to decide about it: for each workload once, when it is first asked about. */
+import type { Mesh, Service, Workload } from "../../model/mesh.ts";
+import { compileInbound, type InboundPolicy, type Semantics } from "../inbound.ts";
+import { compileGateway } from "../outbound/compile-gateway.ts";
+import { compileOutbound } from "../outbound/compile-outbound.ts";
+import type { GatewayPolicy, OutboundPolicy } from "../outbound/types.ts";
+
+export interface CompiledPolicies {
+  inbound(workload: Workload): InboundPolicy;
+  gateway(workload: Workload): GatewayPolicy;
+  outbound(workload: Workload): OutboundPolicy;
+}
+
+/** Names and addresses of a mesh. */
+export interface MeshDirectory {
+  /** By `namespace/name`; of several kinds of one name the first. */
+  readonly workloads: ReadonlyMap<string, Workload>;
+  readonly byAddress: ReadonlyMap<string, Workload>;
+  /** By host name in lower case, Kubernetes' own before ServiceEntries. */
+  readonly services: ReadonlyMap<string, Service>;
+  readonly byVirtualAddress: ReadonlyMap<string, Service>;
+}
+
+const DIRECTORIES = new WeakMap<Mesh, MeshDirectory>();
+const POLICIES = new WeakMap<Mesh, Map<Semantics, CompiledPolicies>>();
+
+export function meshDirectory(mesh: Mesh): MeshDirectory {
+  const known = DIRECTORIES.get(mesh);
+  if (known !== undefined) return known;
+  const made = buildDirectory(mesh);
+  DIRECTORIES.set(mesh, made);
+  return made;
+}
+
+function buildDirectory(mesh: Mesh): MeshDirectory {
+  const workloads = new Map<string, Workload>();
+  const byAddress = new Map<string, Workload>();
+  for (const workload of mesh.workloads) {
+    if (!workloads.has(workload.key)) workloads.set(workload.key, workload);
+    // Pods on the host's network share its address.
+    if (!workload.hostNetwork)
+      for (const address of workload.addresses) if (!byAddress.has(address)) byAddress.set(address, workload);
+  }
+  const services = new Map<string, Service>();
+  const byVirtualAddress = new Map<string, Service>();
+  for (const service of mesh.services) {
+    const name = service.hostname.toLowerCase();
+    const before = services.get(name);
+    if (before === undefined || (before.origin !== "kubernetes" && service.origin === "kubernetes"))
+      services.set(name, service);
+    for (const address of service.addresses)
+      if (!byVirtualAddress.has(address)) byVirtualAddress.set(address, service);
+  }
+  return { workloads, byAddress, services, byVirtualAddress };
+}
+
+/** As the cluster's DNS resolves a name for a pod of the namespace: as it is, then by the search path. */
+export function findService(
+  { services }: MeshDirectory,
+  host: string,
+  namespace: string | undefined,
+): Service | undefined {
+  const name = host.toLowerCase().replace(/\.$/, "");
+  const local = namespace === undefined ? [] : [`${name}.${namespace}.svc.cluster.local`];
+  const tried = [name, ...local, `${name}.svc.cluster.local`, `${name}.cluster.local`];
+  for (const candidate of tried) {
+    const service = services.get(candidate);
+    if (service !== undefined) return service;
+  }
+  return undefined;
+}
+
+export function compiledPolicies(mesh: Mesh, semantics: Semantics): CompiledPolicies {
+  let bySemantics = POLICIES.get(mesh);
+  if (bySemantics === undefined) {
+    bySemantics = new Map();
+    POLICIES.set(mesh, bySemantics);
+  }
+  let policies = bySemantics.get(semantics);
+  if (policies === undefined) {
+    policies = {
+      inbound: memo((workload) => compileInbound(mesh, workload, { semantics })),
+      gateway: memo((workload) => compileGateway(mesh, workload, { semantics })),
+      // The client's side is the same under both, and shared by equal workloads.
+      outbound: (workload) => compileOutbound(mesh, workload),
+    };
+    bySemantics.set(semantics, policies);
+  }
+  return policies;
+}
+
+function memo<T>(compile: (workload: Workload) => T): (workload: Workload) => T {
+  const made = new Map<Workload, T>();
+  return (workload) => {
+    let policy = made.get(workload);
+    if (policy === undefined) {
+      policy = compile(workload);
+      made.set(workload, policy);
+    }
+    return policy;
+  };
+}

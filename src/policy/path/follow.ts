@@ -1,0 +1,256 @@
+/** Follows a request from hop to hop, over every destination that it may be sent to. */
+import type { Workload } from "../../model/mesh.ts";
+import { BulwarkError } from "../../resources/bulwark-error.ts";
+import { parseIpAddress } from "../ip-address.ts";
+import type { DialedDestination } from "../outbound/types.ts";
+import type { AccessRequest } from "./access-request.ts";
+import type { ClientFields } from "./client-fields.ts";
+import { clientHop } from "./client-hop.ts";
+import { findService, meshDirectory } from "./compiled-policies.ts";
+import { gatewayHop } from "./gateway-hop.ts";
+import {
+  type Arrival,
+  type Flight,
+  type HopResult,
+  type JourneyContext,
+  type Sender,
+  type Step,
+  speaksHttp,
+  unknownStep,
+} from "./journey.ts";
+import { onwardEnds, placesOf } from "./onward-ends.ts";
+import { arrivalFrom, authorityOf, flightOf, senderOf } from "./read-access.ts";
+import { serverHop } from "./server-hop.ts";
+
+/** One of the ways that a request may take, as far as it comes. */
+export interface Way {
+  readonly steps: readonly Step[];
+  /** Clusters and workloads by which it goes. */
+  readonly by: readonly string[];
+}
+
+export interface DecidedWays {
+  /** The first is that of the first destination of every route. Never empty. */
+  readonly ways: readonly Way[];
+  /** Empty where the client's side was not asked. */
+  readonly fields: Partial<ClientFields>;
+}
+
+/** More gateways than this one after another are a loop. */
+const MAX_HOPS = 8;
+
+export async function decideWays(
+  context: JourneyContext,
+  request: AccessRequest,
+  clientOnly: boolean,
+): Promise<DecidedWays> {
+  const { to, from = {}, via } = request;
+  const directory = meshDirectory(context.mesh);
+  const client = from.workload === undefined ? undefined : known(context, from.workload);
+  const sender = senderOf(request, client);
+  const flight = flightOf(request, authorityOf(request));
+  if (via !== undefined) return arrivals(context, flight, gatewayArrivals(context, request, sender));
+  if (to.workload !== undefined) {
+    const workload = known(context, to.workload);
+    const address = workload.addresses[0] ?? "";
+    return arrivals(
+      context,
+      flight,
+      [arrivalFrom(request, flight, sender, { workload, port: to.port, address })],
+      true,
+    );
+  }
+  const dialled = dialledOf(to);
+  const pastProxy = from.principal !== undefined || from.tls !== undefined;
+  if (client !== undefined && !pastProxy && client.dataplane !== "none")
+    return fromClient(context, flight, client, sender, dialled, clientOnly);
+  const service = findService(directory, dialled.host ?? "", client?.namespace);
+  const places = placesOf(context.mesh, dialled, service) ?? [];
+  const reached = places.flatMap(({ workload, port, address }) =>
+    workload === undefined ? [] : [arrivalFrom(request, flight, sender, { workload, port, address })],
+  );
+  if (reached.length > 0) return arrivals(context, flight, reached);
+  return { ways: [{ steps: [noProxyStep(sender, flight, service !== undefined)], by: [] }], fields: {} };
+}
+
+function known({ mesh }: JourneyContext, key: string): Workload {
+  const workload = meshDirectory(mesh).workloads.get(key);
+  if (workload === undefined)
+    throw new BulwarkError("BW_REQUEST_INVALID", `the mesh has no workload \`${key}\``);
+  return workload;
+}
+
+function dialledOf({ service, host, ip, port }: AccessRequest["to"]): DialedDestination {
+  const name = service ?? host ?? "";
+  const literal = name.startsWith("[") && name.endsWith("]") ? name.slice(1, -1) : name;
+  if (ip !== undefined) return { ip, port };
+  return parseIpAddress(literal) === undefined ? { host: name, port } : { ip: literal, port };
+}
+
+async function fromClient(
+  context: JourneyContext,
+  flight: Flight,
+  client: Workload,
+  sender: Sender,
+  dialled: DialedDestination,
+  clientOnly: boolean,
+): Promise<DecidedWays> {
+  const refusal = undecidedClient(client, speaksHttp(flight));
+  if (refusal !== undefined) return { ways: [{ steps: [refusal], by: [] }], fields: {} };
+  const result = clientHop(context, flight, client, sender, dialled);
+  const { fields } = result;
+  if (clientOnly) return { ways: [{ steps: [result.step], by: [] }], fields };
+  return { ways: await follow(context, [], [], result), fields };
+}
+
+function undecidedClient(client: Workload, http: boolean): Step | undefined {
+  if (client.role !== "application")
+    return unknownStep(
+      client.key,
+      "client",
+      "gateway-as-client",
+      http,
+      "unknown: a gateway has no application whose requests could be asked about; ask with `via`",
+    );
+  if (client.dataplane !== "ambient") return undefined;
+  return unknownStep(
+    client.key,
+    "client",
+    "ambient-not-decided",
+    http,
+    "unknown: the client's side of ambient mode is not decided yet; ask about the server's workload",
+  );
+}
+
+/** A gateway's port as clients outside know it is its Service's. */
+function gatewayArrivals(
+  context: JourneyContext,
+  request: AccessRequest,
+  sender: Sender,
+): readonly Arrival[] {
+  const gateway = known(context, request.via ?? "");
+  const flight = flightOf(request, authorityOf(request));
+  const address = gateway.addresses[0] ?? "";
+  const fronts = context.mesh.services.filter(({ endpoints }) =>
+    endpoints.some(({ workload }) => workload === gateway),
+  );
+  for (const service of fronts) {
+    if (!service.ports.some(({ port }) => port === request.to.port)) continue;
+    const places = placesOf(context.mesh, { host: service.hostname, port: request.to.port }, service) ?? [];
+    const own = places.find(({ workload }) => workload === gateway);
+    if (own !== undefined) return [arrivalFrom(request, flight, sender, { ...own, workload: gateway })];
+  }
+  return [arrivalFrom(request, flight, sender, { workload: gateway, port: request.to.port, address })];
+}
+
+async function arrivals(
+  context: JourneyContext,
+  flight: Flight,
+  reached: readonly Arrival[],
+  lastHop = false,
+): Promise<DecidedWays> {
+  const ways: Way[] = [];
+  for (const arrival of reached) {
+    const by = [`${arrival.workload.key}:${arrival.port}`];
+    const result = lastHop
+      ? await serverHopOf(context, flight, arrival)
+      : await arrive(context, flight, arrival);
+    ways.push(...(await follow(context, [], by, result)));
+  }
+  return { ways, fields: {} };
+}
+
+async function follow(
+  context: JourneyContext,
+  before: readonly Step[],
+  by: readonly string[],
+  { step, onward }: HopResult,
+): Promise<readonly Way[]> {
+  const steps = [...before, step];
+  if (onward === undefined) return [{ steps, by }];
+  if (steps.length >= MAX_HOPS) return [{ steps: [...steps, loopStep(step, onward.flight)], by }];
+  const ways: Way[] = [];
+  for (const end of onwardEnds(context.mesh, onward)) {
+    const through = [...by, end.way];
+    if (end.kind === "outside") ways.push({ steps, by: through });
+    else if (end.kind === "refused") ways.push({ steps: [...steps, end.step], by: through });
+    else
+      ways.push(...(await follow(context, steps, through, await arrive(context, end.flight, end.arrival))));
+  }
+  return ways.length === 0 ? [{ steps: [...steps, nobodyStep(step, onward.flight)], by }] : ways;
+}
+
+function arrive(context: JourneyContext, flight: Flight, arrival: Arrival): Promise<HopResult> {
+  return arrival.workload.role === "gateway"
+    ? gatewayHop(context, flight, arrival)
+    : serverHopOf(context, flight, arrival);
+}
+
+async function serverHopOf(context: JourneyContext, flight: Flight, arrival: Arrival): Promise<HopResult> {
+  const { key, dataplane, role } = arrival.workload;
+  const http = speaksHttp(flight);
+  if (role === "waypoint")
+    return {
+      step: unknownStep(
+        key,
+        "server",
+        "waypoint-not-decided",
+        http,
+        "unknown: waypoints are not decided yet",
+      ),
+    };
+  if (dataplane === "ambient")
+    return {
+      step: unknownStep(
+        key,
+        "server",
+        "ambient-not-decided",
+        http,
+        "unknown: ambient mode is not decided yet",
+      ),
+    };
+  return serverHop(context, flight, arrival);
+}
+
+function loopStep({ hop }: Step, flight: Flight): Step {
+  const line = `unknown: more than ${MAX_HOPS} proxies one after another, as of a routing loop`;
+  return unknownStep(hop, "gateway", "too-many-hops", speaksHttp(flight), line);
+}
+
+function nobodyStep(step: Step, flight: Flight): Step {
+  return {
+    ...unknownStep(step.hop, step.side, "no-endpoint", speaksHttp(flight), "nothing serves the destination"),
+    reason: "no-healthy-upstream",
+    code: step.answersHttp ? 503 : 0,
+  };
+}
+
+/** No proxy of the mesh stands anywhere on the way. */
+function noProxyStep(sender: Sender, flight: Flight, isService: boolean): Step {
+  const code = speaksHttp(flight) ? 200 : 0;
+  const base = {
+    hop: sender.name,
+    side: "client",
+    layer: "client-route",
+    policy: null,
+    rule: null,
+    answersHttp: false,
+  } as const;
+  if (isService)
+    return {
+      ...base,
+      allowed: false,
+      code: 0,
+      reason: "no-healthy-upstream",
+      cause: "no-endpoint",
+      explain: () => ["nothing serves the service at this port"],
+    };
+  return {
+    ...base,
+    allowed: true,
+    code,
+    reason: "passthrough",
+    cause: "no-proxy",
+    explain: () => ["allowed: no proxy of the mesh stands on the way, so nothing is checked"],
+  };
+}

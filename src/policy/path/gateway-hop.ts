@@ -1,0 +1,223 @@
+/** A gateway on the way: who may use it, for which names, and where it sends what it lets through. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { chainOf, type InboundPolicy } from "../inbound.ts";
+import type { JwtResult } from "../jwt/jwt-result.ts";
+import { nameRoute } from "../outbound/explain-outbound.ts";
+import type { GatewayPolicy, OutboundDecision } from "../outbound/types.ts";
+import type { Verdict } from "../verdict.ts";
+import { routeStep } from "./client-hop.ts";
+import {
+  type Arrival,
+  type Flight,
+  type HopResult,
+  type JourneyContext,
+  type Step,
+  speaksHttp,
+  unknownStep,
+} from "./journey.ts";
+import { judgeRequest } from "./judge-request.ts";
+import { withoutHeaders } from "./rewrite-flight.ts";
+import { connectionOf, explainVerdict, judgeConnection, verdictFields } from "./server-hop.ts";
+
+export async function gatewayHop(
+  context: JourneyContext,
+  flight: Flight,
+  arrival: Arrival,
+): Promise<HopResult> {
+  const { workload, port } = arrival;
+  if (isOfGatewayApi(context.mesh, workload))
+    return {
+      step: unknownStep(
+        workload.key,
+        "gateway",
+        "gateway-api-not-decided",
+        speaksHttp(flight),
+        "unknown: the routes of the Gateway API are not decided yet",
+      ),
+    };
+  const policy = context.compiled.inbound(workload);
+  const routes = context.compiled.gateway(workload);
+  const connection = connectionOf(arrival, flight);
+  const chain = chainOf(policy, connection);
+  const onConnection = judgeConnection(policy, connection);
+  const says = (verdict: Verdict) => explainVerdict(policy, connection, undefined, verdict);
+  if (!onConnection.allowed) return { step: refusalStep(policy, arrival, onConnection, says) };
+  const certificate = missingCertificate(routes, arrival);
+  if (certificate !== null) return { step: certificate };
+  if (chain.protocol === "http") return httpAtGateway(context, flight, arrival, policy, routes);
+  const inner = innerNameRefused(policy, flight, arrival);
+  if (inner !== null) return { step: inner };
+  const decision = routeBytes(routes, flight, arrival);
+  return routed(policy, onConnection, arrival, flight, decision, says, port);
+}
+
+function isOfGatewayApi(mesh: Mesh, { labels, namespace }: Workload): boolean {
+  const name = labels["gateway.networking.k8s.io/gateway-name"];
+  if (name === undefined) return false;
+  return mesh.resources.some(
+    (resource) =>
+      resource.kind === "Gateway" &&
+      resource.apiVersion.startsWith("gateway.networking.k8s.io/") &&
+      resource.name === name &&
+      resource.namespace === namespace,
+  );
+}
+
+function refusalStep(
+  policy: InboundPolicy,
+  { workload, port }: Arrival,
+  verdict: Verdict,
+  says: (verdict: Verdict) => readonly string[],
+): Step {
+  return {
+    ...verdictFields(policy, verdict, port),
+    hop: workload.key,
+    side: "gateway",
+    answersHttp: false,
+    explain: () => says(verdict),
+  };
+}
+
+/** TLS mode MUTUAL asks clients from outside for a certificate of a CA that only the gateway's credential names. */
+function missingCertificate(
+  routes: GatewayPolicy,
+  { workload, port, sni, tls, principal }: Arrival,
+): Step | null {
+  const server = tls === "plaintext" ? undefined : routes.selectServer(port, sni);
+  if (server?.tls?.mode !== "MUTUAL") return null;
+  const line = `${server.gateway} server ${server.index} takes only clients with a certificate (TLS mode MUTUAL)`;
+  if (principal !== null || tls === "rogue")
+    return unknownStep(
+      workload.key,
+      "gateway",
+      "client-certificate-unknown",
+      false,
+      `${line}; whether its CA signed this one is not known`,
+    );
+  return {
+    ...unknownStep(workload.key, "gateway", "no-client-certificate", false, line),
+    reason: "tls",
+    policy: server.gateway,
+  };
+}
+
+/** Strict: what the application's own TLS names inside must be allowed as well as the name outside. */
+function innerNameRefused(policy: InboundPolicy, flight: Flight, arrival: Arrival): Step | null {
+  if (policy.semantics === "istio" || flight.protocol !== "tls" || arrival.tls !== "mtls") return null;
+  // Without a name inside routing refuses it.
+  if (flight.ownSni === undefined || flight.ownSni === arrival.sni) return null;
+  const inner = connectionOf(arrival, flight, flight.ownSni);
+  const verdict = judgeConnection(policy, inner);
+  if (verdict.allowed) return null;
+  return refusalStep(policy, arrival, verdict, (own) => [
+    `the server name inside the mesh's TLS is \`${flight.ownSni}\`, outside it is \`${arrival.sni ?? ""}\`: both must be allowed`,
+    ...explainVerdict(policy, inner, undefined, own),
+  ]);
+}
+
+function routeBytes(routes: GatewayPolicy, flight: Flight, arrival: Arrival): OutboundDecision {
+  const { port, sni, tls } = arrival;
+  const name = sni === undefined ? {} : { sni };
+  const mode = tls === "plaintext" ? undefined : routes.selectServer(port, sni)?.tls?.mode;
+  if (mode === "PASSTHROUGH" || mode === "AUTO_PASSTHROUGH") return routes.routeTls({ port, ...name });
+  const inside = flight.protocol === "tls" && tls === "mtls" ? { innerSni: flight.ownSni ?? null } : {};
+  return routes.routeTcp({ port, ...name, ...inside });
+}
+
+async function httpAtGateway(
+  context: JourneyContext,
+  flight: Flight,
+  arrival: Arrival,
+  policy: InboundPolicy,
+  routes: GatewayPolicy,
+): Promise<HopResult> {
+  const { port, sni } = arrival;
+  const connection = connectionOf(arrival, flight);
+  const { verdict, request } = await judgeRequest(context, policy, connection, flight);
+  const says = (own: Verdict) => explainVerdict(policy, connection, request, own);
+  if (!verdict.allowed || request === undefined) return { step: refusalStep(policy, arrival, verdict, says) };
+  const { method, path, authority, headers, jwt } = request;
+  const claims = jwt?.claims ?? undefined;
+  const decision = routes.routeHttp({
+    port,
+    ...(sni === undefined ? {} : { sni }),
+    authority,
+    method,
+    path,
+    headers,
+    ...(claims === undefined ? {} : { claims }),
+  });
+  const next = afterToken({ ...flight, path, headers: forwardedHeaders(headers, arrival) }, policy, jwt);
+  return routed(policy, verdict, arrival, next, decision, says, port);
+}
+
+/** The peer's address behind those that it claims itself. */
+function forwardedHeaders(headers: readonly string[], { sourceIp }: Arrival): readonly string[] {
+  if (sourceIp === "") return headers;
+  const claimed = headers.filter((_, index) => index % 2 === 1 && headers[index - 1] === XFF);
+  return [...withoutHeaders(headers, new Set([XFF])), XFF, [...claimed, sourceIp].join(",")];
+}
+
+const XFF = "x-forwarded-for";
+
+/** A token that is not to be forwarded ends here, and so do claims that stand for one. */
+function afterToken(flight: Flight, { jwt }: InboundPolicy, result: JwtResult | undefined): Flight {
+  if (jwt === null || result === undefined) return flight;
+  const headers = [
+    ...withoutHeaders(flight.headers, new Set(result.removeHeaders)),
+    ...result.setHeaders.flat(),
+  ];
+  const { claims, ...rest } = flight;
+  const kept = claims !== undefined && jwt.rules.some(({ forward }) => forward);
+  return { ...rest, headers, ...(kept ? { claims } : {}) };
+}
+
+function routed(
+  policy: InboundPolicy,
+  verdict: Verdict,
+  arrival: Arrival,
+  flight: Flight,
+  decision: OutboundDecision,
+  says: (verdict: Verdict) => readonly string[],
+  port: number,
+): HopResult {
+  const { workload } = arrival;
+  const onRoute = (): readonly string[] => [...says(verdict), ...routeLines(decision)];
+  const byRoute = routeStep(decision, workload.key, "gateway", onRoute);
+  if (decision.kind !== "forward") return { step: byRoute };
+  const http = speaksHttp(flight);
+  const step: Step = {
+    ...byRoute,
+    ...verdictFields(policy, verdict, port),
+    code: http ? 200 : 0,
+    ...(decision.targets[0] === undefined ? {} : { to: decision.targets.map(({ name }) => name).join(", ") }),
+  };
+  const sender = {
+    name: workload.key,
+    principal: workload.spiffeId.slice("spiffe://".length),
+    ip: workload.addresses[0] ?? "",
+  };
+  const dialled = { port, ...(decision.dynamicHost === undefined ? {} : { host: decision.dynamicHost }) };
+  return { step, onward: { flight, sender, decision, dialled } };
+}
+
+/** Why a gateway routes, or does not. */
+function routeLines(decision: OutboundDecision): readonly string[] {
+  const by = decision.by.section === "default" ? decision.by.resource : nameRoute(decision.by);
+  if (decision.kind === "forward")
+    return [`${by ?? "its route"} sends it to ${decision.targets.map(({ name }) => name).join(", ")}`];
+  if (decision.kind === "respond")
+    return [`${by ?? "its route"} answers it with ${decision.code} (${decision.reason})`];
+  const why = decision.cause === undefined ? decision.reason : CAUSES[decision.cause];
+  return [`refused${by === null ? "" : ` by ${by}`}: ${why}`];
+}
+
+const CAUSES = {
+  "no-server": "no server of the gateway takes this port and name",
+  "no-virtual-service": "no VirtualService is bound to the server",
+  "outer-name-not-allowed":
+    "the name outside is not among those that the server and a VirtualService are for",
+  "inner-name-not-allowed":
+    "the name inside is not among those that the server and the VirtualService are for",
+  "inner-name-missing": "the application's TLS inside names no server, so nobody can tell where it goes",
+} as const;

@@ -1,0 +1,36 @@
+/** A request at a proxy that ends HTTP: read, its token settled, decided. Shared by servers and gateways. */
+import type { Connection } from "../connection.ts";
+import { HttpRequest, requestRefusal } from "../http-request.ts";
+import { decideRequest, type InboundPolicy } from "../inbound.ts";
+import type { Verdict } from "../verdict.ts";
+import { type Flight, type JourneyContext, speaksHttp } from "./journey.ts";
+import { settleToken } from "./settle-token.ts";
+import { isAddressDecisive, UNKNOWN_HTTP_ADDRESS } from "./unknown-address.ts";
+
+export interface JudgedRequest {
+  readonly verdict: Verdict;
+  /** Undefined where what came is no acceptable request. */
+  readonly request?: HttpRequest;
+}
+
+export async function judgeRequest(
+  context: JourneyContext,
+  policy: InboundPolicy,
+  connection: Connection,
+  flight: Flight,
+): Promise<JudgedRequest> {
+  const { method, path, authority, headers } = flight;
+  const version = flight.protocol === "grpc" ? 2 : 1;
+  const request = speaksHttp(flight)
+    ? HttpRequest.read(policy.pathNormalization, method, path, authority, headers, version)
+    : null;
+  if (request === null) return { verdict: requestRefusal(method, path) };
+  request.authorizer = flight.authorizer;
+  const unknownToken = await settleToken(context, policy, request, flight);
+  const verdict = decideRequest(policy, connection, request);
+  if (verdict.layer === "jwt" && unknownToken !== null) return { verdict: unknownToken, request };
+  const byRules = verdict.layer === "authorization" || verdict.cause === "ext-authz-misconfigured";
+  if (byRules && isAddressDecisive(policy.http, connection, request))
+    return { verdict: UNKNOWN_HTTP_ADDRESS, request };
+  return { verdict, request };
+}

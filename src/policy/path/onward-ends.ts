@@ -1,0 +1,229 @@
+/** From a hop's routing decision to where it may end: workloads of the mesh, the outside, or nowhere. */
+
+import { resolveTargetPort } from "../../model/build-services.ts";
+import type { Mesh, Service, Workload } from "../../model/mesh.ts";
+import type { ClusterPlan, EndpointPlan, OutboundTarget, UpstreamTls } from "../outbound/types.ts";
+import { meshDirectory } from "./compiled-policies.ts";
+import { type Arrival, type Flight, type Onward, type Step, speaksHttp } from "./journey.ts";
+import { flightTo } from "./rewrite-flight.ts";
+
+/** `outside`: it leaves the mesh, and nobody of it has another say. */
+export type End =
+  | { readonly kind: "workload"; readonly arrival: Arrival; readonly flight: Flight; readonly way: string }
+  | { readonly kind: "outside"; readonly way: string }
+  | { readonly kind: "refused"; readonly step: Step; readonly way: string };
+
+/** ALPN of a mesh's client, which tells the server's proxy what is inside. */
+const HTTP1_ALPN: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
+const HTTP2_ALPN: readonly string[] = ["istio-h2", "istio", "h2"];
+const TCP_ALPN: readonly string[] = ["istio-peer-exchange", "istio"];
+/** What applications offer in TLS of their own. */
+const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
+
+/** Of a weighted route the destinations in its order, those of weight 0 left out. */
+export function onwardEnds(mesh: Mesh, onward: Onward): readonly End[] {
+  const { decision, dialled } = onward;
+  if (decision.targets.length === 0)
+    return clearEnds(onward, placesOf(mesh, dialled, decision.dialled), "PassthroughCluster");
+  const taken = decision.targets.filter(({ weight }) => !decision.weighted || weight > 0);
+  return taken.flatMap((target) => targetEnds(mesh, onward, target));
+}
+
+function targetEnds(mesh: Mesh, onward: Onward, target: OutboundTarget): readonly End[] {
+  const { cluster, name } = target;
+  const { dialled, decision } = onward;
+  if (cluster === undefined) return [nowhere(onward, name, "no-cluster", "there is no such cluster")];
+  if (cluster.resolution === "original-destination") {
+    const places = placesOf(mesh, { ...dialled, port: cluster.dialPort ?? dialled.port }, decision.dialled);
+    return places === null
+      ? hintedEnds(mesh, onward, target, cluster)
+      : places.flatMap((place) => reach(onward, target, { ...place, tls: uniformTls(cluster) }));
+  }
+  return hintedEnds(mesh, onward, target, cluster);
+}
+
+function hintedEnds(
+  mesh: Mesh,
+  onward: Onward,
+  target: OutboundTarget,
+  cluster: ClusterPlan,
+): readonly End[] {
+  const { resolution, endpoints, name } = cluster;
+  if (endpoints.length === 0) {
+    const byName = resolution !== "static";
+    return [
+      byName
+        ? { kind: "outside", way: name }
+        : nowhere(onward, name, "no-healthy-upstream", "it has no endpoint"),
+    ];
+  }
+  const seen = new Set<string>();
+  return endpoints.flatMap((plan) => {
+    const key = `${plan.endpoint.workload?.key ?? plan.address ?? ""}|${plan.port}|${plan.tls}`;
+    if (seen.has(key)) return [];
+    seen.add(key);
+    return reach(onward, target, { ...placeOf(mesh, plan), tls: plan.tls });
+  });
+}
+
+interface Place {
+  /** Undefined: outside of the mesh. */
+  readonly workload: Workload | undefined;
+  readonly port: number;
+  readonly address: string;
+}
+
+function placeOf(mesh: Mesh, { endpoint, address = "", port }: EndpointPlan): Place {
+  const workload = endpoint.workload ?? meshDirectory(mesh).byAddress.get(address);
+  return { workload, port, address: address === "" ? (workload?.addresses[0] ?? "") : address };
+}
+
+function reach(
+  onward: Onward,
+  target: OutboundTarget,
+  place: Place & { readonly tls: UpstreamTls },
+): readonly End[] {
+  const { flight, sender, decision } = onward;
+  const { workload, tls } = place;
+  if (workload === undefined) return [{ kind: "outside", way: target.name }];
+  const way = `${target.name} at ${workload.key}:${place.port}`;
+  const next = flightTo(flight, decision, target);
+  if (tls === "plaintext")
+    return [{ kind: "workload", arrival: clearArrival(workload, place, onward), flight: next, way }];
+  if (workload.dataplane === "none" && workload.role === "application")
+    return [
+      nowhere(
+        onward,
+        way,
+        "no-proxy-for-tls",
+        `it is spoken to in TLS (${tls}), and no proxy stands before it to end that`,
+      ),
+    ];
+  if (tls === "mtls" && !isExpected(workload, target.sans ?? target.cluster?.tlsSettings?.sans))
+    return [
+      nowhere(
+        onward,
+        way,
+        "server-identity-refused",
+        `the server shows ${workload.spiffeId}, expected is ${(target.sans ?? []).join(" or ")}`,
+      ),
+    ];
+  if (tls === "mutual")
+    return [
+      nowhere(
+        onward,
+        way,
+        "client-certificate-unknown",
+        "a DestinationRule names the client certificate by file: whose it is is not known",
+      ),
+    ];
+  const arrival: Arrival = {
+    workload,
+    port: place.port,
+    destinationIp: place.address,
+    sourceIp: sender.ip,
+    tls: tls === "mtls" ? "mtls" : "simple",
+    principal: tls === "mtls" ? sender.principal : null,
+    alpn: tls === "mtls" ? alpnOf(onward, target) : [],
+    ...(target.sni === undefined ? {} : { sni: target.sni }),
+  };
+  return [{ kind: "workload", arrival, flight: next, way }];
+}
+
+/** Secure naming: any one of the names will do; none wanted, none checked. */
+function isExpected({ spiffeId }: Workload, sans: readonly string[] | undefined): boolean {
+  return sans === undefined || sans.length === 0 || sans.includes(spiffeId);
+}
+
+function alpnOf({ flight, decision }: Onward, { cluster }: OutboundTarget): readonly string[] {
+  if (decision.http === undefined) return TCP_ALPN;
+  return flight.protocol === "grpc" || cluster?.upstreamProtocol === "http2" ? HTTP2_ALPN : HTTP1_ALPN;
+}
+
+function clearEnds(onward: Onward, places: readonly Place[] | null, name: string): readonly End[] {
+  if (places === null || places.length === 0) return [{ kind: "outside", way: name }];
+  const { flight, decision } = onward;
+  return places.map(({ workload, ...place }) =>
+    workload === undefined
+      ? { kind: "outside", way: name }
+      : {
+          kind: "workload",
+          arrival: clearArrival(workload, { workload, ...place }, onward),
+          flight: flightTo(flight, decision, undefined),
+          way: `${name} at ${workload.key}:${place.port}`,
+        },
+  );
+}
+
+/** Nothing is added on the way: what the client itself speaks arrives. */
+function clearArrival(workload: Workload, place: Place, { flight, sender }: Onward): Arrival {
+  const own = flight.protocol === "tls";
+  return {
+    workload,
+    port: place.port,
+    destinationIp: place.address,
+    sourceIp: sender.ip,
+    tls: own ? "simple" : "plaintext",
+    principal: null,
+    alpn: own ? OWN_ALPN : [],
+    ...(own && flight.ownSni !== undefined ? { sni: flight.ownSni } : {}),
+  };
+}
+
+/**
+ * The workloads that a dialled name or address stands for, without any proxy's help; null where it is nobody of the mesh.
+ * @param service the mesh's service that it is known to be.
+ */
+export function placesOf(
+  mesh: Mesh,
+  { ip, host, port }: { readonly ip?: string; readonly host?: string; readonly port: number },
+  service: Service | undefined,
+): readonly Place[] | null {
+  const { byAddress, byVirtualAddress } = meshDirectory(mesh);
+  const address = ip ?? host ?? "";
+  const workload = byAddress.get(address);
+  if (workload !== undefined) return [{ workload, port, address }];
+  const meant = service ?? byVirtualAddress.get(address);
+  return meant === undefined ? null : placesOfService(mesh, meant, port);
+}
+
+/** Endpoints by the service's port; a headless service's are dialled at the very port. */
+function placesOfService(mesh: Mesh, service: Service, port: number): readonly Place[] | null {
+  const servicePort = service.ports.find((own) => own.port === port);
+  const { byAddress } = meshDirectory(mesh);
+  const places = service.endpoints.flatMap((endpoint): Place[] => {
+    const workload = endpoint.workload ?? byAddress.get(endpoint.address ?? "");
+    const address = endpoint.address ?? workload?.addresses[0] ?? "";
+    if (service.headless || service.resolution === "none") return [{ workload, port, address }];
+    if (servicePort === undefined) return [];
+    const override = endpoint.portOverrides[servicePort.name ?? ""];
+    const target = override ?? resolveTargetPort(servicePort, workload);
+    return target === undefined ? [] : [{ workload, port: target, address }];
+  });
+  return places.length === 0 && service.external ? null : places;
+}
+
+function uniformTls({ tls }: ClusterPlan): UpstreamTls {
+  return tls === "mixed" ? "plaintext" : tls;
+}
+
+/** A destination that cannot be had: what the sending proxy answers for it. */
+function nowhere({ sender, flight, decision }: Onward, way: string, cause: string, why: string): End {
+  const http = speaksHttp(flight) && decision.http !== undefined;
+  const reason = cause === "no-cluster" || cause === "no-healthy-upstream" ? cause : undefined;
+  const step: Step = {
+    hop: sender.name,
+    side: "client",
+    allowed: false,
+    code: http ? 503 : 0,
+    reason: reason ?? (cause === "client-certificate-unknown" ? "unknown" : "tls"),
+    cause,
+    layer: reason === undefined ? "client-tls" : "client-route",
+    policy: null,
+    rule: null,
+    answersHttp: http,
+    to: way,
+    explain: () => [`${way}: ${why}`],
+  };
+  return { kind: "refused", step, way };
+}

@@ -1,0 +1,75 @@
+/** The parts of a question as the first hop meets them. */
+import type { Workload } from "../../model/mesh.ts";
+import type { TlsKind } from "../connection.ts";
+import type { AccessRequest } from "./access-request.ts";
+import { type Arrival, type Flight, type Sender, speaksHttp } from "./journey.ts";
+
+const HTTP1_ALPN: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
+const HTTP2_ALPN: readonly string[] = ["istio-h2", "istio", "h2"];
+const TCP_ALPN: readonly string[] = ["istio-peer-exchange", "istio"];
+const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
+
+/** The Host header: as given, else the name that the client uses; `app` where only a workload is named. */
+export function authorityOf({ authority, host, to }: AccessRequest): string {
+  return authority ?? host ?? to.host ?? to.service ?? "app";
+}
+
+export function flightOf(request: AccessRequest, authority: string): Flight {
+  const { protocol = "http", jwt, extAuthz, sni } = request;
+  const headers = (request.headers ?? []).flatMap(([name, value]) => [name.toLowerCase(), value.trim()]);
+  if (typeof jwt === "string") headers.push("authorization", `Bearer ${jwt}`);
+  if (protocol === "grpc" && !headers.includes("application/grpc"))
+    headers.push("content-type", "application/grpc");
+  return {
+    protocol,
+    method: request.method ?? (protocol === "grpc" ? "POST" : "GET"),
+    path: request.path ?? "/",
+    authority,
+    headers,
+    ...(protocol === "tls" && sni !== undefined ? { ownSni: sni } : {}),
+    ...(typeof jwt === "object" ? { claims: jwt.claims } : {}),
+    ...(extAuthz === undefined ? {} : { authorizer: extAuthz }),
+  };
+}
+
+/** A workload without a proxy has no certificate of the mesh to show. */
+export function senderOf({ from = {} }: AccessRequest, client: Workload | undefined): Sender {
+  const own =
+    client === undefined || client.dataplane === "none" ? null : client.spiffeId.slice("spiffe://".length);
+  return {
+    name: from.workload ?? from.principal ?? from.ip ?? "a client",
+    principal: from.principal === undefined ? own : from.principal,
+    ip: from.ip ?? client?.addresses[0] ?? "",
+  };
+}
+
+/** A connection that the client itself makes to a workload's port. */
+export function arrivalFrom(
+  { from = {}, sni, via }: AccessRequest,
+  flight: Flight,
+  sender: Sender,
+  place: { readonly workload: Workload; readonly port: number; readonly address: string },
+): Arrival {
+  const own = flight.protocol === "tls";
+  const clear: TlsKind = own ? "simple" : "plaintext";
+  // From outside nobody speaks the mesh's TLS to an ingress gateway unless told so.
+  const fromOutside = via !== undefined && from.principal === undefined;
+  const tls: TlsKind = from.tls ?? (sender.principal === null || fromOutside ? clear : "mtls");
+  const inMesh = tls === "mtls" || tls === "rogue";
+  const usual = inMesh ? meshAlpn(flight) : own ? OWN_ALPN : [];
+  return {
+    workload: place.workload,
+    port: place.port,
+    destinationIp: place.address,
+    sourceIp: sender.ip,
+    tls,
+    principal: tls === "mtls" || tls === "rogue" ? sender.principal : null,
+    alpn: from.alpn ?? usual,
+    ...(sni === undefined ? {} : { sni }),
+  };
+}
+
+function meshAlpn(flight: Flight): readonly string[] {
+  if (!speaksHttp(flight)) return TCP_ALPN;
+  return flight.protocol === "grpc" ? HTTP2_ALPN : HTTP1_ALPN;
+}

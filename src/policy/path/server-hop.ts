@@ -1,0 +1,95 @@
+/** The server's side: a sidecar, or an application that has none. */
+import { Connection } from "../connection.ts";
+import { explainInbound } from "../explain.ts";
+import { asSeenBy, chainOf, decideConnection, type InboundPolicy } from "../inbound.ts";
+import type { Verdict } from "../verdict.ts";
+import { type Arrival, type Flight, type HopResult, type JourneyContext, speaksHttp } from "./journey.ts";
+import { judgeRequest } from "./judge-request.ts";
+import { isAddressDecisive, UNKNOWN_TCP_ADDRESS } from "./unknown-address.ts";
+
+export function connectionOf(arrival: Arrival, flight: Flight, sni = arrival.sni): Connection {
+  return new Connection({
+    tls: arrival.tls,
+    principal: arrival.principal,
+    sourceIp: arrival.sourceIp,
+    destinationIp: arrival.destinationIp,
+    destinationPort: arrival.port,
+    sni,
+    alpn: arrival.alpn,
+    speaksHttp: speaksHttp(flight),
+  });
+}
+
+export async function serverHop(
+  context: JourneyContext,
+  flight: Flight,
+  arrival: Arrival,
+): Promise<HopResult> {
+  const policy = context.compiled.inbound(arrival.workload);
+  const connection = connectionOf(arrival, flight);
+  const chain = chainOf(policy, connection);
+  const onConnection = judgeConnection(policy, connection);
+  if (!onConnection.allowed || chain.protocol === "tcp" || policy.unprotected) {
+    // Behind a TCP chain the application itself answers HTTP, unless it is given TLS.
+    const answered = onConnection.allowed && speaksHttp(flight) && chain.tls !== "pass";
+    const explain = () => explainVerdict(policy, connection, undefined, onConnection);
+    return { step: serverStep(policy, arrival, onConnection, answered ? 200 : onConnection.code, explain) };
+  }
+  const { verdict, request } = await judgeRequest(context, policy, connection, flight);
+  const explain = () => explainVerdict(policy, connection, request, verdict);
+  return { step: serverStep(policy, arrival, verdict, verdict.code, explain) };
+}
+
+/** As decideConnection, but unknown where an unknown address could turn it. */
+export function judgeConnection(policy: InboundPolicy, connection: Connection): Verdict {
+  const verdict = decideConnection(policy, connection);
+  const chain = chainOf(policy, connection);
+  const byRules = verdict.layer === "authorization" || verdict.cause === "ext-authz-misconfigured";
+  if (policy.unprotected || chain.protocol === "http" || !byRules) return verdict;
+  return isAddressDecisive(policy.tcp, asSeenBy(chain, connection), null) ? UNKNOWN_TCP_ADDRESS : verdict;
+}
+
+function serverStep(
+  policy: InboundPolicy,
+  { workload, port }: Arrival,
+  verdict: Verdict,
+  code: number,
+  explain: () => readonly string[],
+): HopResult["step"] {
+  return {
+    ...verdictFields(policy, verdict, port),
+    hop: workload.key,
+    side: "server",
+    code,
+    answersHttp: false,
+    explain,
+  };
+}
+
+/** A refused transport is PeerAuthentication's doing, although no rule of it matched. */
+export function verdictFields(policy: InboundPolicy, verdict: Verdict, port: number): Verdict {
+  const { allowed, code, reason, cause, layer, rule } = verdict;
+  const transport =
+    layer === "transport" && !allowed && policy.gateway === null ? policy.transport(port).policy : null;
+  return { allowed, code, reason, cause, layer, policy: verdict.policy ?? transport, rule };
+}
+
+const ONLY_HERE: Readonly<Record<string, string>> = {
+  "address-unknown":
+    "unknown: rules ask for an address that is not known (give from.ip, or a mesh with status.podIP)",
+  "jwks-not-fetched":
+    'unknown: the token\'s keys are at a jwksUri, which is not asked (give {"claims": …} to take it as verified)',
+};
+
+export function explainVerdict(
+  policy: InboundPolicy,
+  connection: Connection,
+  request: Parameters<typeof explainInbound>[2],
+  verdict: Verdict,
+): readonly string[] {
+  const here = ONLY_HERE[verdict.cause];
+  if (here !== undefined) return [here];
+  if (verdict.cause === "bad-request") return ["refused with 400: not an acceptable HTTP request"];
+  if (verdict.cause === "no-relative-path") return ["refused with 404: the request target has no path"];
+  return explainInbound(policy, connection, request);
+}
