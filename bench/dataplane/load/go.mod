@@ -1,0 +1,3 @@
+module bulwark/bench/load
+
+go 1.26

@@ -1,0 +1,28 @@
+/**
+ * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [dataplane] [--quick]`. Each runs in a process of its own, so that
+ * none measures a heap and compiled code that another has shaped. What else is given goes to every section (see each file's head).
+ */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+
+const SECTIONS: Readonly<Record<string, { readonly file: string; readonly quick: readonly string[] }>> = {
+  codec: { file: "codec.ts", quick: ["--rounds", "3", "--heads", "20000"] },
+  flows: { file: "flows.ts", quick: ["--rounds", "1", "--records", "20480"] },
+  dataplane: { file: "dataplane/main.ts", quick: ["--quick"] },
+};
+
+const given = process.argv.slice(2);
+const named = given.filter((argument) => argument in SECTIONS);
+const quick = given.includes("--quick");
+const others = given.filter((argument) => argument !== "--quick" && !(argument in SECTIONS));
+
+for (const name of named.length > 0 ? named : Object.keys(SECTIONS)) {
+  const section = SECTIONS[name];
+  if (section === undefined) continue;
+  console.log(`\n== ${name}`);
+  const args = [join(import.meta.dirname, section.file), ...(quick ? section.quick : []), ...others];
+  const { status } = spawnSync(process.execPath, ["--disable-warning=ExperimentalWarning", ...args], {
+    stdio: "inherit",
+  });
+  if (status !== 0) process.exitCode = 1;
+}
