@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { operationalCode } from "../control/operational-error.ts";
+import { watchOutput } from "./closed-pipe.ts";
 import { COMMANDS } from "./command-registry.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 
@@ -11,7 +12,7 @@ const INVALID_INPUT: ReadonlySet<string> = new Set(["BW_CLI_INPUT", "BW_FLOWS_BA
  * @returns the exit code; every failure has been printed.
  */
 export async function runCommand(args: readonly string[]): Promise<ExitCode> {
-  process.stdout.on("error", stopOnClosedPipe);
+  watchOutput();
   try {
     const program = await programFor(args);
     await program.parseAsync([...args], { from: "user" });
@@ -50,10 +51,4 @@ function report(error: unknown): ExitCode {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`bulwark: BUG: ${text}\n`);
   return EXIT.failed;
-}
-
-/** The reader (`head`, a pager) has seen enough: that is no failure. */
-function stopOnClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code === "EPIPE") process.exit(EXIT.ok);
-  throw error;
 }

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { whenReaderGone } from "./closed-pipe.ts";
 import { runDemo } from "./demo.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import type { StateOptions } from "./options.ts";
@@ -67,10 +68,11 @@ async function stayUp(
   return code;
 }
 
-/** Settles with the first signal; later ones change nothing, since stopping is under way and has its own time limits. */
+/** Settles with the first signal, or when nobody reads what is told any more; later ones change nothing, since stopping is under way and has its own time limits. */
 function firstSignal(): Promise<string> {
   return new Promise((settle) => {
     for (const signal of SIGNALS) process.on(signal, () => settle(signal));
+    whenReaderGone(() => settle("EPIPE"));
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Diagnostic } from "../resources/diagnostic.ts";
+import { warn } from "./child-life.ts";
 import type { ConfigurationKeeper } from "./configuration-keeper.ts";
 import { loadConfiguration } from "./load-configuration.ts";
 import type { ControlEvent } from "./messages.ts";
@@ -67,7 +68,7 @@ export class ConfigurationWatch {
       this.#announce(loaded.warnings);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      onEvent({ kind: "warning", message: `the change could not be taken: ${message}` });
+      warn(`the change could not be taken: ${message}`);
     }
   }
 

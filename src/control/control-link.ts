@@ -51,7 +51,8 @@ export interface ControlLinkOptions {
 }
 
 const FIRST_RETRY_MS = 20;
-const MAX_RETRY_MS = 1000;
+/** A connect to a Unix socket costs next to nothing, and certificates may be short-lived. */
+const MAX_RETRY_MS = 200;
 
 /** Keeps a connection to control: whoever holds it goes on while control is away, and is connected again when it is back. */
 export class ControlLink {

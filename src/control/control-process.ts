@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { openCa } from "../identity/ca.ts";
 import { DEFAULT_TOKEN_ISSUER } from "../identity/service-account-token.ts";
-import type { FlowDraft } from "../model/flow-record.ts";
 import { parseTrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { podKey } from "../substrate/assignment.ts";
+import { type PodAssignment, podKey } from "../substrate/assignment.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
 import { STAND_IN_CA_FILE } from "../substrate/stand-in-authority.ts";
 import { FlowBuffer } from "../telemetry/flow-buffer.ts";
@@ -41,102 +40,63 @@ export async function runControlProcess(options: ControlProcessOptions): Promise
   await control.serve();
 }
 
+type Ca = Awaited<ReturnType<typeof openCa>>;
+
 /** Everything that the control plane of one mesh consists of, wired together. */
 export class ControlPlane {
-  readonly #subscribers: Set<RpcPeer>;
-  readonly #server: ControlServer;
-  readonly #watch: ConfigurationWatch;
-  readonly #flows: FlowBuffer;
+  readonly #state: StateFolder;
+  readonly #options: ControlProcessOptions;
+  readonly #keeper: ConfigurationKeeper;
+  readonly #ca: Ca;
+  readonly #subscribers = new Set<RpcPeer>();
   readonly #flowLog: FlowLog;
-  readonly #closeCa: () => Promise<void>;
+  /** What the CA itself reports. */
+  readonly #flows: FlowBuffer;
+  readonly #certificates: CertificateService;
+  readonly #sessions: ProxySessions;
+  readonly #watch: ConfigurationWatch;
+  readonly #server: ControlServer;
 
+  /** @throws {BulwarkError} BW_CA_…, BW_KEYSTORE_…, BW_TRUST_DOMAIN_INVALID. */
   static async open(state: StateFolder, options: ControlProcessOptions): Promise<ControlPlane> {
-    const keeper = new ConfigurationKeeper(
-      state,
-      loopbackSubstrate({ simulateExternal: options.simulateExternal, fresh: false }),
-    );
+    const { simulateExternal } = options;
+    const keeper = new ConfigurationKeeper(state, loopbackSubstrate({ simulateExternal, fresh: false }));
     const trustDomain = parseTrustDomain(keeper.current?.mesh.config.trustDomain ?? "cluster.local");
     if (trustDomain === undefined)
       throw new BulwarkError("BW_TRUST_DOMAIN_INVALID", "the mesh's trustDomain is not a proper name");
-    const ca = await openCa(state.root, { trustDomain });
-    return new ControlPlane(state, options, keeper, ca);
+    return new ControlPlane(state, options, keeper, await openCa(state.root, { trustDomain }));
   }
 
-  constructor(
-    state: StateFolder,
-    options: ControlProcessOptions,
-    keeper: ConfigurationKeeper,
-    ca: Awaited<ReturnType<typeof openCa>>,
-  ) {
-    const subscribers = new Set<RpcPeer>();
-    const onEvent = (event: ControlEvent) => {
-      for (const peer of subscribers) peer.notify("event", event);
-    };
-    const onWarning = (message: string) => {
-      warn(message);
-      onEvent({ kind: "warning", message });
-    };
-    const flowLog = new FlowLog(state.flowLog, {
-      onWarning,
-      onHealth: (ok, message) => onEvent({ kind: "flow-log", ok, message }),
+  constructor(state: StateFolder, options: ControlProcessOptions, keeper: ConfigurationKeeper, ca: Ca) {
+    this.#state = state;
+    this.#options = options;
+    this.#keeper = keeper;
+    this.#ca = ca;
+    this.#flowLog = new FlowLog(state.flowLog, {
+      onWarning: warn,
+      onHealth: (ok, message) => this.#tell({ kind: "flow-log", ok, message }),
     });
-    const flows = new FlowBuffer({
+    this.#flows = new FlowBuffer({
       reporter: CA_REPORTER,
       spillDir: join(state.root, "spill", "control"),
-      send: async ({ text }) => flowLog.insertLines(text, { reporter: CA_REPORTER }),
+      send: async ({ text }) => this.#flowLog.insertLines(text, { reporter: CA_REPORTER }),
     });
-    const pods = () => keeper.current?.assignments.pods ?? [];
-    const certificates = new CertificateService({
-      ca,
-      trust: tokenTrust(state),
-      pods,
-      ttlSeconds: options.certTtlSeconds,
-      record: (draft: FlowDraft) => flows.push(draft),
-      onIssued: (pod, serial, notAfter) =>
-        onEvent({
-          kind: "certificate",
-          pod: podKey(pod),
-          identity: pod.spiffeId,
-          serial,
-          notAfter: notAfter.toISOString(),
-        }),
-      onRefused: (code, message) => onEvent({ kind: "certificate-refused", code, message }),
-    });
-    const sessions = new ProxySessions({
-      certificates,
-      flowLog,
+    this.#certificates = this.#makeCertificateService();
+    this.#sessions = new ProxySessions({
+      certificates: this.#certificates,
+      flowLog: this.#flowLog,
       configuration: () => keeper.push(),
-      pods,
+      pods: () => this.#pods(),
       externalCaPem: () => (options.simulateExternal ? standInCa(state) : null),
-      onEvent,
+      onEvent: (event) => this.#tell(event),
     });
-    const methods = {
-      keeper,
-      sessions,
-      certificates,
-      flowLog,
-      subscribers,
-      sources: options.sources,
-      startedAt: new Date().toISOString(),
-    };
-    this.#subscribers = subscribers;
-    this.#flowLog = flowLog;
-    this.#flows = flows;
-    this.#closeCa = () => ca.close();
     this.#watch = new ConfigurationWatch({
       sources: options.sources,
       keeper,
-      onEvent,
-      onAccepted: () => sessions.pushAll(),
+      onEvent: (event) => this.#tell(event),
+      onAccepted: () => this.#sessions.pushAll(),
     });
-    this.#server = new ControlServer({
-      socketPath: state.controlSocket,
-      adminToken: readFileSync(state.adminToken, "utf8").trim(),
-      welcomeProxy: (peer, params) => sessions.welcome(peer, params),
-      adminMethods: (peer) => adminMethods(peer, methods),
-      onInternalError: (error) =>
-        onWarning(`BUG: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
-    });
+    this.#server = this.#makeServer();
   }
 
   async serve(): Promise<void> {
@@ -150,7 +110,54 @@ export class ControlPlane {
     this.#subscribers.clear();
     this.#server.close();
     this.#flowLog.close();
-    await this.#closeCa();
+    await this.#ca.close();
+  }
+
+  #makeCertificateService(): CertificateService {
+    return new CertificateService({
+      ca: this.#ca,
+      trust: tokenTrust(this.#state),
+      pods: () => this.#pods(),
+      ttlSeconds: this.#options.certTtlSeconds,
+      record: (draft) => this.#flows.push(draft),
+      onIssued: (pod, serial, notAfter) =>
+        this.#tell({
+          kind: "certificate",
+          pod: podKey(pod),
+          identity: pod.spiffeId,
+          serial,
+          notAfter: notAfter.toISOString(),
+        }),
+      onRefused: (code, message) => this.#tell({ kind: "certificate-refused", code, message }),
+    });
+  }
+
+  #makeServer(): ControlServer {
+    const methods = {
+      keeper: this.#keeper,
+      sessions: this.#sessions,
+      certificates: this.#certificates,
+      flowLog: this.#flowLog,
+      subscribers: this.#subscribers,
+      sources: this.#options.sources,
+      startedAt: new Date().toISOString(),
+    };
+    return new ControlServer({
+      socketPath: this.#state.controlSocket,
+      adminToken: readFileSync(this.#state.adminToken, "utf8").trim(),
+      welcomeProxy: (peer, params) => this.#sessions.welcome(peer, params),
+      adminMethods: (peer) => adminMethods(peer, methods),
+      onInternalError: (error) =>
+        warn(`BUG: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+    });
+  }
+
+  #pods(): readonly PodAssignment[] {
+    return this.#keeper.current?.assignments.pods ?? [];
+  }
+
+  #tell(event: ControlEvent): void {
+    for (const peer of this.#subscribers) peer.notify("event", event);
   }
 }
 

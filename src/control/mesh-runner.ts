@@ -37,6 +37,7 @@ export interface MeshRunnerOptions {
 
 export type RunnerEvent =
   | ControlEvent
+  | { readonly kind: "warning"; readonly message: string }
   | { readonly kind: "process"; readonly event: SupervisorEvent }
   | { readonly kind: "output"; readonly name: string; readonly line: string }
   | { readonly kind: "leftovers"; readonly names: readonly string[] }
@@ -166,7 +167,9 @@ class MeshRunner implements RunningMesh {
       writePrivateFile(state.adminToken, `${randomBytes(32).toString("base64url")}\n`);
     // Made here so that proxies find it at their first hello.
     openStandInAuthority(state.standInFolder);
-    this.#tokens = await TokenFiles.open(state, (message) => this.#tell({ kind: "warning", message }));
+    this.#tokens = await TokenFiles.open(state, (message) =>
+      this.#options.onEvent({ kind: "warning", message }),
+    );
     await this.#tokens.apply(configuration.assignments.pods);
     this.#follow(configuration.assignments);
     this.#link = new ControlLink({

@@ -130,8 +130,7 @@ export type ControlEvent =
       readonly notAfter: string;
     }
   | { readonly kind: "certificate-refused"; readonly code: string; readonly message: string }
-  | { readonly kind: "flow-log"; readonly ok: boolean; readonly message: string | null }
-  | { readonly kind: "warning"; readonly message: string };
+  | { readonly kind: "flow-log"; readonly ok: boolean; readonly message: string | null };
 
 /**
  * The fields of parameters that came over a socket.

@@ -92,10 +92,7 @@ class ProxyProcess {
           REQUEST_TIMEOUT_MS,
         )) as SignAnswer,
       sendFlows: async (lines) => void (await this.#link.request("flows", { lines }, REQUEST_TIMEOUT_MS)),
-      onWarning: (message) => {
-        warn(message);
-        this.#link.notify("warning", { message });
-      },
+      onWarning: warn,
     });
   }
 
@@ -149,15 +146,22 @@ class RunningProxy {
       onDegraded: ({ message }) => options.onWarning(message),
     });
     this.#identity = new SvidSource({ identity, requestCertificate: options.sign });
+    let failing = "";
     this.#identity.on("rotated", (svid) => {
+      if (failing !== "") options.onWarning("certificates are renewed again");
+      failing = "";
       this.#adopted = { svid, atMs: Date.now() };
       this.#firstCertificate.resolve();
     });
-    this.#identity.on("failed", (error, retryInMs) =>
-      options.onWarning(
-        `no new certificate (${error.code}): ${error.message}; asking again in ${Math.round(retryInMs)} ms`,
-      ),
-    );
+    // Told once for each outage, not for each of its attempts.
+    this.#identity.on("failed", (error) => {
+      const isNew = failing === "";
+      failing = error.code;
+      if (isNew)
+        options.onWarning(
+          `no new certificate (${error.code}): ${error.message}; asking again until there is one`,
+        );
+    });
     this.#identity.on("expired", () => options.onWarning("the certificate has ended: everything is refused"));
     this.#proxy = new MeshProxy({
       pod: placementOf(pod),

@@ -87,10 +87,6 @@ export class ProxySessions {
       stats: (params) => {
         session.report = fieldsOf(params) as unknown as ProxyReport;
       },
-      warning: (params) => {
-        const message = textField(params, "message").slice(0, 2000);
-        this.#options.onEvent({ kind: "warning", message: `${podKey(session.pod)}: ${message}` });
-      },
     };
   }
 

@@ -69,7 +69,8 @@ export class Supervisor {
     this.#options = {
       firstRestartDelayMs: 50,
       maxRestartDelayMs: 10_000,
-      steadyAfterMs: 10_000,
+      // Longer than a failing start takes: what has worked, and was killed, comes back at once however often that happens.
+      steadyAfterMs: 1000,
       stopGraceMs: 5000,
       ...options,
     };
