@@ -43,9 +43,13 @@ export async function loadMesh(paths: string | readonly string[]): Promise<Loade
   if (errors.length === 0 && resources.length === 0 && rejected.length === 0)
     errors.push(nothingRead(sources));
   if (errors.length > 0)
-    throw new BulwarkError("BW_MESH_INVALID", errors.map(formatDiagnostic).join("\n"), {
-      detail: { diagnostics: errors },
-    });
+    throw new BulwarkError(
+      "BW_MESH_INVALID",
+      ["the mesh cannot be read", ...errors.map(formatDiagnostic)].join("\n"),
+      {
+        detail: { diagnostics: errors },
+      },
+    );
   const { resources: complete, provided } = provideStockGateways(resources);
   const warnings = diagnostics.filter(({ severity }) => severity === "warning");
   return {
@@ -100,13 +104,10 @@ export async function can(
     const [first] = problems;
     if (first !== undefined) {
       const help = first.help === undefined ? "" : ` (${first.help})`;
-      throw new BulwarkError(
-        "BW_REQUEST_INVALID",
-        `request ${request?.id ?? index}: ${first.message}${help}`,
-        {
-          detail: { index, problems },
-        },
-      );
+      const which = requests.length === 1 ? "" : `request ${request?.id ?? `number ${index + 1}`}: `;
+      throw new BulwarkError("BW_REQUEST_INVALID", `${which}${first.message}${help}`, {
+        detail: { index, problems },
+      });
     }
     decisions.push(await decide(mesh, { ...request, id: request.id ?? `r${index + 1}` }, options));
   }

@@ -30,6 +30,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/call.ts"),
   },
   {
+    name: "can",
+    summary: "may this request go through? The decision and its reason, without a running mesh",
+    load: () => import("./commands/can.ts"),
+  },
+  {
     name: "flows",
     summary: "the flow log: every connection, request, handshake and decision",
     load: () => import("./commands/flows.ts"),

@@ -5,7 +5,12 @@ import { COMMANDS } from "./command-registry.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 
 /** Codes of failures that are the caller's to mend. */
-const INVALID_INPUT: ReadonlySet<string> = new Set(["BW_CLI_INPUT", "BW_FLOWS_BAD_FILTER"]);
+const INVALID_INPUT: ReadonlySet<string> = new Set([
+  "BW_CLI_INPUT",
+  "BW_FLOWS_BAD_FILTER",
+  "BW_MESH_INVALID",
+  "BW_REQUEST_INVALID",
+]);
 
 /**
  * Runs one command of a person's.

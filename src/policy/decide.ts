@@ -79,9 +79,21 @@ function differenceOf(
   own: HopVerdict,
   other: HopVerdict,
 ): SemanticsDifference | undefined {
-  if (isSame(own, other)) return undefined;
-  const { allowed, code, reason, cause, policy, rule, hop } = other;
-  return { semantics, allowed, code, reason, cause, policy, rule, hop };
+  // A gateway that trusts the name outside may let the same request through, to somewhere else.
+  const elsewhere = own.allowed && other.allowed && own.to !== other.to;
+  if (isSame(own, other) && !elsewhere) return undefined;
+  const { allowed, code, reason, cause, policy, rule, hop, to } = other;
+  return {
+    semantics,
+    allowed,
+    code,
+    reason,
+    cause,
+    policy,
+    rule,
+    hop,
+    ...(elsewhere && to !== undefined ? { to } : {}),
+  };
 }
 
 function toDecision(
@@ -159,7 +171,7 @@ function wordOf(allowed: boolean, reason: string): string {
 
 function differenceLines(differs: SemanticsDifference | undefined): readonly string[] {
   if (differs === undefined) return [];
-  const { semantics, allowed, reason, code, cause, hop, policy } = differs;
+  const { semantics, allowed, reason, code, cause, hop, policy, to } = differs;
   const who = semantics === "strict" ? "Bulwark's own proxies (strict semantics)" : "Istio's proxies";
   const by = policy === null ? hop : `${hop}, ${policy}`;
   return [`${who} decide otherwise: ${wordOf(allowed, reason)} (${code} ${reason}, ${cause}) by ${by}`];

@@ -43,6 +43,8 @@ export interface SemanticsDifference {
   readonly policy: string | null;
   readonly rule: number | null;
   readonly hop: string;
+  /** Where the last hop sends it, where that differs. */
+  readonly to?: string;
 }
 
 export interface Decision extends Partial<ClientFields> {
