@@ -60,7 +60,10 @@ export class ControlPlane {
   /** @throws {BulwarkError} BW_CA_…, BW_KEYSTORE_…, BW_TRUST_DOMAIN_INVALID. */
   static async open(state: StateFolder, options: ControlProcessOptions): Promise<ControlPlane> {
     const { simulateExternal } = options;
-    const keeper = new ConfigurationKeeper(state, loopbackSubstrate({ simulateExternal, fresh: false }));
+    const keeper = new ConfigurationKeeper(
+      state,
+      loopbackSubstrate({ meshId: state.root, simulateExternal, fresh: false }),
+    );
     const trustDomain = parseTrustDomain(keeper.current?.mesh.config.trustDomain ?? "cluster.local");
     if (trustDomain === undefined)
       throw new BulwarkError("BW_TRUST_DOMAIN_INVALID", "the mesh's trustDomain is not a proper name");

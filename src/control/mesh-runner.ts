@@ -77,7 +77,11 @@ export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh
   const release = lockState(state);
   try {
     await endLeftovers(state, options.onEvent);
-    const substrate = loopbackSubstrate({ simulateExternal: options.simulateExternal, fresh: true });
+    const substrate = loopbackSubstrate({
+      meshId: state.root,
+      simulateExternal: options.simulateExternal,
+      fresh: true,
+    });
     const keeper = new ConfigurationKeeper(state, substrate);
     const errors = await keeper.offer(loaded);
     const { current } = keeper;

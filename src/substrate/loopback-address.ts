@@ -36,7 +36,9 @@ export async function findLoopbackAddress(
   const hint = why.startsWith("EADDRNOTAVAIL")
     ? "this system answers only on 127.0.0.1; the loopback substrate needs all of 127/8, as Linux has it"
     : "no address of 127/8 had all its ports free";
-  throw new BulwarkError("BW_SUBSTRATE_NO_ADDRESS", `no address for ${name}: ${hint} (${why})`);
+  throw new BulwarkError("BW_SUBSTRATE_NO_ADDRESS", `no loopback address: ${hint} (${why})`, {
+    detail: { name },
+  });
 }
 
 /** The first of the ports that cannot be bound there, with the reason; undefined when all can. */

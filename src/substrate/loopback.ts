@@ -16,6 +16,11 @@ import type { Substrate } from "./substrate.ts";
 import { type WorkloadPort, workloadPorts } from "./workload-ports.ts";
 
 export interface LoopbackOptions {
+  /**
+   * What tells this mesh from others on the machine: two that start at the same moment must not derive the same addresses,
+   * since both would find them free.
+   */
+  readonly meshId: string;
   /** Stand-ins for every external host of a ServiceEntry. */
   readonly simulateExternal: boolean;
   /** Nothing of this mesh runs: kept addresses are checked for other users, and applications get new ports. */
@@ -141,7 +146,8 @@ class LoopbackAssigner {
   async #address(name: string, previous: string | undefined, ports: readonly number[]): Promise<string> {
     if (previous !== undefined && !this.#options.fresh) return previous;
     if (previous !== undefined && (await firstBusyPort(previous, ports)) === undefined) return previous;
-    const address = await findLoopbackAddress(name, this.#takenAddresses, ports);
+    const seed = `${this.#options.meshId} ${name}`;
+    const address = await findLoopbackAddress(seed, this.#takenAddresses, ports);
     this.#takenAddresses.add(address);
     return address;
   }

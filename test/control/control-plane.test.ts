@@ -38,7 +38,10 @@ const events: ControlEvent[] = [];
 
 before(async () => {
   cpSync("../shared/scenarios/payroll", files, { recursive: true });
-  const keeper = new ConfigurationKeeper(state, loopbackSubstrate({ simulateExternal: false, fresh: true }));
+  const keeper = new ConfigurationKeeper(
+    state,
+    loopbackSubstrate({ meshId: "test", simulateExternal: false, fresh: true }),
+  );
   assert.deepEqual(await keeper.offer(await loadConfiguration([files])), []);
   assert.ok(keeper.current !== undefined);
   assignments = keeper.current.assignments;

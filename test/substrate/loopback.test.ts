@@ -38,7 +38,7 @@ function deployment(
 }
 
 function assign(mesh: Mesh, previous: Assignments = NO_ASSIGNMENTS, fresh = false, simulateExternal = false) {
-  return loopbackSubstrate({ simulateExternal, fresh }).assign(mesh, previous);
+  return loopbackSubstrate({ meshId: "test", simulateExternal, fresh }).assign(mesh, previous);
 }
 
 const EXTERNAL = {
@@ -105,19 +105,29 @@ test("assign() makes another pod of one that runs under another account", async 
 });
 
 test("assign() avoids an address whose ports somebody else has", async () => {
-  const taken = deriveLoopbackAddress("pod ns/web-0", 0);
+  const taken = deriveLoopbackAddress("test pod ns/web-0", 0);
   const server = createServer();
   closers.push(() => server.close());
   await new Promise<void>((resolve) => server.listen(8080, taken, resolve));
   const mesh = buildMesh(resourcesOf(deployment("web")));
   const assigned = await assign(mesh);
-  assert.equal(assigned.pods[0]?.address, deriveLoopbackAddress("pod ns/web-0", 1));
+  assert.equal(assigned.pods[0]?.address, deriveLoopbackAddress("test pod ns/web-0", 1));
   const kept = { ...assigned, pods: assigned.pods.map((pod) => ({ ...pod, address: taken })) };
   assert.notEqual(
     (await assign(mesh, kept, true)).pods[0]?.address,
     taken,
     "a kept address that is busy at start",
   );
+});
+
+test("assign() gives another mesh on the same machine other addresses", async () => {
+  const mesh = buildMesh(resourcesOf(deployment("web")));
+  const [one, other] = await Promise.all(
+    ["one", "other"].map((meshId) =>
+      loopbackSubstrate({ meshId, simulateExternal: false, fresh: true }).assign(mesh, NO_ASSIGNMENTS),
+    ),
+  );
+  assert.notEqual(one?.pods[0]?.address, other?.pods[0]?.address);
 });
 
 test("assign() gives a workload without sidecar its own address to listen on, and no way through a sidecar", async () => {
