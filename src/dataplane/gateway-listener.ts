@@ -88,7 +88,7 @@ export class GatewayListener {
         "no-server",
         `no server of this gateway takes the name \`${named.sni ?? ""}\``,
       );
-    else if (first.kind === "tls") this.#tlsServer(named, server, unread);
+    else if (first.kind === "tls") this.#tlsServer(named, server, first, unread);
     else if (server.tls !== undefined) this.#refuse(named, "tls", "plaintext-to-tls-port");
     else if (server.protocol === "http")
       this.#serveHttp(
@@ -101,7 +101,12 @@ export class GatewayListener {
     else this.#routeOpaque(named, named.socket, this.#plainConnection(named, first), undefined, unread);
   }
 
-  #tlsServer(accepted: Accepted, server: GatewayServer, unread: Buffer): void {
+  #tlsServer(
+    accepted: Accepted,
+    server: GatewayServer,
+    first: FirstBytes & { kind: "tls" },
+    unread: Buffer,
+  ): void {
     switch (server.tls?.mode) {
       case "ISTIO_MUTUAL":
         this.#tls.accept(accepted.socket, (outcome) => {
@@ -110,7 +115,9 @@ export class GatewayListener {
         });
         return;
       case "PASSTHROUGH":
-        this.#passThrough(accepted, unread);
+        if (first.hello.hasEncryptedClientHello)
+          this.#refuse(accepted, "route", "sni-encrypted", ENCRYPTED_HELLO);
+        else this.#passThrough(accepted, unread);
         return;
       default:
         this.#refuse(
@@ -197,6 +204,10 @@ export class GatewayListener {
   #inside(accepted: Accepted, mesh: MeshPeer, first: FirstBytes, outer: Permit, unread: Buffer): void {
     if (first.kind === "broken-tls") {
       this.#refuse(accepted, "protocol", first.reason);
+      return;
+    }
+    if (first.kind === "tls" && first.hello.hasEncryptedClientHello) {
+      this.#refuse(accepted, "route", "inner-sni-encrypted", ENCRYPTED_HELLO);
       return;
     }
     const innerSni = first.kind === "tls" ? first.hello.serverName : undefined;
@@ -401,6 +412,9 @@ export class GatewayListener {
     return flow;
   }
 }
+
+/** A client without ECH that sends its GREASE form looks the same from here: what cannot be told apart is refused. */
+const ENCRYPTED_HELLO = "the application's TLS hides the server's real name (encrypted ClientHello)";
 
 function names(
   accepted: Accepted,
