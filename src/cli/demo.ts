@@ -32,7 +32,10 @@ async function demoLine(mesh: RunningMesh, { from, url, expected }: DemoCall): P
   try {
     const outcome = await runCall(mesh.state, from, 0, callOf(url));
     const mark = outcome.result === expected ? style("green", "✔") : style("red", "✘");
-    return `${mark} ${`${from} → ${url}`.padEnd(48)} ${outcome.result.padEnd(9)} ${why(outcome)}`.trimEnd();
+    return (
+      `${mark} ${`${from} → ${url}`.padEnd(48)} ${outcome.result.padEnd(9)} ${why(outcome)}`.trimEnd() +
+      explanation(outcome)
+    );
   } catch (error) {
     return `${style("red", "✘")} ${from} → ${url}: ${error instanceof Error ? error.message : String(error)}`;
   }
@@ -40,6 +43,10 @@ async function demoLine(mesh: RunningMesh, { from, url, expected }: DemoCall): P
 
 function callOf(url: string): WorkloadCall {
   return { url: new URL(url), method: "GET", headers: [], http2: false, timeoutMs: 10_000, insecure: false };
+}
+
+function explanation({ account }: CallOutcome): string {
+  return (account.refusal?.explanation ?? []).map((line) => `\n    ${style("dim", plain(line))}`).join("");
 }
 
 function why({ answer, account }: CallOutcome): string {
