@@ -8,3 +8,12 @@ export function clientCertElement(by: string, certificate: PeerCertificate): str
   const { sha256, spiffeId } = certificate;
   return `By=${by};Hash=${sha256};Subject="";URI=${spiffeId ?? ""}`;
 }
+
+/**
+ * Whether an element can be appended to this value and still be read as one: a client that leaves a quote open would have what
+ * the proxy appends read as a part of its own element. Readers differ on whether a backslash escapes, so one before a quote
+ * counts as open.
+ */
+export function canAppendElement(before: string): boolean {
+  return !before.includes('\\"') && before.split('"').length % 2 === 1;
+}

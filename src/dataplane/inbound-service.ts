@@ -9,6 +9,7 @@ import type { JwtResult } from "../policy/jwt/jwt-result.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest, type Denial, type Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
+import { canAppendElement } from "./client-cert-header.ts";
 import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
@@ -137,6 +138,7 @@ export class InboundService implements HttpService {
   #appendClientCert(before: string): FieldLines {
     const { clientCertElement } = this.#peer;
     if (clientCertElement === undefined) return NO_FIELD_LINES;
+    if (!canAppendElement(before)) return this.#clientCertLine;
     return fieldLines("x-forwarded-client-cert", `${before},${clientCertElement}`) ?? this.#clientCertLine;
   }
 
