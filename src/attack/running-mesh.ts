@@ -83,7 +83,11 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
     this.standInCaPem = simulatesExternal(assignments)
       ? readFileSync(join(state.standInFolder, STAND_IN_CA_FILE), "utf8")
       : undefined;
-    this.notCaptured = loopbackSubstrate({ simulateExternal: false, fresh: false }).cannotEnforce[0];
+    this.notCaptured = loopbackSubstrate({
+      meshId: state.root,
+      simulateExternal: false,
+      fresh: false,
+    }).cannotEnforce[0];
   }
 
   identityOf(pod: PodAssignment): Promise<Credentials> {
