@@ -174,5 +174,6 @@ function differenceLines(differs: SemanticsDifference | undefined): readonly str
   const { semantics, allowed, reason, code, cause, hop, policy, to } = differs;
   const who = semantics === "strict" ? "Bulwark's own proxies (strict semantics)" : "Istio's proxies";
   const by = policy === null ? hop : `${hop}, ${policy}`;
+  if (to !== undefined) return [`${who} send it elsewhere: ${hop} to ${to}`];
   return [`${who} decide otherwise: ${wordOf(allowed, reason)} (${code} ${reason}, ${cause}) by ${by}`];
 }
