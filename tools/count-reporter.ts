@@ -20,8 +20,9 @@ export default async function* countReporter(source: AsyncIterable<TestEvent>): 
     }
     // One summary for each file, and one without a file for all of them.
     if (event.type === "test:summary" && event.data.file === undefined) {
-      const { passed, failed, cancelled } = event.data.counts;
-      counted = { passed, failed: failed + cancelled };
+      const { tests, passed, skipped: passedOver, todo: open } = event.data.counts;
+      // What remains failed or was cancelled.
+      counted = { passed, failed: tests - passed - passedOver - open };
     }
   }
   yield `${JSON.stringify({ ...counted, skipped, todo } satisfies TestCounts)}\n`;
