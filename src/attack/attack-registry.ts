@@ -1,17 +1,23 @@
 import type { Attack } from "./attack.ts";
+import { bypassSidecar } from "./e1-bypass-sidecar.ts";
 import { otherIdentitysHost } from "./e2-other-identitys-host.ts";
+import { unmonitored } from "./e3-unmonitored.ts";
 import { impersonate } from "./e4-impersonate.ts";
 import { sniSpoof } from "./e6-sni.ts";
 import { plaintext } from "./m1-plaintext.ts";
+import { impostor } from "./m3-impostor.ts";
 import { headerInjection } from "./m4-headers.ts";
 import { pathTricks } from "./m6-paths.ts";
 
 /** Every attack, in the order in which they are run and told. */
 export const ATTACKS: readonly Attack[] = [
+  bypassSidecar,
   otherIdentitysHost,
+  unmonitored,
   impersonate,
   sniSpoof,
   plaintext,
+  impostor,
   headerInjection,
   pathTricks,
 ];

@@ -124,7 +124,7 @@ function plainInside({ host, gateway }: EgressRoute): Promised {
     allowed: true,
     words: `allowed: ${gateway.workload} routes TCP to ${host}, whatever is inside`,
     finding: `${gateway.workload} forwards bytes that are no TLS to ${host}: they leave in clear`,
-    fix: "say protocol TLS where TLS is meant, or let the gateway originate the TLS itself",
+    fix: "let the gateway originate the TLS to it (a DestinationRule with mode SIMPLE), so that nothing leaves in clear",
   };
 }
 

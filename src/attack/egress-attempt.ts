@@ -16,8 +16,6 @@ export interface EgressSend {
   readonly inside: readonly Buffer[];
 }
 
-const TLS_RECORD_TYPES: Readonly<Record<number, string>> = { 21: "a TLS alert", 22: "a ServerHello" };
-
 /** Mesh TLS to the gateway, these bytes inside. Reached means that a byte came back: only a host outside can have sent it. */
 export async function sendThroughGateway({
   route,
@@ -30,12 +28,11 @@ export async function sendThroughGateway({
   const { socket, startedAtMs, local } = opened;
   const heard = await converse(socket, { say: inside, gapMs: 2, quietMs: 80, timeoutMs: 2500 });
   const { bytes } = heard;
-  const what = TLS_RECORD_TYPES[bytes[0] ?? 0] ?? (bytes.length > 0 ? preview(bytes) : "");
   return {
     reached: bytes.length > 0,
     happened:
       bytes.length > 0
-        ? `${what} of a host outside came back (${bytes.length} bytes)`
+        ? `${preview(bytes)} of a host outside came back (${bytes.length} bytes)`
         : "closed without a byte from outside",
     evidence: { bytesReceived: bytes.length, certificateSerial: credentials.serial },
     local,

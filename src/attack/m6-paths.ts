@@ -33,9 +33,12 @@ export const pathTricks: Attack = {
   needs: "a policy that allows one path to a workload and refuses another",
   plan(mesh) {
     return protectedPaths(mesh).flatMap((found) =>
-      [...Map.groupBy(pathVariants(found.call.request.path, found.denied.path), ({ family }) => family)].map(
-        ([family, variants]) => familyStep(mesh, found, family, variants),
-      ),
+      [
+        ...Map.groupBy(
+          pathVariants(found.call.request.path, found.denied.path, found.target.host),
+          ({ family }) => family,
+        ),
+      ].map(([family, variants]) => familyStep(mesh, found, family, variants)),
     );
   },
 };

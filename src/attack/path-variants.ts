@@ -8,8 +8,9 @@ export interface PathVariant {
 /**
  * @param allowed a path that the caller may ask for (`/accounts/7`).
  * @param denied one that it may not (`/salaries`).
+ * @param host as the request's Host says: a target in absolute form must not be refused for naming another.
  */
-export function pathVariants(allowed: string, denied: string): readonly PathVariant[] {
+export function pathVariants(allowed: string, denied: string, host: string): readonly PathVariant[] {
   const folder = allowed.slice(0, allowed.lastIndexOf("/") + 1);
   const up = "../".repeat(folder.split("/").length - 2);
   const name = denied.slice(1);
@@ -65,12 +66,12 @@ export function pathVariants(allowed: string, denied: string): readonly PathVari
       `${folder}\u00c0\u00ae\u00c0\u00ae/${name}`,
     ],
     "absolute form": [
-      `http://x${denied}`,
-      `http://x${folder}${up}${name}`,
-      `https://x.example${denied}`,
-      `HTTP://x${denied}`,
-      `http://x@y${denied}`,
-      `ftp://x${denied}`,
+      `http://${host}${denied}`,
+      `http://${host}${folder}${up}${name}`,
+      `https://${host}${denied}`,
+      `HTTP://${host}${denied}`,
+      `http://x@${host}${denied}`,
+      `ftp://${host}${denied}`,
     ],
     "other forms of target": ["*", name, `x${denied}`, `?${denied}`, `${denied} HTTP/1.1`, `@${denied}`],
     "very long": [

@@ -31,7 +31,7 @@ const CONCURRENCY = 4;
 
 /**
  * Runs attacks on a mesh, one attack after the other, until done or until `mesh.signal`.
- * @throws {BulwarkError} BW_ATTACK_UNKNOWN for an id that there is not. A step that fails is a result, not an error.
+ * @throws {BulwarkError} BW_CLI_INPUT for an id that there is not. A step that fails is a result, not an error.
  */
 export async function runAttacks(
   mesh: MeshUnderAttack,

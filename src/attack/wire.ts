@@ -164,7 +164,18 @@ export function describe(error: unknown): string {
   return code === undefined || text.includes(code) ? text : `${text} (${code})`;
 }
 
-/** The first bytes, so that a person can read them. */
+/** The first bytes, so that a person can read them: TLS records by their name, the rest as text. */
 export function preview(bytes: Buffer, length = 60): string {
-  return JSON.stringify(bytes.toString("latin1", 0, length)).slice(1, -1);
+  const record = bytes[1] === 3 ? TLS_RECORDS[bytes[0] ?? 0] : undefined;
+  if (record !== undefined) return record;
+  return bytes
+    .toString("latin1", 0, length)
+    .replace(/\r\n/g, " ⏎ ")
+    .replace(/[^ -~⏎]/g, "·");
 }
+
+const TLS_RECORDS: Readonly<Record<number, string>> = {
+  21: "a TLS alert",
+  22: "a ServerHello",
+  23: "TLS data",
+};

@@ -35,6 +35,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/can.ts"),
   },
   {
+    name: "attack",
+    summary: "the known attacks on a mesh, live: what was tried, what stopped it, and the proof",
+    load: () => import("./commands/attack.ts"),
+  },
+  {
     name: "flows",
     summary: "the flow log: every connection, request, handshake and decision",
     load: () => import("./commands/flows.ts"),

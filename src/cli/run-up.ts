@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -7,6 +6,7 @@ import { runDemo } from "./demo.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import type { StateOptions } from "./options.ts";
 import { type Account, jsonAccount, textAccount } from "./render/account.ts";
+import { thisProgram } from "./this-program.ts";
 
 export interface UpOptions extends StateOptions {
   readonly format: string;
@@ -86,9 +86,4 @@ function parseApplications(given: readonly string[]): ReadonlyMap<string, string
       return [workload, command];
     }),
   );
-}
-
-function thisProgram(): { command: string; args: readonly string[] } {
-  const main = resolve(import.meta.dirname, "main.ts");
-  return { command: process.execPath, args: [...process.execArgv, main] };
 }
