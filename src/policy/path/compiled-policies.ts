@@ -1,5 +1,6 @@
 /** What is compiled of a mesh to decide about it: for each workload once, when it is first asked about. */
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
+import { type AmbientPolicy, compileAmbient } from "../ambient/ambient-policy.ts";
 import { compileInbound, type InboundPolicy, type Semantics } from "../inbound.ts";
 import { compileGateway } from "../outbound/compile-gateway.ts";
 import { compileOutbound } from "../outbound/compile-outbound.ts";
@@ -9,6 +10,7 @@ export interface CompiledPolicies {
   inbound(workload: Workload): InboundPolicy;
   gateway(workload: Workload): GatewayPolicy;
   outbound(workload: Workload): OutboundPolicy;
+  ambient(workload: Workload): AmbientPolicy;
 }
 
 /** Names and addresses of a mesh. */
@@ -81,6 +83,7 @@ export function compiledPolicies(mesh: Mesh, semantics: Semantics): CompiledPoli
     policies = {
       inbound: memo((workload) => compileInbound(mesh, workload, { semantics })),
       gateway: memo((workload) => compileGateway(mesh, workload, { semantics })),
+      ambient: memo((workload) => compileAmbient(mesh, workload, { semantics })),
       // The client's side is the same under both, and shared by equal workloads.
       outbound: (workload) => compileOutbound(mesh, workload),
     };

@@ -4,6 +4,7 @@ import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { parseIpAddress } from "../ip-address.ts";
 import type { DialedDestination } from "../outbound/types.ts";
 import type { AccessRequest } from "./access-request.ts";
+import { ambientClientStep, ambientServerHop } from "./ambient-hop.ts";
 import type { ClientFields } from "./client-fields.ts";
 import { clientHop } from "./client-hop.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
@@ -95,31 +96,67 @@ async function fromClient(
   dialled: DialedDestination,
   clientOnly: boolean,
 ): Promise<DecidedWays> {
-  const refusal = undecidedClient(client, speaksHttp(flight));
-  if (refusal !== undefined) return { ways: [{ steps: [refusal], by: [] }], fields: {} };
+  if (client.role !== "application")
+    return { ways: [{ steps: [gatewayAsClient(client, speaksHttp(flight))], by: [] }], fields: {} };
+  if (client.dataplane === "ambient")
+    return fromAmbient(context, flight, client, sender, dialled, clientOnly);
   const result = clientHop(context, flight, client, sender, dialled);
   const { fields } = result;
   if (clientOnly) return { ways: [{ steps: [result.step], by: [] }], fields };
   return { ways: await follow(context, [], [], result), fields };
 }
 
-function undecidedClient(client: Workload, http: boolean): Step | undefined {
-  if (client.role !== "application")
-    return unknownStep(
-      client.key,
-      "client",
-      "gateway-as-client",
-      http,
-      "unknown: a gateway has no application whose requests could be asked about; ask with `via`",
-    );
-  if (client.dataplane !== "ambient") return undefined;
-  return unknownStep(
-    client.key,
-    "client",
-    "ambient-not-decided",
-    http,
-    "unknown: the client's side of ambient mode is not decided yet; ask about the server's workload",
-  );
+/** The client's ztunnel finds a service's pods by itself, and speaks to each as that one's data plane asks for. */
+async function fromAmbient(
+  context: JourneyContext,
+  flight: Flight,
+  client: Workload,
+  sender: Sender,
+  dialled: DialedDestination,
+  clientOnly: boolean,
+): Promise<DecidedWays> {
+  const service = findService(meshDirectory(context.mesh), dialled.host ?? "", client.namespace);
+  const places = placesOf(context.mesh, dialled, service);
+  const to = places === null ? undefined : (service?.hostname ?? dialled.ip);
+  const step = ambientClientStep(sender, to, flight);
+  if (places === null || clientOnly) return { ways: [{ steps: [step], by: [] }], fields: {} };
+  const ways: Way[] = [];
+  for (const place of places) {
+    const by = [place.workload === undefined ? place.address : `${place.workload.key}:${place.port}`];
+    if (place.workload === undefined) ways.push({ steps: [step], by });
+    else ways.push({ steps: [step, await ambientEnd(context, flight, sender, place.workload, place)], by });
+  }
+  if (ways.length === 0) ways.push({ steps: [step, nobodyStep(step, flight)], by: [] });
+  return { ways, fields: {} };
+}
+
+async function ambientEnd(
+  context: JourneyContext,
+  flight: Flight,
+  sender: Sender,
+  workload: Workload,
+  place: { readonly port: number; readonly address: string },
+): Promise<Step> {
+  const inMesh = workload.dataplane === "ambient";
+  if (workload.role !== "application" || workload.dataplane === "sidecar") {
+    const line = "unknown: what ztunnel speaks to a sidecar or a gateway depends on how they were installed";
+    return unknownStep(workload.key, "server", "ambient-to-sidecar", speaksHttp(flight), line);
+  }
+  const arrival: Arrival = {
+    workload,
+    port: place.port,
+    destinationIp: place.address,
+    sourceIp: sender.ip,
+    tls: inMesh ? "mtls" : "plaintext",
+    principal: inMesh ? sender.principal : null,
+    alpn: [],
+  };
+  return (await serverHopOf(context, flight, arrival, false)).step;
+}
+
+function gatewayAsClient({ key }: Workload, http: boolean): Step {
+  const line = "unknown: a gateway has no application whose requests could be asked about; ask with `via`";
+  return unknownStep(key, "client", "gateway-as-client", http, line);
 }
 
 /** A gateway's port as clients outside know it is its Service's. */
@@ -153,7 +190,7 @@ async function arrivals(
   for (const arrival of reached) {
     const by = [`${arrival.workload.key}:${arrival.port}`];
     const result = lastHop
-      ? await serverHopOf(context, flight, arrival)
+      ? await serverHopOf(context, flight, arrival, true)
       : await arrive(context, flight, arrival);
     ways.push(...(await follow(context, [], by, result)));
   }
@@ -183,33 +220,23 @@ async function follow(
 function arrive(context: JourneyContext, flight: Flight, arrival: Arrival): Promise<HopResult> {
   return arrival.workload.role === "gateway"
     ? gatewayHop(context, flight, arrival)
-    : serverHopOf(context, flight, arrival);
+    : serverHopOf(context, flight, arrival, false);
 }
 
-async function serverHopOf(context: JourneyContext, flight: Flight, arrival: Arrival): Promise<HopResult> {
+/** @param alone whether only the server's side was asked for: no waypoint stands before it then. */
+async function serverHopOf(
+  context: JourneyContext,
+  flight: Flight,
+  arrival: Arrival,
+  alone: boolean,
+): Promise<HopResult> {
   const { key, dataplane, role } = arrival.workload;
-  const http = speaksHttp(flight);
+  const line = "unknown: waypoints are not decided yet";
   if (role === "waypoint")
-    return {
-      step: unknownStep(
-        key,
-        "server",
-        "waypoint-not-decided",
-        http,
-        "unknown: waypoints are not decided yet",
-      ),
-    };
-  if (dataplane === "ambient")
-    return {
-      step: unknownStep(
-        key,
-        "server",
-        "ambient-not-decided",
-        http,
-        "unknown: ambient mode is not decided yet",
-      ),
-    };
-  return serverHop(context, flight, arrival);
+    return { step: unknownStep(key, "server", "waypoint-not-decided", speaksHttp(flight), line) };
+  return dataplane === "ambient"
+    ? ambientServerHop(context, flight, arrival, alone)
+    : serverHop(context, flight, arrival);
 }
 
 function loopStep({ hop }: Step, flight: Flight): Step {

@@ -1,0 +1,140 @@
+/** PeerAuthentication in ambient mode: istiod turns it into DENY policies against callers without a certificate. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { matchesLabels } from "../../model/selector.ts";
+import { type Resource, resourceName } from "../../resources/resource.ts";
+import type { Semantics } from "../inbound.ts";
+import { compileTransport } from "../peer-authentication.ts";
+
+/** Refuses plaintext to some ports. */
+export interface PlaintextRefusal {
+  /** `PeerAuthentication ns/name` that asks for it. */
+  readonly policy: string;
+  readonly refuses: (port: number) => boolean;
+}
+
+type Mode = "STRICT" | "PERMISSIVE" | "DISABLE" | "UNSET";
+
+interface PeerFields {
+  readonly selector?: { readonly matchLabels?: Readonly<Record<string, string>> };
+  readonly mtls?: { readonly mode?: Mode };
+  readonly portLevelMtls?: Readonly<Record<string, { readonly mode?: Mode }>>;
+}
+
+/** What istiod attaches and sends; in strict semantics also what PeerAuthentication says and istiod loses. */
+export function plaintextRefusals(
+  mesh: Mesh,
+  workload: Workload,
+  semantics: Semantics,
+): readonly PlaintextRefusal[] {
+  const converted = convertedRefusals(mesh, workload);
+  return semantics === "istio" ? converted : [...converted, ...writtenRefusals(mesh, workload)];
+}
+
+function writtenRefusals(mesh: Mesh, workload: Workload): readonly PlaintextRefusal[] {
+  const { workload: rule, ports } = compileTransport(mesh, workload);
+  const ofPort = (port: number) => ports.get(port) ?? rule;
+  const names = [rule, ...ports.values()].flatMap(({ mode, policy }) =>
+    mode === "STRICT" && policy !== null ? [policy] : [],
+  );
+  return [...new Set(names)].map((policy) => ({
+    policy,
+    refuses: (port) => ofPort(port).mode === "STRICT" && ofPort(port).policy === policy,
+  }));
+}
+
+function convertedRefusals(mesh: Mesh, workload: Workload): readonly PlaintextRefusal[] {
+  const root = mesh.config.rootNamespace;
+  // The mesh's lists are sorted by age: the first is the oldest.
+  const levels = mesh.peerAuthentications.filter(
+    ({ namespace }) => namespace === root || namespace === workload.namespace,
+  );
+  const wide = levels.filter((policy) => !hasLabels(policy));
+  // An empty selector in the root namespace is one of its own pods alone.
+  const isMeshWide = (policy: Resource): boolean =>
+    workload.namespace === root || fieldsOf(policy).selector === undefined;
+  const rootWide = wide.find((policy) => policy.namespace === root && isMeshWide(policy));
+  const ownWide = wide.find(({ namespace }) => namespace !== root);
+  const own = levels.find(
+    (policy) => hasLabels(policy) && policy.namespace !== root && selects(policy, workload),
+  );
+  const inherited = modeOf(ownWide) !== "UNSET" ? ownWide : rootWide;
+  const strict = modeOf(inherited) === "STRICT";
+  if (own === undefined) return strict ? [everywhere(inherited)] : [];
+  const mode = modeOf(own);
+  if (!asksForPorts(own, strict)) {
+    const by = mode === "UNSET" ? inherited : own;
+    return modeOf(by) === "STRICT" ? [everywhere(by)] : [];
+  }
+  // INVARIANT (istiod's): with the key of a policy for ports attached, the one for all ports is not; where the policy itself
+  // was never made, nothing at all is refused.
+  const ports = portRefusal(mesh, own);
+  return ports === null ? [] : [ports];
+}
+
+/** Whether istiod attaches the workload's own policy for its ports. */
+function asksForPorts(own: Resource, inheritedStrict: boolean): boolean {
+  const modes = Object.values(fieldsOf(own).portLevelMtls ?? {}).map(({ mode = "UNSET" }) => mode);
+  switch (modeOf(own)) {
+    case "STRICT":
+      return modes.includes("PERMISSIVE") || modes.includes("DISABLE");
+    case "UNSET":
+      return modes.includes(inheritedStrict ? "PERMISSIVE" : "STRICT");
+    default:
+      return modes.includes("STRICT");
+  }
+}
+
+/** The policy for ports as istiod makes it, apart from who attaches it, and with what it forgets; null where it makes none. */
+function portRefusal(mesh: Mesh, own: Resource): PlaintextRefusal | null {
+  const root = mesh.config.rootNamespace;
+  // Here, and not where keys are attached, a policy with an empty selector does not count as one for its namespace.
+  const wide = mesh.peerAuthentications.filter((policy) => fieldsOf(policy).selector === undefined);
+  const ownWide = wide.find(({ namespace }) => namespace === own.namespace);
+  const rootWide = wide.find(({ namespace }) => namespace === root);
+  const mode = modeOf(own);
+  const ownMode = modeOf(ownWide);
+  const rootStrict = modeOf(rootWide) === "STRICT";
+  const inheritsRoot = ownMode === "UNSET" && rootStrict;
+  const strictPorts = new Set<number>();
+  const exempt = new Set<number>();
+  for (const [port, { mode: portMode = "UNSET" }] of Object.entries(fieldsOf(own).portLevelMtls ?? {})) {
+    if (portMode === "STRICT") {
+      // The last holds whatever the workload's own mode is, which is how a PERMISSIVE workload loses its STRICT port.
+      const implied = mode === "STRICT" || (mode === "UNSET" && ownMode === "STRICT") || inheritsRoot;
+      if (!implied) strictPorts.add(Number(port));
+    } else if (portMode !== "UNSET" && isExemptible(mode, ownWide, rootWide)) exempt.add(Number(port));
+  }
+  const isStrict = mode === "STRICT" || (exempt.size > 0 && (inheritsRoot || ownMode === "STRICT"));
+  if (mode === "STRICT" && exempt.size === 0) return null;
+  if (strictPorts.size === 0 && exempt.size === 0) return null;
+  return {
+    policy: resourceName(own),
+    refuses: (port) => strictPorts.has(port) || (isStrict && !exempt.has(port)),
+  };
+}
+
+/** Whether an exception for a port has anything to except it from, as istiod sees it. */
+function isExemptible(mode: Mode, ownWide: Resource | undefined, rootWide: Resource | undefined): boolean {
+  if (mode !== "UNSET") return mode === "STRICT";
+  return modeOf(ownWide ?? rootWide) === "STRICT";
+}
+
+function everywhere(policy: Resource | undefined): PlaintextRefusal {
+  return { policy: policy === undefined ? "PeerAuthentication" : resourceName(policy), refuses: () => true };
+}
+
+function modeOf(policy: Resource | undefined): Mode {
+  return fieldsOf(policy).mtls?.mode ?? "UNSET";
+}
+
+function fieldsOf(policy: Resource | undefined): PeerFields {
+  return (policy?.spec ?? {}) as PeerFields;
+}
+
+function hasLabels(policy: Resource): boolean {
+  return Object.keys(fieldsOf(policy).selector?.matchLabels ?? {}).length > 0;
+}
+
+function selects(policy: Resource, workload: Workload): boolean {
+  return matchesLabels(fieldsOf(policy).selector?.matchLabels ?? {}, workload.labels);
+}
