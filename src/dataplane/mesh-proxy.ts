@@ -29,9 +29,6 @@ import { UpstreamPool } from "./upstream-pool.ts";
 
 type Accept = (socket: Socket) => void;
 
-/** Bulwark's own proxies are closed where Istio is known to fail open (docs/decisions.md). */
-const SEMANTICS = { semantics: "strict" } as const;
-
 /**
  * The proxy of one pod: a sidecar (the application's connections in and out), or a gateway. Runs in a process of its own,
  * holds one identity, and enforces whatever snapshot it was given last; without one it listens to nobody.
@@ -103,17 +100,17 @@ export class MeshProxy {
   }
 
   async #apply(mesh: Mesh, placement: Placement): Promise<void> {
-    const { pod, application } = this.#options;
+    const { pod, application, semantics = "strict" } = this.#options;
     const workload = mesh.workloads.find((candidate) => candidate.key === pod.workload);
     if (workload === undefined)
       throw new BulwarkError("BW_PROXY_UNKNOWN_POD", `the mesh has no workload \`${pod.workload}\``);
     const snapshot = makeSnapshot(mesh, placement, workload);
-    const policy = compileInbound(mesh, workload, SEMANTICS);
+    const policy = compileInbound(mesh, workload, { semantics });
     const picker = new EndpointPicker(this.#env, snapshot);
-    const outbound: OutboundState = { policy: compileOutbound(mesh, workload, SEMANTICS), picker };
+    const outbound: OutboundState = { policy: compileOutbound(mesh, workload, { semantics }), picker };
     const gateway =
       workload.role === "gateway"
-        ? { snapshot, policy, routes: compileGateway(mesh, workload, SEMANTICS), picker }
+        ? { snapshot, policy, routes: compileGateway(mesh, workload, { semantics }), picker }
         : undefined;
     // Nothing above may fail once anything below has taken effect: a proxy never enforces half a snapshot.
     this.#snapshot = snapshot;

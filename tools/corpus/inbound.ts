@@ -34,7 +34,7 @@ export interface RecordedRequest {
   readonly jwt?: string;
 }
 
-interface RecordedDecision {
+export interface RecordedDecision {
   readonly id: string;
   readonly allowed: boolean;
   readonly code: number;
@@ -44,8 +44,8 @@ interface RecordedDecision {
   readonly upstreamHost?: string;
 }
 
-const HTTP_ALPN = ["istio-http/1.1", "istio", "http/1.1"];
-const TCP_ALPN = ["istio-peer-exchange", "istio"];
+export const HTTP_ALPN = ["istio-http/1.1", "istio", "http/1.1"];
+export const TCP_ALPN = ["istio-peer-exchange", "istio"];
 
 export const inboundRunner: CorpusRunner = {
   corpus: "corpus",
