@@ -39,7 +39,9 @@ export function findWorkload(mesh: Mesh, key: string): Workload | undefined {
 
 /** The ConfigMap `istio`; where there are several, that of the usual namespace. */
 function meshConfigOf(resources: readonly Resource[]): MeshConfig {
-  const maps = resources.filter((r) => r.kind === "ConfigMap" && r.name === "istio" && "mesh" in dataOf(r));
+  const maps = resources.filter(
+    (r) => r.apiVersion === "v1" && r.kind === "ConfigMap" && r.name === "istio" && "mesh" in dataOf(r),
+  );
   const map = maps.find(({ namespace }) => namespace === DEFAULT_MESH_CONFIG.rootNamespace) ?? maps[0];
   if (map === undefined) return DEFAULT_MESH_CONFIG;
   const text = String(dataOf(map).mesh);
@@ -73,8 +75,9 @@ function namespacesOf(resources: readonly Resource[]): Map<string, Namespace> {
   const namespaces = new Map<string, Namespace>();
   for (const { namespace } of resources)
     namespaces.set(namespace, { name: namespace, labels: nameLabel(namespace) });
-  for (const { kind, name, labels } of resources) {
-    if (kind === "Namespace") namespaces.set(name, { name, labels: { ...nameLabel(name), ...labels } });
+  for (const { apiVersion, kind, name, labels } of resources) {
+    if (apiVersion === "v1" && kind === "Namespace")
+      namespaces.set(name, { name, labels: { ...nameLabel(name), ...labels } });
   }
   namespaces.delete("");
   return namespaces;

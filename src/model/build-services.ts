@@ -16,7 +16,7 @@ export function buildServices(
   return resources.flatMap((resource) => {
     const local = byNamespace.get(resource.namespace) ?? [];
     if (resource.kind === "Service" && resource.apiVersion === "v1") return [fromKubernetes(resource, local)];
-    if (resource.kind === "ServiceEntry")
+    if (resource.kind === "ServiceEntry" && resource.apiVersion.startsWith("networking.istio.io/"))
       return fromServiceEntry(resource as Resource<ServiceEntrySpec>, local, config);
     return [];
   });

@@ -1,18 +1,20 @@
 import type { Resource } from "../resources/resource.ts";
+import { apiGroup } from "../resources/scope.ts";
 import type { ContainerPort, Labels, Namespace, Workload, WorkloadKind } from "./mesh.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { Owners } from "./owners.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-const TEMPLATE_KINDS: ReadonlySet<string> = new Set([
-  "Deployment",
-  "StatefulSet",
-  "DaemonSet",
-  "ReplicaSet",
-  "Job",
-  "CronJob",
-]);
+/** Kinds with a pod template. A kind of the same name in another group is none of ours. */
+const TEMPLATE_KINDS: Readonly<Record<string, string>> = Object.assign(Object.create(null), {
+  Deployment: "apps",
+  StatefulSet: "apps",
+  DaemonSet: "apps",
+  ReplicaSet: "apps",
+  Job: "batch",
+  CronJob: "batch",
+});
 
 /**
  * Every workload of the mesh: pod templates, bare pods, and WorkloadEntries. What another object here has made (a
@@ -79,9 +81,13 @@ function toWorkload(
   namespaces: ReadonlyMap<string, Namespace>,
   config: MeshConfig,
 ): Workload | undefined {
-  if (resource.kind === "WorkloadEntry") return fromWorkloadEntry(resource, config);
-  if (resource.kind === "Pod") return fromPod(resource, resource.body, resource, namespaces, config);
-  if (!TEMPLATE_KINDS.has(resource.kind)) return undefined;
+  const group = apiGroup(resource.apiVersion);
+  if (resource.kind === "WorkloadEntry" && group === "networking.istio.io") {
+    return fromWorkloadEntry(resource, config);
+  }
+  if (resource.kind === "Pod" && group === "")
+    return fromPod(resource, resource.body, resource, namespaces, config);
+  if (TEMPLATE_KINDS[resource.kind] !== group || group === "") return undefined;
   const spec = record(
     resource.kind === "CronJob" ? record(record(resource.spec).jobTemplate).spec : resource.spec,
   );

@@ -9,20 +9,18 @@ export class Owners {
 
   constructor(resources: readonly Resource[]) {
     for (const resource of resources) {
-      if (OWNER_KINDS.has(resource.kind))
-        this.#byKey.set(keyOf(resource.namespace, resource.kind, resource.name), resource);
+      const kind = `${apiGroup(resource.apiVersion)}/${resource.kind}`;
+      if (OWNER_KINDS.has(kind)) this.#byKey.set(keyOf(resource.namespace, kind, resource.name), resource);
     }
   }
 
   /** The object that made this one, through all generations, as far as it is present; the object itself where none is. */
   topOwner(resource: Resource): Resource {
-    let top = resource;
     const passed = new Set<Resource>([resource]);
-    for (
-      let owner = this.#owner(resource);
-      owner !== undefined && !passed.has(owner);
-      owner = this.#owner(owner)
-    ) {
+    let top = resource;
+    for (let owner = this.#owner(top); owner !== undefined; owner = this.#owner(top)) {
+      // A circle has no top: each of its members stands for itself.
+      if (passed.has(owner)) return resource;
       passed.add(owner);
       top = owner;
     }
@@ -31,16 +29,17 @@ export class Owners {
 
   #owner(resource: Resource): Resource | undefined {
     const reference = controllerOf(resource);
-    if (reference === undefined || apiGroup(String(reference.apiVersion ?? "")) === "") return undefined;
-    const [kind, name] = [String(reference.kind), String(reference.name)];
+    if (reference === undefined) return undefined;
+    const kind = `${apiGroup(String(reference.apiVersion ?? ""))}/${String(reference.kind)}`;
+    const name = String(reference.name);
     return this.#find(resource.namespace, kind, name) ?? this.#deploymentOf(resource, kind, name);
   }
 
   /** ReplicaSets are often left out of manifests; their names are their Deployment's with the hash of the template. */
   #deploymentOf(resource: Resource, kind: string, name: string): Resource | undefined {
     const hash = resource.labels["pod-template-hash"];
-    if (kind !== "ReplicaSet" || hash === undefined || !name.endsWith(`-${hash}`)) return undefined;
-    return this.#find(resource.namespace, "Deployment", name.slice(0, -hash.length - 1));
+    if (kind !== "apps/ReplicaSet" || hash === undefined || !name.endsWith(`-${hash}`)) return undefined;
+    return this.#find(resource.namespace, "apps/Deployment", name.slice(0, -hash.length - 1));
   }
 
   #find(namespace: string, kind: string, name: string): Resource | undefined {
@@ -49,12 +48,12 @@ export class Owners {
 }
 
 const OWNER_KINDS: ReadonlySet<string> = new Set([
-  "Deployment",
-  "StatefulSet",
-  "DaemonSet",
-  "ReplicaSet",
-  "Job",
-  "CronJob",
+  "apps/Deployment",
+  "apps/StatefulSet",
+  "apps/DaemonSet",
+  "apps/ReplicaSet",
+  "batch/Job",
+  "batch/CronJob",
 ]);
 
 function keyOf(namespace: string, kind: string, name: string): string {

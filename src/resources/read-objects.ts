@@ -1,7 +1,8 @@
 import type { Diagnostic, Span } from "./diagnostic.ts";
-import { suggestion } from "./did-you-mean.ts";
+import { didYouMean } from "./did-you-mean.ts";
 import type { SourceDocument } from "./read-documents.ts";
 import type { FieldPath } from "./resource.ts";
+import { quoted } from "./validate/field.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -26,6 +27,8 @@ const NOT_CLUSTER_OBJECTS: Readonly<Record<string, string>> = {
     "Bulwark reads the mesh settings from the ConfigMap `istio` (`istioctl manifest generate` makes it)",
   "skaffold/Config": "it configures a build tool, not the mesh",
 };
+
+const NAME_OF = { apiVersion: /^[\w.-]+(\/[\w.-]+)?$/, kind: /^[A-Za-z][A-Za-z0-9]*$/ } as const;
 
 /** The objects in a document; every reason why something in it is none is reported. Lists are taken apart. */
 export function readObjects(document: SourceDocument, report: (problem: Diagnostic) => void): SourceObject[] {
@@ -82,17 +85,17 @@ function readObject(
   }
   if (isPlainFile(body)) return skipPlainFile(document, locate([]), report);
   for (const field of ["apiVersion", "kind"] as const) {
-    if (typeof body[field] !== "string" || body[field] === "") {
-      const near = suggestion(field, Object.keys(body));
-      return fail(
-        "BW1010_MISSING_KIND",
-        `\`${field}\` must be a string${body[field] === undefined ? " and is missing" : ""}`,
-        near === ""
-          ? "every object says its `apiVersion` and `kind`"
-          : near.replace("did you mean", `is it written`),
-        [field],
-      );
-    }
+    const written = body[field];
+    if (typeof written === "string" && NAME_OF[field].test(written)) continue;
+    const near = written === undefined ? didYouMean(field, Object.keys(body)) : undefined;
+    return fail(
+      "BW1010_MISSING_KIND",
+      written === undefined
+        ? `\`${field}\` is missing`
+        : `\`${field}\` is ${quoted(written)}, which is no name of one`,
+      near === undefined ? "every object says its `apiVersion` and `kind`" : `is it written \`${near}\`?`,
+      [field],
+    );
   }
   const apiVersion = String(body.apiVersion);
   const kind = String(body.kind);

@@ -31,6 +31,12 @@ export function checkMetadata(root: Field, apiVersion: string, kind: string): vo
   }
 }
 
+/** The name of a service account, where one is given. */
+export function checkAccountName(account: Field): void {
+  if (account.text === "" || fits(account.text, SUBDOMAIN, 253)) return;
+  badName(account, "no service account can have");
+}
+
 const TEMPLATE: readonly (readonly string[])[] = [["spec", "template", "spec"]];
 const POD_SPECS: Readonly<Record<string, readonly (readonly string[])[]>> = Object.assign(
   Object.create(null),

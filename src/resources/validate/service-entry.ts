@@ -13,6 +13,7 @@ import {
   wildcardNameProblem,
 } from "./host-names.ts";
 import { checkLabels, checkSelector } from "./labels.ts";
+import { checkAccountName } from "./metadata.ts";
 import { checkEndpoint, checkEndpointPorts } from "./workload-entry.ts";
 
 /** @see https://istio.io/latest/docs/reference/config/networking/service-entry/ */
@@ -140,6 +141,7 @@ function checkDns(spec: Field, resolution: string, ports: ReadonlySet<string>): 
     // The schema lets an endpoint with a network go without an address; resolution by DNS does not.
     if (!isIpAddress(address.text)) checkHost(address);
     checkLabels(endpoint.at("labels"));
+    checkAccountName(endpoint.at("serviceAccount"));
     checkEndpointPorts(endpoint, ports);
   }
   const hasTcp = spec

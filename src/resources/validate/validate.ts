@@ -105,10 +105,15 @@ function toDiagnostic(problem: FieldProblem, object: SourceObject, namespace: st
     code,
     severity,
     message,
-    resource: resourceName({ kind: object.kind, name: object.name, namespace }),
+    resource: printable(resourceName({ kind: object.kind, name: object.name, namespace })),
     span: spanOf(object, path, atKey ? "key" : "value"),
     ...(help === undefined ? {} : { help }),
   };
+}
+
+/** A name that was refused can hold anything; a message is one line. */
+function printable(name: string): string {
+  return name.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 320);
 }
 
 /** The ConfigMap `istio`, or that of a revision (`istio-canary`), which holds the settings of the whole mesh. */

@@ -2,6 +2,7 @@ import { checkUnixAddress, UNIX_PREFIX } from "./bind.ts";
 import { type Field, quoted } from "./field.ts";
 import { checkPort, isDnsLabel, isIpAddress, nameProblem } from "./host-names.ts";
 import { checkLabels } from "./labels.ts";
+import { checkAccountName } from "./metadata.ts";
 
 /** @see https://istio.io/latest/docs/reference/config/networking/workload-entry/ */
 export function checkWorkloadEntry(spec: Field): void {
@@ -41,6 +42,7 @@ export function checkEndpoint(
   }
   checkEndpointPorts(endpoint, options.servicePorts);
   checkLabels(endpoint.at("labels"));
+  checkAccountName(endpoint.at("serviceAccount"));
 }
 
 export function checkEndpointPorts(endpoint: Field, servicePorts: ReadonlySet<string> | undefined): void {
