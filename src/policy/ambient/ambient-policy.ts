@@ -36,6 +36,11 @@ export interface AmbientPolicy {
   /** By name, so that of several that match always the same one is told. */
   readonly deny: readonly L4Policy[];
   readonly allow: readonly L4Policy[];
+  /**
+   * Strict semantics: what the resources say, where istiod loses a part of it. Asked after what Istio does, which has to allow
+   * it as well: so that strict is never wider. Null under Istio's semantics.
+   */
+  readonly asWritten: AmbientPolicy | null;
 }
 
 /** ztunnel's own ports: nobody is meant to dial them. */
@@ -47,6 +52,13 @@ export function compileAmbient(
   workload: Workload,
   { semantics }: { readonly semantics: Semantics },
 ): AmbientPolicy {
+  const istio = compileAs(mesh, workload, "istio");
+  return semantics === "istio"
+    ? istio
+    : { ...istio, semantics, asWritten: compileAs(mesh, workload, "strict") };
+}
+
+function compileAs(mesh: Mesh, workload: Workload, semantics: Semantics): AmbientPolicy {
   const { trustDomain, trustDomainAliases } = mesh.config;
   const trustDomains = [...new Set([trustDomain, ...trustDomainAliases])];
   const attached = mesh.authorizationPolicies
@@ -74,6 +86,7 @@ export function compileAmbient(
     plaintext: plaintextRefusals(mesh, workload, semantics),
     deny: of("DENY"),
     allow: of("ALLOW"),
+    asWritten: null,
   };
 }
 
@@ -126,8 +139,17 @@ function isAttached(
 const OPEN = openVerdict(TCP_ANSWERS);
 const CLOSED = closedVerdict(TCP_ANSWERS);
 
-/** The handshake, where there is one; then plaintext against PeerAuthentication, DENY, ALLOW. */
+/** What decides, under strict semantics the one of the two that refuses. */
+export function deciding(policy: AmbientPolicy, connection: Connection): AmbientPolicy {
+  return policy.asWritten !== null && decideOne(policy, connection).allowed ? policy.asWritten : policy;
+}
+
 export function decideAmbient(policy: AmbientPolicy, connection: Connection): Verdict {
+  return decideOne(deciding(policy, connection), connection);
+}
+
+/** The handshake, where there is one; then plaintext against PeerAuthentication, DENY, ALLOW. */
+function decideOne(policy: AmbientPolicy, connection: Connection): Verdict {
   const { tls, principal, trustDomain, namespace, destinationPort } = connection;
   if (OWN_PORTS.has(destinationPort)) return NO_LISTENER;
   if (tls === "rogue") return UNTRUSTED_CERTIFICATE;

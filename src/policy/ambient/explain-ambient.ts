@@ -1,12 +1,13 @@
 /** Why ztunnel decides as it does, for a person. */
 import type { Connection } from "../connection.ts";
-import { type AmbientPolicy, decideAmbient, type L4Policy } from "./ambient-policy.ts";
+import { type AmbientPolicy, decideAmbient, deciding, type L4Policy } from "./ambient-policy.ts";
 import type { L4Condition } from "./l4-condition.ts";
 import type { L4Entry, L4Rule } from "./l4-rule.ts";
 
 /** Lines for a person, the decision first. */
-export function explainAmbient(policy: AmbientPolicy, connection: Connection): string[] {
-  const verdict = decideAmbient(policy, connection);
+export function explainAmbient(compiled: AmbientPolicy, connection: Connection): string[] {
+  const policy = deciding(compiled, connection);
+  const verdict = decideAmbient(compiled, connection);
   const head = HEADS[verdict.cause] ?? verdict.cause;
   switch (verdict.cause) {
     case "allow-matched":

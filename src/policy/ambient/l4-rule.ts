@@ -59,7 +59,7 @@ export function compileL4Rule(
   if (action === "ALLOW" && dropped.length > 0) return null;
   const clauses = [
     ...(to.length === 0 ? [] : [to.map(({ operation = {} }) => operationEntry(operation, context))]),
-    ...(from.length === 0 ? [] : [from.map(({ source = {} }) => sourceEntry(source, context))]),
+    ...(from.length === 0 ? [] : [from.map(({ source = {} }) => sourceEntry(source, action, context))]),
     ...when.map((condition) => [whenEntry(condition, context)]),
   ];
   return { index, clauses, dropped };
@@ -80,8 +80,10 @@ function namesOf<K extends string>(
   return names.filter((name) => (spec[name]?.length ?? 0) > 0);
 }
 
-function sourceEntry(source: SourceSpec, context: L4Context): L4Entry {
-  const { trustDomains, notTrustDomains } = context.semantics === "strict" ? source : {};
+function sourceEntry(source: SourceSpec, action: "ALLOW" | "DENY", context: L4Context): L4Entry {
+  // istiod forgets trust domains: of an ALLOW that widens what is written, and strict semantics put them back.
+  const { trustDomains, notTrustDomains } =
+    context.semantics === "strict" && action === "ALLOW" ? source : {};
   return entryOf(context, [
     ["principals", L4_PRINCIPALS, source.principals, source.notPrincipals],
     ["namespaces", L4_NAMESPACES, source.namespaces, source.notNamespaces],

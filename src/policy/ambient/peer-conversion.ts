@@ -31,7 +31,13 @@ export function plaintextRefusals(
 }
 
 function writtenRefusals(mesh: Mesh, workload: Workload): readonly PlaintextRefusal[] {
-  const { workload: rule, ports } = compileTransport(mesh, workload);
+  const root = mesh.config.rootNamespace;
+  // That an empty selector in the root namespace is for nobody outside of it is Istio's word for ambient mode.
+  const peerAuthentications = mesh.peerAuthentications.filter(
+    (policy) =>
+      policy.namespace !== root || workload.namespace === root || fieldsOf(policy).selector === undefined,
+  );
+  const { workload: rule, ports } = compileTransport({ ...mesh, peerAuthentications }, workload);
   const ofPort = (port: number) => ports.get(port) ?? rule;
   const names = [rule, ...ports.values()].flatMap(({ mode, policy }) =>
     mode === "STRICT" && policy !== null ? [policy] : [],

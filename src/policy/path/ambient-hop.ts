@@ -1,6 +1,6 @@
 /** Workloads in ambient mode, on either side: their nodes' ztunnels speak for them. */
 import type { Labels, Mesh, Workload } from "../../model/mesh.ts";
-import { decideAmbient } from "../ambient/ambient-policy.ts";
+import { type AmbientPolicy, decideAmbient } from "../ambient/ambient-policy.ts";
 import { explainAmbient } from "../ambient/explain-ambient.ts";
 import type { Connection } from "../connection.ts";
 import {
@@ -74,13 +74,13 @@ const ADDRESS_FIELDS: ReadonlySet<string> = new Set(["ipBlocks", "source.ip"]);
 /** Cautious: any rule that asks for an address which is not known leaves the answer open. */
 function isAddressAsked(
   { sourceAddress, destinationAddress }: Connection,
-  { deny, allow }: ReturnType<JourneyContext["compiled"]["ambient"]>,
+  { deny, allow, asWritten }: AmbientPolicy,
 ): boolean {
   if (sourceAddress !== null && destinationAddress !== null) return false;
   const asks = (field: string): boolean =>
     (sourceAddress === null && ADDRESS_FIELDS.has(field)) ||
     (destinationAddress === null && field === "destination.ip");
-  return [...deny, ...allow].some(({ rules }) =>
+  return [...deny, ...allow, ...(asWritten?.deny ?? []), ...(asWritten?.allow ?? [])].some(({ rules }) =>
     rules.some(({ clauses }) => clauses.flat(2).some(({ field }) => asks(field))),
   );
 }
