@@ -7,7 +7,7 @@
 export const TOKEN_LOWER: Uint8Array = new Uint8Array(256);
 /** 1 = allowed in a field value: HTAB, SP, VCHAR, obs-text. CR, LF, NUL, other controls and DEL are not. */
 export const FIELD_VALUE: Uint8Array = new Uint8Array(256);
-/** 1 = allowed in a request-target: VCHAR without "#" (Envoy refuses fragments) and nothing above 0x7e. */
+/** 1 = allowed in a request-target: VCHAR and nothing above 0x7e; 2 = "#", where a fragment begins. */
 export const TARGET: Uint8Array = new Uint8Array(256);
 /** 1 = allowed in a registered name or IPv4 address of an authority: letters, digits, "-", ".", "_". */
 export const HOST_NAME: Uint8Array = new Uint8Array(256);
@@ -23,7 +23,7 @@ for (let c = 0x41; c <= 0x5a; c++) {
 }
 for (let c = 0x20; c < 256; c++) FIELD_VALUE[c] = c === 0x7f ? 0 : 1;
 FIELD_VALUE[0x09] = 1;
-for (let c = 0x21; c <= 0x7e; c++) TARGET[c] = c === 0x23 ? 0 : 1;
+for (let c = 0x21; c <= 0x7e; c++) TARGET[c] = c === 0x23 ? 2 : 1;
 for (let digit = 0; digit < 16; digit++) {
   const text = digit.toString(16);
   HEX_VALUE[text.charCodeAt(0)] = digit;
@@ -31,7 +31,7 @@ for (let digit = 0; digit < 16; digit++) {
 }
 
 /**
- * Methods that are let through; every other is answered 501. Envoy's list without allow_custom_methods, less its
+ * Methods that are let through; every other is answered 400, as by Envoy. Envoy's list without allow_custom_methods, less its
  * misspelt MSEARCH: an unlisted method could carry framing rules that this proxy does not know.
  */
 export const HTTP_METHODS: ReadonlyMap<string, string> = new Map(

@@ -50,7 +50,7 @@ interface MessageHead {
 export interface RequestHead extends MessageHead {
   readonly kind: "request";
   readonly method: string;
-  /** The request-target as sent. */
+  /** The request-target as sent, without fragment. */
   readonly target: string;
   readonly form: TargetForm;
   /** Of an absolute-form target only. */
@@ -97,7 +97,10 @@ export function parseRequestHead(
   if (at === start || bytes[at] !== SPACE) return refuseStartLine(bytes, at, "bad-request-line");
   const targetStart = ++at;
   while (TARGET[bytes[at] as number] === 1) at++;
-  if (at === targetStart || bytes[at] !== SPACE) return refuseStartLine(bytes, at, "bad-target");
+  const targetEnd = at;
+  // No fragment belongs in a target (RFC 9112 §3.2); Istio's Envoys cut one off, so nobody behind this line sees it.
+  while (TARGET[bytes[at] as number] !== 0) at++;
+  if (targetEnd === targetStart || bytes[at] !== SPACE) return refuseStartLine(bytes, at, "bad-target");
   if (at - targetStart > limits.maxTargetBytes) return refuse("target-too-long");
   const version = readVersion(bytes, at + 1);
   const lineEnd = at + 9;
@@ -109,7 +112,7 @@ export function parseRequestHead(
   const block = new FieldBlock(text);
   const refusal = parseFields(bytes, start, lineEnd + 2, end, limits.maxHeaders, block);
   if (refusal !== undefined) return refusal;
-  const target = text.slice(targetStart - start, at - start);
+  const target = text.slice(targetStart - start, targetEnd - start);
   const parsedTarget =
     bytes[targetStart] === SLASH && method !== "CONNECT" ? undefined : readTarget(method, target);
   if (parsedTarget?.kind === "refusal") return parsedTarget;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { writeRequestHead } from "../../../src/dataplane/codec/head-writer.ts";
 import {
   parseRequestHead,
   parseResponseHead,
@@ -101,6 +102,23 @@ test("parseRequestHead() turns absolute-form into path and authority, and Host i
   );
   assert.deepEqual(head.headers, ["host", "Mesh:80"]);
   assert.equal(accepted("OPTIONS http://mesh HTTP/1.1\r\nHost: mesh\r\n\r\n").path, "*");
+});
+
+test("parseRequestHead() cuts a fragment off every form of target, so that nobody judges or forwards one", () => {
+  for (const [target, form, path] of [
+    ["/a?b#c?d#e", "origin", "/a?b"],
+    ["/#", "origin", "/"],
+    ["http://a/b#c", "absolute", "/b"],
+    ["http://a#/b", "absolute", "/"],
+  ]) {
+    const head = parse(`GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    assert.ok(head.kind === "request", target);
+    assert.deepEqual([head.form, head.path, head.target.includes("#")], [form, path, false], target);
+    assert.equal(
+      writeRequestHead(head),
+      `GET ${path} HTTP/1.1\r\n${form === "absolute" ? "host" : "Host"}: a\r\n\r\n`,
+    );
+  }
 });
 
 test("parseRequestHead() reads CONNECT as authority-form", () => {
@@ -230,7 +248,7 @@ function endToEnd([method, target, ...fields]: readonly string[], ours: RequestH
   const asShown = kept.map(([name, value]) =>
     name === "host" && ours.form === "absolute" ? [name, ours.authority] : [name, value],
   );
-  return [method, target, ...asShown.flat()];
+  return [method, target?.split("#", 1)[0], ...asShown.flat()];
 }
 
 test("parseRequestHead() refuses whatever strict llhttp refuses, and else reads the same", async () => {
