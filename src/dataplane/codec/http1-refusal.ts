@@ -20,7 +20,7 @@ const REASONS = {
   "http2-preface": [400, "an HTTP/2 preface on an HTTP/1.1 connection"],
   "bad-request-line": [400, "the request line is not method SP target SP version"],
   "bad-status-line": [400, "the status line is not version SP status [SP reason]"],
-  "method-unknown": [501, "the method is not one that this proxy knows"],
+  "method-unknown": [400, "the method is not one that this proxy knows"],
   "version-unsupported": [505, "the version is neither HTTP/1.1 nor HTTP/1.0"],
   "bad-target": [400, "the request-target has a forbidden character or form"],
   "bad-authority": [400, "the authority is not host[:port]"],
