@@ -5,9 +5,13 @@ import { unmonitored } from "./e3-unmonitored.ts";
 import { impersonate } from "./e4-impersonate.ts";
 import { sniSpoof } from "./e6-sni.ts";
 import { plaintext } from "./m1-plaintext.ts";
+import { downgrade } from "./m2-downgrade.ts";
 import { impostor } from "./m3-impostor.ts";
 import { headerInjection } from "./m4-headers.ts";
 import { pathTricks } from "./m6-paths.ts";
+import { smuggling } from "./m7-smuggling.ts";
+import { proxyPorts } from "./m10-proxy-ports.ts";
+import { denial } from "./m13-denial.ts";
 
 /** Every attack, in the order in which they are run and told. */
 export const ATTACKS: readonly Attack[] = [
@@ -17,7 +21,11 @@ export const ATTACKS: readonly Attack[] = [
   impersonate,
   sniSpoof,
   plaintext,
+  downgrade,
   impostor,
   headerInjection,
   pathTricks,
+  smuggling,
+  proxyPorts,
+  denial,
 ];

@@ -13,6 +13,8 @@ export interface Attempt {
   readonly evidence: Evidence;
   readonly local: Local | undefined;
   readonly startedAtMs: number;
+  /** Set when it was answered, and did no harm: what became of it. There is no refusal that could be logged. */
+  readonly harmless?: string;
   /** Longest wait for its flow record, where the proxy itself waits before it refuses. */
   readonly logWithinMs?: number;
 }
@@ -59,7 +61,8 @@ export async function conclude(mesh: MeshUnderAttack, tried: Tried): Promise<Att
 }
 
 async function stopped(mesh: MeshUnderAttack, base: BaseResult, attempt: Attempt): Promise<AttackResult> {
-  const { local, startedAtMs } = attempt;
+  const { local, startedAtMs, harmless } = attempt;
+  if (harmless !== undefined) return { ...base, outcome: "stopped", logged: null, stoppedBy: harmless };
   const record =
     local === undefined ? undefined : await refusalOf(mesh, local, startedAtMs, attempt.logWithinMs);
   return {

@@ -4,6 +4,7 @@ import { clientHello } from "./client-hello-bytes.ts";
 import type { Attempt } from "./conclude.ts";
 import type { EgressRoute } from "./egress-targets.ts";
 import { type EchoReport, echoReport, parseAnswers } from "./http-answer.ts";
+import { isNotSent } from "./mesh-request.ts";
 import type { Credentials } from "./mesh-under-attack.ts";
 import { converse, describe, dialTls, preview } from "./wire.ts";
 
@@ -106,10 +107,9 @@ async function openToGateway({ route, credentials, outerName }: Omit<EgressSend,
   );
   if ("socket" in dialled) return dialled;
   const { failure, local, startedAtMs } = dialled;
-  const refused = /ECONNREFUSED|^not sent/.test(failure);
   const attempt: Attempt = {
     reached: false,
-    ...(refused ? { nothingThere: failure } : {}),
+    ...(isNotSent(failure) ? { nothingThere: failure } : {}),
     happened: failure,
     evidence: { bytesReceived: 0, seen: failure, certificateSerial: credentials.serial },
     local,

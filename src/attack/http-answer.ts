@@ -23,13 +23,14 @@ export function parseAnswers(bytes: Buffer): readonly HttpAnswer[] {
 }
 
 function readBody(text: string, from: number, head: string): { body: string; next: number } {
+  const status = Number(head.split(" ", 2)[1]);
+  if (status < 200 || status === 204 || status === 304) return { body: "", next: from };
   const length = /^content-length: *(\d+)/im.exec(head)?.[1];
   if (length !== undefined) {
     const next = from + Number(length);
     return { body: text.slice(from, next), next };
   }
   if (!/^transfer-encoding: *chunked/im.test(head)) {
-    // Answers without a body (204, 304) do not occur here but at the end.
     return { body: text.slice(from), next: text.length };
   }
   let body = "";

@@ -102,6 +102,11 @@ function whatHappened(heard: Heard, answers: readonly HttpAnswer[]): string {
   return heard.end === "timeout" ? "no byte came back" : `closed without a byte${why}`;
 }
 
+/** Nobody listens, or OpenSSL refused to offer it: nothing was there that could have been refused. */
+export function isNotSent(failure: string): boolean {
+  return /ECONNREFUSED|^not sent|NO_CIPHERS_AVAILABLE|NO_PROTOCOLS_AVAILABLE/.test(failure);
+}
+
 function failed(
   failure: string,
   local: Attempt["local"],
@@ -110,7 +115,7 @@ function failed(
 ): HttpAttempt {
   return {
     reached: false,
-    ...(/ECONNREFUSED|^not sent/.test(failure) ? { nothingThere: failure } : {}),
+    ...(isNotSent(failure) ? { nothingThere: failure } : {}),
     happened: failure,
     evidence: {
       bytesReceived: 0,

@@ -85,7 +85,11 @@ export function allowedCall(
   sources: readonly PodAssignment[] = attackers(mesh),
 ): AllowedCall | undefined {
   for (const request of sampleRequests(mesh, target)) {
-    const source = sources.find((candidate) => decideFor(target, candidate, request).allowed);
+    const mayCall = (candidate: PodAssignment) => decideFor(target, candidate, request).allowed;
+    // A workload that calls itself says little about who may call it.
+    const source =
+      sources.find((candidate) => candidate.spiffeId !== target.pod.spiffeId && mayCall(candidate)) ??
+      sources.find(mayCall);
     if (source !== undefined) return { source, request };
   }
   return undefined;
