@@ -1,10 +1,15 @@
 import type { Socket } from "node:net";
+import { giveBlock, type LentReads, takeBlock } from "./lent-reads.ts";
+
+/** Up to this size a copy comes from Node's own pool: cheaper than a block and its callback. */
+const SMALL_BYTES = 4 * 1024;
 
 /**
  * Whoever holds a connection at present. One object takes all events, so that handing a pooled connection from one
  * exchange to the next is an assignment rather than a round of adding and removing listeners.
  */
 export interface StreamHandler {
+  /** @param chunk of a stream with lent reads: valid until this returns; {@link ByteStream.relay} sends it on. */
   onData(chunk: Buffer): void;
   /** Everything written has left our buffers after a `write` that returned false. */
   onDrain(): void;
@@ -25,9 +30,14 @@ export class ByteStream {
   #closed = false;
   readonly #listeners: readonly [string, (...args: never[]) => void][];
 
-  constructor(socket: Socket, handler: StreamHandler) {
+  /** Whether the chunks that this stream hands out are only lent. */
+  readonly #lends: boolean;
+
+  constructor(socket: Socket, handler: StreamHandler, reads?: LentReads) {
     this.socket = socket;
     this.#handler = handler;
+    this.#lends = reads !== undefined;
+    if (reads !== undefined) reads.take = (chunk) => this.#handler.onData(chunk);
     this.#listeners = [
       ["data", (chunk: Buffer) => this.#handler.onData(chunk)],
       ["drain", () => this.#handler.onDrain()],
@@ -49,6 +59,19 @@ export class ByteStream {
   /** @returns false when the peer reads too slowly: wait for `onDrain` before sending much more. */
   write(data: Buffer): boolean {
     return this.socket.write(data);
+  }
+
+  /** Sends on what another stream has just handed out, with a head before it if there is one. */
+  relay(from: ByteStream, chunk: Buffer, head = ""): boolean {
+    const length = head.length + chunk.length;
+    if (chunk.length === 0) return this.writeLatin1(head);
+    if (head.length === 0 && !from.#lends) return this.socket.write(chunk);
+    if (length <= SMALL_BYTES) return this.socket.write(joined(Buffer.allocUnsafe(length), head, chunk));
+    const block = takeBlock(length);
+    return this.socket.write(joined(block, head, chunk), (error) => {
+      // After an error nothing says who may still read from it: left to the garbage collector.
+      if (error === null || error === undefined) giveBlock(block);
+    });
   }
 
   /** Text of which every character is one byte. */
@@ -103,6 +126,12 @@ export class ByteStream {
     this.#closed = true;
     this.#handler.onClose(this.#error);
   }
+}
+
+function joined(into: Buffer, head: string, chunk: Buffer): Buffer {
+  if (head.length > 0) into.write(head, 0, "latin1");
+  chunk.copy(into, head.length);
+  return into.subarray(0, head.length + chunk.length);
 }
 
 /** An error is always followed by `close`, which is what is acted on. */

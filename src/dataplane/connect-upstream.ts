@@ -12,6 +12,7 @@ import {
 } from "../identity/peer-certificate.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { LentReads } from "./lent-reads.ts";
 import { CLIENT_ALPN, type TlsContexts } from "./tls-contexts.ts";
 import type { UpstreamTarget, UpstreamTls } from "./upstream-target.ts";
 
@@ -23,14 +24,23 @@ export interface UpstreamSettings {
   readonly connectTimeoutMs: number;
 }
 
-/** Called exactly once: with a socket whose peer is verified, before anything may be written to it, or with why not. */
-export type Connected = (outcome: Socket | Error) => void;
+/**
+ * Called exactly once: with a socket whose peer is verified, before anything may be written to it, or with why not.
+ * With `reads` the socket emits no data: they take it, from now on.
+ */
+export type Connected = (outcome: Socket | Error, reads?: LentReads) => void;
 
 /**
  * Connects to a target. For the mesh's TLS the server's identity is checked before the callback: nothing is ever written
  * to an impostor, not even by Node's own buffering.
+ * @param lend whether `done` may be given lent reads; only plaintext connections can have them.
  */
-export function connectUpstream(target: UpstreamTarget, settings: UpstreamSettings, done: Connected): void {
+export function connectUpstream(
+  target: UpstreamTarget,
+  settings: UpstreamSettings,
+  lend: boolean,
+  done: Connected,
+): void {
   const contexts = target.tls?.kind === "mesh" ? settings.contexts() : undefined;
   if (target.tls?.kind === "mesh" && contexts === undefined) {
     queueMicrotask(() =>
@@ -38,7 +48,8 @@ export function connectUpstream(target: UpstreamTarget, settings: UpstreamSettin
     );
     return;
   }
-  const socket = open(target, contexts, settings);
+  const reads = lend && target.tls === undefined ? new LentReads() : undefined;
+  const socket = open(target, contexts, settings, reads);
   const event = target.tls === undefined ? "connect" : "secureConnect";
   const onReady = () => settle(undefined);
   const onError = (error: Error) => settle(error);
@@ -51,7 +62,7 @@ export function connectUpstream(target: UpstreamTarget, settings: UpstreamSettin
     clearTimeout(timer);
     socket.off(event, onReady).off("close", onClose).off("error", onError);
     if (error === undefined) {
-      done(socket);
+      done(socket, reads);
       return;
     }
     socket.on("error", ignore).destroy();
@@ -61,7 +72,12 @@ export function connectUpstream(target: UpstreamTarget, settings: UpstreamSettin
 
 function ignore(): void {}
 
-function open(target: UpstreamTarget, contexts: TlsContexts | undefined, settings: UpstreamSettings): Socket {
+function open(
+  target: UpstreamTarget,
+  contexts: TlsContexts | undefined,
+  settings: UpstreamSettings,
+  reads: LentReads | undefined,
+): Socket {
   const { host, port, localAddress, tls } = target;
   const where = {
     host,
@@ -70,7 +86,7 @@ function open(target: UpstreamTarget, contexts: TlsContexts | undefined, setting
     allowHalfOpen: true,
     ...(localAddress === undefined ? {} : { localAddress }),
   };
-  if (tls === undefined) return connectTcp(where);
+  if (tls === undefined) return connectTcp(reads === undefined ? where : { ...where, onread: reads.onread });
   return connectTls({ ...where, ...tlsOptions(tls, contexts, settings) } as ConnectionOptions);
 }
 

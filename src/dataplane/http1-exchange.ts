@@ -1,5 +1,5 @@
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import type { StreamHandler } from "./byte-stream.ts";
+import type { ByteStream, StreamHandler } from "./byte-stream.ts";
 import { writeRequestHead, writeResponseHead } from "./codec/head-writer.ts";
 import { bodyReader } from "./codec/http1-body.ts";
 import { BODY_MALFORMED, type BodyReader } from "./codec/http1-body-reader.ts";
@@ -10,14 +10,12 @@ import type { ForwardAction } from "./http-service.ts";
 import type { PooledStream } from "./upstream-pool.ts";
 
 const EMPTY = Buffer.alloc(0);
-/** Up to this size a head and its body go out as one copied buffer: one record, one system call. */
-const COALESCE_BYTES = 16 * 1024;
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
 
 /** What an exchange asks of the client's connection that it belongs to. */
 export interface ExchangeClient {
-  /** @returns false when the client reads too slowly. */
-  write(data: Buffer): boolean;
+  /** Sends on what the server's stream has just handed out. @returns false when the client reads too slowly. */
+  relay(from: ByteStream, chunk: Buffer, head?: string): boolean;
   writeLatin1(text: string): boolean;
   /** The upstream is ready, or has drained: give it the request's body. */
   pumpBody(): void;
@@ -250,6 +248,8 @@ export class Http1Exchange implements StreamHandler {
       const end = findHeadEnd(bytes, 0, this.#scanned, this.#env.headLimits.maxHeadBytes);
       if (end === HEAD_INCOMPLETE) {
         this.#scanned = bytes.length;
+        // Lent until this returns.
+        this.#pending = Buffer.from(bytes);
         return;
       }
       const head = end < 0 ? undefined : parseResponseHead(bytes, 0, end, this.#head, this.#env.headLimits);
@@ -293,21 +293,9 @@ export class Http1Exchange implements StreamHandler {
       return;
     }
     this.#bytesReceived += taken;
-    this.#pause(this.#writeHeadAndBody(text, taken === rest.length ? rest : rest.subarray(0, taken)));
+    this.#relay(taken === rest.length ? rest : rest.subarray(0, taken), text);
     if (head.bodyKind === "tunnel") this.#client.pumpBody();
     else if (reader.done) this.#complete(taken === rest.length);
-  }
-
-  #writeHeadAndBody(head: string, body: Buffer): boolean {
-    if (body.length === 0) return this.#client.writeLatin1(head);
-    if (body.length > COALESCE_BYTES) {
-      this.#client.writeLatin1(head);
-      return this.#client.write(body);
-    }
-    const both = Buffer.allocUnsafe(head.length + body.length);
-    both.write(head, 0, "latin1");
-    body.copy(both, head.length);
-    return this.#client.write(both);
   }
 
   #relayBody(chunk: Buffer): void {
@@ -319,12 +307,14 @@ export class Http1Exchange implements StreamHandler {
       return;
     }
     this.#bytesReceived += taken;
-    if (taken > 0) this.#pause(this.#client.write(taken === chunk.length ? chunk : chunk.subarray(0, taken)));
+    if (taken > 0) this.#relay(taken === chunk.length ? chunk : chunk.subarray(0, taken));
     if (reader.done) this.#complete(taken === chunk.length);
   }
 
-  #pause(written: boolean): void {
-    if (!written) this.#upstream?.stream.pause();
+  /** Head and first part of the body in one write: one record, one system call. */
+  #relay(chunk: Buffer, head?: string): void {
+    const stream = this.#upstream?.stream;
+    if (stream !== undefined && !this.#client.relay(stream, chunk, head)) stream.pause();
   }
 
   /** @param clean nothing came after the response: the connection may serve another. */

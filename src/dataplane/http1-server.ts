@@ -92,9 +92,9 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
     if (this.#phase === "head" && this.#pending.length === 0) this.#stream.end();
   }
 
-  write(data: Buffer): boolean {
+  relay(from: ByteStream, chunk: Buffer, head?: string): boolean {
     this.#touch();
-    return this.#stream.write(data);
+    return this.#stream.relay(from, chunk, head);
   }
 
   writeLatin1(text: string): boolean {

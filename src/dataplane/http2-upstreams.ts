@@ -42,7 +42,7 @@ export class Http2Upstreams {
 
   #open(target: UpstreamTarget): Promise<UpstreamSession> {
     const { promise, resolve, reject } = Promise.withResolvers<UpstreamSession>();
-    connectUpstream(target, this.#settings, (outcome) => {
+    connectUpstream(target, this.#settings, false, (outcome) => {
       if (outcome instanceof Error) {
         reject(outcome);
         return;

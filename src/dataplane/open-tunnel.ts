@@ -3,7 +3,7 @@ import type { Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { ByteStream } from "./byte-stream.ts";
-import { connectUpstream } from "./connect-upstream.ts";
+import { type Connected, connectUpstream } from "./connect-upstream.ts";
 import type { ForwardAction, Leave, MutableFlow } from "./http-service.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -34,14 +34,14 @@ export function openTunnel(env: ProxyEnvironment, request: TunnelRequest): void 
     );
   };
   socket.once("close", onGone);
-  connectNext(env, request, 0, undefined, (outcome) => {
+  connectNext(env, request, 0, undefined, (outcome, reads) => {
     socket.off("close", onGone);
     if (gone) {
       if (!(outcome instanceof Error)) outcome.destroy();
     } else if (outcome instanceof Error) {
       fail(env, request, outcome);
       socket.destroy();
-    } else relay(env, request, outcome);
+    } else relay(env, request, new ByteStream(outcome, RELAYED, reads));
   });
 }
 
@@ -50,7 +50,7 @@ function connectNext(
   request: TunnelRequest,
   attempt: number,
   failure: Error | undefined,
-  done: (outcome: Socket | Error) => void,
+  done: Connected,
 ): void {
   Promise.resolve()
     .then(() => request.next(attempt))
@@ -60,7 +60,7 @@ function connectNext(
           done(failure ?? new BulwarkError("BW_UPSTREAM_NONE", "no healthy upstream"));
           return;
         }
-        connectUpstream(target, env.upstream, (outcome) => {
+        connectUpstream(target, env.upstream, true, (outcome, reads) => {
           if (outcome instanceof Error) {
             connectNext(env, request, attempt + 1, outcome, done);
             return;
@@ -73,16 +73,16 @@ function connectNext(
             localPort: outcome.localPort,
             cluster,
           };
-          done(outcome);
+          done(outcome, reads);
         });
       },
       (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
     );
 }
 
-function relay(env: ProxyEnvironment, request: TunnelRequest, server: Socket): void {
+function relay(env: ProxyEnvironment, request: TunnelRequest, server: ByteStream): void {
   const { leave, socket, unread, flow, startedMs, recheck } = request;
-  const tunnel: Tunnel = new Tunnel(leave, new ByteStream(socket, RELAYED), new ByteStream(server, RELAYED), {
+  const tunnel: Tunnel = new Tunnel(leave, new ByteStream(socket, RELAYED), server, {
     deadlines: env.http.deadlines,
     idleTimeoutMs: env.http.limits.idleTimeoutMs,
     flows: env.http.flows,

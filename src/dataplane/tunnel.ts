@@ -75,7 +75,7 @@ export class Tunnel implements Bounded {
         this.#touch();
         if (side === "client") this.#sent += chunk.length;
         else this.#received += chunk.length;
-        if (!other.write(chunk)) own.pause();
+        if (!other.relay(own, chunk)) own.pause();
       },
       onDrain: () => other.resume(),
       onEnd: () => {

@@ -82,9 +82,9 @@ export class UpstreamPool {
     handler: StreamHandler,
     done: (outcome: PooledStream | Error) => void,
   ): void {
-    connectUpstream(target, this.#settings, (outcome) => {
+    connectUpstream(target, this.#settings, true, (outcome, reads) => {
       if (outcome instanceof Error) done(outcome);
-      else done(new PooledStream(new ByteStream(outcome, handler), target, this.#discard));
+      else done(new PooledStream(new ByteStream(outcome, handler, reads), target, this.#discard));
     });
   }
 
