@@ -71,6 +71,11 @@ export interface Sample {
   readonly problem?: string;
 }
 
+/** What this process tells while it works: samples as they come, then once the end. */
+export type LoadMessage =
+  | { readonly kind: "samples"; readonly samples: readonly Sample[] }
+  | { readonly kind: "end"; readonly handshakes: Readonly<Record<string, number>> };
+
 export interface LoadReport {
   readonly samples: readonly Sample[];
   /** TLS handshakes of `mtls` workers that ended well, by worker. */
@@ -178,7 +183,7 @@ class Load {
   readonly #signer: HandSigner;
   readonly #rogue: HandSigner;
   readonly #credentials = new Map<string, RenewedCredentials>();
-  readonly #samples: Sample[] = [];
+  #samples: Sample[] = [];
   readonly #handshakes: Record<string, number> = {};
   #stopped = false;
 
@@ -192,9 +197,16 @@ class Load {
     this.#stopped = true;
   }
 
-  async run(): Promise<LoadReport> {
+  /** Samples since the last call. */
+  take(): readonly Sample[] {
+    const taken = this.#samples;
+    this.#samples = [];
+    return taken;
+  }
+
+  async run(): Promise<Readonly<Record<string, number>>> {
     await Promise.all(this.#plan.workers.map((worker) => this.#work(worker)));
-    return { samples: this.#samples, handshakes: this.#handshakes };
+    return this.#handshakes;
   }
 
   async #work(worker: WorkerPlan): Promise<void> {
@@ -367,14 +379,20 @@ function complaint({ status, body }: Answer, request: RequestPlan, path: string)
   return saw.bodyBytes === sent ? undefined : `${saw.bodyBytes} bytes of ${sent} arrived`;
 }
 
+const TELL_EVERY_MS = 50;
+
 if (process.send !== undefined) {
+  const tell = (message: LoadMessage) => process.send?.(message);
   process.once("message", async (plan: LoadPlan) => {
     const signer = await HandSigner.ofMesh(plan.caFolder);
     const load = new Load(plan, signer, await HandSigner.rogue(signer));
     process.once("message", () => load.stop());
-    const report = await load.run();
-    process.send?.(report, () => process.disconnect?.());
+    const timer = setInterval(() => tell({ kind: "samples", samples: load.take() }), TELL_EVERY_MS);
+    const handshakes = await load.run();
+    clearInterval(timer);
+    tell({ kind: "samples", samples: load.take() });
+    tell({ kind: "end", handshakes });
   });
-  // Its parent was killed: nobody reads the result.
+  // The parent has the end, or was killed.
   process.once("disconnect", () => process.exit());
 }

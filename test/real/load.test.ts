@@ -3,7 +3,7 @@
  * the policy in force gives it, and the flow log tells of each exactly what its client saw.
  */
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { LiveMesh, pause, temporaryFolder, until } from "./live-mesh.ts";
@@ -80,7 +80,10 @@ before(async () => {
   }
   samples = reports.flatMap((report) => report.samples);
 });
-after(() => mesh.dispose());
+after(async () => {
+  await mesh?.dispose();
+  rmSync(files, { recursive: true, force: true });
+});
 
 function planOf(workers: readonly WorkerPlan[]) {
   return {

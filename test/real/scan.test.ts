@@ -39,7 +39,7 @@ before(async () => {
     },
   ];
 });
-after(() => mesh.dispose());
+after(() => mesh?.dispose());
 
 function target(name: string): Target {
   return targets.find((candidate) => candidate.name === name) ?? assert.fail(name);
