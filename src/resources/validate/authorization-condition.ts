@@ -13,7 +13,7 @@ const ATTRIBUTES: Readonly<Record<string, (values: Field) => void>> = Object.ass
   "source.ip": checkIpBlocks,
   "remote.ip": checkIpBlocks,
   "destination.ip": checkIpBlocks,
-  "destination.port": checkPortTexts,
+  "destination.port": checkPorts,
   "source.serviceAccount": checkServiceAccounts,
   "source.trustDomain": checkWildcards,
   "source.namespace": checkNotEmpty,
@@ -92,4 +92,9 @@ function unknownAttribute(key: Field): void {
 function checkIpBlocks(values: Field): void {
   checkNotEmpty(values);
   for (const value of values.items()) if (value.text !== "") checkIpBlock(value);
+}
+
+function checkPorts(values: Field): void {
+  checkNotEmpty(values);
+  checkPortTexts(values);
 }

@@ -32,7 +32,7 @@ export function checkHttpRoute(route: Field, isDelegate: boolean): void {
 
 function checkRootRoute(route: Field): void {
   for (const key of ["redirect", "route"]) {
-    if (route.at(key).present) {
+    if (route.at(key).present && (key !== "route" || route.at(key).size > 0)) {
       route
         .at(key)
         .errorAtKey(

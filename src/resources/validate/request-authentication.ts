@@ -1,3 +1,4 @@
+import { isObject } from "../read-objects.ts";
 import { checkDuration } from "./duration.ts";
 import { type Field, quoted } from "./field.ts";
 import { checkAttachment } from "./labels.ts";
@@ -50,7 +51,7 @@ function emptyName(field: Field): void {
 }
 
 function checkJwksUri(uri: Field): void {
-  if (/^https?:\/\//.test(uri.text) && URL.canParse(uri.text)) return;
+  if (/^https?:\/\//i.test(uri.text) && URL.canParse(uri.text)) return;
   uri.error(
     "BW1217_JWT_RULE",
     `\`${uri.name}\` is ${quoted(uri.text)}, which is no http:// or https:// URL`,
@@ -91,13 +92,22 @@ function checkJwks(field: Field): void {
   }
 }
 
-const KEY_TYPES: ReadonlySet<unknown> = new Set(["RSA", "EC", "OKP", "oct"]);
+/** What each type of key cannot be without (RFC 7518 §6, RFC 8037). */
+const REQUIRED_MEMBERS: Readonly<Record<string, readonly string[]>> = Object.assign(Object.create(null), {
+  RSA: ["n", "e"],
+  EC: ["crv", "x", "y"],
+  OKP: ["crv", "x"],
+  oct: ["k"],
+});
 
 function keysOf(parsed: unknown): readonly object[] | undefined {
   if (typeof parsed !== "object" || parsed === null) return undefined;
   const keys: unknown = "keys" in parsed ? parsed.keys : [parsed];
-  if (!Array.isArray(keys)) return undefined;
-  return keys.every((key) => typeof key === "object" && key !== null && KEY_TYPES.has(key.kty))
-    ? keys
-    : undefined;
+  return Array.isArray(keys) && keys.every(isKey) ? keys : undefined;
+}
+
+function isKey(key: unknown): boolean {
+  if (!isObject(key)) return false;
+  const required = REQUIRED_MEMBERS[String(key.kty)];
+  return required?.every((member) => typeof key[member] === "string" && key[member] !== "") === true;
 }

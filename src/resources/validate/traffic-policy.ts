@@ -15,7 +15,9 @@ const FIELDS: readonly string[] = [
 /** How clients of a host connect, balance, give up and encrypt; of a whole rule or of a subset. */
 export function checkTrafficPolicy(policy: Field): void {
   if (!policy.present) return;
-  if (FIELDS.every((key) => !policy.at(key).present)) {
+  const isSet = (key: string): boolean =>
+    policy.at(key).present && (key !== "portLevelSettings" || policy.at(key).size > 0);
+  if (!FIELDS.some(isSet)) {
     policy.error(
       "BW1236_TRAFFIC_POLICY",
       `\`${policy.name}\` sets nothing`,

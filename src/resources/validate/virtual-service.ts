@@ -33,7 +33,9 @@ export function checkVirtualService(spec: Field, { namespace }: CheckContext): v
     );
   }
   for (const route of spec.at("http").items()) checkHttpRoute(route, isDelegate);
-  for (const route of spec.at("tls").items()) checkTlsRoute(route, spec, atGateway);
+  // For server names Istio takes a VirtualService without gateways for one that is bound to a gateway.
+  const inMesh = spec.at("gateways").texts().includes("mesh");
+  for (const route of spec.at("tls").items()) checkTlsRoute(route, spec, !inMesh);
   for (const route of spec.at("tcp").items()) checkTcpRoute(route);
   checkExportTo(spec.at("exportTo"), namespace);
   for (const protocol of ["http", "tcp", "tls"] as const) warnUnreachable(spec.at(protocol));
