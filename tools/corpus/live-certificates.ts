@@ -56,6 +56,14 @@ export class CertificateForge {
     return new CertificateForge(signerFrom(certificate, privateKey), encodePem("CERTIFICATE", certificate));
   }
 
+  /** A holder's key and chain as PEM, for servers that are told by files. */
+  pem(names: Names): { readonly privateKey: string; readonly certificateChain: string } {
+    return {
+      privateKey: String(this.#key.export({ type: "pkcs8", format: "pem" })),
+      certificateChain: this.#chainPem(names),
+    };
+  }
+
   context(names: Names, minVersion: "TLSv1.2" | "TLSv1.3" = "TLSv1.3"): SecureContext {
     const id = `${minVersion} ${names.join(" ")}`;
     const known = this.#contexts.get(id);
