@@ -322,7 +322,7 @@ export class GatewayListener {
       certificate: mesh?.certificate,
       by: this.#state.snapshot.workload.spiffeId,
     };
-    const service = new GatewayHttpService(peer, () => this.#state);
+    const service = new GatewayHttpService(peer, () => this.#state, this.#env.jwt);
     if (http2) serveHttp2(socket, service, this.#env.http, this.#env.http2, ignore);
     else new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
   }

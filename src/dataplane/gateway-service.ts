@@ -2,16 +2,19 @@ import type { PeerCertificate } from "../identity/peer-certificate.ts";
 import type { FlowSource, FlowTls } from "../model/flow-record.ts";
 import type { Connection } from "../policy/connection.ts";
 import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
+import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { clientCertElement } from "./client-cert-header.ts";
-import { fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
+import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
 import type { GatewayState } from "./gateway-state.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
+import { DENIAL_BODIES } from "./inbound-service.ts";
 import { forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbound-service.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
+import { claimLines, headersAfterToken, withTokenHeaders } from "./token-headers.ts";
 
 /** What every request of one connection at a gateway has in common. */
 export interface GatewayPeer {
@@ -30,6 +33,18 @@ export interface GatewayPeer {
   readonly by: string;
 }
 
+/** A request that could be read, and what has been made of it so far. */
+interface JudgedRequest {
+  /** INVARIANT: one snapshot decides a request, also where verifying its token takes a while. */
+  readonly state: GatewayState;
+  readonly view: RequestView;
+  readonly request: HttpRequest;
+  readonly noted: NotedHeaders;
+  /** The request's id for the next hop. */
+  readonly lines: FieldLines;
+  readonly flow: MutableFlow;
+}
+
 /** Headers that tell what only the first proxy of the mesh can know: never the client's word. */
 const CLAIMED: ReadonlySet<string> = new Set([
   "x-forwarded-client-cert",
@@ -41,15 +56,17 @@ const CLAIMED: ReadonlySet<string> = new Set([
 export class GatewayHttpService implements HttpService {
   readonly #peer: GatewayPeer;
   readonly #state: () => GatewayState;
+  readonly #jwt: JwtEnvironment;
 
-  constructor(peer: GatewayPeer, state: () => GatewayState) {
+  constructor(peer: GatewayPeer, state: () => GatewayState, jwt: JwtEnvironment) {
     this.#peer = peer;
     this.#state = state;
+    this.#jwt = jwt;
   }
 
-  decide(view: RequestView): HttpAction {
-    const { policy, routes, picker } = this.#state();
-    const { connection, http2, port, sni } = this.#peer;
+  decide(view: RequestView): HttpAction | Promise<HttpAction> {
+    const state = this.#state();
+    const { policy } = state;
     const noted = noteHeaders(view.headers);
     const id = requestId(noted.traceparent, noted.requestId);
     const flow = this.#flow(view, noted, id.traceId);
@@ -59,31 +76,55 @@ export class GatewayHttpService implements HttpService {
       view.target,
       view.authority,
       view.headers,
-      http2 ? 2 : 1,
+      this.#peer.http2 ? 2 : 1,
     );
     if (request === null) return refuse(flow, requestRefusal(view.method, view.target));
     if (this.#peer.httpsRedirect) return redirect(flow, request);
+    const judged: JudgedRequest = { state, view, request, noted, lines: id.lines, flow };
+    if (policy.jwt === null) return this.#route(judged);
+    return verifyRequestJwt(policy.jwt, request, this.#jwt).then((jwt) => {
+      request.jwt = jwt;
+      return this.#route(judged);
+    });
+  }
+
+  #route({ state, view, request, noted, lines, flow }: JudgedRequest): HttpAction {
+    const { policy, routes, picker } = state;
+    const { connection, http2, port, sni } = this.#peer;
     const outcome = authorizeRequest(policy, connection, request);
     if (!outcome.allowed) {
       flow.explanation = explainDenial(policy, connection, request);
       return refuse(flow, outcome.verdict);
     }
-    const { method, path, authority, headers } = request;
+    const { method, path, authority, jwt } = request;
+    const claims = jwt?.claims ?? undefined;
     const decision = routes.routeHttp({
       port,
       authority,
       method,
       path,
-      headers,
+      headers: jwt === undefined ? request.headers : headersAfterToken(request.headers, jwt),
       roll: Math.random(),
+      ...(claims === undefined ? {} : { claims }),
       ...(sni === undefined ? {} : { sni }),
     });
     noteDecision(flow, decision);
     if (decision.kind !== "forward") return replyFor(decision.code, flow);
-    const remove = noted.forged === undefined ? CLAIMED : CLAIMED.union(noted.forged);
-    const lines = joinFieldLines(id.lines, this.#claims(noted));
+    const claimed = noted.forged === undefined ? CLAIMED : CLAIMED.union(noted.forged);
+    const remove = jwt === undefined ? claimed : (withTokenHeaders(claimed, jwt) ?? claimed);
+    const own = joinFieldLines(
+      lines,
+      this.#claims(noted),
+      jwt === undefined ? NO_FIELD_LINES : claimLines(jwt),
+    );
     const normal = decision.path === undefined && path !== view.path ? { ...decision, path } : decision;
-    return forwardHttp(normal, picker, { port, name: hostOf(authority) }, { remove, lines, http2 }, flow);
+    return forwardHttp(
+      normal,
+      picker,
+      { port, name: hostOf(authority) },
+      { remove, lines: own, http2 },
+      flow,
+    );
   }
 
   malformed(status: number, reason: string): MutableFlow {
@@ -126,7 +167,7 @@ function refuse(flow: MutableFlow, verdict: Verdict): HttpAction {
     rule: verdict.rule,
   });
   flow.status = verdict.code === 0 ? 403 : verdict.code;
-  const body = verdict.reason === "rbac" ? "RBAC: access denied" : "";
+  const body = DENIAL_BODIES[verdict.reason] ?? "";
   return { kind: "reply", status: flow.status, fields: NO_FIELD_LINES, body, flow };
 }
 

@@ -5,7 +5,6 @@ import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
 import type { InboundPolicy } from "../policy/inbound.ts";
 import { requiredAuthorizer } from "../policy/inbound.ts";
 import type { JwtPolicy } from "../policy/jwt/jwt-policy.ts";
-import type { JwtResult } from "../policy/jwt/jwt-result.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest, type Denial, type Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
@@ -15,6 +14,7 @@ import { explainDenial } from "./explain-denial.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
+import { claimLines, withTokenHeaders } from "./token-headers.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
 
 /** What every request of one inbound connection has in common. */
@@ -190,7 +190,7 @@ function clientCertLine(element: string | undefined): FieldLines {
 }
 
 /** Envoy's words for each kind of refusal: they say nothing of the policy to who was refused. */
-const BODIES: Readonly<Record<string, string>> = {
+export const DENIAL_BODIES: Readonly<Record<string, string>> = {
   rbac: "RBAC: access denied",
   jwt: "Jwt verification fails",
 };
@@ -208,22 +208,7 @@ function refuse(flow: MutableFlow, verdict: Verdict, authorizer?: string): HttpA
     kind: "reply",
     status: flow.status,
     fields: NO_FIELD_LINES,
-    body: BODIES[verdict.reason] ?? "",
+    body: DENIAL_BODIES[verdict.reason] ?? "",
     flow,
   };
-}
-
-/** Headers that carried a token which is to end here, and those that are about to be set from its claims. */
-function withTokenHeaders(
-  forged: ReadonlySet<string> | undefined,
-  jwt: JwtResult,
-): ReadonlySet<string> | undefined {
-  if (jwt.removeHeaders.length === 0 && jwt.setHeaders.length === 0) return forged;
-  return new Set([...(forged ?? []), ...jwt.removeHeaders, ...jwt.setHeaders.map(([name]) => name)]);
-}
-
-function claimLines(jwt: JwtResult): FieldLines {
-  return jwt.setHeaders.length === 0
-    ? NO_FIELD_LINES
-    : (fieldLines(...jwt.setHeaders.flat()) ?? NO_FIELD_LINES);
 }

@@ -110,7 +110,7 @@ test("parseRequestHead() cuts a fragment off every form of target, so that nobod
     ["/#", "origin", "/"],
     ["http://a/b#c", "absolute", "/b"],
     ["http://a#/b", "absolute", "/"],
-  ]) {
+  ] as const) {
     const head = parse(`GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`);
     assert.ok(head.kind === "request", target);
     assert.deepEqual([head.form, head.path, head.target.includes("#")], [form, path, false], target);
