@@ -15,8 +15,11 @@ export interface SourceDocument {
 const MAX_EXPANDED_NODES = 200_000;
 const MAX_ALIASES = 20_000;
 
-/** A document starts at `---` in the first column, which can never stand inside a scalar (YAML 1.2 §9.1.2). */
-const DOCUMENT_START = /^---(?=[ \t\r\n]|$)/gm;
+/**
+ * A document starts at `---` in the first column, which can never stand inside a scalar (YAML 1.2 §9.1.2). Not with `^`:
+ * JavaScript knows more line breaks than YAML.
+ */
+const DOCUMENT_START = /(?<![^\r\n])---(?=[ \t\r\n]|$)/g;
 
 /** Reads every document of a YAML or JSON text. A broken document does not take its neighbours with it. Never throws. */
 export function readDocuments(
@@ -53,7 +56,8 @@ function* chunks(file: string, text: string): Generator<SourceText> {
 function directivesBefore(text: string, from: number, marker: number): number {
   let first = marker;
   for (let end = marker; end > from; ) {
-    const start = Math.max(text.lastIndexOf("\n", end - 2) + 1, from);
+    // A negative position would be taken for 0, and the loop would stand still at a break there.
+    const start = end - 2 < from ? from : Math.max(text.lastIndexOf("\n", end - 2) + 1, from);
     const line = text.slice(start, end).trim();
     if (line.startsWith("%")) first = start;
     else if (line !== "" && !line.startsWith("#")) break;

@@ -127,6 +127,7 @@ function lineStarts(text: string): number[] {
 
 /** How many line breaks the text has. */
 export function countLines(text: string): number {
+  if (text.includes("\r")) return lineStarts(text).length - 1;
   let lines = 0;
   for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lines++;
   return lines;

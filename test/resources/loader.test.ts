@@ -29,6 +29,21 @@ test("a byte order mark, CRLF and directives change nothing, places included", a
   }
 });
 
+test("a blank line at the beginning, before comments and a marker, is nothing", async () => {
+  for (const start of ["\n", "\n\n", "\r\n", "\n# comment\n", "\n%YAML 1.2\n"]) {
+    const loaded = await loadText(`${start}---\n${configMap("a")}`);
+    assert.deepEqual(names(loaded), ["ConfigMap default/a"], JSON.stringify(start));
+  }
+});
+
+test("only YAML's own line breaks begin a line: a carriage return does, U+2028 does not", async () => {
+  const loaded = await loadText(
+    `${configMap("a").replaceAll("\n", "\r")}data:\r  x: "b\u2028---\u2028c"\rextra: 1\r---\r${configMap("b")}`,
+  );
+  assert.deepEqual(placesOf(loaded), ["BW1101_UNKNOWN_FIELD 7:1"]);
+  assert.deepEqual(names(loaded), ["ConfigMap default/b"]);
+});
+
 test("a broken document does not take its neighbours with it", async () => {
   const loaded = await loadText(`${configMap("a")}---\na: b: c\n---\n${configMap("b")}`);
   assert.deepEqual(names(loaded), ["ConfigMap default/a", "ConfigMap default/b"]);
