@@ -30,7 +30,18 @@ export interface Namespace {
 }
 
 /** What an application port speaks, by Istio's rules for `appProtocol` and port names; `auto` = to be detected. */
-export type AppProtocol = "http" | "http2" | "grpc" | "https" | "tls" | "tcp" | "mongo" | "mysql" | "redis" | "udp" | "auto";
+export type AppProtocol =
+  | "http"
+  | "http2"
+  | "grpc"
+  | "https"
+  | "tls"
+  | "tcp"
+  | "mongo"
+  | "mysql"
+  | "redis"
+  | "udp"
+  | "auto";
 
 export interface ContainerPort {
   readonly name?: string;
@@ -38,7 +49,15 @@ export interface ContainerPort {
   readonly protocol: "TCP" | "UDP" | "SCTP";
 }
 
-export type WorkloadKind = "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" | "Pod" | "WorkloadEntry";
+export type WorkloadKind =
+  | "Deployment"
+  | "StatefulSet"
+  | "DaemonSet"
+  | "ReplicaSet"
+  | "Job"
+  | "CronJob"
+  | "Pod"
+  | "WorkloadEntry";
 
 /** One group of equal replicas under one service account. */
 export interface Workload {

@@ -4,6 +4,7 @@ import {
   connect as connectHttp2,
   createServer as createHttp2Server,
   type IncomingHttpHeaders,
+  type ServerHttp2Stream,
 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
