@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 
 const TIMEOUT_MS = 5000;
+const SOCKS_REPLY_BYTES = 2 + 2 + 10;
 const HEAD_END = "\r\n\r\n";
 
 export interface Answer {
@@ -30,6 +31,50 @@ export async function exchange(dial: Dial, bytes: Buffer): Promise<Answer> {
   return converse(socket, bytes, tls === undefined ? "connect" : "secureConnect");
 }
 
+/** Where a client of our own outbound proxy wants to go. */
+export interface Behind {
+  readonly secret: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The same through a SOCKS5 proxy (RFC 1928, RFC 1929), to an IPv4 address. */
+export async function dialThroughProxy(dial: Dial, behind: Behind, bytes: Buffer): Promise<Answer> {
+  const socket = connect({ host: dial.address, port: dial.port, localAddress: dial.from, noDelay: true });
+  socket.on("error", ignore);
+  socket.write(socksRequest(behind));
+  await socksReply(socket);
+  return converse(socket, bytes);
+}
+
+function socksRequest({ secret, address, port }: Behind): Buffer {
+  const user = Buffer.from("bulwark");
+  const password = Buffer.from(secret);
+  return Buffer.concat([
+    Buffer.from([5, 1, 2, 1, user.length]),
+    user,
+    Buffer.from([password.length]),
+    password,
+    Buffer.from([5, 1, 0, 1, ...address.split(".").map(Number), port >> 8, port & 0xff]),
+  ]);
+}
+
+/** Method, authentication and connection: nothing else follows until the client speaks, or the proxy closes. */
+function socksReply(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    let received = 0;
+    const onData = (chunk: Buffer) => {
+      received += chunk.length;
+      if (received >= SOCKS_REPLY_BYTES) done();
+    };
+    const done = () => {
+      socket.off("data", onData).off("close", done);
+      resolve();
+    };
+    socket.on("data", onData).once("close", done);
+  });
+}
+
 /** The same on a socket that is connected, or will be with `ready`. */
 export function converse(
   socket: Socket,
@@ -47,6 +92,7 @@ export function converse(
     const timer = setTimeout(() => finish(true), TIMEOUT_MS);
     socket.on("error", ignore);
     socket.once("close", () => finish(false));
+    if (socket.destroyed) finish(false);
     socket.once("end", () => finish(false));
     socket.on("data", (chunk: Buffer) => {
       received += chunk.toString("latin1");
