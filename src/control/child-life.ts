@@ -41,8 +41,11 @@ export function liveAsChild(state: StateFolder, close: () => Promise<void>): voi
 }
 
 function isBooked(state: StateFolder): boolean {
-  const children = readRunBook(state)?.children ?? [];
-  return children.some((child) => child.pid === process.pid && isRunning(child));
+  const book = readRunBook(state);
+  if (book === undefined) return false;
+  if (book.children.some((child) => child.pid === process.pid && isRunning(child))) return true;
+  // A supervisor whose disk is full cannot book the child that it has just started again; it has it all the same.
+  return book.supervisor.pid === process.ppid && isRunning(book.supervisor);
 }
 
 /** A line in this process's log, which the supervisor shows. */

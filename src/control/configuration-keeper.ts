@@ -61,7 +61,7 @@ export class ConfigurationKeeper {
   async offer(loaded: LoadedConfiguration | InvalidConfiguration): Promise<readonly Diagnostic[]> {
     const errors = loaded.ok ? this.#unacceptable(loaded) : loaded.errors;
     if (!loaded.ok || errors.length > 0) {
-      this.#refused = { at: new Date().toISOString(), errors };
+      this.refuse(errors);
       return errors;
     }
     const assignments = await this.#substrate.assign(loaded.mesh, this.#assignments());
@@ -72,6 +72,11 @@ export class ConfigurationKeeper {
     this.#current = next;
     this.#refused = null;
     return [];
+  }
+
+  /** Notes why the newest change is not in force. */
+  refuse(errors: readonly Diagnostic[]): void {
+    this.#refused = { at: new Date().toISOString(), errors };
   }
 
   /** Says that the files are, again, what is in force. */

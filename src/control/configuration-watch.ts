@@ -1,5 +1,4 @@
 import type { Diagnostic } from "../resources/diagnostic.ts";
-import { warn } from "./child-life.ts";
 import type { ConfigurationKeeper } from "./configuration-keeper.ts";
 import { loadConfiguration } from "./load-configuration.ts";
 import type { ControlEvent } from "./messages.ts";
@@ -11,12 +10,16 @@ export interface ConfigurationWatchOptions {
   readonly onEvent: (event: ControlEvent) => void;
 }
 
+/** A valid change that could not be stored (a full disk) is offered again so often. */
+const RETRY_MS = 1000;
+
 /** Follows the files: a saved change is taken when all of it is valid, and told with all its errors when not. */
 export class ConfigurationWatch {
   readonly #options: ConfigurationWatchOptions;
   #stop: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #again = false;
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(options: ConfigurationWatchOptions) {
     this.#options = options;
@@ -30,6 +33,7 @@ export class ConfigurationWatch {
   stop(): void {
     this.#stop?.();
     this.#stop = undefined;
+    clearTimeout(this.#retry);
   }
 
   async #begin(): Promise<void> {
@@ -40,6 +44,7 @@ export class ConfigurationWatch {
   }
 
   #reload(): void {
+    clearTimeout(this.#retry);
     if (this.#running !== undefined) {
       this.#again = true;
       return;
@@ -67,9 +72,20 @@ export class ConfigurationWatch {
       onAccepted();
       this.#announce(loaded.warnings);
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      warn(`the change could not be taken: ${message}`);
+      this.#notTaken(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** Not the files' fault: told as any refusal, once, and offered again until it can be taken. */
+  #notTaken(why: string): void {
+    const { keeper, onEvent } = this.#options;
+    const message = `the change could not be taken, and is tried again every second: ${why}`;
+    const errors: readonly Diagnostic[] = [{ code: "BW0903_CHANGE_NOT_TAKEN", severity: "error", message }];
+    const isTold = keeper.refused?.errors[0]?.message === message;
+    keeper.refuse(errors);
+    if (!isTold) onEvent({ kind: "configuration-refused", errors });
+    this.#retry = setTimeout(() => this.#reload(), RETRY_MS);
+    this.#retry.unref();
   }
 
   #announce(warnings: readonly Diagnostic[]): void {

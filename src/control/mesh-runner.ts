@@ -16,7 +16,14 @@ import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { RpcPeer } from "./rpc.ts";
-import { lockState, readRunBook, removeRunBook, stopLeftovers, writeRunBook } from "./run-book.ts";
+import {
+  lockState,
+  type RunBook,
+  readRunBook,
+  removeRunBook,
+  stopLeftovers,
+  writeRunBook,
+} from "./run-book.ts";
 import { createStateFolder, removeSocketFolder, type StateFolder } from "./state-folder.ts";
 import { Supervisor, type SupervisorEvent } from "./supervisor.ts";
 import { TokenFiles } from "./token-files.ts";
@@ -125,6 +132,8 @@ export async function endLeftovers(
   if (names.length > 0) onEvent({ kind: "leftovers", names });
 }
 
+const BOOK_RETRY_MS = 1000;
+
 class MeshRunner implements RunningMesh {
   readonly ok = true;
   readonly state: StateFolder;
@@ -142,6 +151,7 @@ class MeshRunner implements RunningMesh {
   #onProgress: (() => void) | undefined;
   #changing: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
+  #bookRetry: NodeJS.Timeout | undefined;
 
   constructor(
     state: StateFolder,
@@ -161,7 +171,7 @@ class MeshRunner implements RunningMesh {
     const supervisor = identifyProcess(process.pid) ?? { pid: process.pid, startTime: "" };
     this.#supervisor = new Supervisor({
       onEvent: (event) => options.onEvent({ kind: "process", event }),
-      onChange: (children) => writeRunBook(state, { supervisor, children, sources: options.sources }),
+      onChange: (children) => this.#book({ supervisor, children, sources: options.sources }),
     });
   }
 
@@ -220,9 +230,28 @@ class MeshRunner implements RunningMesh {
     await this.#changing;
     await this.#supervisor.stopAll();
     this.#logs.close();
+    clearTimeout(this.#bookRetry);
     removeRunBook(this.state);
     removeSocketFolder(this.state);
     this.#release();
+  }
+
+  /** A full disk must not end the supervisor, of all processes: the book is written once there is room. */
+  #book(book: RunBook): void {
+    const isFirstFailure = this.#bookRetry === undefined;
+    clearTimeout(this.#bookRetry);
+    this.#bookRetry = undefined;
+    try {
+      writeRunBook(this.state, book);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      if (isFirstFailure)
+        this.#options.onEvent({
+          kind: "warning",
+          message: `the list of this mesh's processes is not up to date, \`bulwark down\` would miss some: ${why}`,
+        });
+      this.#bookRetry = setTimeout(() => this.#book(book), BOOK_RETRY_MS);
+    }
   }
 
   async #connect(): Promise<RpcPeer> {

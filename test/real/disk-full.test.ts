@@ -1,6 +1,6 @@
 /** A full disk under the flow log, and under the whole state folder: deciding goes on, it is said, and nothing is lost once there is room. */
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { LiveMesh, pause, temporaryFolder, until } from "./live-mesh.ts";
@@ -65,7 +65,11 @@ function workersOf(mesh: LiveMesh): readonly WorkerPlan[] {
 }
 
 /** Load before, while and after the disk is full. */
-async function loadOverFullDisk(mesh: LiveMesh, disk: string): Promise<readonly Sample[]> {
+async function loadOverFullDisk(
+  mesh: LiveMesh,
+  disk: string,
+  whileFull: () => Promise<void> = nothing,
+): Promise<readonly Sample[]> {
   const load = new LoadProcess({
     caFolder: mesh.state.caFolder,
     certTtlSeconds: 3600,
@@ -78,6 +82,7 @@ async function loadOverFullDisk(mesh: LiveMesh, disk: string): Promise<readonly 
     await until(async () => !(await mesh.status()).flowLog.ok, "status says that the log is full");
     const fullMs = monotonicMs();
     assertSaid(mesh);
+    await whileFull();
     await pause(FULL_FOR_MS);
     const { flowLog } = await mesh.status();
     assert.equal(flowLog.ok, false);
@@ -92,6 +97,8 @@ async function loadOverFullDisk(mesh: LiveMesh, disk: string): Promise<readonly 
     load.kill();
   }
 }
+
+async function nothing(): Promise<void> {}
 
 /** Also where `up` runs, so that nobody has to ask. */
 function assertSaid(mesh: LiveMesh): void {
@@ -130,9 +137,45 @@ test("the flow log's disk is full: records wait in the spill folder, and all are
   await assertNothingLost(mesh, await loadOverFullDisk(mesh, disk));
 });
 
-test("the disk of the whole state folder is full: memory keeps the records, and all are stored once there is room", async (t) => {
+const INTRANET = "finance/intranet";
+
+test("the disk of the whole state folder is full: memory keeps the records, all are stored once there is room; changes and deaths wait for it too", async (t) => {
   const disk = await smallDisk(t);
-  const mesh = await LiveMesh.up(["../shared/scenarios/payroll"], join(disk, "state"));
+  const files = temporaryFolder();
+  t.after(() => rmSync(files, { recursive: true, force: true }));
+  const file = join(files, "mesh.yaml");
+  const before = readFileSync("../shared/scenarios/payroll/mesh.yaml", "utf8");
+  writeFileSync(file, before);
+  const mesh = await LiveMesh.up([files], join(disk, "state"));
   t.after(() => mesh.dispose());
-  await assertNothingLost(mesh, await loadOverFullDisk(mesh, disk));
+  const samples = await loadOverFullDisk(mesh, disk, async () => {
+    // Another path opens: it concerns none of the load's requests.
+    writeFileSync(file, before.replace('"/accounts/*"', '"/accounts/*", "/reports"'));
+    await until(
+      () => mesh.events.some(({ kind }) => kind === "configuration-refused"),
+      "the change is refused",
+    );
+    assert.match(JSON.stringify((await mesh.status()).configuration.refused), /ENOSPC/);
+    const proxy = mesh.children.find(({ name }) => name === `proxy ${INTRANET}-0`);
+    process.kill(proxy?.pid ?? assert.fail("intranet's proxy does not run"), "SIGKILL");
+    await until(
+      () => mesh.events.some(({ kind, message }) => kind === "warning" && /ENOSPC/.test(`${message}`)),
+      "up says that it cannot book",
+    );
+  });
+  await assertNothingLost(mesh, samples);
+  await until(async () => (await mesh.status()).configuration.refused === null, "the change is taken");
+  assert.equal(
+    (await mesh.call("finance/account-auditor", "http://payroll.finance/reports")).answer.status,
+    200,
+  );
+  await until(
+    async () => (await mesh.call(INTRANET, "http://payroll.finance/accounts/7")).answer.status === 403,
+    "intranet's proxy is back",
+  );
+  assert.ok(
+    mesh.children.some(({ name }) => name === `proxy ${INTRANET}-0`),
+    "and booked",
+  );
+  assert.equal(await mesh.interrupt(), 0);
 });
