@@ -8,7 +8,7 @@ import type { AuthorizerAnswer, Connection } from "./connection.ts";
 import { compileProviders, type ProviderKind } from "./ext-authz-provider.ts";
 import type { HttpRequest } from "./http-request.ts";
 import { attachedPolicies } from "./policy-attachment.ts";
-import { buildRuleSet, firstMatch, type RuleSet } from "./rule-set.ts";
+import { buildRuleSet, firstMatch, type IndexedRuleSet, indexRuleSets, type RuleSet } from "./rule-set.ts";
 import type { Verdict } from "./verdict.ts";
 import { type AnswerCodes, closedVerdict, openVerdict, ruleVerdict } from "./verdict-catalogue.ts";
 
@@ -30,23 +30,25 @@ export interface Observation {
 }
 
 interface CustomRules {
-  readonly set: RuleSet;
+  readonly set: IndexedRuleSet;
   readonly demands: ReadonlyMap<Verdict, AuthorizerDemand>;
   readonly denials: ReadonlyMap<Verdict, Verdict>;
 }
 
 interface Observer {
-  readonly set: RuleSet;
+  readonly set: IndexedRuleSet;
   readonly effect: "audit" | "would-allow" | "would-deny";
 }
 
 export interface Authorization {
   readonly custom: CustomRules | null;
   /** CUSTOM policies that cannot be carried out: they deny what they match. */
-  readonly broken: RuleSet | null;
+  readonly broken: IndexedRuleSet | null;
   readonly deny: RuleSet | null;
   /** Null: no ALLOW policy applies, so what is not denied is allowed. */
   readonly allow: RuleSet | null;
+  /** The rules of `deny`, then those of `allow`: one search finds which decides. */
+  readonly enforced: IndexedRuleSet;
   readonly open: Verdict;
   readonly closed: Verdict;
   readonly observers: readonly Observer[];
@@ -85,11 +87,8 @@ export function decideAuthorization(
   connection: Connection,
   request: HttpRequest | null,
 ): Verdict {
-  const { deny, allow } = authorization;
-  const denied = deny === null ? null : firstMatch(deny, connection, request);
-  if (denied !== null) return denied.verdict;
-  if (allow === null) return authorization.open;
-  return firstMatch(allow, connection, request)?.verdict ?? authorization.closed;
+  const { enforced, allow, open, closed } = authorization;
+  return firstMatch(enforced, connection, request)?.verdict ?? (allow === null ? open : closed);
 }
 
 const NOTHING_OBSERVED: readonly Observation[] = Object.freeze([]);
@@ -143,14 +142,17 @@ export function compileAuthorization(
   const audit = buildRuleSet(auditRules, (rule) =>
     ruleVerdict("allow-matched", answers, rule.policy, rule.index),
   );
+  const deny = ruleSet("DENY", false);
+  const allow = ruleSet("ALLOW", false);
   return {
     ...compileCustom(mesh, of("CUSTOM", false), compile, answers, context.http),
-    deny: ruleSet("DENY", false),
-    allow: ruleSet("ALLOW", false),
+    deny,
+    allow,
+    enforced: indexRuleSets(deny, allow),
     open: openVerdict(answers),
     closed: closedVerdict(answers),
     observers: [
-      ...(auditRules.length === 0 ? [] : [{ set: audit, effect: "audit" as const }]),
+      ...(auditRules.length === 0 ? [] : observer(audit, "audit")),
       ...observer(ruleSet("DENY", true), "would-deny"),
       ...observer(ruleSet("ALLOW", true), "would-allow"),
     ],
@@ -158,7 +160,7 @@ export function compileAuthorization(
 }
 
 function observer(set: RuleSet | null, effect: Observer["effect"]): Observer[] {
-  return set === null ? [] : [{ set, effect }];
+  return set === null ? [] : [{ set: indexRuleSets(set), effect }];
 }
 
 type CompilePolicies = (
@@ -183,7 +185,7 @@ function compileCustom(
   if (kind === undefined) {
     const deny = (rule: CompiledRule) =>
       ruleVerdict("ext-authz-misconfigured", answers, rule.policy, rule.index);
-    return { custom: null, broken: buildRuleSet(rules, deny) };
+    return { custom: null, broken: indexRuleSets(buildRuleSet(rules, deny)) };
   }
   if (kind === "http" && !http) return { custom: null, broken: null };
   return { custom: customRules(rules, name, answers), broken: null };
@@ -198,7 +200,7 @@ function customRules(rules: readonly CompiledRule[], provider: string, answers: 
     denials.set(unanswered, ruleVerdict("ext-authz-denied", answers, policy, index));
     return unanswered;
   });
-  return { set, demands, denials };
+  return { set: indexRuleSets(set), demands, denials };
 }
 
 function compilePolicy(policy: PolicyResource, context: ConditionContext): CompiledRule[] {

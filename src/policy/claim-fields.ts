@@ -2,6 +2,7 @@
 import type { ConditionContext, Field } from "./condition.ts";
 import type { HttpRequest } from "./http-request.ts";
 import type { Claims } from "./jwt/jwt-result.ts";
+import { oneText, type TextDimension } from "./rule-index/dimension.ts";
 import { compileTextPatterns, matchesText, type TextPatterns } from "./text-pattern.ts";
 
 /** CUSTOM comes before tokens are verified, so no claim is known to its rules, whenever they are evaluated. */
@@ -26,6 +27,33 @@ export function claimField(path: readonly string[]): Field {
       const claims = claimsOf(request, areClaimsKnown(context));
       if (claims === null) return "no verified token";
       return JSON.stringify(claimAt(claims, path)) ?? "no such claim";
+    },
+    keys: (values, context) =>
+      areClaimsKnown(context)
+        ? { dimension: claimDimension(path), patterns: compileTextPatterns(values), decisive: false }
+        : null,
+  };
+}
+
+/** A claim's text, or those of its list: the cursor is their place in it. */
+function claimDimension(path: readonly string[]): TextDimension {
+  const read = (request: HttpRequest | null): unknown => claimAt(claimsOf(request, true), path);
+  return {
+    kind: "text",
+    id: `claim ${JSON.stringify(path)}`,
+    next: (_connection, request, after) => {
+      const value = read(request);
+      if (typeof value === "string") return after < 0 ? 0 : -1;
+      if (!Array.isArray(value)) return -1;
+      for (let index = after + 1; index < value.length; index++) {
+        if (typeof value[index] === "string") return index;
+      }
+      return -1;
+    },
+    textAt: (_connection, request, cursor) => {
+      const value = read(request);
+      const text: unknown = Array.isArray(value) ? value[cursor] : value;
+      return typeof text === "string" ? text : "";
     },
   };
 }
@@ -79,7 +107,26 @@ export const REQUEST_PRINCIPALS: Field = {
     const claims = claimsOf(request, areClaimsKnown(context));
     return claims === null ? "no verified token" : `${String(claims.iss)}/${String(claims.sub)}`;
   },
+  keys: (values, context) => {
+    if (!areClaimsKnown(context)) return null;
+    const subjects = values.map((value) => principalPattern(value).subject);
+    return { dimension: TOKEN_SUBJECT, patterns: allOf(subjects), decisive: false };
+  },
 };
+
+const TOKEN_SUBJECT: TextDimension = oneText("token subject", (_connection, request) => {
+  const subject = claimsOf(request, true)?.sub;
+  return typeof subject === "string" ? subject : null;
+});
+
+function allOf(patterns: readonly TextPatterns[]): TextPatterns {
+  return {
+    any: patterns.some(({ any }) => any),
+    exact: new Set(patterns.flatMap(({ exact }) => [...exact])),
+    prefixes: patterns.flatMap(({ prefixes }) => prefixes),
+    suffixes: patterns.flatMap(({ suffixes }) => suffixes),
+  };
+}
 
 const NONE: TextPatterns = { any: false, exact: new Set(), prefixes: [], suffixes: [] };
 const ANY: TextPatterns = { ...NONE, any: true };

@@ -3,6 +3,7 @@ import type { AuthorizationAction } from "./authorization-spec.ts";
 import type { Connection } from "./connection.ts";
 import type { ForwardedForTrust } from "./forwarded-for.ts";
 import type { HttpRequest } from "./http-request.ts";
+import type { ConditionKeys } from "./rule-index/dimension.ts";
 import type { TrustDomains } from "./trust-domain-alias.ts";
 
 /** Total: cannot throw, does not allocate. On a TCP chain the request is null; conditions that need one are not compiled there. */
@@ -16,8 +17,10 @@ export interface Condition {
   readonly matches: Predicate;
   /** What came, for an explanation to a person. */
   readonly seen: (connection: Connection, request: HttpRequest | null) => string;
-  /** Certificates' names that alone can match, where nothing but exact values is asked for; null otherwise. For indexing. */
-  readonly exactSubjects: readonly string[] | null;
+  /** For indexing, where `values` can match at all; null: anywhere, or there are none. */
+  readonly keys: ConditionKeys | null;
+  /** The same of `notValues`. */
+  readonly notKeys: ConditionKeys | null;
 }
 
 /** What compiling a condition depends on, besides the condition. */
@@ -40,8 +43,8 @@ export interface Field {
   /** Undefined where a value cannot be compiled (which validation should have refused). */
   compile(values: readonly string[], context: ConditionContext): Predicate | undefined;
   seen(connection: Connection, request: HttpRequest | null, context: ConditionContext): string;
-  /** See Condition.exactSubjects. */
-  exactSubjects?(values: readonly string[], context: ConditionContext): readonly string[] | null;
+  /** See Condition.keys. Called only with values that compile. */
+  keys?(values: readonly string[], context: ConditionContext): ConditionKeys | null;
 }
 
 /**
@@ -71,8 +74,13 @@ export function compileCondition(
     notValues,
     matches: guarded ? failClosed(matches, context) : matches,
     seen: (connection, request) => field.seen(connection, request, context),
-    exactSubjects: values.length === 0 ? null : (field.exactSubjects?.(values, context) ?? null),
+    keys: keysOf(field, values, context),
+    notKeys: keysOf(field, notValues, context),
   };
+}
+
+function keysOf(field: Field, values: readonly string[], context: ConditionContext): ConditionKeys | null {
+  return values.length === 0 ? null : (field.keys?.(values, context) ?? null);
 }
 
 /**

@@ -8,6 +8,16 @@ import {
   type PathTemplate,
   parsePathTemplate,
 } from "./path-template.ts";
+import {
+  type ConditionKeys,
+  HOST,
+  METHOD,
+  oneText,
+  PATH,
+  PORT,
+  SERVER_NAME,
+  type TextDimension,
+} from "./rule-index/dimension.ts";
 import { compileTextPatterns, matchesPresentText, matchesText, type TextPatterns } from "./text-pattern.ts";
 
 function quoted(text: string | undefined): string {
@@ -21,7 +31,12 @@ export const HOSTS: Field = {
     return (_connection, request) => request !== null && matchesPresentText(patterns, request.host);
   },
   seen: (_connection, request) => quoted(request?.authority),
+  keys: (values) => decisiveKeys(HOST, compileTextPatterns(values.map((value) => value.toLowerCase()))),
 };
+
+function decisiveKeys(dimension: TextDimension, patterns: TextPatterns): ConditionKeys {
+  return { dimension, patterns, decisive: true };
+}
 
 export const METHODS: Field = {
   http: true,
@@ -30,12 +45,22 @@ export const METHODS: Field = {
     return (_connection, request) => request !== null && matchesPresentText(patterns, request.method);
   },
   seen: (_connection, request) => quoted(request?.method),
+  keys: (values) => decisiveKeys(METHOD, compileTextPatterns(values)),
 };
 
 export const PATHS: Field = {
   http: true,
   compile: compilePaths,
   seen: (_connection, request) => quoted(request?.pathOnly),
+  keys: (values) => {
+    const written = compileTextPatterns(values.filter((value) => !isPathTemplate(value)));
+    const heads = values.filter(isPathTemplate).map((value) => parsePathTemplate(value)?.head[0] ?? "");
+    return {
+      dimension: PATH,
+      patterns: { ...written, prefixes: [...written.prefixes, ...heads] },
+      decisive: heads.length === 0,
+    };
+  },
 };
 
 function compilePaths(values: readonly string[]): Predicate | undefined {
@@ -63,6 +88,7 @@ export const PORTS: Field = {
     return (connection) => ports.has(connection.destinationPort);
   },
   seen: (connection) => String(connection.destinationPort),
+  keys: (values) => ({ dimension: PORT, ports: [...new Set(values.map(Number))] }),
 };
 
 export const SNI: Field = {
@@ -72,6 +98,7 @@ export const SNI: Field = {
     return (connection) => matchesText(patterns, connection.sni);
   },
   seen: (connection) => (connection.sni === "" ? "no server name" : quoted(connection.sni)),
+  keys: (values) => decisiveKeys(SERVER_NAME, compileTextPatterns(values)),
 };
 
 /** `request.headers[<name>]`. Repeated fields match one by one, but for those that Envoy keeps as one list. */
@@ -92,6 +119,32 @@ export function headerField(name: string): Field {
       );
       return values.length === 0 ? "no such header" : values.map(quoted).join(", ");
     },
+    keys: (values) => ({
+      dimension:
+        read === undefined
+          ? repeatedHeader(lower)
+          : oneText(`header ${lower}`, (connection, request) =>
+              request === null ? null : read(request, connection),
+            ),
+      patterns: compileTextPatterns(values),
+      decisive: false,
+    }),
+  };
+}
+
+function repeatedHeader(name: string): TextDimension {
+  return {
+    kind: "text",
+    id: `header ${name}`,
+    next: (_connection, request, after) => {
+      if (request === null) return -1;
+      const { headers } = request;
+      for (let index = after < 0 ? 0 : after + 2; index < headers.length; index += 2) {
+        if (headers[index] === name) return index;
+      }
+      return -1;
+    },
+    textAt: (_connection, request, cursor) => request?.headers[cursor + 1] ?? "",
   };
 }
 

@@ -13,7 +13,8 @@ import {
   splitAccount,
 } from "./identity-pattern.ts";
 import { cidrContains, formatIpAddress, type IpAddress, parseCidrBlock } from "./ip-address.ts";
-import { compileTextPatterns, matchesText } from "./text-pattern.ts";
+import { ACCOUNT, NAMESPACE, SUBJECT } from "./rule-index/dimension.ts";
+import { compileTextPatterns, type TextPatterns } from "./text-pattern.ts";
 import { expandPrincipals, expandTrustDomains } from "./trust-domain-alias.ts";
 
 /** A caller without a certificate matches no pattern; what is negated then holds (ISTIO-SECURITY-2021-004). */
@@ -29,10 +30,21 @@ export const PRINCIPALS: Field = {
   http: false,
   compile: (values, context) => onSubject(compilePrincipals(expandPrincipals(values, context.trustDomains))),
   seen: identity,
-  exactSubjects: (values, context) => {
-    const expanded = expandPrincipals(values, context.trustDomains);
-    const patterned = expanded.some((value) => value.startsWith("*") || value.endsWith("*"));
-    return patterned ? null : expanded.map((value) => `spiffe://${value}`);
+  keys: (values, context) => {
+    const { any, exact, prefixes, suffixes } = compileTextPatterns(
+      expandPrincipals(values, context.trustDomains),
+    );
+    const patterns: TextPatterns = {
+      any,
+      exact: new Set([...exact].map((value) => `spiffe://${value}`)),
+      prefixes: prefixes.map((value) => `spiffe://${value}`),
+      suffixes,
+    };
+    return {
+      dimension: SUBJECT,
+      patterns,
+      decisive: !any && prefixes.length === 0 && suffixes.length === 0,
+    };
   },
 };
 
@@ -49,11 +61,39 @@ export const NAMESPACES: Field = {
   compile: (values, context) =>
     context.semantics === "istio" ? onSubject(compileNamespaces(values)) : parsedNamespaces(values),
   seen: identity,
+  keys: (values, { semantics }) => {
+    // Istio's star may stand for slashes, and a value may have some: such reach beyond the namespace's own place.
+    if (semantics === "istio" && values.some((value) => /[*/]/.test(value))) return null;
+    if (values.some((value) => value.includes("*"))) return null;
+    return { dimension: NAMESPACE, patterns: compileTextPatterns(values), decisive: false };
+  },
 };
 
+/** As Istio's patterns, a star standing for anything wherever it is; but within the namespace, and all of it. */
 function parsedNamespaces(values: readonly string[]): Predicate {
-  const patterns = compileTextPatterns(values);
-  return ({ namespace }) => namespace !== "" && matchesText(patterns, namespace);
+  const exact = new Set(values.filter((value) => !value.includes("*")));
+  const globs = values.filter((value) => value.includes("*")).map((value) => value.split("*"));
+  return ({ namespace }) => {
+    if (namespace === "") return false;
+    if (exact.has(namespace)) return true;
+    for (const pieces of globs) if (matchesWhole(namespace, pieces)) return true;
+    return false;
+  };
+}
+
+/** @param pieces the texts between stars, at least two. */
+function matchesWhole(text: string, pieces: readonly string[]): boolean {
+  const first = pieces[0] as string;
+  const last = pieces[pieces.length - 1] as string;
+  if (!text.startsWith(first) || !text.endsWith(last)) return false;
+  let from = first.length;
+  for (let at = 1; at < pieces.length - 1; at++) {
+    const piece = pieces[at] as string;
+    const found = text.indexOf(piece, from);
+    if (found < 0) return false;
+    from = found + piece.length;
+  }
+  return from + last.length <= text.length;
 }
 
 export const SERVICE_ACCOUNTS: Field = {
@@ -64,15 +104,24 @@ export const SERVICE_ACCOUNTS: Field = {
       ? onSubject(compileServiceAccounts(values, context.policyNamespace))
       : parsedAccounts(values, context),
   seen: identity,
+  keys: (values, context) => ({
+    dimension: ACCOUNT,
+    patterns: { any: false, exact: accountNames(values, context), prefixes: [], suffixes: [] },
+    decisive: false,
+  }),
 };
 
-function parsedAccounts(values: readonly string[], context: ConditionContext): Predicate {
-  const accounts = new Set(
+function accountNames(values: readonly string[], { policyNamespace }: ConditionContext): ReadonlySet<string> {
+  return new Set(
     values.map((value) => {
-      const { namespace, name } = splitAccount(value, context.policyNamespace);
+      const { namespace, name } = splitAccount(value, policyNamespace);
       return `${namespace}/${name}`;
     }),
   );
+}
+
+function parsedAccounts(values: readonly string[], context: ConditionContext): Predicate {
+  const accounts = accountNames(values, context);
   return ({ account }) => account !== "" && accounts.has(account);
 }
 
@@ -82,7 +131,7 @@ type AddressOf = (
   context: ConditionContext,
 ) => IpAddress | null;
 
-function addressField(addressOf: AddressOf): Field {
+function addressField(id: string, addressOf: AddressOf): Field {
   return {
     http: false,
     compile: (values, context) => {
@@ -100,12 +149,23 @@ function addressField(addressOf: AddressOf): Field {
       const address = addressOf(connection, request, context);
       return address === null ? "an unknown address" : formatIpAddress(address);
     },
+    keys: (values, context) => ({
+      dimension: {
+        kind: "address",
+        id,
+        addressOf: (connection, request) => addressOf(connection, request, context),
+      },
+      blocks: values.map(parseCidrBlock).filter((block) => block !== undefined),
+    }),
   };
 }
 
-export const SOURCE_IP: Field = addressField((connection) => connection.sourceAddress);
-export const DESTINATION_IP: Field = addressField((connection) => connection.destinationAddress);
-export const REMOTE_IP: Field = addressField((connection, request, context) =>
+export const SOURCE_IP: Field = addressField("source.ip", (connection) => connection.sourceAddress);
+export const DESTINATION_IP: Field = addressField(
+  "destination.ip",
+  (connection) => connection.destinationAddress,
+);
+export const REMOTE_IP: Field = addressField("remote.ip", (connection, request, context) =>
   request === null
     ? connection.remoteAddress
     : remoteAddressOf(connection, request.headers, context.forwardedFor),
