@@ -10,7 +10,6 @@ import { principalOf } from "./targets.ts";
 
 const ID = "e3";
 const CALLS = 6;
-const WAIT_MS = 3000;
 
 export const unmonitored: Attack = {
   id: ID,
@@ -91,7 +90,7 @@ async function gatewayRecords(
   const wanted = new Set(ends);
   const since = new Date(startedAtMs - 100).toISOString();
   const filter = ["--reporter", route.gateway.workload, "--kind", "connection", "--since", since];
-  const deadline = performance.now() + WAIT_MS;
+  const deadline = performance.now() + 2 * mesh.logWaitMs;
   for (;;) {
     const records = (await mesh.records(filter)).filter((record) => wanted.has(endOf(record)));
     if (records.length >= ends.length || performance.now() > deadline) return records;

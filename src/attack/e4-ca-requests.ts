@@ -26,9 +26,16 @@ export function impersonateToCa(mesh: MeshUnderAttack): readonly AttackStep[] {
   const [attacker] = attackers(mesh);
   const victim = attackers(mesh).find(({ spiffeId }) => spiffeId !== attacker?.spiffeId);
   if (attacker === undefined || victim === undefined) return [];
+  // One at a time: sessions of one pod push each other out.
+  let turn: Promise<unknown> = Promise.resolve();
   return attempts(mesh, attacker, victim).map(({ tried, ask }) => {
     const step = { tried: `CA: ${tried}`, from: `${attacker.workload} (its token)`, target: victim.spiffeId };
-    return { ...step, run: async () => [await judge(mesh, step, victim, ask)] };
+    const run = () => {
+      const result = turn.then(() => judge(mesh, step, victim, ask));
+      turn = result.catch(() => {});
+      return result.then((one) => [one]);
+    };
+    return { ...step, run };
   });
 }
 
@@ -163,7 +170,7 @@ async function caRecord(
 ): Promise<string | undefined> {
   const filter = ["--reporter", "bulwark/ca", "--verdict", "deny", "--reason", code];
   const since = ["--since", new Date(startedAtMs - 100).toISOString()];
-  const deadline = performance.now() + 1200;
+  const deadline = performance.now() + mesh.logWaitMs;
   for (;;) {
     const [record] = await mesh.records([...filter, ...since]);
     if (record !== undefined || performance.now() > deadline) return record?.id;

@@ -16,7 +16,6 @@ export const impersonate: Attack = {
   title: "impersonate another workload: to sidecars, and to the CA",
   rows: ["E4"],
   needs: "a workload with a sidecar whose HTTP port another may call",
-  sequential: true,
   plan(mesh) {
     const [callable] = callableTargets(mesh);
     if (callable === undefined) return impersonateToCa(mesh);
@@ -127,7 +126,12 @@ async function asTheVictim(mesh: MeshUnderAttack, call: AllowedCall, attempt: At
   const records = await recordsOf(mesh, local, startedAtMs);
   const names = [...new Set(records.map(({ source }) => source?.principal ?? "nobody"))];
   const reached = names.length === 0 || names.includes(principalOf(call.source));
-  return { ...attempt, reached, happened: `${attempt.happened}, taken for ${names.join(", ")}` };
+  return {
+    ...attempt,
+    reached,
+    ...(reached ? {} : { harmless: "the sidecar, which took it for another identity than the victim's" }),
+    happened: `${attempt.happened}, taken for ${names.join(", ")}`,
+  };
 }
 
 /** Any HTTP answer, a refusal by policy too, means that the certificate was taken for somebody's. */

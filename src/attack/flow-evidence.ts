@@ -3,8 +3,6 @@ import { describeRefusal } from "../telemetry/correlate.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import type { Local } from "./wire.ts";
 
-/** Proxies hand their records on within 200 ms. */
-const WAIT_MS = 1500;
 const POLL_MS = 60;
 
 /** The records of one connection, by the attacker's end of it; waits a little for them. */
@@ -13,11 +11,11 @@ export async function recordsOf(
   local: Local,
   startedAtMs: number,
   wanted: (records: readonly FlowRecord[]) => boolean = (records) => records.length > 0,
-  withinMs: number = WAIT_MS,
+  withinMs: number = mesh.logWaitMs,
 ): Promise<readonly FlowRecord[]> {
   const since = new Date(startedAtMs - 500).toISOString();
   const filter = ["--peer", `${local.ip}:${local.port}`, "--since", since];
-  const deadline = performance.now() + withinMs;
+  const deadline = performance.now() + Math.min(withinMs, mesh.logWaitMs * 10);
   for (;;) {
     const records = await mesh.records(filter);
     if (wanted(records) || performance.now() > deadline) return records;

@@ -38,6 +38,12 @@ interface Opening {
 function openings({ request }: AllowedCall): readonly Opening[] {
   const http = requestBytes(request);
   return [
+    // First: its record comes only when the proxy has waited for the rest.
+    {
+      tried: "half a ClientHello, then plaintext",
+      say: async () => [(await clientHello("x.example")).subarray(0, 60), http],
+      gapMs: 300,
+    },
     { tried: "plaintext HTTP/1.1", say: () => [http] },
     { tried: "plaintext HTTP/2 with prior knowledge", say: () => [Buffer.from(HTTP2_PREFACE), HTTP2_FRAMES] },
     {
@@ -48,11 +54,6 @@ function openings({ request }: AllowedCall): readonly Opening[] {
       tried: "STARTTLS: words in clear before TLS",
       say: () => [Buffer.from("EHLO x\r\nSTARTTLS\r\n"), http],
       gapMs: 200,
-    },
-    {
-      tried: "half a ClientHello, then plaintext",
-      say: async () => [(await clientHello("x.example")).subarray(0, 60), http],
-      gapMs: 300,
     },
     {
       tried: "a whole ClientHello, then plaintext",

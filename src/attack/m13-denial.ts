@@ -2,7 +2,7 @@
 import { connect as connectHttp2 } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import type { Attack, AttackStep } from "./attack.ts";
-import { type Attempt, conclude } from "./conclude.ts";
+import { type Attempt, conclude, notPossible } from "./conclude.ts";
 import { HTTP1_ALPN, requestBytes, sendAllowed, sendToSidecar } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import { type AllowedCall, callableTargets, type HttpTarget } from "./targets.ts";
@@ -105,6 +105,8 @@ function floodStep(
     ...step,
     run: async () => {
       const control = await bystanders(mesh, target, call);
+      if (!control.reached)
+        return [notPossible(ID, step, `nobody is served to begin with: ${control.happened}`)];
       const { made, end } = await flood();
       const during = await bystanders(mesh, target, call);
       end();

@@ -161,7 +161,10 @@ function smugglingStep(
       const [control] = await follow(mesh, target, call, 1);
       if (control === undefined) throw new Error("BUG: no control");
       const attempt = await send();
-      const judged = await judge(mesh, attempt, await follow(mesh, target, call, FOLLOWERS));
+      // Followers that fail where the control failed before say nothing about the attack.
+      const judged = control.reached
+        ? await judge(mesh, attempt, await follow(mesh, target, call, FOLLOWERS))
+        : { ...attempt, reached: false };
       const promised = {
         allowed: false,
         words: "the application sees no request that was not decided by itself",

@@ -35,6 +35,8 @@ export interface MeshUnderAttack {
   readonly standInCaPem: string | undefined;
   readonly impostorStage: ImpostorStage | undefined;
   readonly signal: AbortSignal;
+  /** How long a flow record may take to be found; 0 where there is none to wait for. */
+  readonly logWaitMs: number;
   /** What code execution in the workload yields: a certificate by the pod's own token. Kept until half of its life. */
   identityOf(pod: PodAssignment): Promise<Credentials>;
   /** The pod's service account token, as a process in the pod can read it. */

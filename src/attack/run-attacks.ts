@@ -55,10 +55,7 @@ function chosen(attacks: readonly Attack[], only: readonly string[] | undefined)
   const unknown = only.filter((id) => !known.has(id.toLowerCase()));
   if (unknown.length > 0) {
     const list = [...known].join(", ");
-    throw new BulwarkError(
-      "BW_ATTACK_UNKNOWN",
-      `there is no attack \`${unknown.join(", ")}\`; there are ${list}`,
-    );
+    throw new BulwarkError("BW_CLI_INPUT", `there is no attack \`${unknown.join(", ")}\`; there are ${list}`);
   }
   const wanted = new Set(only.map((id) => id.toLowerCase()));
   return attacks.filter(({ id }) => wanted.has(id));

@@ -45,6 +45,8 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
   readonly standInCaPem: string | undefined;
   readonly impostorStage: ImpostorStage | undefined;
   readonly signal: AbortSignal;
+  /** Proxies hand their records on within 200 ms. */
+  readonly logWaitMs = 1500;
   readonly #state: StateFolder;
   readonly #admin: RpcPeer;
   readonly #identities = new Map<string, Kept>();
