@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
-import { inboundRunner } from "../../tools/corpus/inbound.ts";
+import { compile, decideRecorded, inboundRunner, type RecordedRequest } from "../../tools/corpus/inbound.ts";
 import { loadCase, type RejectedName } from "../../tools/corpus/load-case.ts";
 import { agrees } from "../../tools/corpus/runner.ts";
 
@@ -32,4 +32,25 @@ test("the loader rejects what Istio rejects in the corpus, and nothing else", as
     const { rejected, expectedRejected } = await loadCase(join(corpus, name));
     assert.deepEqual(named(rejected), named(expectedRejected), name);
   }
+});
+
+test("no recorded decision is wider under strict semantics than under Istio's", async () => {
+  const wider: string[] = [];
+  for (const { name } of readdirSync(corpus, { withFileTypes: true }).filter((entry) =>
+    entry.isDirectory(),
+  )) {
+    const { mesh } = await loadCase(join(corpus, name));
+    const { requests } = JSON.parse(readFileSync(join(corpus, name, "requests.json"), "utf8")) as {
+      requests: RecordedRequest[];
+    };
+    for (const request of requests) {
+      const [istio, strict] = await Promise.all(
+        (["istio", "strict"] as const).map((semantics) =>
+          decideRecorded(compile(mesh, request.to.workload, semantics), request),
+        ),
+      );
+      if (strict?.verdict.allowed === true && istio?.verdict.allowed === false) wider.push(request.id);
+    }
+  }
+  assert.deepEqual(wider, []);
 });

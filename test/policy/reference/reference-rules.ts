@@ -14,6 +14,8 @@ export interface Facts {
   readonly subject: string | null;
   readonly sourceIp: string;
   readonly remoteIp: string;
+  /** Absent where nothing asks for it. */
+  readonly destinationIp?: string;
   readonly port: number;
   readonly sni: string;
   readonly method: string;
@@ -120,6 +122,8 @@ function matchWhen(when: WhenSpec, action: Action, facts: Facts): Three {
       return c(serviceAccount(facts), { account: true });
     case "source.trustDomain":
       return c(trustDomain(facts));
+    case "destination.ip":
+      return c((v) => inBlock(facts.destinationIp ?? "", v));
     case "destination.port":
       return c((v) => Number(v) === facts.port);
     case "connection.sni":
@@ -164,13 +168,17 @@ function principal({ subject, trustDomains }: Facts): Match {
   };
 }
 
-/** `cluster.local`, and any of the mesh's own trust domains, stand for all of them. */
+/**
+ * `cluster.local`, and any of the mesh's own trust domains, stand for all of them. A star at the end counts where it fits one; so does
+ * one at the beginning, but what it fits is left to it.
+ */
 function withAliases(value: string, trustDomains: readonly string[]): string[] {
-  const parts = value.split("/");
-  const [own = ""] = parts;
-  if (parts.length !== 5 || own === "*" || own.includes("*")) return [value];
-  if (own !== "cluster.local" && !trustDomains.includes(own)) return [value];
-  return trustDomains.map((trustDomain) => [trustDomain, ...parts.slice(1)].join("/"));
+  const [own = "", ...rest] = value.split("/");
+  if (rest.length !== 4 || own === "*") return [value];
+  if (own !== "cluster.local" && !trustDomains.some((one) => one === own || text(own, one))) return [value];
+  return trustDomains.map((one) =>
+    own.startsWith("*") && text(own, one) ? value : [one, ...rest].join("/"),
+  );
 }
 
 function account({ subject }: Facts): { namespace: string; name: string } | undefined {
@@ -183,7 +191,8 @@ function namespace(facts: Facts): Match {
     if (facts.subject === null) return false;
     if (facts.strict) {
       const own = account(facts);
-      return own !== undefined && text(value, own.namespace);
+      const whole = new RegExp(`^${value.split("*").map(quote).join(".*")}$`);
+      return own !== undefined && whole.test(own.namespace);
     }
     return new RegExp(`^.*/ns/${value.split("*").map(quote).join(".*")}/.*$`).test(facts.subject);
   };
@@ -257,11 +266,25 @@ function path({ path: whole }: Facts): Match {
 }
 
 function inBlock(address: string, block: string): boolean {
-  const [base = "", length = "32"] = block.split("/");
-  const bits = (ip: string): string =>
-    ip
+  const [base = "", length] = block.split("/");
+  const [a, b] = [bitsOf(address), bitsOf(base)];
+  if (a.length !== b.length) return false;
+  const kept = Number(length ?? b.length);
+  return a.slice(0, kept) === b.slice(0, kept);
+}
+
+/** An address as text of 32 or 128 zeros and ones. */
+function bitsOf(address: string): string {
+  if (!address.includes(":"))
+    return address
       .split(".")
       .map((octet) => Number(octet).toString(2).padStart(8, "0"))
       .join("");
-  return bits(address).slice(0, Number(length)) === bits(base).slice(0, Number(length));
+  const [head = "", tail] = address.split("::");
+  const groups = (text: string): string[] => text.split(":").filter((group) => group !== "");
+  const missing = 8 - groups(head).length - groups(tail ?? "").length;
+  const zeros = tail === undefined ? [] : Array.from({ length: missing }, () => "0");
+  return [...groups(head), ...zeros, ...groups(tail ?? "")]
+    .map((group) => Number.parseInt(group, 16).toString(2).padStart(16, "0"))
+    .join("");
 }
