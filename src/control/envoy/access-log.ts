@@ -23,8 +23,10 @@ export interface AccessLogLine {
 }
 
 /** `ns[foo]-policy[p]-rule[0]`, or null where no rule decided. */
-const decidedBy = (kind: "http" | "network"): string =>
-  `%DYNAMIC_METADATA(envoy.filters.${kind}.rbac:${RULES_STAT_PREFIX.ALLOW}enforced_effective_policy_id)%`;
+const ALLOWED_BY: Readonly<Record<AccessLogLine["kind"], string>> = {
+  request: `%DYNAMIC_METADATA(envoy.filters.http.rbac:${RULES_STAT_PREFIX.ALLOW}enforced_effective_policy_id)%`,
+  connection: `%DYNAMIC_METADATA(envoy.filters.network.rbac:${RULES_STAT_PREFIX.ALLOW}shadow_effective_policy_id)%`,
+};
 
 const FIELDS: Omit<Record<keyof AccessLogLine, string>, "kind" | "allowedBy"> = {
   peer: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
@@ -41,7 +43,7 @@ const FIELDS: Omit<Record<keyof AccessLogLine, string>, "kind" | "allowedBy"> = 
 };
 
 export function accessLog(path: string, kind: AccessLogLine["kind"]): EnvoyObject {
-  const fields = { kind, ...FIELDS, allowedBy: decidedBy(kind === "request" ? "http" : "network") };
+  const fields = { kind, ...FIELDS, allowedBy: ALLOWED_BY[kind] };
   return extension("envoy.access_loggers.file", "extensions.access_loggers.file.v3.FileAccessLog", {
     path,
     log_format: { json_format: fields },

@@ -47,7 +47,7 @@ export function httpConnectionManager(
       route_config: everythingTo(cluster),
       http_filters: [
         ...(jwt === null ? [] : [jwt]),
-        ...rbacFilters(mesh, workload, "http"),
+        ...rbacFilters(mesh, workload, "http", logFile !== undefined),
         extension("envoy.filters.http.router", "extensions.filters.http.router.v3.Router"),
       ],
       ...(logFile === undefined ? {} : { access_log: [accessLog(logFile, "request")] }),

@@ -91,7 +91,10 @@ function filterChain(
               accessLog: options.accessLog,
             }),
           ]
-        : [...rbacFilters(mesh, workload, "network"), tcpProxy(options.clusterOf(port))],
+        : [
+            ...rbacFilters(mesh, workload, "network", options.accessLog !== undefined),
+            tcpProxy(options.clusterOf(port)),
+          ],
     ...(kind.terminates ? { transport_socket: downstreamTls(config, kind.protocol, options.identity) } : {}),
   };
 }

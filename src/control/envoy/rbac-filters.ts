@@ -12,7 +12,7 @@ import { policiesFor } from "./workload-policies.ts";
 
 type Kind = "http" | "network";
 
-/** Names in the metadata that each filter leaves of its decision: `<prefix>enforced_effective_policy_id`. */
+/** Names in the metadata that HTTP filters leave of their decision: `<prefix>enforced_effective_policy_id`. */
 export const RULES_STAT_PREFIX = { ALLOW: "bulwark_allow_", DENY: "bulwark_deny_", LOG: "bulwark_audit_" };
 /** Names in the metadata of what would have been decided: `<prefix>shadow_effective_policy_id`. */
 export const SHADOW_STAT_PREFIX = { ALLOW: "istio_dry_run_allow_", DENY: "istio_dry_run_deny_", LOG: "" };
@@ -25,12 +25,27 @@ const STAGES: readonly (readonly ["AUDIT" | "DENY" | "ALLOW", RbacAction])[] = [
   ["ALLOW", "ALLOW"],
 ];
 
-/** No filter for an action of which no policy holds: without an ALLOW policy, what is not denied is allowed. */
-export function rbacFilters(mesh: Mesh, workload: Workload, kind: Kind): EnvoyObject[] {
+/**
+ * No filter for an action of which no policy holds: without an ALLOW policy, what is not denied is allowed.
+ * @param told whether it is to be logged which rule allowed. On TCP Envoy tells that of shadow rules only, so a filter that
+ *   decides nothing evaluates them once more.
+ */
+export function rbacFilters(mesh: Mesh, workload: Workload, kind: Kind, told: boolean): EnvoyObject[] {
   const policies = policiesFor(mesh, workload, mesh.authorizationPolicies);
   return STAGES.flatMap(([action, rbacAction]) => {
     const chosen = policies.filter((policy) => (specOf(policy).action ?? "ALLOW") === action);
-    return chosen.length === 0 ? [] : [rbacFilter(mesh, chosen, rbacAction, kind)];
+    if (chosen.length === 0) return [];
+    const teller = told && kind === "network" && action === "ALLOW" ? [tellingFilter(mesh, chosen)] : [];
+    return [...teller, rbacFilter(mesh, chosen, rbacAction, kind)];
+  });
+}
+
+function tellingFilter(mesh: Mesh, policies: readonly Resource[]): EnvoyObject {
+  const enforced = policies.filter((policy) => !isDryRun(policy));
+  return extension("envoy.filters.network.rbac", "extensions.filters.network.rbac.v3.RBAC", {
+    stat_prefix: "tcp.",
+    shadow_rules: rules(mesh, enforced, "ALLOW", "network"),
+    shadow_rules_stat_prefix: RULES_STAT_PREFIX.ALLOW,
   });
 }
 
@@ -43,7 +58,7 @@ function rbacFilter(mesh: Mesh, policies: readonly Resource[], action: RbacActio
       ? {}
       : {
           rules: rules(mesh, enforced, action, kind),
-          rules_stat_prefix: RULES_STAT_PREFIX[action],
+          ...(kind === "http" ? { rules_stat_prefix: RULES_STAT_PREFIX[action] } : {}),
         }),
     ...(shadow.length === 0
       ? {}

@@ -1,0 +1,132 @@
+/** What becomes of a request's tokens, slowly: every rule looks in all its places and says what it found. */
+export interface ReferenceTokenRule {
+  readonly issuer: string;
+  readonly audiences?: readonly string[];
+  readonly fromHeaders?: readonly { readonly name: string; readonly prefix?: string }[];
+  readonly fromParams?: readonly string[];
+  readonly fromCookies?: readonly string[];
+  readonly spaceDelimitedClaims?: readonly string[];
+}
+
+/** What everybody can see of a token that this test made: no cryptography here. */
+export interface KnownToken {
+  readonly text: string;
+  readonly wellFormed: boolean;
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** Whose key signed it. */
+  readonly signer: string | null;
+}
+
+export type TokenOutcome =
+  | { readonly code: 401 | 403 }
+  | { readonly code: 200; readonly claims: Readonly<Record<string, unknown>> | null };
+
+export interface TokenRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+type Finding = "missing" | "unknown" | 401 | 403 | { readonly claims: Readonly<Record<string, unknown>> };
+
+const SKEW_SECONDS = 60;
+
+export function referenceTokens(
+  rules: readonly ReferenceTokenRule[],
+  request: TokenRequest,
+  known: readonly KnownToken[],
+): TokenOutcome {
+  const has = (name: string) => valuesOf(request, name).some((value) => value !== "");
+  if (request.method === "OPTIONS" && has("origin") && has("access-control-request-method"))
+    return { code: 200, claims: null };
+  const findings = rules
+    .toSorted((a, b) => (a.issuer < b.issuer ? -1 : a.issuer > b.issuer ? 1 : 0))
+    .map((rule) => findingOf(rule, request, known));
+  const good = findings.find((finding) => typeof finding === "object");
+  if (typeof good === "object") return { code: 200, claims: good.claims };
+  const bad = findings.findLast((finding) => typeof finding === "number");
+  if (typeof bad === "number") return { code: bad };
+  return findings.includes("unknown") ? { code: 401 } : { code: 200, claims: null };
+}
+
+function findingOf(rule: ReferenceTokenRule, request: TokenRequest, known: readonly KnownToken[]): Finding {
+  let last: Finding = "missing";
+  for (const text of textsFor(rule, request).toReversed()) {
+    const token = known.find((candidate) => candidate.wellFormed && candidate.text === text);
+    last = token === undefined ? 401 : judge(rule, token);
+    if (typeof last !== "object") return last;
+  }
+  return last;
+}
+
+function judge(rule: ReferenceTokenRule, { claims, signer }: KnownToken): Finding {
+  const { iss = "", exp, nbf, aud = [] } = claims;
+  if (iss !== rule.issuer) return "unknown";
+  const now = Date.now() / 1000;
+  if (typeof nbf === "number" && nbf > now + SKEW_SECONDS) return 401;
+  if (typeof exp === "number" && exp < now - SKEW_SECONDS) return 401;
+  const meant = (Array.isArray(aud) ? aud : [aud]).map(bareAudience);
+  const wanted = rule.audiences ?? [];
+  if (wanted.length > 0 && !wanted.some((audience) => meant.includes(bareAudience(audience)))) return 403;
+  return signer === rule.issuer ? { claims: split(claims, rule.spaceDelimitedClaims ?? []) } : 401;
+}
+
+/** Envoy compares audiences without scheme and trailing slash. */
+function bareAudience(audience: unknown): string {
+  return String(audience)
+    .replace(/^https?:\/\//, "")
+    .replace(/\/$/, "");
+}
+
+function split(claims: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
+  const lists = ["scope", "permission", ...names];
+  return Object.fromEntries(
+    Object.entries(claims).map(([name, value]) =>
+      lists.includes(name) && typeof value === "string"
+        ? [name, value.split(" ").filter((part) => part !== "")]
+        : [name, value],
+    ),
+  );
+}
+
+function textsFor(rule: ReferenceTokenRule, request: TokenRequest): string[] {
+  const { fromHeaders = [], fromParams = [], fromCookies = [] } = rule;
+  const nowhere = fromHeaders.length + fromParams.length + fromCookies.length === 0;
+  const headers = nowhere ? [{ name: "authorization", prefix: "Bearer " }] : fromHeaders;
+  const params = nowhere ? ["access_token"] : fromParams;
+  return [
+    ...headers.flatMap(({ name, prefix = "" }) => fromHeader(request, name.toLowerCase(), prefix)),
+    ...params.flatMap((name) => fromParam(request.path, name)),
+    ...fromCookies.flatMap((name) => fromCookie(request, name)),
+  ];
+}
+
+function valuesOf({ headers }: TokenRequest, name: string): string[] {
+  return headers.filter(([own]) => own.toLowerCase() === name).map(([, value]) => value.trim());
+}
+
+function fromHeader(request: TokenRequest, name: string, prefix: string): string[] {
+  const values = valuesOf(request, name);
+  if (values.length === 0) return [];
+  const value = name === "authorization" ? values.join(",") : (values[0] ?? "");
+  const at = value.indexOf(prefix);
+  if (at < 0) return [];
+  return [value.slice(at + prefix.length).replace(/^[^A-Za-z0-9_.-]+/, "")];
+}
+
+function fromParam(path: string, name: string): string[] {
+  const query = path.split("?").slice(1).join("?");
+  return query
+    .split("&")
+    .filter((pair) => pair.split("=")[0] === name)
+    .slice(0, 1)
+    .map((pair) => pair.slice(name.length + 1));
+}
+
+function fromCookie(request: TokenRequest, name: string): string[] {
+  return valuesOf(request, "cookie")
+    .flatMap((value) => value.split(/; */))
+    .filter((pair) => pair.startsWith(`${name}=`))
+    .slice(0, 1)
+    .map((pair) => pair.slice(name.length + 1));
+}

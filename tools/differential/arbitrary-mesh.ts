@@ -1,0 +1,185 @@
+/** Random meshes: every field of every policy that bears on what a sidecar takes, from small alphabets so that requests meet them. */
+import fc from "fast-check";
+import type { RuleSpec, WhenSpec } from "../../src/policy/authorization-spec.ts";
+import {
+  AUDIENCES,
+  BLOCKS,
+  CLAIM_VALUES,
+  DESTINATIONS,
+  HEADER_VALUES,
+  HOSTS,
+  ISSUERS,
+  METHODS,
+  NAMESPACES,
+  PATHS,
+  PORTS,
+  PRESENTERS,
+  PRINCIPALS,
+  REQUEST_PRINCIPALS,
+  SERVER_NAMES,
+  SERVICE_ACCOUNTS,
+  TRUST_DOMAINS,
+} from "./alphabets.ts";
+import type { MeshSpec, PeerSpec, PolicySpec, TokenPolicySpec, TokenRuleSpec } from "./differential-case.ts";
+
+const some = (values: readonly string[]): fc.Arbitrary<string[]> =>
+  fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: 3 });
+
+/** A field and its negation, either of which may be there. */
+function field(name: string, not: string, values: readonly string[]): fc.Arbitrary<object> {
+  return fc.oneof(
+    { weight: 6, arbitrary: fc.constant({}) },
+    { weight: 3, arbitrary: some(values).map((list) => ({ [name]: list })) },
+    { weight: 1, arbitrary: some(values).map((list) => ({ [not]: list })) },
+    { weight: 1, arbitrary: fc.tuple(some(values), some(values)).map(([a, b]) => ({ [name]: a, [not]: b })) },
+  );
+}
+
+const merged = (fields: readonly object[]): object => Object.assign({}, ...fields) as object;
+const isNotEmpty = (fields: object): boolean => Object.keys(fields).length > 0;
+
+/** Istio takes no `serviceAccounts` beside principals or namespaces. */
+const source = fc
+  .tuple(
+    fc.oneof(
+      fc
+        .tuple(
+          field("principals", "notPrincipals", PRINCIPALS),
+          field("namespaces", "notNamespaces", NAMESPACES),
+        )
+        .map(merged),
+      field("serviceAccounts", "notServiceAccounts", SERVICE_ACCOUNTS),
+    ),
+    field("trustDomains", "notTrustDomains", TRUST_DOMAINS),
+    field("ipBlocks", "notIpBlocks", BLOCKS),
+    field("remoteIpBlocks", "notRemoteIpBlocks", BLOCKS),
+    field("requestPrincipals", "notRequestPrincipals", REQUEST_PRINCIPALS),
+  )
+  .map(merged)
+  .filter(isNotEmpty);
+
+const operation = fc
+  .tuple(
+    field("hosts", "notHosts", HOSTS),
+    field("methods", "notMethods", METHODS),
+    field("paths", "notPaths", PATHS),
+    field("ports", "notPorts", PORTS),
+  )
+  .map(merged)
+  .filter(isNotEmpty);
+
+const CONDITIONS: readonly (readonly [key: string, values: readonly string[]])[] = [
+  ["request.headers[x-role]", HEADER_VALUES],
+  ["request.headers[X-Env]", HEADER_VALUES],
+  ["request.headers[user-agent]", HEADER_VALUES],
+  ["source.ip", BLOCKS],
+  ["remote.ip", BLOCKS],
+  ["source.namespace", NAMESPACES],
+  ["source.principal", PRINCIPALS],
+  ["source.serviceAccount", SERVICE_ACCOUNTS],
+  ["source.trustDomain", TRUST_DOMAINS],
+  ["request.auth.principal", REQUEST_PRINCIPALS],
+  ["request.auth.audiences", AUDIENCES],
+  ["request.auth.presenter", PRESENTERS],
+  ["request.auth.claims[groups]", CLAIM_VALUES],
+  ["request.auth.claims[scope]", CLAIM_VALUES],
+  ["request.auth.claims[realm][roles]", CLAIM_VALUES],
+  ["destination.ip", DESTINATIONS],
+  ["destination.port", PORTS],
+  ["connection.sni", SERVER_NAMES],
+];
+
+const when: fc.Arbitrary<WhenSpec> = fc.constantFrom(...CONDITIONS).chain(([key, values]) =>
+  field("values", "notValues", values)
+    .filter(isNotEmpty)
+    .map((lists) => ({ key, ...lists })),
+);
+
+/** Absent where it is empty: Istio takes no empty `from` or `to`. */
+function listOf<Entry>(name: string, entry: fc.Arbitrary<Entry>, maxLength: number): fc.Arbitrary<object> {
+  return fc.array(entry, { maxLength }).map((list) => (list.length === 0 ? {} : { [name]: list }));
+}
+
+const rule: fc.Arbitrary<RuleSpec> = fc
+  .tuple(
+    listOf(
+      "from",
+      source.map((fields) => ({ source: fields })),
+      2,
+    ),
+    listOf(
+      "to",
+      operation.map((fields) => ({ operation: fields })),
+      2,
+    ),
+    listOf("when", when, 2),
+  )
+  .map((parts) => merged(parts) as RuleSpec);
+
+const namespace = fc.constantFrom("foo", "foo", "istio-system", "bar");
+const selects = fc.constantFrom("all" as const, "own" as const, "own" as const, "others" as const);
+
+const policy: fc.Arbitrary<PolicySpec> = fc
+  .record({
+    namespace,
+    selects,
+    dryRun: fc.boolean().chain((first) => (first ? fc.boolean() : fc.constant(false))),
+    action: fc.constantFrom(
+      "ALLOW" as const,
+      "ALLOW" as const,
+      "ALLOW" as const,
+      "DENY" as const,
+      "AUDIT" as const,
+    ),
+    rules: fc.array(rule, { maxLength: 12 }),
+  })
+  .map((spec) => ({ ...spec, rules: spec.action === "ALLOW" || spec.rules.length > 0 ? spec.rules : [{}] }));
+
+const mode = fc.constantFrom("STRICT" as const, "PERMISSIVE" as const, "DISABLE" as const, "UNSET" as const);
+
+const peer: fc.Arbitrary<PeerSpec> = fc
+  .record({
+    namespace: fc.constantFrom("foo", "foo", "istio-system"),
+    selects: fc.constantFrom("all" as const, "own" as const, "others" as const),
+    mode: fc.option(mode, { nil: null }),
+    ports: fc.dictionary(fc.constantFrom(...PORTS, "9999"), mode, { maxKeys: 2 }),
+  })
+  // Ports need a selector.
+  .map((spec) => (spec.selects === "all" ? { ...spec, ports: {} } : spec));
+
+const tokenRule: fc.Arbitrary<TokenRuleSpec> = fc
+  .tuple(
+    fc.record({ issuer: fc.constantFrom(...ISSUERS) }),
+    fc.constantFrom({}, {}, { audiences: ["app"] }, { audiences: ["app", "https://other/"] }),
+    fc.constantFrom(
+      {},
+      {},
+      { fromHeaders: [{ name: "x-jwt" }] },
+      { fromHeaders: [{ name: "authorization", prefix: "Token " }] },
+      { fromParams: ["token"] },
+      { fromCookies: ["jwt"] },
+      { fromHeaders: [{ name: "x-jwt", prefix: "J " }], fromParams: ["token"] },
+    ),
+    fc.constantFrom({}, { forwardOriginalToken: true }, { spaceDelimitedClaims: ["groups"] }),
+  )
+  .map((parts) => merged(parts) as TokenRuleSpec);
+
+const tokenPolicy: fc.Arbitrary<TokenPolicySpec> = fc.record({
+  namespace: fc.constantFrom("foo", "foo", "istio-system"),
+  selects: fc.constantFrom("all" as const, "own" as const, "own" as const, "others" as const),
+  rules: fc.array(tokenRule, { minLength: 1, maxLength: 2 }),
+});
+
+export const arbitraryMesh: fc.Arbitrary<MeshSpec> = fc.record({
+  trustDomain: fc.constantFrom("cluster.local", "cluster.local", "td.example"),
+  trustDomainAliases: fc.constantFrom([], ["old.domain"], ["old.domain", "cluster.local"], ["td.example"]),
+  pathNormalization: fc.constantFrom(
+    "BASE" as const,
+    "NONE" as const,
+    "MERGE_SLASHES" as const,
+    "DECODE_AND_MERGE_SLASHES" as const,
+  ),
+  peers: fc.array(peer, { maxLength: 3 }),
+  tokens: fc.oneof(fc.constant([]), fc.array(tokenPolicy, { maxLength: 2 })),
+  policies: fc.array(policy, { maxLength: 5 }),
+});

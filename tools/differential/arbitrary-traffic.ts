@@ -1,0 +1,223 @@
+/** Random connections and requests: values that policies name, and values a step beside them. */
+import fc from "fast-check";
+import { HOSTS, METHODS, PATHS, SERVER_NAMES } from "./alphabets.ts";
+import type { Claims, ConnectionSpec, RequestSpec, TokenPlace, TokenSpec } from "./differential-case.ts";
+
+const IDENTITIES = [
+  "cluster.local/ns/foo/sa/sleep",
+  "cluster.local/ns/foo/sa/sleep",
+  "cluster.local/ns/foo/sa/httpbin",
+  "cluster.local/ns/bar/sa/admin",
+  "cluster.local/ns/foo-prod/sa/sleep-v2",
+  "old.domain/ns/foo/sa/sleep",
+  "old.domain/ns/bar/sa/admin",
+  "td.example/ns/foo/sa/sleep",
+  "other/ns/foo/sa/sleep",
+  "cluster.local.evil/ns/foo/sa/sleep",
+  "cluster.local/ns/bar/sa/ns/foo/sa/sleep",
+  "cluster.local/ns/foo/sa/sleep/extra",
+  "cluster.local/ns/foo/x/sa/sleep",
+  "cluster.local/ns/foo/sa/slexp",
+  "cluster.local/ns/fox/sa/sleep",
+  "cluster.local/foo/bar",
+  "cluster.local",
+  "dns:sleep.foo.svc.cluster.local",
+];
+
+const HTTP_ALPN = ["istio-http/1.1", "istio", "http/1.1"];
+const TCP_ALPN = ["istio-peer-exchange", "istio"];
+const ALPNS = [
+  [],
+  ["http/1.1"],
+  ["istio", "istio-http/1.1"],
+  ["http/1.1", "istio-http/1.1"],
+  ["istio"],
+  ["foo"],
+];
+
+/** What a pattern means, and what is next to it: with more before and after, with less, in the other case. */
+function around(patterns: readonly string[]): string[] {
+  const literals = patterns
+    .map((pattern) => pattern.replaceAll("{**}", "x/y").replaceAll("{*}", "x").replaceAll("*", ""))
+    .filter((literal) => literal !== "");
+  const variants = literals.flatMap((literal) => [
+    literal,
+    `${literal}x`,
+    literal.slice(0, -1),
+    literal.toUpperCase(),
+  ]);
+  return [...new Set([...literals, ...variants])].filter((text) => text !== "");
+}
+
+const TRICKS = [
+  "/admin/../public",
+  "/public/../admin",
+  "/public/%2e%2e/admin",
+  "/public/%2E./admin",
+  "//admin",
+  "/admin//x",
+  "/./admin",
+  "/admin%2Fx",
+  "/%61dmin",
+  "/admin%5cx",
+  "/admin\\x",
+  "/admin;x=1/y",
+  "/..;x=1/admin",
+  "/admin#x",
+  "/admin?x=/../y",
+  "/api//users",
+  "/api/x/y/users",
+  "/api/x%2Fy",
+  "/api/",
+  "/api/a[b]",
+  "/%00",
+  "/admin%",
+  "/admin%2",
+  "/../..",
+  "/a/b/../../admin",
+  "admin",
+  "*",
+];
+
+const path = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom(...around(PATHS).map((text) => (text.startsWith("/") ? text : `/${text}`))),
+  },
+  { weight: 2, arbitrary: fc.constantFrom(...TRICKS) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .array(
+        fc.constantFrom(
+          "/",
+          ".",
+          "..",
+          "%2f",
+          "%2e",
+          "%5c",
+          "\\",
+          ";",
+          "a",
+          "admin",
+          "%61",
+          "?",
+          "#",
+          "%25",
+          "~",
+        ),
+        {
+          maxLength: 8,
+        },
+      )
+      .map((pieces) => `/${pieces.join("")}`),
+  },
+);
+
+const CLAIMS: readonly Claims[] = [
+  { iss: "iss", sub: "alice", aud: "app", groups: ["dev", "admin"], azp: "cli", scope: "dev read" },
+  { iss: "https://a/b", sub: "bob", aud: ["x", "app"], groups: "dev r1", realm: { roles: ["r1"] } },
+  { iss: "iss", aud: [], groups: [1, true], realm: "r1" },
+  { iss: "iss", sub: "a/alice", aud: "other", azp: "", groups: "", exp: 4_000_000_000 },
+  { iss: "iss", sub: "alice", exp: 1_000_000_000 },
+  { iss: "iss", sub: "alice", nbf: 4_000_000_000 },
+  { iss: "nobody", sub: "alice", aud: "app" },
+  { sub: "alice", aud: "app" },
+  { iss: "other", sub: "", aud: "https://other", scope: "", groups: { dev: true } },
+];
+
+const PLACES: readonly TokenPlace[] = [
+  { kind: "header", name: "Authorization", prefix: "Bearer " },
+  { kind: "header", name: "Authorization", prefix: "Bearer " },
+  { kind: "header", name: "Authorization", prefix: "Token " },
+  { kind: "header", name: "Authorization", prefix: "bearer " },
+  { kind: "header", name: "X-JWT", prefix: "" },
+  { kind: "header", name: "x-jwt", prefix: "J " },
+  { kind: "param", name: "access_token" },
+  { kind: "param", name: "token" },
+  { kind: "cookie", name: "jwt" },
+];
+
+const token: fc.Arbitrary<TokenSpec> = fc.record({
+  claims: fc.constantFrom(...CLAIMS),
+  signer: fc.constantFrom("issuer" as const, "issuer" as const, "issuer" as const, "nobody" as const),
+  flaw: fc.constantFrom(
+    ...Array.from({ length: 8 }, () => "none" as const),
+    "garbage" as const,
+    "truncated" as const,
+  ),
+  place: fc.constantFrom(...PLACES),
+});
+
+const headers: fc.Arbitrary<[string, string][]> = fc.array(
+  fc.oneof(
+    fc.tuple(
+      fc.constantFrom("x-role", "X-Role", "x-env", "user-agent"),
+      fc.constantFrom("admin", "dev", "prod", "", "administrator", "ADMIN", "admin,dev"),
+    ),
+    fc.tuple(
+      fc.constant("x-forwarded-for"),
+      fc.constantFrom(
+        "10.1.0.5",
+        "8.8.8.8, 10.1.1.9",
+        "10.1.0.5,192.168.7.7",
+        "nonsense",
+        "",
+        "2001:db8::1",
+        "10.1.0.5,",
+      ),
+    ),
+  ),
+  { maxLength: 3 },
+);
+
+const request: fc.Arbitrary<RequestSpec> = fc.record({
+  method: fc.constantFrom(
+    ...METHODS.filter((method) => /^[A-Z]+$/.test(method)),
+    "GET",
+    "PUT",
+    "HEAD",
+    "DELETE",
+    "get",
+  ),
+  target: path,
+  host: fc.constantFrom(
+    ...around(HOSTS).filter((host) => /^[a-z0-9-]+([.][a-z0-9-]+)*(:[0-9]+)?$/i.test(host)),
+    "app",
+    "www.example.com",
+  ),
+  headers,
+  token: fc.oneof(fc.constant(null), token),
+});
+
+/** @param requests at most so many on one connection: a handshake costs as much as ten requests. */
+export function arbitraryConnection(requests: number): fc.Arbitrary<ConnectionSpec> {
+  return fc
+    .record({
+      tls: fc.constantFrom(
+        ...Array.from({ length: 10 }, () => "mtls" as const),
+        ...Array.from({ length: 5 }, () => "plaintext" as const),
+        "rogue" as const,
+        "simple" as const,
+      ),
+      principal: fc.constantFrom(...IDENTITIES),
+      alpn: fc.oneof(
+        { weight: 3, arbitrary: fc.constant(null) },
+        { weight: 1, arbitrary: fc.constantFrom(...ALPNS) },
+      ),
+      sni: fc.constantFrom(
+        "",
+        ...SERVER_NAMES.filter((name) => !name.includes("*")),
+        "x.example.com",
+        "outbound_.80_._.app",
+      ),
+      sourceIp: fc.constantFrom("10.1.0.5", "10.1.1.9", "192.168.7.7", "203.0.113.9"),
+      port: fc.constantFrom(8080, 8080, 8080, 9000, 7000, 9999),
+      http: fc.constantFrom(true, true, true, true, false),
+      requests: fc.array(request, { minLength: 1, maxLength: requests, size: "max" }),
+    })
+    .map((spec) => ({
+      ...spec,
+      alpn: spec.alpn ?? (spec.tls === "simple" ? [] : spec.http ? HTTP_ALPN : TCP_ALPN),
+    }));
+}

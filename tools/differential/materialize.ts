@@ -1,0 +1,139 @@
+/** From a case's plain data to a mesh, and to the bytes of a request. */
+import { buildMesh, findWorkload } from "../../src/model/build-mesh.ts";
+import type { Mesh, Workload } from "../../src/model/mesh.ts";
+import { resourceFromJson } from "../../src/resources/wire.ts";
+import { type MeshSpec, POD, type RequestSpec, type Selection } from "./differential-case.ts";
+import type { TokenSigner } from "./token-signer.ts";
+
+const LABELS: Readonly<Record<Selection, object>> = {
+  all: {},
+  own: { selector: { matchLabels: { app: "httpbin" } } },
+  others: { selector: { matchLabels: { app: "sleep" } } },
+};
+
+export interface CaseMesh {
+  readonly mesh: Mesh;
+  readonly workload: Workload;
+}
+
+/** Port 8080 is declared HTTP, 9000 TCP, 7000 is to be detected, 9999 is not declared. */
+export const CASE_PORTS: readonly number[] = [8080, 9000, 7000, 9999];
+
+export function meshOf(spec: MeshSpec, podAddress: string, signer: TokenSigner): CaseMesh {
+  const bodies = manifests(spec, signer);
+  const text = JSON.stringify([...workloadOf(podAddress), ...bodies]).replaceAll(POD, podAddress);
+  const resources = (JSON.parse(text) as Record<string, unknown>[]).map((body, index) =>
+    resourceFromJson(body, { file: "case.yaml", createdAt: index }),
+  );
+  const mesh = buildMesh(resources);
+  const workload = findWorkload(mesh, "foo/httpbin");
+  if (workload === undefined) throw new Error("BUG: the case has no workload");
+  return { mesh, workload };
+}
+
+/** The policies as they would be written in YAML. */
+export function manifests(spec: MeshSpec, signer: TokenSigner): object[] {
+  const { trustDomain, trustDomainAliases, pathNormalization } = spec;
+  const config = { trustDomain, trustDomainAliases, pathNormalization: { normalization: pathNormalization } };
+  return [
+    object("v1", "ConfigMap", "istio-system", "istio", { data: { mesh: JSON.stringify(config) } }),
+    ...spec.peers.map(({ namespace, selects, mode, ports }, index) =>
+      security("PeerAuthentication", namespace, `peer-${index}`, {
+        ...LABELS[selects],
+        ...(mode === null ? {} : { mtls: { mode } }),
+        ...(Object.keys(ports).length === 0
+          ? {}
+          : {
+              portLevelMtls: Object.fromEntries(
+                Object.entries(ports).map(([port, own]) => [port, { mode: own }]),
+              ),
+            }),
+      }),
+    ),
+    ...spec.tokens.map(({ namespace, selects, rules }, index) =>
+      security("RequestAuthentication", namespace, `tokens-${index}`, {
+        ...LABELS[selects],
+        jwtRules: rules.map((rule) => ({ ...rule, jwks: signer.keySet(rule.issuer) })),
+      }),
+    ),
+    ...spec.policies.map(({ namespace, selects, dryRun, action, rules }, index) =>
+      security(
+        "AuthorizationPolicy",
+        namespace,
+        `p${index}`,
+        { ...LABELS[selects], action, ...(rules.length === 0 ? {} : { rules }) },
+        dryRun ? { "istio.io/dry-run": "true" } : {},
+      ),
+    ),
+  ];
+}
+
+function workloadOf(podIP: string): object[] {
+  const labels = { app: "httpbin" };
+  const pod = {
+    metadata: { name: "httpbin", namespace: "foo", labels },
+    spec: {
+      serviceAccountName: "httpbin",
+      containers: [{ name: "app", ports: CASE_PORTS.map((containerPort) => ({ containerPort })) }],
+    },
+    status: { podIP },
+  };
+  return [
+    object("v1", "Namespace", "", "foo", {}),
+    { apiVersion: "v1", kind: "Pod", ...pod },
+    object("v1", "Service", "foo", "httpbin", {
+      spec: {
+        clusterIP: "10.96.0.5",
+        selector: labels,
+        ports: [
+          { name: "http", port: 80, targetPort: 8080 },
+          { name: "tcp-raw", port: 9000 },
+          { name: "auto", port: 7000 },
+        ],
+      },
+    }),
+  ];
+}
+
+function object(apiVersion: string, kind: string, namespace: string, name: string, rest: object): object {
+  return { apiVersion, kind, metadata: { ...(namespace === "" ? {} : { namespace }), name }, ...rest };
+}
+
+function security(kind: string, namespace: string, name: string, spec: object, annotations = {}): object {
+  return {
+    apiVersion: "security.istio.io/v1",
+    kind,
+    metadata: { namespace, name, annotations },
+    spec,
+  };
+}
+
+/** A request as it is sent: the token in its place. */
+export interface SentRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly host: string;
+  readonly headers: readonly (readonly [string, string])[];
+}
+
+export function sentRequest(request: RequestSpec, signer: TokenSigner): SentRequest {
+  const { method, target, host, headers, token } = request;
+  if (token === null) return { method, target, host, headers };
+  const text = signer.sign(token);
+  const { place } = token;
+  switch (place.kind) {
+    case "header":
+      return { method, target, host, headers: [...headers, [place.name, `${place.prefix}${text}`]] };
+    case "cookie":
+      return { method, target, host, headers: [...headers, ["cookie", `a=b; ${place.name}=${text}`]] };
+    case "param":
+      return { method, target: withParameter(target, place.name, text), host, headers };
+  }
+}
+
+function withParameter(target: string, name: string, text: string): string {
+  if (!target.startsWith("/")) return target;
+  const hash = target.indexOf("#");
+  const [before, fragment] = hash < 0 ? [target, ""] : [target.slice(0, hash), target.slice(hash)];
+  return `${before}${before.includes("?") ? "&" : "?"}${name}=${text}${fragment}`;
+}

@@ -1,0 +1,179 @@
+/** The answer of the slow interpreter, from the case's plain data: nothing of the product's model or compilers, but for how a path is read. */
+import { referenceAuthorization } from "../../test/policy/reference/reference-decision.ts";
+import { type KnownToken, referenceTokens } from "../../test/policy/reference/reference-token.ts";
+import {
+  type Mode,
+  type Protocol,
+  type ReferenceChain,
+  referenceChain,
+} from "../../test/policy/reference/reference-transport.ts";
+import {
+  type ConnectionSpec,
+  type MeshSpec,
+  POD,
+  type RequestSpec,
+  type Selection,
+} from "./differential-case.ts";
+import type { SentRequest } from "./materialize.ts";
+import { type Outcome, refusedConnection } from "./outcome.ts";
+import type { TokenSigner } from "./token-signer.ts";
+
+const PROTOCOLS: ReadonlyMap<number, Protocol> = new Map([
+  [8080, "http"],
+  [9000, "tcp"],
+  [7000, "auto"],
+]);
+
+/** A request as sent, and how the product reads it: null where it refuses to. */
+export interface ReadRequest {
+  readonly spec: RequestSpec;
+  readonly sent: SentRequest;
+  readonly read: { readonly path: string; readonly authority: string } | null;
+  /** For one that is not read. */
+  readonly refusal: Outcome;
+}
+
+export function referredOutcomes(
+  mesh: MeshSpec,
+  spec: ConnectionSpec,
+  requests: readonly ReadRequest[],
+  podAddress: string,
+  signer: TokenSigner,
+): Outcome[] {
+  const tls = spec.tls !== "plaintext";
+  const chain = referenceChain(modeOf(mesh, spec.port), PROTOCOLS.get(spec.port) ?? "auto", {
+    tls,
+    alpn: spec.alpn,
+    speaksHttp: spec.http,
+  });
+  const refusal = connectionRefusal(mesh, spec, chain);
+  if (refusal !== undefined || chain === undefined)
+    return requests.map(() => refusal ?? refusedConnection("no-chain"));
+  return requests.map((request) => requestOutcome(mesh, spec, chain, request, podAddress, signer));
+}
+
+/** Workload over namespace over mesh; the first written of each level. */
+function modeOf(mesh: MeshSpec, port: number): Mode {
+  const first = (namespace: string, selects: Selection) =>
+    mesh.peers.find((peer) => peer.namespace === namespace && peer.selects === selects);
+  const own = first("foo", "own");
+  const said = [
+    own?.ports[String(port)],
+    own?.mode,
+    first("foo", "all")?.mode,
+    first("istio-system", "all")?.mode,
+  ];
+  for (const mode of said) if (mode !== undefined && mode !== null && mode !== "UNSET") return mode;
+  return "PERMISSIVE";
+}
+
+function connectionRefusal(
+  mesh: MeshSpec,
+  spec: ConnectionSpec,
+  chain: ReferenceChain | undefined,
+): Outcome | undefined {
+  if (chain === undefined) return refusedConnection("no-chain");
+  const tls = spec.tls !== "plaintext";
+  if (tls && chain.protocol === "http" && !chain.mutual) return refusedConnection("tls");
+  if (!chain.mutual) return undefined;
+  const trusted = [mesh.trustDomain, ...mesh.trustDomainAliases].some((own) =>
+    `spiffe://${spec.principal}`.startsWith(`spiffe://${own}/`),
+  );
+  return spec.tls === "mtls" && trusted ? undefined : refusedConnection("tls");
+}
+
+function requestOutcome(
+  mesh: MeshSpec,
+  spec: ConnectionSpec,
+  chain: ReferenceChain,
+  request: ReadRequest,
+  podAddress: string,
+  signer: TokenSigner,
+): Outcome {
+  const http = chain.protocol === "http";
+  if (http && request.read === null) return request.refusal;
+  const { sent, read } = request;
+  const tokens = http ? tokensOf(mesh, request, signer) : ({ code: 200, claims: null } as const);
+  if (tokens.code !== 200)
+    return { allowed: false, reason: "jwt", code: tokens.code, rule: null, forwarded: null };
+  const headers = sent.headers.map(([name, value]): [string, string] => [name.toLowerCase(), value.trim()]);
+  const decision = referenceAuthorization(policiesOf(mesh, podAddress), {
+    http,
+    subject: chain.mutual ? spiffeName(spec.principal) : null,
+    sourceIp: spec.sourceIp,
+    remoteIp: http ? forwardedFor(headers, spec.sourceIp) : spec.sourceIp,
+    destinationIp: podAddress,
+    port: spec.port,
+    sni: chain.transport === "tls" ? spec.sni.toLowerCase() : "",
+    method: sent.method,
+    path: read?.path ?? "",
+    host: read?.authority ?? "",
+    headers: joined(headers),
+    claims: tokens.claims,
+    trustDomains: [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])],
+    strict: false,
+  });
+  return {
+    allowed: decision.allowed,
+    reason: decision.reason,
+    code: http ? (decision.allowed ? 200 : 403) : 0,
+    rule: decision.policy === null ? null : `${decision.policy.split(" ")[1]}#${decision.rule}`,
+    forwarded: null,
+  };
+}
+
+function tokensOf(mesh: MeshSpec, { spec, sent, read }: ReadRequest, signer: TokenSigner) {
+  const rules = ["foo", "istio-system"].flatMap((namespace) =>
+    mesh.tokens
+      .filter((policy) => policy.namespace === namespace && policy.selects !== "others")
+      .flatMap((policy) => policy.rules),
+  );
+  const { token } = spec;
+  const known: KnownToken[] =
+    token === null
+      ? []
+      : [
+          {
+            text: signer.sign(token),
+            wellFormed: token.flaw === "none",
+            claims: token.claims,
+            signer: token.signer === "issuer" ? String(token.claims.iss) : null,
+          },
+        ];
+  return referenceTokens(rules, { ...sent, path: read?.path ?? "" }, known);
+}
+
+function policiesOf(mesh: MeshSpec, podAddress: string) {
+  return mesh.policies
+    .map((policy, index) => ({ ...policy, name: `p${index}` }))
+    .filter(({ namespace, selects }) => namespace !== "bar" && selects !== "others")
+    .map(({ namespace, name, dryRun, action, rules }) => ({
+      namespace,
+      name,
+      dryRun,
+      spec: JSON.parse(JSON.stringify({ action, rules }).replaceAll(POD, podAddress)) as {
+        action: typeof action;
+        rules: typeof rules;
+      },
+    }));
+}
+
+function spiffeName(principal: string): string {
+  return principal.startsWith("dns:") ? principal.slice("dns:".length) : `spiffe://${principal}`;
+}
+
+const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]*)$/;
+
+/** The last entry of X-Forwarded-For, where it is an address. */
+function forwardedFor(headers: readonly (readonly [string, string])[], peer: string): string {
+  const list = headers.filter(([name]) => name === "x-forwarded-for").map(([, value]) => value);
+  const last = list.join(",").split(",").at(-1)?.trim() ?? "";
+  return ADDRESS.test(last) ? last : peer;
+}
+
+/** Envoy keeps some headers as one list. */
+function joined(headers: readonly (readonly [string, string])[]): (readonly [string, string])[] {
+  const agents = headers.filter(([name]) => name === "user-agent").map(([, value]) => value);
+  const others = headers.filter(([name]) => name !== "user-agent");
+  return agents.length === 0 ? others : [...others, ["user-agent", agents.join(",")]];
+}

@@ -1,0 +1,47 @@
+/** Runs the comparison in a private network and collects what it tells. */
+import { join } from "node:path";
+import { runInPrivateNetwork } from "../corpus/private-network.ts";
+import type { Disagreement } from "./run-case.ts";
+
+export type DifferentialEvent =
+  | ({ readonly kind: "difference" } & Disagreement)
+  | { readonly kind: "progress" | "end"; readonly cases: number; readonly requests: number }
+  | {
+      readonly kind: "disagreement";
+      readonly seed: number;
+      /** fast-check's way to the shrunk case: with the seed it is made again. */
+      readonly path: string;
+      readonly counterexample: unknown;
+      readonly error: string;
+    };
+
+export interface DifferentialResult {
+  readonly cases: number;
+  readonly requests: number;
+  readonly disagreement: Extract<DifferentialEvent, { kind: "disagreement" }> | undefined;
+}
+
+/**
+ * @param requests at least so many, unless a disagreement is found before.
+ * @param show `all`: every difference as an event, none made small. Needs root and Envoy (envoyBinary).
+ */
+export async function runDifferential(
+  seed: number,
+  requests: number,
+  onEvent: (event: DifferentialEvent) => void = () => {},
+  show: "first" | "all" = "first",
+): Promise<DifferentialResult> {
+  let result: DifferentialResult = { cases: 0, requests: 0, disagreement: undefined };
+  await runInPrivateNetwork(
+    join(import.meta.dirname, "worker.ts"),
+    [String(seed), String(requests), show],
+    (line) => {
+      const event = JSON.parse(line) as DifferentialEvent;
+      onEvent(event);
+      if (event.kind === "disagreement") result = { ...result, disagreement: event };
+      else if (event.kind !== "difference")
+        result = { ...result, cases: event.cases, requests: event.requests };
+    },
+  );
+  return result;
+}

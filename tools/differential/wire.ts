@@ -1,0 +1,130 @@
+/** A client that sends bytes exactly as told, request after request, and tells what came back. */
+import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
+
+const TIMEOUT_MS = 10_000;
+const REFUSED_AGAIN_MS = 5;
+const HEAD_END = "\r\n\r\n";
+
+export interface WireAnswer {
+  /** The client's own address and port on the connection that it was sent on. */
+  readonly local: string;
+  /** 0: the connection ended without an HTTP answer. */
+  readonly status: number;
+  readonly fromApplication: boolean;
+  /** For whatever is not HTTP: everything that came. */
+  readonly text: string;
+}
+
+export interface WireDial {
+  readonly from: string;
+  readonly address: string;
+  readonly port: number;
+  /** Undefined: plaintext. */
+  readonly tls: ConnectionOptions | undefined;
+}
+
+/** Sends each message when the one before was answered; on a new connection where the other side ended the last one. */
+export async function converse(
+  dial: WireDial,
+  messages: readonly { readonly bytes: Buffer; readonly headOnly: boolean }[],
+): Promise<WireAnswer[]> {
+  const answers: WireAnswer[] = [];
+  let wire: Wire | undefined;
+  for (const { bytes, headOnly } of messages) {
+    if (wire === undefined || wire.ended) wire = await Wire.open(dial);
+    answers.push(await wire.ask(bytes, headOnly));
+  }
+  wire?.close();
+  return answers;
+}
+
+class Wire {
+  readonly local: string;
+  readonly #socket: Socket;
+  #received = "";
+  #ended = false;
+  #wake: () => void = () => {};
+
+  private constructor(socket: Socket, local: string) {
+    this.#socket = socket;
+    this.local = local;
+    const end = () => {
+      this.#ended = true;
+      this.#wake();
+    };
+    socket.on("error", end).on("end", end).on("close", end);
+    socket.setEncoding("latin1").on("data", (text: string) => {
+      this.#received += text;
+      this.#wake();
+    });
+  }
+
+  /** A listener that was only just told to listen may not do so yet. */
+  static async open(dial: WireDial): Promise<Wire> {
+    const untilMs = performance.now() + TIMEOUT_MS;
+    for (;;) {
+      const raw = await connected(dial);
+      if (raw !== undefined) {
+        const local = `${dial.from}:${raw.localPort ?? 0}`;
+        const { tls } = dial;
+        return new Wire(
+          tls === undefined ? raw : connectTls({ ...tls, socket: raw, rejectUnauthorized: false }),
+          local,
+        );
+      }
+      if (performance.now() > untilMs) throw new Error(`nobody listens on ${dial.address}:${dial.port}`);
+      await new Promise((done) => setTimeout(done, REFUSED_AGAIN_MS));
+    }
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  async ask(bytes: Buffer, headOnly: boolean): Promise<WireAnswer> {
+    this.#received = "";
+    this.#socket.write(bytes);
+    const timer = setTimeout(() => {
+      this.#received = "TIMEOUT";
+      this.#socket.destroy();
+    }, TIMEOUT_MS);
+    while (!this.#ended && !isWhole(this.#received, headOnly))
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    clearTimeout(timer);
+    const text = this.#received;
+    if (text === "TIMEOUT")
+      throw new Error(`no answer in ${TIMEOUT_MS} ms to ${JSON.stringify(bytes.toString("latin1"))}`);
+    const head = text.slice(0, Math.max(0, text.indexOf(HEAD_END)));
+    if (/\r\nconnection: *close/i.test(head)) this.close();
+    return {
+      local: this.local,
+      status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0),
+      fromApplication: /\r\nx-application: yes/i.test(head),
+      text: head === "" ? text : text.slice(head.length + HEAD_END.length),
+    };
+  }
+
+  close(): void {
+    this.#ended = true;
+    this.#socket.destroy();
+  }
+}
+
+function connected({ from, address, port }: WireDial): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port, localAddress: from, noDelay: true });
+    socket.once("connect", () => resolve(socket.removeAllListeners("error").on("error", () => {})));
+    socket.once("error", () => resolve(undefined));
+  });
+}
+
+function isWhole(received: string, headOnly: boolean): boolean {
+  if (!received.startsWith("HTTP/1.1 ")) return received !== "" && !"HTTP/1.1 ".startsWith(received);
+  const end = received.indexOf(HEAD_END);
+  if (end < 0) return false;
+  const length = /\r\ncontent-length: *(\d+)/i.exec(received.slice(0, end + 2))?.[1];
+  return headOnly || (length !== undefined && received.length >= end + HEAD_END.length + Number(length));
+}
