@@ -8,7 +8,7 @@ import { type Attempt, conclude, notPossible } from "./conclude.ts";
 import { REAL_HOSTS } from "./e2-other-identitys-host.ts";
 import { controlThroughGateway } from "./egress-attempt.ts";
 import { type EgressRoute, egressRoutes } from "./egress-targets.ts";
-import { requestBytes } from "./mesh-request.ts";
+import { requestBytes, sendAllowed } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import { callableTargets } from "./targets.ts";
 import { type Address, converse, dial, preview } from "./wire.ts";
@@ -74,10 +74,8 @@ function applicationPort(mesh: MeshUnderAttack): readonly AttackStep[] {
   };
   const reach = () => reachPlain({ host: own.host, port: own.socketPort }, requestBytes(call.request));
   const run = async () => {
-    const attempt = await reach();
-    return [
-      await judge(mesh, step, { ...attempt, reached: true, happened: "the sidecar's own way" }, attempt),
-    ];
+    const control = await sendAllowed(mesh, target, call.source, call.request);
+    return [await judge(mesh, step, control, await reach())];
   };
   return [{ ...step, run }];
 }

@@ -3,6 +3,7 @@ import { compileInbound } from "../policy/inbound.ts";
 import type { Attack, AttackStep } from "./attack.ts";
 import { clientHello } from "./client-hello-bytes.ts";
 import { type Attempt, conclude, type Promised } from "./conclude.ts";
+import { http2AnswerStatus, http2RequestBytes } from "./http2-bytes.ts";
 import { attemptOf, requestBytes, sendAllowed, sendToSidecar } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import { decideHttp, verdictWords } from "./promise.ts";
@@ -10,9 +11,6 @@ import { type AllowedCall, addressOf, callableTargets, type HttpTarget, workload
 import { converse, dial, preview } from "./wire.ts";
 
 const ID = "m1";
-const HTTP2_PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/** An empty SETTINGS frame, then HEADERS with GET / http by static table. */
-const HTTP2_FRAMES = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84]);
 const ALERT = 0x15;
 
 export const plaintext: Attack = {
@@ -45,7 +43,7 @@ function openings({ request }: AllowedCall): readonly Opening[] {
       gapMs: 300,
     },
     { tried: "plaintext HTTP/1.1", say: () => [http] },
-    { tried: "plaintext HTTP/2 with prior knowledge", say: () => [Buffer.from(HTTP2_PREFACE), HTTP2_FRAMES] },
+    { tried: "plaintext HTTP/2 with prior knowledge", say: () => [http2RequestBytes(request)] },
     {
       tried: "plaintext behind a PROXY protocol header",
       say: () => [Buffer.concat([Buffer.from("PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n"), http])],
@@ -144,6 +142,11 @@ async function sendClear(
   const heard = await converse(dialled.socket, { say, gapMs, timeoutMs: 2500, quietMs: 700 });
   const { bytes } = heard;
   const attempt = attemptOf(heard, local, startedAtMs);
+  const http2Status = http2AnswerStatus(bytes);
+  if (http2Status !== undefined) {
+    const happened = `HTTP/2 ${http2Status}`;
+    return { ...attempt, reached: http2Status < 400, happened, evidence: { status: http2Status } };
+  }
   const isAlert = bytes[0] === ALERT || bytes.length === 0;
   const isServerHello = bytes[0] === 0x16;
   const happened =

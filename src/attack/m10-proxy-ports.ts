@@ -5,7 +5,7 @@ import type { Attack, AttackResult, AttackStep } from "./attack.ts";
 import { type Attempt, conclude, notPossible } from "./conclude.ts";
 import { parseAnswers } from "./http-answer.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
-import { attackers, callableTargets, type HttpTarget } from "./targets.ts";
+import { attackers, callableTargets, serviceAuthority } from "./targets.ts";
 import { converse, dial, preview } from "./wire.ts";
 
 const ID = "m10";
@@ -32,7 +32,9 @@ export const proxyPorts: Attack = {
     const [victim] = attackers(mesh);
     const attacker = attackers(mesh).find(({ spiffeId }) => spiffeId !== victim?.spiffeId);
     if (victim === undefined || attacker === undefined) return [];
-    const service = callableTargets(mesh)[0]?.target;
+    const service = callableTargets(mesh)
+      .map(({ target }) => serviceAuthority(mesh, target))
+      .find((authority) => authority !== undefined);
     return [
       portsStep(mesh, attacker, victim),
       ...(service === undefined ? [] : outboundSteps(mesh, attacker, victim, service)),
@@ -80,9 +82,9 @@ function outboundSteps(
   mesh: MeshUnderAttack,
   attacker: PodAssignment,
   victim: PodAssignment,
-  target: HttpTarget,
+  authority: string,
 ): readonly AttackStep[] {
-  const url = `http://${target.host}/`;
+  const url = `http://${authority}/`;
   const secrets: Readonly<Record<string, string>> = {
     "without a secret": "",
     "with the attacker's own secret": basic(attacker.outboundSecret),
@@ -98,7 +100,7 @@ function outboundSteps(
       ...step,
       run: async () => {
         const request = (credentials: string) =>
-          `GET ${url} HTTP/1.1\r\nhost: ${target.host}\r\n${credentials}connection: close\r\n\r\n`;
+          `GET ${url} HTTP/1.1\r\nhost: ${authority}\r\n${credentials}connection: close\r\n\r\n`;
         const control = await ask(
           victim,
           victim.address,

@@ -7,7 +7,13 @@ import { recordsOf } from "./flow-evidence.ts";
 import { type EchoReport, echoReport } from "./http-answer.ts";
 import { type HttpAttempt, sendToSidecar } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
-import { type AllowedCall, callableTargets, decideFor, type HttpTarget } from "./targets.ts";
+import {
+  type AllowedCall,
+  callableTargets,
+  decideFor,
+  type HttpTarget,
+  serviceAuthority,
+} from "./targets.ts";
 
 const ID = "m4";
 const FORGED = "spiffe://cluster.local/ns/forged/sa/admin";
@@ -269,11 +275,7 @@ async function callService(
   { source, request }: AllowedCall,
   headers: readonly (readonly [string, string])[],
 ): Promise<Attempt & { readonly echo?: EchoReport }> {
-  const service = mesh.mesh.services.find(({ endpoints }) =>
-    endpoints.some(({ workload }) => workload?.key === target.workload.key),
-  );
-  const port = service?.ports.find((candidate) => candidate.protocol !== "tcp");
-  const at = service === undefined || port === undefined ? undefined : `${service.hostname}:${port.port}`;
+  const at = serviceAuthority(mesh, target);
   const startedAtMs = Date.now();
   if (at === undefined || !decideFor(target, source, { ...request, host: at }).allowed) {
     return {

@@ -40,7 +40,8 @@ export async function runAttacks(
   const results: AttackResult[] = [];
   let skipped = 0;
   for (const attack of chosen(options.attacks ?? ATTACKS, options.only)) {
-    const steps = mesh.signal.aborted ? [] : await attack.plan(mesh);
+    if (mesh.signal.aborted) break;
+    const steps = await attack.plan(mesh);
     if (steps.length === 0) results.push(nothingToAttack(attack));
     const done = await runSteps(mesh, attack, steps, options.onProgress);
     results.push(...done.results);

@@ -1,5 +1,6 @@
 /** What there is in a mesh to aim at, and who may legitimately reach it. */
 
+import { resolveTargetPort } from "../model/build-services.ts";
 import type { AuthorizationPolicySpec, Workload } from "../model/mesh.ts";
 import { socketPort } from "../model/placement.ts";
 import { compileInbound, type InboundPolicy } from "../policy/inbound.ts";
@@ -103,6 +104,16 @@ export function callableTargets(
     const call = allowedCall(mesh, target);
     return call === undefined ? [] : [{ target, call }];
   });
+}
+
+/** How clients name a target: host and port of a service that leads to it; undefined when none does. */
+export function serviceAuthority(mesh: MeshUnderAttack, { workload, port }: HttpTarget): string | undefined {
+  for (const { hostname, ports, endpoints } of mesh.mesh.services) {
+    if (!endpoints.some((endpoint) => endpoint.workload?.key === workload.key)) continue;
+    const found = ports.find((candidate) => resolveTargetPort(candidate, workload) === port);
+    if (found !== undefined) return `${hostname}:${found.port}`;
+  }
+  return undefined;
 }
 
 /** Requests that say something about a target's policies: a plain one, and one for each path and method that policies name. */

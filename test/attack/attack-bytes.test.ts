@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http2";
+import { connect } from "node:net";
 import { test } from "node:test";
 import {
   clientHello,
@@ -9,6 +11,7 @@ import {
   withTwoNameExtensions,
 } from "../../src/attack/client-hello-bytes.ts";
 import { parseAnswers } from "../../src/attack/http-answer.ts";
+import { http2AnswerStatus, http2RequestBytes } from "../../src/attack/http2-bytes.ts";
 import { readingsOf, removeDots } from "../../src/attack/path-readings.ts";
 import { pathVariants } from "../../src/attack/path-variants.ts";
 import { ClientHelloReader, type ClientHelloResult } from "../../src/dataplane/codec/client-hello.ts";
@@ -89,4 +92,29 @@ test("parseAnswers() takes answers apart by length, by chunks, and after a 100",
       [400, "rest"],
     ],
   );
+});
+
+test("http2RequestBytes() is a request that an HTTP/2 server answers, and http2AnswerStatus() reads its status", async (context) => {
+  const server = createServer();
+  server.on("stream", (stream, headers) => {
+    stream.respond({
+      ":status": headers[":path"] === "/open" && headers[":authority"] === "shop" ? 200 : 403,
+    });
+    stream.end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  context.after(() => server.close());
+  const { port } = server.address() as { port: number };
+  const ask = async (path: string) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.write(http2RequestBytes({ method: "GET", path, host: "shop" }));
+    let bytes = Buffer.alloc(0);
+    for await (const chunk of socket) {
+      bytes = Buffer.concat([bytes, chunk as Buffer]);
+      if (http2AnswerStatus(bytes) !== undefined) break;
+    }
+    return http2AnswerStatus(bytes);
+  };
+  assert.deepEqual([await ask("/open"), await ask("/secret")], [200, 403]);
+  assert.equal(http2AnswerStatus(Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")), undefined);
 });
