@@ -1,5 +1,4 @@
 import type { Socket } from "node:net";
-import type { SecureContext } from "node:tls";
 import type { Mesh, Workload } from "../model/mesh.ts";
 import { OUTBOUND_PROXY_PORT, type Placement, socketPort } from "../model/placement.ts";
 import { parseTrustDomain, type TrustDomain } from "../model/spiffe-id.ts";
@@ -11,6 +10,7 @@ import { BODY_LIMITS } from "./codec/http1-body-reader.ts";
 import { HEAD_LIMITS } from "./codec/http1-head.ts";
 import type { UpstreamSettings } from "./connect-upstream.ts";
 import { Deadlines } from "./deadlines.ts";
+import { ExternalContexts } from "./external-contexts.ts";
 import { GatewayListener } from "./gateway-listener.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import { Http2Upstreams } from "./http2-upstreams.ts";
@@ -24,7 +24,7 @@ import { EndpointPicker } from "./pick-endpoint.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import type { ProxyOptions, ProxyStats } from "./proxy-options.ts";
 import { Resolver } from "./resolver.ts";
-import { makeExternalContext, makeTlsContexts, type TlsContexts } from "./tls-contexts.ts";
+import { makeTlsContexts, type TlsContexts } from "./tls-contexts.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 
 type Accept = (socket: Socket) => void;
@@ -56,7 +56,7 @@ export class MeshProxy {
   constructor(options: ProxyOptions) {
     this.#options = options;
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#env = this.#environment(limits, makeExternalContext(options.externalCaPem));
+    this.#env = this.#environment(limits);
     this.#listeners = new ListenerSet(options.pod.address, limits.maxConnections, this.#env.sockets);
     this.#outboundListeners = new ListenerSet(options.pod.address, limits.maxConnections, this.#env.sockets);
     this.#takeCertificate();
@@ -113,6 +113,7 @@ export class MeshProxy {
         ? { snapshot, policy, routes: compileGateway(mesh, workload, { semantics }), picker }
         : undefined;
     // Nothing above may fail once anything below has taken effect: a proxy never enforces half a snapshot.
+    this.#env.external.clear();
     this.#snapshot = snapshot;
     this.#outboundState = outbound;
     this.#trustDomains = {
@@ -183,7 +184,7 @@ export class MeshProxy {
     }
   }
 
-  #environment(limits: Limits, externalContext: SecureContext): ProxyEnvironment {
+  #environment(limits: Limits): ProxyEnvironment {
     const upstream: UpstreamSettings = {
       contexts: () => this.#validContexts(),
       trustDomains: () => this.#trustDomains,
@@ -195,7 +196,7 @@ export class MeshProxy {
       http2: new Http2Upstreams(upstream),
       upstream,
       jwt: { fetchJwks: refuseToFetch, nowSeconds: () => Date.now() / 1000 },
-      externalContext,
+      external: new ExternalContexts(this.#options.externalCaPem),
       tls: () => this.#validContexts(),
       trustDomains: () => this.#trustDomains,
       sockets: new Set(),

@@ -9,6 +9,7 @@ import type {
   ForwardDecision,
   OutboundTarget,
 } from "../policy/outbound/types.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import { type UpstreamTarget, type UpstreamTls, upstreamTarget } from "./upstream-target.ts";
 
@@ -166,13 +167,9 @@ export class EndpointPicker {
     const port =
       cluster.resolution === "original-destination" ? (cluster.dialPort ?? asked.port) : cluster.port;
     const mode = cluster.tls === "mixed" ? "plaintext" : cluster.tls;
-    return this.#target(
-      host,
-      socketPort(this.#snapshot.placement, port),
-      this.#tls(cluster, target, mode, protocol),
-      protocol,
-      cluster.name,
-    );
+    const tls = this.#tls(cluster, target, mode, protocol);
+    if (tls instanceof BulwarkError) throw tls;
+    return this.#target(host, socketPort(this.#snapshot.placement, port), tls, protocol, cluster.name);
   }
 
   #reach(
@@ -184,6 +181,7 @@ export class EndpointPicker {
     protocol: WireProtocol,
   ): UpstreamTarget | Promise<UpstreamTarget> {
     const tls = this.#tls(cluster, target, mode, protocol);
+    if (tls instanceof BulwarkError) return Promise.reject(tls);
     if (isIP(host) !== 0) return this.#target(host, port, tls, protocol, cluster.name);
     return this.#snapshot.resolver
       .resolve(host)
@@ -195,13 +193,15 @@ export class EndpointPicker {
     target: OutboundTarget,
     mode: EndpointPlan["tls"],
     alpn: WireProtocol,
-  ): UpstreamTls | undefined {
+  ): UpstreamTls | BulwarkError | undefined {
     const settings = cluster.tlsSettings;
     if (mode === "plaintext" || settings === undefined) return undefined;
     const sni = target.sni ?? settings.sni;
     const sans = target.sans ?? settings.sans;
     if (mode === "mtls") return { kind: "mesh", sni, sans, alpn };
-    return { kind: "external", sni, sans, alpn, context: this.#env.externalContext };
+    const external = this.#env.external.contextFor(settings);
+    if (external instanceof BulwarkError) return external;
+    return { kind: "external", sni, sans, alpn, context: external.context, contextId: external.id };
   }
 
   #target(

@@ -1,10 +1,10 @@
 import type { Socket } from "node:net";
-import type { SecureContext } from "node:tls";
 import type { Mesh, Workload } from "../model/mesh.ts";
 import type { Placement, PodPlacement } from "../model/placement.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import type { JwtEnvironment } from "../policy/jwt/verify-jwt.ts";
 import type { UpstreamSettings } from "./connect-upstream.ts";
+import type { ExternalContexts } from "./external-contexts.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { Http2Upstreams } from "./http2-upstreams.ts";
 import type { Resolver } from "./resolver.ts";
@@ -29,7 +29,7 @@ export interface ProxyEnvironment {
   readonly upstream: UpstreamSettings;
   /** How keys for tokens are had. */
   readonly jwt: JwtEnvironment;
-  readonly externalContext: SecureContext;
+  readonly external: ExternalContexts;
   /** Undefined while there is no valid certificate. */
   tls(): TlsContexts | undefined;
   trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };

@@ -18,6 +18,8 @@ export type UpstreamTls =
       /** Names of which the certificate must carry one; undefined = the SNI. */
       readonly sans: readonly string[] | undefined;
       readonly context: SecureContext;
+      /** Which context it is: connections under others' certificates are not interchangeable. */
+      readonly contextId: string;
       readonly alpn: UpstreamAlpn;
     };
 
@@ -39,6 +41,11 @@ export interface UpstreamTarget {
 /** Makes a target, and its key from everything that sets a connection apart. */
 export function upstreamTarget(fields: Omit<UpstreamTarget, "poolKey">): UpstreamTarget {
   const { host, port, tls, protocol } = fields;
-  const secured = tls === undefined ? "" : `|${tls.kind}|${tls.sni ?? ""}|${tls.sans?.join(",") ?? "*"}`;
+  const secured =
+    tls === undefined ? "" : `|${tls.kind}|${tls.sni ?? ""}|${tls.sans?.join(",") ?? "*"}|${contextId(tls)}`;
   return { ...fields, poolKey: `${host}:${port}|${protocol}${secured}` };
+}
+
+function contextId(tls: UpstreamTls): string {
+  return tls.kind === "external" ? tls.contextId : "";
 }
