@@ -68,9 +68,10 @@ export class CertificateForge {
     const id = `${minVersion} ${names.join(" ")}`;
     const known = this.#contexts.get(id);
     if (known !== undefined) return known;
+    const { privateKey, certificateChain } = this.pem(names);
     const context = createSecureContext({
-      key: this.#key.export({ type: "pkcs8", format: "pem" }),
-      cert: this.#chainPem(names),
+      key: privateKey,
+      cert: certificateChain,
       ca: this.rootPem,
       minVersion,
     });

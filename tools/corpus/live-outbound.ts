@@ -1,6 +1,8 @@
 /** The client's side, live: recorded requests sent through the client's own proxy, with responders at every address. */
-import { readFile } from "node:fs/promises";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { clientHello } from "../../src/attack/client-hello-bytes.ts";
 import { findWorkload } from "../../src/model/build-mesh.ts";
@@ -42,6 +44,8 @@ interface RecordedDecision extends RecordedMember {
   readonly body?: string;
 }
 
+/** Cluster addresses of the recorded meshes. */
+const SERVICE_NETWORK = "10.96.";
 const TCP_BYTES = Buffer.from("PING\n");
 /** Endpoints with weights are taken in blocks; the recordings themselves took 150 samples. */
 const MAX_SAMPLES = 150;
@@ -53,7 +57,8 @@ const responder = new Responder({ terminate: (hello, alpn) => stage.serverContex
 export const liveOutboundRunner: CorpusRunner = {
   corpus: "corpus-outbound",
   runCase: async (folder) => {
-    const { mesh, requests, decisions } = await loadCase<RecordedRequest, RecordedDecision>(folder);
+    const copy = await withFiles(folder);
+    const { mesh, requests, decisions } = await loadCase<RecordedRequest, RecordedDecision>(copy);
     await listenOnPortsOf(folder);
     const authority = await authorityOf(mesh.config.trustDomain);
     const proxies = await startProxies(mesh, requests);
@@ -69,6 +74,7 @@ export const liveOutboundRunner: CorpusRunner = {
       compared.push({ id: `${folder.slice(-3)}-${request.id}`, ...(await compare(probe, recorded)) });
     }
     await Promise.all([...proxies.values()].map((proxy) => proxy.stop()));
+    rmSync(copy, { recursive: true });
     return compared;
   },
 };
@@ -84,6 +90,26 @@ const stage = {
     return isMesh ? stage.mesh.context(stage.names) : outside.context(stage.names, "TLSv1.2");
   },
 };
+
+/** A copy of the case in which the TLS files that DestinationRules name are there. */
+async function withFiles(folder: string): Promise<string> {
+  const copy = mkdtempSync(join(tmpdir(), "bulwark-case-"));
+  const { certificateChain, privateKey } = outside.pem(["client.test"]);
+  const contents = {
+    clientCertificate: certificateChain,
+    privateKey,
+    caCertificates: outside.rootPem,
+  };
+  for (const [name, pem] of Object.entries(contents)) writeFileSync(join(copy, name), pem, { mode: 0o600 });
+  for (const name of ["requests.json", "expected.json"]) await copyFile(join(folder, name), join(copy, name));
+  const mesh = await readFile(join(folder, "mesh.yaml"), "utf8");
+  const moved = mesh.replace(
+    /^( *)(clientCertificate|privateKey|caCertificates): .+$/gm,
+    (_line, indent: string, name: string) => `${indent}${name}: ${join(copy, name)}`,
+  );
+  await writeFile(join(copy, "mesh.yaml"), moved);
+  return copy;
+}
 
 /** Every number in a case that can be a port is one that may be dialled. */
 async function listenOnPortsOf(folder: string): Promise<void> {
@@ -257,7 +283,7 @@ function expectedMember(probe: Probe, recorded: RecordedDecision, member: Record
   const { cluster, tls, tlsByEndpoint, sni, sans, headersAdded, endpoints = [] } = member;
   const { upstreamPath, upstreamHost, headersRemoved } = recorded;
   const isHttp = probe.request.protocol === "http";
-  const where = cluster === "PassthroughCluster" ? [] : endpoints.map(withoutName);
+  const where = isBehindVip(probe, member) ? [] : endpoints.map(withoutName);
   return {
     cluster,
     tls,
@@ -270,6 +296,16 @@ function expectedMember(probe: Probe, recorded: RecordedDecision, member: Record
     headersAdded: isHttp ? sortedFields(headersAdded ?? {}) : undefined,
     headersRemoved: isHttp ? [...(headersRemoved ?? [])].sort() : undefined,
   };
+}
+
+/**
+ * Whether the original destination is all that was recorded of where it went. What stands for kube-proxy differs: the
+ * recording's responders had the virtual address itself, our substrate sends to a pod behind it.
+ */
+function isBehindVip({ request: { to } }: Probe, { endpoints = [] }: RecordedMember): boolean {
+  return (
+    to.ip.startsWith(SERVICE_NETWORK) && endpoints.every((endpoint) => endpoint === `${to.ip}:${to.port}`)
+  );
 }
 
 function withoutName(endpoint: string): string {
@@ -288,7 +324,7 @@ async function observe(probe: Probe, member: RecordedMember, roll: number): Prom
   for (let count = 1; ; count++) {
     const { arrival } = last;
     if (arrival !== undefined) {
-      served = last;
+      if (arrival.tls !== undefined || served.arrival?.tls === undefined) served = last;
       seen.set(`${arrival.address}:${arrival.port}`, probe.tlsOf(arrival));
       if (arrival.tls !== undefined) accepted.add(sans[(count - 1) % sans.length] ?? "");
     }
@@ -339,7 +375,7 @@ function outcome(
 function arrivedFields(
   probe: Probe,
   { arrival, flow }: Sent,
-  { sans, endpoints = [] }: RecordedMember,
+  member: RecordedMember,
   seen: ReadonlyMap<string, string>,
   accepted: ReadonlySet<string>,
 ): Fields {
@@ -347,9 +383,9 @@ function arrivedFields(
   const isHttp = probe.request.protocol === "http";
   const [, upstreamPath] = arrival.requestLine?.split(" ") ?? [];
   const modes = new Set(seen.values());
-  const cluster = flow?.upstream?.cluster;
+  const { sans } = member;
   return {
-    cluster,
+    cluster: flow?.upstream?.cluster,
     tls: modes.size > 1 ? "mixed" : [...modes][0],
     tlsByEndpoint: modes.size > 1 ? sortedFields(Object.fromEntries(seen)) : undefined,
     sni: arrival.tls?.sni,
@@ -357,7 +393,7 @@ function arrivedFields(
       sans === undefined || modes.values().every((mode) => mode === "plaintext")
         ? undefined
         : [...accepted].sort(),
-    endpoints: cluster === "PassthroughCluster" && endpoints.length > 0 ? [] : [...seen.keys()].sort(),
+    endpoints: isBehindVip(probe, member) ? [] : [...seen.keys()].sort(),
     upstreamPath,
     upstreamHost: arrival.headers.find(([name]) => name === "host")?.[1],
     ...(isHttp ? headerFields(probe.request, arrival) : {}),
@@ -369,17 +405,24 @@ const USUAL =
   /^(host|x-request-id|x-forwarded-proto|x-envoy-(attempt-count|decorator-operation|peer-metadata.*)|traceparent)$/;
 
 function headerFields({ headers = [] }: RecordedRequest, arrival: Arrival): Fields {
-  const sent = new Map(headers.map(([name, value]) => [name.toLowerCase(), value.trim()]));
-  const received = new Map<string, string>();
-  for (const [name, value] of arrival.headers) {
-    const before = received.get(name);
-    received.set(name, before === undefined ? value : `${before},${value}`);
-  }
+  const sent = joined(headers);
+  const received = joined(arrival.headers);
   const added = [...received].filter(([name, value]) => !USUAL.test(name) && sent.get(name) !== value);
   return {
     headersAdded: sortedFields(Object.fromEntries(added)),
     headersRemoved: [...sent.keys()].filter((name) => !received.has(name)).sort(),
   };
+}
+
+/** Repeats of a header as one list. */
+function joined(headers: readonly (readonly [string, string])[]): Map<string, string> {
+  const all = new Map<string, string>();
+  for (const [written, value] of headers) {
+    const name = written.toLowerCase();
+    const before = all.get(name);
+    all.set(name, before === undefined ? value.trim() : `${before},${value.trim()}`);
+  }
+  return all;
 }
 
 function sortedFields(fields: Readonly<Record<string, string>>): Fields {
