@@ -1,8 +1,6 @@
 import type { Socket } from "node:net";
-import { giveBlock, type LentReads, takeBlock } from "./lent-reads.ts";
-
-/** Up to this size a copy comes from Node's own pool: cheaper than a block and its callback. */
-const SMALL_BYTES = 4 * 1024;
+import type { LentReads } from "./lent-reads.ts";
+import { giveBlock, takeBlock } from "./write-blocks.ts";
 
 /**
  * Whoever holds a connection at present. One object takes all events, so that handing a pooled connection from one
@@ -63,15 +61,13 @@ export class ByteStream {
 
   /** Sends on what another stream has just handed out, with a head before it if there is one. */
   relay(from: ByteStream, chunk: Buffer, head = ""): boolean {
-    const length = head.length + chunk.length;
     if (chunk.length === 0) return this.writeLatin1(head);
     if (head.length === 0 && !from.#lends) return this.socket.write(chunk);
-    if (length <= SMALL_BYTES) return this.socket.write(joined(Buffer.allocUnsafe(length), head, chunk));
+    const length = head.length + chunk.length;
     const block = takeBlock(length);
-    return this.socket.write(joined(block, head, chunk), (error) => {
-      // After an error nothing says who may still read from it: left to the garbage collector.
-      if (error === null || error === undefined) giveBlock(block);
-    });
+    if (block === undefined) return this.socket.write(joined(Buffer.allocUnsafe(length), head, chunk));
+    // After an error nothing says who may still read from it.
+    return this.socket.write(joined(block, head, chunk), (error) => giveBlock(block, !error));
   }
 
   /** Text of which every character is one byte. */

@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { after, test } from "node:test";
 import { ByteStream } from "../../src/dataplane/byte-stream.ts";
 import { LentReads } from "../../src/dataplane/lent-reads.ts";
+import { giveBlock, takeBlock } from "../../src/dataplane/write-blocks.ts";
 
 const NOTHING = { onData: () => {}, onDrain: () => {}, onEnd: () => {}, onClose: () => {} };
 const servers: Server[] = [];
@@ -98,3 +99,38 @@ test("a stream with lent reads tells the end, and resumes after a pause", async 
   assert.ok(whilePaused === 0 || seen[0] === "hello");
   assert.deepEqual(seen, ["hello", "end"]);
 });
+
+test("blocks come back from readers that never read and are cut off, and too many at a time are refused", async () => {
+  const port = await listen(() => {});
+  const free = blocksFree();
+  const chunk = Buffer.alloc(100_000);
+  const streams = await Promise.all(Array.from({ length: 8 }, () => stuckStream(port, chunk)));
+  assert.ok(blocksFree() < free, "a reader that does not read holds blocks");
+  await Promise.all(
+    streams.map(async (stream) => {
+      stream.destroy();
+      await once(stream.socket, "close");
+    }),
+  );
+  await new Promise((done) => setImmediate(done));
+  assert.equal(blocksFree(), free);
+});
+
+/** A stream with a write under way that does not end. */
+async function stuckStream(port: number, chunk: Buffer): Promise<ByteStream> {
+  const socket = connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  const stream = new ByteStream(socket, NOTHING);
+  for (let written = 0; written < 200 && socket.writableLength < 5 * chunk.length; written++) {
+    stream.relay(stream, chunk, "head");
+    await new Promise((done) => setImmediate(done));
+  }
+  return stream;
+}
+
+function blocksFree(): number {
+  const taken: Buffer[] = [];
+  for (let block = takeBlock(100_000); block !== undefined; block = takeBlock(100_000)) taken.push(block);
+  for (const block of taken) giveBlock(block, true);
+  return taken.length;
+}
