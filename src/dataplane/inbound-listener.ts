@@ -79,7 +79,7 @@ export class InboundListener {
     const accepted = this.#describe(socket, port);
     const { policy, snapshot } = this.#state;
     if (policy.transport(port).mode === "STRICT") {
-      this.#handshake(accepted);
+      this.#handshake(accepted, undefined);
       return;
     }
     judgeFirstBytes(
@@ -103,7 +103,7 @@ export class InboundListener {
     const seen = { tls: hello !== undefined, alpn: hello?.alpn ?? [], speaksHttp };
     const chain = selectChain(policy, accepted.port, seen, hello?.serverName ?? "");
     if (chain.refusal !== null) this.#refuseBy(accepted, chain.refusal);
-    else if (chain.tls === "terminate") this.#handshake(accepted);
+    else if (chain.tls === "terminate") this.#handshake(accepted, seen.alpn);
     else this.#plain(accepted, chain, first, unread);
   }
 
@@ -131,18 +131,22 @@ export class InboundListener {
     else this.#serveTcp(accepted, accepted.socket, peer, unread);
   }
 
-  #handshake(accepted: Accepted): void {
+  /**
+   * @param offered the client's ALPN list, where its ClientHello was read. INVARIANT: the chain that was chosen by it holds
+   *   after the handshake too: the name that was agreed on follows our preference, not the client's order.
+   */
+  #handshake(accepted: Accepted, offered: readonly string[] | undefined): void {
     this.#tls.accept(accepted.socket, (outcome) => {
-      if ("socket" in outcome) this.#secured(accepted, outcome);
+      if ("socket" in outcome) this.#secured(accepted, outcome, offered);
       else this.#handshakeFailed(accepted, outcome);
     });
   }
 
-  #secured(unsecured: Accepted, mesh: MeshPeer): void {
+  #secured(unsecured: Accepted, mesh: MeshPeer, offered: readonly string[] | undefined): void {
     const accepted: Accepted = { ...unsecured, socket: mesh.socket };
     const { policy } = this.#state;
     const { port } = accepted;
-    const alpn = mesh.alpn === undefined ? [] : [mesh.alpn];
+    const alpn = offered ?? (mesh.alpn === undefined ? [] : [mesh.alpn]);
     const chain = selectChain(policy, port, { tls: true, alpn, speaksHttp: true }, mesh.sni);
     const source: FlowSource = { ...accepted.source, principal: mesh.principal };
     const http2 = mesh.alpn !== undefined && HTTP2_ALPN.has(mesh.alpn);
