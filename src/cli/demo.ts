@@ -2,6 +2,7 @@ import type { RunningMesh } from "../control/mesh-runner.ts";
 import { type CallOutcome, runCall } from "../control/run-call.ts";
 import type { WorkloadCall } from "../control/workload-call.ts";
 import { describeRefusal } from "../telemetry/correlate.ts";
+import { demoAttacks } from "./demo-attacks.ts";
 import { plain, style } from "./render/style.ts";
 
 interface DemoCall {
@@ -19,12 +20,16 @@ const CALLS: readonly DemoCall[] = [
   { from: "team-a/app-a", url: "https://www.example.org/", expected: "refused" },
 ];
 
-/** Shows, on a mesh that is up, who may leave and who may not, each with who refused and by which rule. */
-export async function runDemo(mesh: RunningMesh): Promise<void> {
+/** Shows, on a mesh that is up, who may leave and who may not, each with who refused and by which rule; then attacks it. */
+export async function runDemo(mesh: RunningMesh, signal: AbortSignal): Promise<void> {
   const workloads = new Set(mesh.configuration.assignments.pods.map(({ workload }) => workload));
   const calls = CALLS.filter(({ from }) => workloads.has(from));
   process.stdout.write(`\n${style("bold", "Who may leave, and who may not:")}\n`);
   for (const call of calls) process.stdout.write(`${await demoLine(mesh, call)}\n`);
+  process.stdout.write(`\n${style("bold", "The same by attack, on the live mesh (some ten seconds):")}\n`);
+  const attacks = await demoAttacks(mesh.state, signal);
+  if (signal.aborted) return;
+  process.stdout.write(attacks);
   process.stdout.write("\nTry it: bulwark call team-a/app-a https://www.ibm.com/   (in a second terminal)\n");
 }
 

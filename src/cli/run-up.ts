@@ -54,7 +54,7 @@ async function stayUp(
     const ready = mesh.untilReady(READY_TIMEOUT_MS).then(() => "ready");
     if ((await Promise.race([ready, asked])) === "ready") {
       account.ready(await mesh.status());
-      if (options.demo === true) await Promise.race([runDemo(mesh), asked]);
+      if (options.demo === true) await Promise.race([runDemo(mesh, aborting(asked)), asked]);
       account.live();
       await asked;
     }
@@ -74,6 +74,12 @@ function firstSignal(): Promise<string> {
     for (const signal of SIGNALS) process.on(signal, () => settle(signal));
     whenReaderGone(() => settle("EPIPE"));
   });
+}
+
+function aborting(asked: Promise<string>): AbortSignal {
+  const controller = new AbortController();
+  void asked.then(() => controller.abort());
+  return controller.signal;
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:http2";
+import { createServer, type ServerHttp2Stream } from "node:http2";
 import { connect } from "node:net";
 import { test } from "node:test";
 import {
@@ -96,7 +96,7 @@ test("parseAnswers() takes answers apart by length, by chunks, and after a 100",
 
 test("http2RequestBytes() is a request that an HTTP/2 server answers, and http2AnswerStatus() reads its status", async (context) => {
   const server = createServer();
-  server.on("stream", (stream, headers) => {
+  server.on("stream", (stream: ServerHttp2Stream, headers) => {
     stream.respond({
       ":status": headers[":path"] === "/open" && headers[":authority"] === "shop" ? 200 : 403,
     });

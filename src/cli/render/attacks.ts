@@ -25,7 +25,21 @@ function renderAttack(id: string, results: readonly AttackResult[], brief: boole
   const stopped = results.filter(({ outcome }) => outcome === "stopped");
   const others = results.filter(({ outcome }) => outcome !== "stopped");
   const shown = brief ? [...oneLine(stopped), ...others] : results;
-  return `\n${style("bold", plain(title))}\n${shown.map((result) => renderResult(result)).join("")}`;
+  return `\n${style("bold", plain(title))}\n${withoutRepeats(shown).map(renderResult).join("")}`;
+}
+
+/** What several lines find is said once. */
+function withoutRepeats(results: readonly AttackResult[]): readonly AttackResult[] {
+  const said = new Set<string>();
+  return results.map((result) => {
+    const { finding, fix, ...rest } = result;
+    const words = `${finding} ${fix}`;
+    if (finding === undefined || !said.has(words)) {
+      said.add(words);
+      return result;
+    }
+    return rest;
+  });
 }
 
 /** All that was stopped as one line, told by its most usual stopper. */
