@@ -36,7 +36,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "attack",
-    summary: "the known attacks on a mesh, live: what was tried, what stopped it, and the proof",
+    summary: "run known attacks on a mesh, live, with proof of what happened",
     load: () => import("./commands/attack.ts"),
   },
   {
