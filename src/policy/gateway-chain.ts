@@ -1,21 +1,11 @@
-/** Which server of a gateway takes a connection, as far as identity and authorization are concerned; routes are the outbound side's. */
+/** Which server of a gateway takes a connection: the one that routing chooses, as identity and authorization see it. */
 import type { Mesh, Workload } from "../model/mesh.ts";
-import { matchesLabels } from "../model/selector.ts";
 import type { FilterChain, FirstBytes } from "./filter-chain.ts";
+import { compileGateway } from "./outbound/compile-gateway.ts";
+import type { GatewayPolicy, GatewayServer } from "./outbound/types.ts";
 import { serviceTargets } from "./port-protocol.ts";
 import type { Verdict } from "./verdict.ts";
 import { NO_CHAIN, NO_LISTENER, PLAINTEXT_TO_TLS_PORT, TLS_TO_PLAINTEXT_PORT } from "./verdict-catalogue.ts";
-
-interface ServerFields {
-  readonly port?: { readonly number?: number; readonly protocol?: string };
-  readonly hosts?: readonly string[];
-  readonly tls?: { readonly mode?: string };
-}
-
-interface GatewayFields {
-  readonly selector?: Readonly<Record<string, string>>;
-  readonly servers?: readonly ServerFields[];
-}
 
 interface KubernetesListener {
   readonly port?: number;
@@ -24,15 +14,21 @@ interface KubernetesListener {
   readonly tls?: { readonly mode?: string };
 }
 
-/** One server, and for which server names. */
-export interface GatewayServerChain {
+/** One listener of a Kubernetes Gateway, and for which server names. */
+interface ListenerChain {
   readonly chain: FilterChain;
   /** Server names that it takes, in lower case, `*` for any. */
   readonly hosts: readonly string[];
 }
 
-/** Servers by the port that the gateway's pod listens on. */
-export type GatewayChains = ReadonlyMap<number, readonly GatewayServerChain[]>;
+/** The servers of a gateway, by the port that its pod listens on. */
+export interface GatewayChains {
+  /** INVARIANT: routing's own choice, so that what is authorized is what is forwarded. */
+  readonly selectServer: GatewayPolicy["selectServer"];
+  readonly ports: ReadonlySet<number>;
+  /** Of Kubernetes Gateways, whose routes are not compiled: only identity and authorization are known. */
+  readonly listeners: ReadonlyMap<number, readonly ListenerChain[]>;
+}
 
 function refusal(verdict: Verdict): FilterChain {
   return Object.freeze({ tls: "none", protocol: "tcp", inspectsTls: true, refusal: verdict });
@@ -43,6 +39,24 @@ const NO_SERVER = refusal(NO_CHAIN);
 const NOT_TLS = refusal(PLAINTEXT_TO_TLS_PORT);
 const UNEXPECTED_TLS = refusal(TLS_TO_PLAINTEXT_PORT);
 
+function accepting(
+  tls: FilterChain["tls"],
+  protocol: FilterChain["protocol"],
+  inspectsTls: boolean,
+): FilterChain {
+  return Object.freeze({ tls, protocol, inspectsTls, refusal: null });
+}
+
+const PLAIN_HTTP = accepting("none", "http", true);
+const PLAIN_TCP = accepting("none", "tcp", true);
+/** Opaque TCP servers take TLS as bytes; HTTP ones cannot read it. */
+const UNSEEN_TLS = accepting("pass", "tcp", false);
+const PASSED = accepting("pass", "tcp", true);
+const MUTUAL_HTTP = accepting("terminate", "http", true);
+const MUTUAL_TCP = accepting("terminate", "tcp", true);
+const SIMPLE_HTTP = accepting("terminate-simple", "http", true);
+const SIMPLE_TCP = accepting("terminate-simple", "tcp", true);
+
 /** @param sni in lower case; empty for none. */
 export function gatewayChain(
   chains: GatewayChains,
@@ -50,36 +64,58 @@ export function gatewayChain(
   first: FirstBytes,
   sni: string,
 ): FilterChain {
-  const servers = chains.get(port);
-  if (servers === undefined) return CLOSED;
-  let best: GatewayServerChain | null = null;
+  const listeners = chains.listeners.get(port);
+  if (listeners !== undefined) return listenerChain(listeners, first, sni);
+  if (!chains.ports.has(port)) return CLOSED;
+  const server = chains.selectServer(port, first.tls && sni !== "" ? sni : undefined);
+  if (server === undefined) return first.tls ? NO_SERVER : NOT_TLS;
+  return first.tls ? tlsChain(server) : plainChain(server);
+}
+
+function plainChain({ tls, protocol }: GatewayServer): FilterChain {
+  if (tls !== undefined) return NOT_TLS;
+  return protocol === "http" ? PLAIN_HTTP : PLAIN_TCP;
+}
+
+function tlsChain({ tls, protocol }: GatewayServer): FilterChain {
+  switch (tls?.mode) {
+    case undefined:
+      return protocol === "http" ? UNEXPECTED_TLS : UNSEEN_TLS;
+    case "PASSTHROUGH":
+    case "AUTO_PASSTHROUGH":
+      return PASSED;
+    case "ISTIO_MUTUAL":
+      return protocol === "https" ? MUTUAL_HTTP : MUTUAL_TCP;
+    default:
+      return protocol === "https" ? SIMPLE_HTTP : SIMPLE_TCP;
+  }
+}
+
+export function compileGatewayChains(mesh: Mesh, gateway: Workload): GatewayChains {
+  const { listeners: routed, selectServer } = compileGateway(mesh, gateway);
+  return {
+    selectServer,
+    ports: new Set(routed.map(({ port }) => port)),
+    listeners: compileListeners(mesh, gateway),
+  };
+}
+
+function listenerChain(listeners: readonly ListenerChain[], first: FirstBytes, sni: string): FilterChain {
+  let best: ListenerChain | null = null;
   let bestLength = -1;
-  for (const server of servers) {
-    const length = first.tls && server.chain.tls !== "none" ? longestHost(server.hosts, sni) : 0;
-    const fits = (server.chain.tls === "none") === !first.tls && length >= 0;
+  for (const listener of listeners) {
+    const length = first.tls ? longestHost(listener.hosts, sni) : 0;
+    const fits = (listener.chain.tls === "none") === !first.tls;
     if (fits && length > bestLength) {
-      best = server;
+      best = listener;
       bestLength = length;
     }
   }
   if (best !== null) return best.chain;
-  const speaksTls = servers.some((server) => server.chain.tls !== "none");
-  if (first.tls) return speaksTls ? NO_SERVER : tlsOnPlainServers(servers);
-  return NOT_TLS;
+  if (!first.tls) return NOT_TLS;
+  if (listeners.some(({ chain }) => chain.tls !== "none")) return NO_SERVER;
+  return listeners.some(({ chain }) => chain.protocol === "tcp") ? UNSEEN_TLS : UNEXPECTED_TLS;
 }
-
-/** Opaque TCP servers take TLS as bytes; HTTP ones cannot read it. */
-function tlsOnPlainServers(servers: readonly GatewayServerChain[]): FilterChain {
-  const tcp = servers.find((server) => server.chain.protocol === "tcp");
-  return tcp === undefined ? UNEXPECTED_TLS : PASSED_TCP;
-}
-
-const PASSED_TCP: FilterChain = Object.freeze({
-  tls: "pass",
-  protocol: "tcp",
-  inspectsTls: false,
-  refusal: null,
-});
 
 /** Length of the most specific host that covers the name, an exact one above all; -1 for none. */
 function longestHost(hosts: readonly string[], sni: string): number {
@@ -92,43 +128,26 @@ function longestHost(hosts: readonly string[], sni: string): number {
   return longest;
 }
 
-export function compileGatewayChains(mesh: Mesh, gateway: Workload): GatewayChains {
-  const chains = new Map<number, GatewayServerChain[]>();
-  const add = (port: number | undefined, server: GatewayServerChain): void => {
-    for (const target of podPorts(mesh, gateway, port)) {
-      const servers = chains.get(target) ?? [];
-      servers.push(server);
-      chains.set(target, servers);
-    }
-  };
-  for (const server of istioServers(mesh, gateway)) {
-    const hosts = (server.hosts ?? []).map((host) => host.slice(host.indexOf("/") + 1).toLowerCase());
-    add(server.port?.number, { hosts, chain: serverChain(server.port?.protocol, server.tls?.mode) });
-  }
-  for (const listener of kubernetesListeners(mesh, gateway)) {
-    const mode = listener.tls?.mode === "Passthrough" ? "PASSTHROUGH" : "SIMPLE";
-    add(listener.port, {
-      hosts: [(listener.hostname ?? "*").toLowerCase()],
-      chain: serverChain(listener.protocol, listener.tls === undefined ? undefined : mode),
-    });
+function compileListeners(mesh: Mesh, gateway: Workload): ReadonlyMap<number, readonly ListenerChain[]> {
+  const chains = new Map<number, ListenerChain[]>();
+  for (const { port, protocol = "", hostname = "*", tls } of kubernetesListeners(mesh, gateway)) {
+    if (port === undefined) continue;
+    const listener = {
+      hosts: [hostname.toLowerCase()],
+      chain: kubernetesChain(protocol.toUpperCase(), tls?.mode),
+    };
+    for (const target of podPorts(mesh, gateway, port))
+      chains.set(target, [...(chains.get(target) ?? []), listener]);
   }
   return chains;
 }
 
-/** A server's port is a port of the gateway's Service; where no Service has it, the pod's own. */
-function podPorts(mesh: Mesh, gateway: Workload, port: number | undefined): readonly number[] {
-  if (port === undefined) return [];
+/** A listener's port is a port of the gateway's Service; where no Service has it, the pod's own. */
+function podPorts(mesh: Mesh, gateway: Workload, port: number): readonly number[] {
   const targets = serviceTargets(mesh, gateway)
     .filter((candidate) => candidate.port.port === port)
     .map((candidate) => candidate.target);
   return targets.length === 0 ? [port] : [...new Set(targets)];
-}
-
-function istioServers(mesh: Mesh, gateway: Workload): readonly ServerFields[] {
-  return mesh.gateways.flatMap((resource) => {
-    const { selector = {}, servers = [] } = (resource.spec ?? {}) as GatewayFields;
-    return matchesLabels(selector, gateway.labels) ? servers : [];
-  });
 }
 
 function kubernetesListeners(mesh: Mesh, gateway: Workload): readonly KubernetesListener[] {
@@ -144,22 +163,8 @@ function kubernetesListeners(mesh: Mesh, gateway: Workload): readonly Kubernetes
   return ((resource?.spec ?? {}) as { listeners?: readonly KubernetesListener[] }).listeners ?? [];
 }
 
-function serverChain(protocol = "", mode: string | undefined): FilterChain {
-  const name = protocol.toUpperCase();
-  const http = name !== "TCP" && name !== "TLS" && name !== "MONGO";
-  const passes = mode === "PASSTHROUGH" || mode === "AUTO_PASSTHROUGH";
-  const mutual = mode === "ISTIO_MUTUAL";
-  const tls =
-    mode === undefined || !speaksTls(name)
-      ? "none"
-      : passes
-        ? "pass"
-        : mutual
-          ? "terminate"
-          : "terminate-simple";
-  return Object.freeze({ tls, protocol: http && !passes ? "http" : "tcp", inspectsTls: true, refusal: null });
-}
-
-function speaksTls(protocol: string): boolean {
-  return protocol === "HTTPS" || protocol === "TLS";
+function kubernetesChain(protocol: string, mode: string | undefined): FilterChain {
+  if (protocol === "TLS") return mode === "Passthrough" ? PASSED : SIMPLE_TCP;
+  if (protocol === "HTTPS") return SIMPLE_HTTP;
+  return protocol === "TCP" ? PLAIN_TCP : PLAIN_HTTP;
 }

@@ -38,6 +38,7 @@ const API_VERSIONS: Readonly<Record<string, string>> = {
   PeerAuthentication: "security.istio.io/v1",
   RequestAuthentication: "security.istio.io/v1",
   Sidecar: "networking.istio.io/v1",
+  VirtualService: "networking.istio.io/v1",
   Gateway: "networking.istio.io/v1",
 };
 

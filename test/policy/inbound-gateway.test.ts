@@ -52,6 +52,14 @@ const tls = (mode: string, ...hosts: string[]) => ({
   tls: { mode },
 });
 
+/** The VirtualService without which no name passes through. */
+function passesThrough(name: string): Resource {
+  const tls = [
+    { match: [{ sniHosts: [name] }], route: [{ destination: { host: "b.foo.svc.cluster.local" } }] },
+  ];
+  return resource("VirtualService", "v", { hosts: [name], gateways: ["foo/gw"], tls });
+}
+
 function call(input: Partial<ConnectionInput> = {}): Connection {
   return new Connection({
     tls: "plaintext",
@@ -71,11 +79,12 @@ test("a gateway listens on the pod's port of its Service's port, and nowhere els
 });
 
 test("a gateway chooses its server by SNI, the most specific host first, and refuses unknown names", () => {
-  const policy = gateway([
+  const servers = [
     tls("PASSTHROUGH", "*.example.com"),
     tls("ISTIO_MUTUAL", "ns/a.example.com"),
     tls("SIMPLE", "*.b.example.com"),
-  ]);
+  ];
+  const policy = gateway(servers, passesThrough("*.example.com"));
   const chain = (sni: string) => chainOf(policy, call({ tls: "simple", destinationPort: 8443, sni }));
   assert.equal(chain("x.example.com").tls, "pass");
   assert.equal(chain("A.example.com").tls, "terminate");
@@ -83,6 +92,15 @@ test("a gateway chooses its server by SNI, the most specific host first, and ref
   assert.equal(chain("example.com").refusal?.cause, "no-chain");
   assert.equal(chain("").refusal?.cause, "no-chain");
   assert.equal(decideConnection(policy, call({ destinationPort: 8443 })).cause, "plaintext-to-tls-port");
+  const unrouted = chainOf(
+    gateway(servers),
+    call({ tls: "simple", destinationPort: 8443, sni: "x.example.com" }),
+  );
+  assert.equal(
+    unrouted.refusal?.cause,
+    "no-chain",
+    "TLS that no route takes on has no chain to pass through",
+  );
 });
 
 test("an ISTIO_MUTUAL server wants a certificate of the mesh", () => {
