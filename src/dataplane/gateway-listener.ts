@@ -88,8 +88,8 @@ export class GatewayListener {
         "no-server",
         `no server of this gateway takes the name \`${named.sni ?? ""}\``,
       );
-    else if (first.kind === "tls") this.#tlsServer(named, server, first, unread);
-    else if (server.tls !== undefined) this.#refuse(named, "tls", "plaintext-to-tls-port");
+    else if (first.kind === "tls" && !isOpaque(server)) this.#tlsServer(named, server, first, unread);
+    else if (server.tls !== undefined) this.#refuse(named, "transport", "plaintext-to-tls-port");
     else if (server.protocol === "http")
       this.#serveHttp(
         named,
@@ -119,12 +119,15 @@ export class GatewayListener {
           this.#refuse(accepted, "route", "sni-encrypted", ENCRYPTED_HELLO);
         else this.#passThrough(accepted, unread);
         return;
+      case undefined:
+        this.#refuse(accepted, "transport", "tls-to-plaintext-port");
+        return;
       default:
         this.#refuse(
           accepted,
           "tls",
           "tls-mode-not-served",
-          `TLS mode ${server.tls?.mode ?? "none"} is not served by this gateway yet`,
+          `TLS mode ${server.tls?.mode} is not served by this gateway yet`,
         );
     }
   }
@@ -415,6 +418,11 @@ export class GatewayListener {
 
 /** A client without ECH that sends its GREASE form looks the same from here: what cannot be told apart is refused. */
 const ENCRYPTED_HELLO = "the application's TLS hides the server's real name (encrypted ClientHello)";
+
+/** Whether a server takes whatever comes as bytes, an application's TLS too. */
+function isOpaque({ tls, protocol }: GatewayServer): boolean {
+  return tls === undefined && protocol === "tcp";
+}
 
 function names(
   accepted: Accepted,
