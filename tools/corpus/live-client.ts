@@ -11,6 +11,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
+  /** Whether there was anybody at the address. */
+  readonly connected: boolean;
   /** Why the exchange ended without the server's doing; it never should. */
   readonly timedOut: boolean;
 }
@@ -84,13 +86,16 @@ export function converse(
   const headOnly = bytes.subarray(0, 5).toString("latin1") === "HEAD ";
   return new Promise((resolve) => {
     let received = "";
+    let error = "";
     const finish = (timedOut: boolean) => {
       clearTimeout(timer);
       socket.destroy();
-      resolve({ ...parse(received), timedOut });
+      resolve({ ...parse(received), connected: error !== "ECONNREFUSED", timedOut });
     };
     const timer = setTimeout(() => finish(true), TIMEOUT_MS);
-    socket.on("error", ignore);
+    socket.on("error", ({ code = "" }: NodeJS.ErrnoException) => {
+      error = code;
+    });
     socket.once("close", () => finish(false));
     if (socket.destroyed) finish(false);
     socket.once("end", () => finish(false));
@@ -110,7 +115,7 @@ function isWhole(received: string, headOnly: boolean): boolean {
   return headOnly || (length !== undefined && received.length >= end + HEAD_END.length + Number(length));
 }
 
-function parse(received: string): Omit<Answer, "timedOut"> {
+function parse(received: string): Omit<Answer, "connected" | "timedOut"> {
   const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1] ?? 0);
   const end = received.indexOf(HEAD_END);
   const lines = received.slice(0, Math.max(end, 0)).split("\r\n").slice(1);

@@ -6,6 +6,7 @@ import type { Mesh } from "../../src/model/mesh.ts";
 import { HTTP_ALPN, type RecordedDecision, type RecordedRequest, TCP_ALPN } from "./inbound.ts";
 import { CertificateForge, type LiveAuthority } from "./live-certificates.ts";
 import { exchange, requestBytes } from "./live-client.ts";
+import { differenceOf } from "./live-differences.ts";
 import { authorityOf, LiveProxy } from "./live-proxy.ts";
 import { type Arrival, Responder } from "./live-responder.ts";
 import { loadCase } from "./load-case.ts";
@@ -81,9 +82,13 @@ class Target {
     );
     const [arrival] = arrivals;
     const refusal =
-      arrival === undefined ? await this.#proxy.flow(({ verdict }) => verdict !== "allow") : undefined;
+      arrival === undefined && answer.connected
+        ? await this.#proxy.flow(({ verdict }) => verdict !== "allow")
+        : undefined;
+    const difference = differenceOf(request, recorded, this.#proxy.workload);
     return {
       id: request.id,
+      ...(difference === undefined ? {} : { difference }),
       expected: expectedOf(request, recorded),
       actual: {
         allowed: arrival !== undefined,

@@ -71,7 +71,7 @@ export const liveOutboundRunner: CorpusRunner = {
         throw new Error(`${folder}: ${request.id} is incomplete`);
       const hello = request.protocol === "tls" ? await clientHello(request.sni ?? "") : undefined;
       const probe = new Probe(proxy, authority, request, hello);
-      compared.push({ id: `${folder.slice(-3)}-${request.id}`, ...(await compare(probe, recorded)) });
+      compared.push({ id: request.id, ...(await compare(probe, recorded)) });
     }
     await Promise.all([...proxies.values()].map((proxy) => proxy.stop()));
     rmSync(copy, { recursive: true });

@@ -1,7 +1,10 @@
 /** A network of our own, where every address is this machine's: pods, clients, services and hosts outside all at once. */
 import { execFileSync, spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+
+/** Not there where the kernel has no IPv6. */
+const IPV6 = "/proc/sys/net/ipv6";
 
 /**
  * Runs a Node program in a private network namespace. Needs root, util-linux and iproute2.
@@ -35,6 +38,7 @@ export async function runInPrivateNetwork(
 export function ownEveryAddress(): void {
   execFileSync("ip", ["link", "set", "lo", "up"]);
   execFileSync("ip", ["route", "add", "local", "0.0.0.0/0", "dev", "lo"]);
+  if (!existsSync(IPV6)) return;
   execFileSync("ip", ["-6", "route", "add", "local", "::/0", "dev", "lo"]);
-  writeFileSync("/proc/sys/net/ipv6/ip_nonlocal_bind", "1");
+  writeFileSync(`${IPV6}/ip_nonlocal_bind`, "1");
 }
