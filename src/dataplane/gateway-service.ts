@@ -96,7 +96,7 @@ export class GatewayHttpService implements HttpService {
       flow.explanation = explainDenial(policy, connection, request);
       return refuse(flow, outcome.verdict);
     }
-    const { method, path, authority, jwt } = request;
+    const { method, forwardedPath: path, authority, jwt } = request;
     const claims = jwt?.claims ?? undefined;
     const decision = routes.routeHttp({
       port,

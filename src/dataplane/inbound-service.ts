@@ -109,7 +109,8 @@ export class InboundService implements HttpService {
       flow.explanation = explainDenial(policy, this.#peer.connection, request);
       return refuse(flow, verdict, requiredAuthorizer(policy, this.#peer.connection, request)?.provider);
     }
-    const path = request.path === view.path ? undefined : request.path;
+    const { forwardedPath } = request;
+    const path = forwardedPath === view.path ? undefined : forwardedPath;
     const { jwt } = request;
     const own =
       noted.clientCert === undefined ? this.#clientCertLine : this.#appendClientCert(noted.clientCert);

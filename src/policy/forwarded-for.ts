@@ -2,6 +2,7 @@
 import type { Connection } from "./connection.ts";
 import type { FlatHeaders } from "./http-request.ts";
 import { type IpAddress, parseIpAddress } from "./ip-address.ts";
+import { joinedField } from "./joined-field.ts";
 
 /**
  * How far X-Forwarded-For is believed. Sidecars take its last entry. Gateways take the peer itself at 0 trusted proxies, else
@@ -26,7 +27,7 @@ export function remoteAddressOf(
   trust: ForwardedForTrust,
 ): IpAddress | null {
   if (trust === null) return connection.remoteAddress;
-  const header = joinedHeader(headers);
+  const header = joinedField(headers, HEADER);
   if (header === null) return connection.remoteAddress;
   if (header !== lastHeader || trust.entryFromRight !== lastEntry) {
     lastAddress = entryAddress(header, trust.entryFromRight);
@@ -34,17 +35,6 @@ export function remoteAddressOf(
     lastEntry = trust.entryFromRight;
   }
   return lastAddress ?? connection.remoteAddress;
-}
-
-/** Repeated fields are one list (RFC 9110 §5.3). */
-function joinedHeader(headers: FlatHeaders): string | null {
-  let joined: string | null = null;
-  for (let index = 0; index < headers.length; index += 2) {
-    if (headers[index] !== HEADER) continue;
-    const value = headers[index + 1] ?? "";
-    joined = joined === null ? value : `${joined},${value}`;
-  }
-  return joined;
 }
 
 function entryAddress(header: string, entryFromRight: number): IpAddress | null {

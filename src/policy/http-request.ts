@@ -1,5 +1,6 @@
 /** What policy judges of an HTTP request: one object per request, made by HttpRequest.read and by nothing else. */
 import type { AuthorizerAnswer } from "./connection.ts";
+import { withoutParameters } from "./jwt/extract-token.ts";
 import type { JwtResult } from "./jwt/jwt-result.ts";
 import { normalizePath, type PathNormalization } from "./normalize-path.ts";
 import type { Verdict } from "./verdict.ts";
@@ -8,7 +9,7 @@ import { BAD_REQUEST, NO_RELATIVE_PATH } from "./verdict-catalogue.ts";
 /** Header fields as `[name, value, name, value, …]`: names in lower case, values trimmed, repeats in order. Host may be left out. */
 export type FlatHeaders = readonly string[];
 
-/** INVARIANT: what was judged is what is forwarded; so `path` and `authority` here are what goes upstream. */
+/** INVARIANT: what was judged is what is forwarded; so `forwardedPath` and `authority` here are what goes upstream. */
 export class HttpRequest {
   readonly method: string;
   /** Path with query, normalised as the mesh says, without fragment. */
@@ -35,6 +36,12 @@ export class HttpRequest {
     this.headers = headers;
     this.jwt = undefined;
     this.authorizer = undefined;
+  }
+
+  /** `path`, without the query parameters whose tokens end here. Known once tokens are verified. */
+  get forwardedPath(): string {
+    const spent = this.jwt?.removeParams ?? [];
+    return spent.length === 0 ? this.path : withoutParameters(this.path, spent);
   }
 
   /**

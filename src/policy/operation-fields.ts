@@ -2,6 +2,7 @@
 import type { Field, Predicate } from "./condition.ts";
 import type { Connection } from "./connection.ts";
 import type { HttpRequest } from "./http-request.ts";
+import { joinedField } from "./joined-field.ts";
 import {
   isPathTemplate,
   matchesPathTemplate,
@@ -169,17 +170,8 @@ function wholeMatches(read: HeaderReader, patterns: TextPatterns): Predicate {
   };
 }
 
-/** Allocates only where the field is repeated. */
 function joinedHeader(name: string): HeaderReader {
-  return ({ headers }) => {
-    let joined: string | null = null;
-    for (let index = 0; index < headers.length; index += 2) {
-      if (headers[index] !== name) continue;
-      const value = headers[index + 1] ?? "";
-      joined = joined === null ? value : `${joined},${value}`;
-    }
-    return joined;
-  };
+  return ({ headers }) => joinedField(headers, name);
 }
 
 /** Headers that Envoy 1.40 keeps once, repeats joined by a comma; found by asking it. */
@@ -196,7 +188,7 @@ const FORWARDED_PROTO = joinedHeader("x-forwarded-proto");
 /** Headers that are not, or not only, what the client sent: pseudo-headers, and those that Envoy removes or always sets. */
 const PSEUDO_HEADERS: ReadonlyMap<string, HeaderReader> = new Map<string, HeaderReader>([
   [":method", (request) => request.method],
-  [":path", (request) => request.path],
+  [":path", (request) => request.forwardedPath],
   [":authority", (request) => request.authority],
   ["host", (request) => request.authority],
   ["x-request-id", (request, connection) => REQUEST_ID(request, connection) ?? ""],

@@ -20,6 +20,13 @@ test("remoteAddressOf() for a sidecar is the last entry, else the peer", () => {
   assert.equal(remote(0), "10.1.0.5");
 });
 
+test("remoteAddressOf(): a repeated X-Forwarded-For that is empty leaves nothing behind, not even its comma", () => {
+  assert.equal(remote(0, "203.0.113.9", ""), "203.0.113.9");
+  assert.equal(remote(0, "", "203.0.113.9"), "203.0.113.9");
+  assert.equal(remote(1, "8.8.8.8", "", "9.9.9.9"), "8.8.8.8");
+  assert.equal(remote(0, "203.0.113.9,", ""), "10.1.0.5");
+});
+
 test("remoteAddressOf() for a gateway without trusted proxies is the peer", () => {
   assert.equal(remote(null, "8.8.8.8"), "10.1.0.5");
 });

@@ -202,6 +202,55 @@ test("outputs: payload and claims to headers, the client's own under those names
   assert.deepEqual(forwarded.removeHeaders, []);
 });
 
+test("a token in the query ends there unless forwarded: the path goes on without it, the rest of the query as written", async () => {
+  const token = await sign({ iss: "a", sub: "s" });
+  const path = `/x?b=%41&access_token=${token}&a=1`;
+  const request = get(path);
+  request.jwt = await verify([{ issuer: "a", jwks }], [], { path });
+  assert.equal(request.forwardedPath, "/x?b=%41&a=1");
+  const only = get(`/x?access_token=${token}`);
+  only.jwt = request.jwt;
+  assert.equal(only.forwardedPath, "/x");
+  request.jwt = await verify([{ issuer: "a", jwks, forwardOriginalToken: true }], [], { path });
+  assert.equal(request.forwardedPath, path);
+});
+
+test("a repeated header may hold several tokens: values without the prefix are none, and all tokens must be good", async () => {
+  const token = await sign({ iss: "a", sub: "s" });
+  const bad = await sign({ iss: "a" }, { key: otherKey });
+  const prefixed = [{ issuer: "a", jwks, fromHeaders: [{ name: "x-jwt", prefix: "J " }] }];
+  assert.equal(causeOf(await verify(prefixed, ["x-jwt", "Bearer", "x-jwt", `J ${bad}`])), "jwt-invalid");
+  assert.deepEqual((await verify(prefixed, ["x-jwt", "Bearer", "x-jwt", `J ${token}`])).claims?.sub, "s");
+  const bare = [{ issuer: "a", jwks, fromHeaders: [{ name: "x-jwt" }] }];
+  for (const pair of [
+    [token, bad],
+    [bad, token],
+  ])
+    assert.equal(
+      causeOf(
+        await verify(
+          bare,
+          pair.flatMap((text) => ["x-jwt", text]),
+        ),
+      ),
+      "jwt-invalid",
+    );
+});
+
+test("of several rules that refuse, the first that knows the issuer is told, else the last that says more", async () => {
+  const bad = await sign({ iss: "a", aud: "other" }, { key: otherKey });
+  const wrongAudience = { issuer: "a", jwks, audiences: ["app"] };
+  const anyAudience = { issuer: "a", jwks };
+  const unknown = { issuer: "0", jwks };
+  const cause = async (...rules: readonly Record<string, unknown>[]) =>
+    causeOf(await verify(rules, bearer(bad)));
+  assert.equal(await cause(wrongAudience, anyAudience), "jwt-wrong-audience");
+  assert.equal(await cause(anyAudience, wrongAudience), "jwt-invalid");
+  assert.equal(await cause(unknown, anyAudience, wrongAudience), "jwt-wrong-audience");
+  assert.equal(await cause(unknown, wrongAudience, anyAudience), "jwt-invalid");
+  assert.equal(await cause(unknown), "jwt-unknown-issuer");
+});
+
 test("presence REQUIRED refuses a request without a token", async () => {
   assert.equal(causeOf(await verify([{ issuer: "a", jwks, presence: "REQUIRED" }], [])), "jwt-required");
 });

@@ -81,10 +81,12 @@ export const PATHS = [
   "/api/{*}/users",
   "/api/{*}/{**}",
   "/api/{**}/users",
-  "/{*}.json",
+  "/{*}/users",
   "/a%2Fb",
   "/a/b",
 ];
 export const PORTS = ["8080", "9000", "7000"];
 export const SERVER_NAMES = ["*", "www.example.com", "*.example.com", "outbound_*", "WWW.example.com"];
 export const HEADER_VALUES = ["admin", "adm*", "*min", "*", "dev", "prod"];
+/** A protocol that nobody in a mesh speaks. */
+export const UNKNOWN_ALPN = "foo";

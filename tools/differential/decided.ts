@@ -40,14 +40,21 @@ async function decided(
   policy: InboundPolicy,
   connection: Connection,
   spec: ConnectionSpec,
-  { method, target, host, headers }: SentRequest,
+  sent: SentRequest,
 ): Promise<Outcome> {
-  const flat = headers.flatMap(([name, value]) => [name.toLowerCase(), value.trim()]);
-  const request = spec.http ? HttpRequest.read(policy.pathNormalization, method, target, host, flat) : null;
-  if (request === null) return outcomeOf(requestRefusal(method, target));
+  const request = spec.http ? readRequest(policy, sent) : null;
+  if (request === null) return outcomeOf(requestRefusal(sent.method, sent.target));
   if (policy.jwt !== null) request.jwt = await verifyRequestJwt(policy.jwt, request, ENVIRONMENT);
   const verdict = decideRequest(policy, connection, request);
-  return { ...outcomeOf(verdict), forwarded: forwardedAs(request.path, request.authority) };
+  return { ...outcomeOf(verdict), forwarded: forwardedAs(request.forwardedPath, request.authority) };
+}
+
+export function readRequest(
+  policy: InboundPolicy,
+  { method, target, host, headers }: SentRequest,
+): HttpRequest | null {
+  const flat = headers.flatMap(([name, value]) => [name.toLowerCase(), value.trim()]);
+  return HttpRequest.read(policy.pathNormalization, method, target, host, flat);
 }
 
 const ENVIRONMENT = {

@@ -9,6 +9,7 @@ import type { Application } from "./application.ts";
 import { EnvoyProcess } from "./envoy-process.ts";
 import { CASE_PORTS, type CaseMesh } from "./materialize.ts";
 import type { ConnectionRecord, RequestRecord } from "./proxied.ts";
+import { connectionKey } from "./wire.ts";
 
 export class EnvoySubject {
   readonly #envoy: EnvoyProcess;
@@ -44,7 +45,7 @@ export class EnvoySubject {
     return { address, ...served };
   }
 
-  /** What was logged since the last call with `forget`. By the client's address and port. */
+  /** What was logged since the last call with `forget`. By the connection's key. */
   records(): Map<string, ConnectionRecord> {
     const text = existsSync(this.#log) ? readFileSync(this.#log, "utf8") : "";
     const lines = text
@@ -57,8 +58,9 @@ export class EnvoySubject {
       { requests: RequestRecord[]; connection: ConnectionRecord["connection"] }
     >();
     for (const line of lines) {
-      const record = records.get(line.peer) ?? { requests: [], connection: undefined };
-      records.set(line.peer, record);
+      const key = keyOf(line);
+      const record = records.get(key) ?? { requests: [], connection: undefined };
+      records.set(key, record);
       if (line.kind === "request") record.requests.push(requestRecord(line));
       else record.connection = connectionRecord(line);
     }
@@ -98,6 +100,11 @@ export class EnvoySubject {
   }
 }
 
+function keyOf({ peer, local }: AccessLogLine): string {
+  const [address = "", port = ""] = peer.split(":");
+  return connectionKey(address, Number(port), Number(local.split(":")[1]));
+}
+
 function requestRecord(line: AccessLogLine): RequestRecord {
   const details = line.details ?? "";
   const denied = /^rbac_access_denied/.test(details);
@@ -115,8 +122,8 @@ function connectionRecord(line: AccessLogLine): ConnectionRecord["connection"] {
   const terminated = line.terminated ?? "";
   if (terminated.startsWith("rbac_access_denied")) return { refusal: "rbac", rule: ruleOf(terminated) };
   if ((line.flags ?? "").split(",").includes("NR")) return { refusal: "no-chain", rule: null };
-  // Envoy connects to the application before the handshake is done.
-  if ((line.tlsFailure ?? "") !== "") return { refusal: "tls", rule: null };
+  // Envoy connects to the application before the handshake is done. The inspector, too, notes what is no TLS, with a bar.
+  if ((line.tlsFailure ?? "").startsWith("TLS_error:")) return { refusal: "tls", rule: null };
   if (line.upstream !== null) return { refusal: null, rule: ruleOf(line.allowedBy) };
   return { refusal: `unknown: ${JSON.stringify(line)}`, rule: null };
 }

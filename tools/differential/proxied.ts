@@ -9,7 +9,7 @@ export interface RequestRecord {
   readonly rule: string | null;
 }
 
-/** What a proxy recorded of one client connection, by the client's address and port. */
+/** What a proxy recorded of one client connection, by its key. */
 export interface ConnectionRecord {
   /** In their order; empty where no HTTP filter took the connection. */
   readonly requests: readonly RequestRecord[];
@@ -20,14 +20,14 @@ export interface ConnectionRecord {
 /** Undefined where the records are not complete yet. */
 export function proxiedOutcomes(
   answers: readonly WireAnswer[],
-  recordOf: (local: string) => ConnectionRecord | undefined,
+  recordOf: (key: string) => ConnectionRecord | undefined,
 ): Outcome[] | undefined {
   const taken = new Map<string, number>();
   const outcomes: Outcome[] = [];
   for (const answer of answers) {
-    const index = taken.get(answer.local) ?? 0;
-    taken.set(answer.local, index + 1);
-    const outcome = outcomeOf(answer, recordOf(answer.local), index);
+    const index = taken.get(answer.key) ?? 0;
+    taken.set(answer.key, index + 1);
+    const outcome = outcomeOf(answer, recordOf(answer.key), index);
     if (outcome === undefined) return undefined;
     outcomes.push(outcome);
   }

@@ -4,6 +4,7 @@ import { LiveProxy } from "../corpus/live-proxy.ts";
 import type { Application } from "./application.ts";
 import { CASE_PORTS, type CaseMesh } from "./materialize.ts";
 import type { ConnectionRecord, RequestRecord } from "./proxied.ts";
+import { connectionKey } from "./wire.ts";
 
 /** Where the workload is, mesh after mesh. */
 const ADDRESS = "10.21.0.1";
@@ -31,7 +32,8 @@ export class ProxySubject {
       { requests: RequestRecord[]; connection: ConnectionRecord["connection"] }
     >();
     for (const flow of this.#proxy?.flows ?? []) {
-      const peer = `${flow.source?.ip}:${flow.source?.port}`;
+      const { source, destination } = flow;
+      const peer = connectionKey(source?.ip ?? "", source?.port ?? 0, destination?.port ?? 0);
       const record = records.get(peer) ?? { requests: [], connection: undefined };
       records.set(peer, record);
       if (flow.kind === "request") record.requests.push({ reason: reasonOf(flow), rule: ruleOf(flow) });

@@ -164,16 +164,25 @@ function spiffeName(principal: string): string {
 
 const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]*)$/;
 
-/** The last entry of X-Forwarded-For, where it is an address. */
+/** The last entry of X-Forwarded-For, where it is an address. A comma at the very end separates nothing. */
 function forwardedFor(headers: readonly (readonly [string, string])[], peer: string): string {
-  const list = headers.filter(([name]) => name === "x-forwarded-for").map(([, value]) => value);
-  const last = list.join(",").split(",").at(-1)?.trim() ?? "";
+  const list = listed(headers, "x-forwarded-for");
+  const last = /,$/.test(list) ? "" : (list.split(",").at(-1)?.trim() ?? "");
   return ADDRESS.test(last) ? last : peer;
+}
+
+/** Several headers as one list, in which empty ones have no place. */
+function listed(headers: readonly (readonly [string, string])[], name: string): string {
+  return headers
+    .filter(([own, value]) => own === name && value !== "")
+    .map(([, value]) => value)
+    .join(",");
 }
 
 /** Envoy keeps some headers as one list. */
 function joined(headers: readonly (readonly [string, string])[]): (readonly [string, string])[] {
-  const agents = headers.filter(([name]) => name === "user-agent").map(([, value]) => value);
   const others = headers.filter(([name]) => name !== "user-agent");
-  return agents.length === 0 ? others : [...others, ["user-agent", agents.join(",")]];
+  return others.length === headers.length
+    ? others
+    : [...others, ["user-agent", listed(headers, "user-agent")]];
 }

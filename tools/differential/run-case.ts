@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compileInbound } from "../../src/policy/inbound.ts";
 import { CertificateForge } from "../corpus/live-certificates.ts";
-import { requestBytes } from "../corpus/live-client.ts";
 import { authorityOf, closeAuthorities } from "../corpus/live-proxy.ts";
+import { UNKNOWN_ALPN } from "./alphabets.ts";
 import { Application } from "./application.ts";
-import { decidedOutcomes } from "./decided.ts";
+import { decidedOutcomes, readRequest } from "./decided.ts";
 import type { ConnectionSpec, DifferentialCase, MeshSpec } from "./differential-case.ts";
 import { EnvoySubject } from "./envoy-subject.ts";
 import { type CaseMesh, meshOf, type SentRequest, sentRequest } from "./materialize.ts";
@@ -16,12 +16,13 @@ import { type ConnectionRecord, proxiedOutcomes } from "./proxied.ts";
 import { ProxySubject } from "./proxy-subject.ts";
 import { type ReadRequest, referredOutcomes } from "./referred.ts";
 import { TokenSigner } from "./token-signer.ts";
-import { converse, type WireAnswer } from "./wire.ts";
+import { converse, requestBytes, type WireAnswer } from "./wire.ts";
 
 const RECORDS_TIMEOUT_MS = 10_000;
 
 export interface Disagreement {
   readonly what: string;
+  readonly mesh: MeshSpec;
   readonly connection: Omit<ConnectionSpec, "requests">;
   readonly request: SentRequest | null;
   readonly outcomes: Readonly<Record<string, Outcome>>;
@@ -78,11 +79,22 @@ export class CaseRunner {
       const requests = sent[index] ?? [];
       const own = await this.#answer(asked.mesh, connection, requests);
       for (const [at, request] of requests.entries()) {
-        const outcomes = outcomesAt(at, { ...own, envoy: envoy?.[index] ?? [], proxy: proxy?.[index] ?? [] });
-        const what = difference(outcomes);
+        const live = {
+          envoy: envoy?.[index] ?? [],
+          ...(isRefusedInTls(connection) ? {} : { proxy: proxy?.[index] ?? [] }),
+        };
+        const outcomes = outcomesAt(at, { ...own, ...live });
+        const tokenInQuery = connection.requests[at]?.token?.place.kind === "param";
+        const what = difference(outcomes, tokenInQuery);
         const { requests: _, ...rest } = connection;
         if (what !== undefined)
-          disagreements.push({ what, connection: rest, request: connection.http ? request : null, outcomes });
+          disagreements.push({
+            what,
+            mesh: asked.mesh,
+            connection: rest,
+            request: connection.http ? request : null,
+            outcomes,
+          });
       }
     }
     return { requests: sent.flat().length, disagreements };
@@ -104,7 +116,7 @@ export class CaseRunner {
       return {
         spec: connection.requests[index] ?? EMPTY_REQUEST,
         sent,
-        read: readOf(outcome),
+        read: connection.http ? readRequest(policy, sent) : null,
         refusal: outcome,
       };
     });
@@ -129,7 +141,7 @@ export class CaseRunner {
     const untilMs = performance.now() + RECORDS_TIMEOUT_MS;
     for (;;) {
       const records = subject.records();
-      const outcomes = answers.map((list) => proxiedOutcomes(list, (local) => records.get(local)));
+      const outcomes = answers.map((list) => proxiedOutcomes(list, (key) => records.get(key)));
       const complete = outcomes.filter((list) => list !== undefined);
       if (complete.length === outcomes.length) return complete;
       if (performance.now() > untilMs)
@@ -156,22 +168,23 @@ export class CaseRunner {
         tls: tls === "plaintext" ? undefined : { servername: sni, ALPNProtocols: [...alpn], ...certificate },
       },
       requests.map(({ method, target, host, headers }) => ({
-        bytes: http ? requestBytes(method, target, host, headers) : Buffer.from("PING\n"),
+        bytes: http ? requestBytes({ method, target, host, headers }) : Buffer.from("PING\n"),
         headOnly: method === "HEAD",
       })),
     );
   }
 }
 
+/**
+ * Our own proxy ends a handshake whose client offers only names that it does not know (RFC 7301 §3.2); Envoy goes on without one.
+ * That is meant so, and none of policy's.
+ */
+function isRefusedInTls({ tls, alpn }: ConnectionSpec): boolean {
+  return tls !== "plaintext" && alpn.length > 0 && alpn.every((name) => name === UNKNOWN_ALPN);
+}
+
 const NO_REQUEST: SentRequest = { method: "GET", target: "/", host: "app", headers: [] };
 const EMPTY_REQUEST = { ...NO_REQUEST, token: null };
-
-/** What the product read of a request is in what it would forward. */
-function readOf({ forwarded }: Outcome): ReadRequest["read"] {
-  if (forwarded === null) return null;
-  const space = forwarded.lastIndexOf(" ");
-  return { path: forwarded.slice(0, space), authority: forwarded.slice(space + 1) };
-}
 
 function outcomesAt(
   index: number,

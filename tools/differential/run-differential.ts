@@ -18,20 +18,22 @@ export type DifferentialEvent =
 export interface DifferentialResult {
   readonly cases: number;
   readonly requests: number;
+  /** How many were told one by one. */
+  readonly differences: number;
   readonly disagreement: Extract<DifferentialEvent, { kind: "disagreement" }> | undefined;
 }
 
 /**
  * @param requests at least so many, unless a disagreement is found before.
- * @param show `all`: every difference as an event, none made small. Needs root and Envoy (envoyBinary).
+ * @param show `first`: a disagreement is made small and ends the run. `all`: every difference is an event. `paths`: no random cases but the spellings of paths (path-cases.ts), every difference an event. Needs root and Envoy (envoyBinary).
  */
 export async function runDifferential(
   seed: number,
   requests: number,
   onEvent: (event: DifferentialEvent) => void = () => {},
-  show: "first" | "all" = "first",
+  show: "first" | "all" | "paths" = "first",
 ): Promise<DifferentialResult> {
-  let result: DifferentialResult = { cases: 0, requests: 0, disagreement: undefined };
+  let result: DifferentialResult = { cases: 0, requests: 0, differences: 0, disagreement: undefined };
   await runInPrivateNetwork(
     join(import.meta.dirname, "worker.ts"),
     [String(seed), String(requests), show],

@@ -1,14 +1,15 @@
 /** A client that sends bytes exactly as told, request after request, and tells what came back. */
 import { connect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import type { SentRequest } from "./materialize.ts";
 
 const TIMEOUT_MS = 10_000;
 const REFUSED_AGAIN_MS = 5;
 const HEAD_END = "\r\n\r\n";
 
 export interface WireAnswer {
-  /** The client's own address and port on the connection that it was sent on. */
-  readonly local: string;
+  /** The connection that it was sent on: see connectionKey. */
+  readonly key: string;
   /** 0: the connection ended without an HTTP answer. */
   readonly status: number;
   readonly fromApplication: boolean;
@@ -22,6 +23,11 @@ export interface WireDial {
   readonly port: number;
   /** Undefined: plaintext. */
   readonly tls: ConnectionOptions | undefined;
+}
+
+/** What tells connections apart on both sides. A client's port alone does not: it serves again for another destination. */
+export function connectionKey(clientAddress: string, clientPort: number, serverPort: number): string {
+  return `${clientAddress}:${clientPort}-${serverPort}`;
 }
 
 /** Sends each message when the one before was answered; on a new connection where the other side ended the last one. */
@@ -40,15 +46,15 @@ export async function converse(
 }
 
 class Wire {
-  readonly local: string;
+  readonly key: string;
   readonly #socket: Socket;
   #received = "";
   #ended = false;
   #wake: () => void = () => {};
 
-  private constructor(socket: Socket, local: string) {
+  private constructor(socket: Socket, key: string) {
     this.#socket = socket;
-    this.local = local;
+    this.key = key;
     const end = () => {
       this.#ended = true;
       this.#wake();
@@ -66,11 +72,11 @@ class Wire {
     for (;;) {
       const raw = await connected(dial);
       if (raw !== undefined) {
-        const local = `${dial.from}:${raw.localPort ?? 0}`;
+        const key = connectionKey(dial.from, raw.localPort ?? 0, dial.port);
         const { tls } = dial;
         return new Wire(
           tls === undefined ? raw : connectTls({ ...tls, socket: raw, rejectUnauthorized: false }),
-          local,
+          key,
         );
       }
       if (performance.now() > untilMs) throw new Error(`nobody listens on ${dial.address}:${dial.port}`);
@@ -100,7 +106,7 @@ class Wire {
     const head = text.slice(0, Math.max(0, text.indexOf(HEAD_END)));
     if (/\r\nconnection: *close/i.test(head)) this.close();
     return {
-      local: this.local,
+      key: this.key,
       status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0),
       fromApplication: /\r\nx-application: yes/i.test(head),
       text: head === "" ? text : text.slice(head.length + HEAD_END.length),
@@ -127,4 +133,14 @@ function isWhole(received: string, headOnly: boolean): boolean {
   if (end < 0) return false;
   const length = /\r\ncontent-length: *(\d+)/i.exec(received.slice(0, end + 2))?.[1];
   return headOnly || (length !== undefined && received.length >= end + HEAD_END.length + Number(length));
+}
+
+/** An HTTP/1.1 request byte for byte: each character is one. */
+export function requestBytes({ method, target, host, headers }: SentRequest): Buffer {
+  const lines = [
+    `${method} ${target} HTTP/1.1`,
+    `Host: ${host}`,
+    ...headers.map(([name, value]) => `${name}: ${value}`),
+  ];
+  return Buffer.from(`${lines.join("\r\n")}${HEAD_END}`, "latin1");
 }

@@ -1,9 +1,11 @@
-/** Asks random cases inside a private network: `worker.ts SEED REQUESTS first|all`, one JSON line for each event. */
+/** Asks random cases inside a private network: `worker.ts SEED REQUESTS first|all|paths`, one JSON line for each event. */
 import fc from "fast-check";
 import { ownEveryAddress } from "../corpus/private-network.ts";
 import { arbitraryMesh } from "./arbitrary-mesh.ts";
 import { arbitraryConnection } from "./arbitrary-traffic.ts";
-import { CaseRunner } from "./run-case.ts";
+import type { DifferentialCase } from "./differential-case.ts";
+import { pathCases } from "./path-cases.ts";
+import { CaseRunner, type Disagreement } from "./run-case.ts";
 import type { DifferentialEvent } from "./run-differential.ts";
 
 const CONNECTIONS = 6;
@@ -18,32 +20,40 @@ let cases = 0;
 /** Enough was asked when so many agreed; a case that differs is made small first, however many requests that takes. */
 let differs = false;
 
-const arbitraryCase = fc.record({
-  mesh: arbitraryMesh,
-  connections: fc.array(arbitraryConnection(REQUESTS_EACH), {
-    minLength: 1,
-    maxLength: CONNECTIONS,
-    size: "max",
-  }),
-});
-const property = fc.asyncProperty(arbitraryCase, async (asked) => {
-  if (requests >= Number(wanted) && !differs) return;
+if (show === "paths") for (const asked of pathCases()) tellDifferences(await ask(asked));
+else await askRandomCases();
+tell({ kind: "end", cases, requests });
+await runner.stop();
+process.exit(0);
+
+async function ask(asked: DifferentialCase): Promise<readonly Disagreement[]> {
   const result = await runner.run(asked);
   requests += result.requests;
   cases++;
   if (cases % REPORT_EVERY === 0) tell({ kind: "progress", cases, requests });
-  if (show === "all") for (const found of result.disagreements) tell({ kind: "difference", ...found });
-  const [first] = result.disagreements;
-  if (first === undefined || show === "all") return;
-  differs = true;
-  throw new Error(JSON.stringify(first));
-});
-const details = await fc.check(property, {
-  seed: Number(seed),
-  numRuns: Number(wanted),
-  endOnFailure: false,
-});
-if (details.failed)
+  return result.disagreements;
+}
+
+async function askRandomCases(): Promise<void> {
+  const arbitraryCase = fc.record({
+    mesh: arbitraryMesh,
+    connections: fc.array(arbitraryConnection(REQUESTS_EACH), {
+      minLength: 1,
+      maxLength: CONNECTIONS,
+      size: "max",
+    }),
+  });
+  const property = fc.asyncProperty(arbitraryCase, async (asked) => {
+    if (requests >= Number(wanted) && !differs) return;
+    const disagreements = await ask(asked);
+    const [first] = disagreements;
+    if (show === "all") tellDifferences(disagreements);
+    if (first === undefined || show === "all") return;
+    differs = true;
+    throw new Error(JSON.stringify(first));
+  });
+  const details = await fc.check(property, { seed: Number(seed), numRuns: Number(wanted) });
+  if (!details.failed) return;
   tell({
     kind: "disagreement",
     seed: details.seed,
@@ -51,9 +61,11 @@ if (details.failed)
     counterexample: details.counterexample?.[0],
     error: details.errorInstance instanceof Error ? details.errorInstance.message : "",
   });
-tell({ kind: "end", cases, requests });
-await runner.stop();
-process.exit(0);
+}
+
+function tellDifferences(disagreements: readonly Disagreement[]): void {
+  for (const found of disagreements) tell({ kind: "difference", ...found });
+}
 
 function tell(event: DifferentialEvent): void {
   console.log(JSON.stringify(event));

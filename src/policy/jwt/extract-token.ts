@@ -1,11 +1,13 @@
 /** Where tokens are in a request, as Envoy's jwt_authn filter looks for them. */
 import type { FlatHeaders, HttpRequest } from "../http-request.ts";
+import { joinedField } from "../joined-field.ts";
 import type { JwtLocations } from "./jwt-policy.ts";
 
-/** A token, and the header to remove when it is not to go on; null for parameters and cookies, which stay. */
+/** A token, and the header or query parameter to remove when it is not to go on. Cookies stay. */
 export interface FoundToken {
   readonly text: string;
   readonly header: string | null;
+  readonly param: string | null;
 }
 
 /** Tokens in the order in which Envoy collects them (it verifies the last one first). */
@@ -14,47 +16,36 @@ export function extractTokens(locations: JwtLocations, request: HttpRequest): re
   // Envoy keeps header locations in a map by name and prefix.
   const headers = locations.headers.toSorted((a, b) => (a.name + a.prefix < b.name + b.prefix ? -1 : 1));
   for (const { name, prefix } of headers) {
-    const text = fromHeader(request.headers, name, prefix);
-    if (text !== null) tokens.push({ text, header: name });
+    for (const text of fromHeader(request.headers, name, prefix))
+      tokens.push({ text, header: name, param: null });
   }
   for (const name of locations.params) {
     const text = queryParameter(request.path, name);
-    if (text !== null) tokens.push({ text, header: null });
+    if (text !== null) tokens.push({ text, header: null, param: name });
   }
   for (const name of locations.cookies) {
     const text = cookie(request.headers, name);
-    if (text !== null) tokens.push({ text, header: null });
+    if (text !== null) tokens.push({ text, header: null, param: null });
   }
   return tokens;
 }
 
-function fromHeader(headers: FlatHeaders, name: string, prefix: string): string | null {
-  // Of the headers that hold tokens, Envoy joins only repeated Authorization; of others it takes the first.
-  const value = name === "authorization" ? joinHeader(headers, name, ",") : firstHeader(headers, name);
-  if (value === null) return null;
+/** Envoy keeps repeated Authorization as one list; of other headers each may hold a token. */
+function fromHeader(headers: FlatHeaders, name: string, prefix: string): readonly string[] {
+  const values =
+    name === "authorization"
+      ? [joinedField(headers, name)].filter((value) => value !== null)
+      : headers.filter((_value, index) => index % 2 === 1 && headers[index - 1] === name);
+  return values.flatMap((value) => tokenIn(value, prefix) ?? []);
+}
+
+/** Envoy finds the prefix anywhere, and skips what cannot begin a token. */
+function tokenIn(value: string, prefix: string): string | undefined {
   if (prefix === "") return value;
-  // Envoy finds the prefix anywhere, and skips what cannot begin a token.
   const at = value.indexOf(prefix);
-  if (at < 0) return null;
+  if (at < 0) return undefined;
   const start = value.slice(at + prefix.length).search(/[A-Za-z0-9_.-]/);
   return start < 0 ? value : value.slice(at + prefix.length + start);
-}
-
-function firstHeader(headers: FlatHeaders, name: string): string | null {
-  for (let index = 0; index < headers.length; index += 2) {
-    if (headers[index] === name) return headers[index + 1] ?? "";
-  }
-  return null;
-}
-
-function joinHeader(headers: FlatHeaders, name: string, separator: string): string | null {
-  let joined: string | null = null;
-  for (let index = 0; index < headers.length; index += 2) {
-    if (headers[index] !== name) continue;
-    const value = headers[index + 1] ?? "";
-    joined = joined === null ? value : joined + separator + value;
-  }
-  return joined;
 }
 
 function queryParameter(path: string, name: string): string | null {
@@ -68,6 +59,17 @@ function queryParameter(path: string, name: string): string | null {
   return null;
 }
 
+/** The path without these query parameters; what is left of the query stays as it was written. */
+export function withoutParameters(path: string, names: readonly string[]): string {
+  const mark = path.indexOf("?");
+  if (mark < 0) return path;
+  const kept = path
+    .slice(mark + 1)
+    .split("&")
+    .filter((pair) => !names.includes(percentDecode(pair.split("=", 1)[0] ?? "")));
+  return kept.length === 0 ? path.slice(0, mark) : `${path.slice(0, mark)}?${kept.join("&")}`;
+}
+
 /** Broken escapes stay as they are; tokens have none. */
 function percentDecode(text: string): string {
   return text.replace(/%([0-9a-fA-F]{2})/g, (_match, digits: string) =>
@@ -76,7 +78,8 @@ function percentDecode(text: string): string {
 }
 
 function cookie(headers: FlatHeaders, name: string): string | null {
-  for (const pair of (joinHeader(headers, "cookie", "; ") ?? "").split(";")) {
+  const cookies = headers.filter((_value, index) => index % 2 === 1 && headers[index - 1] === "cookie");
+  for (const pair of cookies.join(";").split(";")) {
     const equals = pair.indexOf("=");
     if (equals < 0 || pair.slice(0, equals).trim() !== name) continue;
     const value = pair.slice(equals + 1).trim();

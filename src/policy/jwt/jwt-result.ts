@@ -13,6 +13,8 @@ export interface JwtResult {
   readonly setHeaders: readonly (readonly [name: string, value: string])[];
   /** Headers to remove upstream: those that held a token that is not to be forwarded. */
   readonly removeHeaders: readonly string[];
+  /** Query parameters to remove upstream, for the same reason (see HttpRequest.forwardedPath). */
+  readonly removeParams: readonly string[];
 }
 
 /** No token, and none was required. */
@@ -21,4 +23,5 @@ export const NO_TOKEN: JwtResult = Object.freeze({
   claims: null,
   setHeaders: Object.freeze([]),
   removeHeaders: Object.freeze([]),
+  removeParams: Object.freeze([]),
 });

@@ -24,7 +24,7 @@ const CLOCK_SKEW_SECONDS = 60;
 /** What one rule says of the request. */
 type RuleOutcome =
   | { readonly kind: "missing" | "unknown-issuer" | "wrong-audience" | "invalid" }
-  | { readonly kind: "valid"; readonly token: UnverifiedToken; readonly found: FoundToken };
+  | { readonly kind: "valid"; readonly token: UnverifiedToken; readonly found: readonly FoundToken[] };
 
 const MISSING: RuleOutcome = { kind: "missing" };
 const UNKNOWN_ISSUER: RuleOutcome = { kind: "unknown-issuer" };
@@ -52,14 +52,23 @@ export async function verifyRequestJwt(
 
 /** No rule accepted a token: passes where none found one, and none had to. */
 function refuseOrPass(policy: JwtPolicy, outcomes: readonly RuleOutcome[]): JwtResult {
-  // Errors other than these two outweigh them, and of those the last one found is told.
-  const worst = outcomes.findLastIndex(({ kind }) => kind !== "missing" && kind !== "unknown-issuer") ?? -1;
-  const index = worst >= 0 ? worst : outcomes.findIndex(({ kind }) => kind === "unknown-issuer");
+  const index = toldOutcome(outcomes);
   const rule = policy.rules[index];
   const outcome = outcomes[index];
   if (rule !== undefined && outcome !== undefined) return refuse(refusalOf(rule, outcome));
   const required = policy.rules.find((candidate) => candidate.required);
   return required === undefined ? NO_TOKEN : refuse(required.refusals.required);
+}
+
+/**
+ * Of several rules that refuse, the one that is told; -1 for none. Envoy asks for any of the rules, or else for all of them: the first
+ * that finds a token refuses the latter, and is told, unless it merely does not know the issuer; then the last that says more.
+ */
+function toldOutcome(outcomes: readonly RuleOutcome[]): number {
+  const first = outcomes.findIndex(({ kind }) => kind !== "missing");
+  if (outcomes[first]?.kind !== "unknown-issuer") return first;
+  const last = outcomes.findLastIndex(({ kind }) => kind !== "missing" && kind !== "unknown-issuer");
+  return last < 0 ? first : last;
 }
 
 function refusalOf(rule: JwtRule, outcome: RuleOutcome): Verdict {
@@ -83,9 +92,10 @@ async function verifyRule(
   request: HttpRequest,
   environment: JwtEnvironment,
 ): Promise<RuleOutcome> {
+  const found = extractTokens(rule.locations, request);
   let outcome = MISSING;
-  for (const found of extractTokens(rule.locations, request).toReversed()) {
-    outcome = await verifyToken(rule, found, environment);
+  for (const { text } of found.toReversed()) {
+    outcome = await verifyToken(rule, text, found, environment);
     if (outcome.kind !== "valid") return outcome;
   }
   return outcome;
@@ -93,10 +103,11 @@ async function verifyRule(
 
 async function verifyToken(
   rule: JwtRule,
-  found: FoundToken,
+  text: string,
+  found: readonly FoundToken[],
   environment: JwtEnvironment,
 ): Promise<RuleOutcome> {
-  const token = parseToken(found.text);
+  const token = parseToken(text);
   if (token === undefined) return INVALID;
   if (rule.issuer !== "" && token.issuer !== rule.issuer) return UNKNOWN_ISSUER;
   const now = environment.nowSeconds();
@@ -129,7 +140,7 @@ async function keysOf(rule: JwtRule, environment: JwtEnvironment): Promise<KeySe
   return made;
 }
 
-function accept(rule: JwtRule, token: UnverifiedToken, found: FoundToken): JwtResult {
+function accept(rule: JwtRule, token: UnverifiedToken, found: readonly FoundToken[]): JwtResult {
   const setHeaders: (readonly [string, string])[] = [];
   if (rule.outputPayloadToHeader !== null) setHeaders.push([rule.outputPayloadToHeader, token.payloadText]);
   const outputs = rule.outputClaimToHeaders.map(({ header }) => header);
@@ -137,13 +148,14 @@ function accept(rule: JwtRule, token: UnverifiedToken, found: FoundToken): JwtRe
     const text = headerText(claimByPath(token.claims, claim));
     if (text !== undefined) setHeaders.push([header, text]);
   }
-  const spent = rule.forward || found.header === null ? [] : [found.header];
+  const spent = rule.forward ? [] : found;
   // What a client sent under the name of an output would pass for a claim.
   return {
     refusal: null,
     claims: splitSpaceDelimited(token.claims, rule.spaceDelimitedClaims),
     setHeaders,
-    removeHeaders: [...spent, ...outputs],
+    removeHeaders: [...spent.flatMap(({ header }) => header ?? []), ...outputs],
+    removeParams: spent.flatMap(({ param }) => param ?? []),
   };
 }
 

@@ -1,6 +1,7 @@
 /** A gateway on the way: who may use it, for which names, and where it sends what it lets through. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { chainOf, type InboundPolicy } from "../inbound.ts";
+import { withoutParameters } from "../jwt/extract-token.ts";
 import type { JwtResult } from "../jwt/jwt-result.ts";
 import { nameRoute } from "../outbound/explain-outbound.ts";
 import type { GatewayPolicy, OutboundDecision } from "../outbound/types.ts";
@@ -169,7 +170,8 @@ function afterToken(flight: Flight, { jwt }: InboundPolicy, result: JwtResult | 
   ];
   const { claims, ...rest } = flight;
   const kept = claims !== undefined && jwt.rules.some(({ forward }) => forward);
-  return { ...rest, headers, ...(kept ? { claims } : {}) };
+  const path = withoutParameters(flight.path, result.removeParams);
+  return { ...rest, path, headers, ...(kept ? { claims } : {}) };
 }
 
 function routed(

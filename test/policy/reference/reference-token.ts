@@ -44,9 +44,12 @@ export function referenceTokens(
     .map((rule) => findingOf(rule, request, known));
   const good = findings.find((finding) => typeof finding === "object");
   if (typeof good === "object") return { code: 200, claims: good.claims };
-  const bad = findings.findLast((finding) => typeof finding === "number");
-  if (typeof bad === "number") return { code: bad };
-  return findings.includes("unknown") ? { code: 401 } : { code: 200, claims: null };
+  // All together fail at the first that found something; of those alone the last that says more than "not mine" is told.
+  const together = findings.find((finding) => finding !== "missing");
+  const alone = findings.findLast((finding) => typeof finding === "number");
+  if (typeof together === "number") return { code: together };
+  if (typeof alone === "number") return { code: alone };
+  return together === "unknown" ? { code: 401 } : { code: 200, claims: null };
 }
 
 function findingOf(rule: ReferenceTokenRule, request: TokenRequest, known: readonly KnownToken[]): Finding {
@@ -107,11 +110,12 @@ function valuesOf({ headers }: TokenRequest, name: string): string[] {
 
 function fromHeader(request: TokenRequest, name: string, prefix: string): string[] {
   const values = valuesOf(request, name);
-  if (values.length === 0) return [];
-  const value = name === "authorization" ? values.join(",") : (values[0] ?? "");
-  const at = value.indexOf(prefix);
-  if (at < 0) return [];
-  return [value.slice(at + prefix.length).replace(/^[^A-Za-z0-9_.-]+/, "")];
+  const lists =
+    name === "authorization" && values.length > 0 ? [values.filter((one) => one !== "").join(",")] : values;
+  return lists
+    .filter((value) => value.includes(prefix))
+    .map((value) => value.slice(value.indexOf(prefix) + prefix.length))
+    .map((text) => (prefix === "" ? text : text.replace(/^[^A-Za-z0-9_.-]+/, "")));
 }
 
 function fromParam(path: string, name: string): string[] {
