@@ -78,6 +78,12 @@ export class ControlLink {
     return Promise.reject(new BulwarkError("BW_CONTROL_UNREACHABLE", "the control plane is away"));
   }
 
+  /** As RpcPeer.requestJson. */
+  requestJson(method: string, paramsJson: string, timeoutMs: number): Promise<unknown> {
+    if (this.#peer !== undefined) return this.#peer.requestJson(method, paramsJson, timeoutMs);
+    return Promise.reject(new BulwarkError("BW_CONTROL_UNREACHABLE", "the control plane is away"));
+  }
+
   /** Dropped while control is away: for what the next report replaces. */
   notify(method: string, params: unknown): void {
     this.#peer?.notify(method, params);

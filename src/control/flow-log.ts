@@ -1,5 +1,5 @@
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { FlowStore, type InsertOptions } from "../telemetry/flow-store.ts";
+import { FlowStore, type InsertOptions, type InsertResult } from "../telemetry/flow-store.ts";
 
 export interface FlowLogOptions {
   /** Told when the log stops taking records, with why, and when it takes them again. */
@@ -33,18 +33,16 @@ export class FlowLog {
   }
 
   /**
-   * Stores lines, all or none; returns once they are on the disk.
+   * Stores records, all or none; returns once they are on the disk. What is no record is left out, and said.
    * @throws {BulwarkError} nothing was stored: send them again.
    */
+  insert(records: readonly unknown[], options: InsertOptions): void {
+    this.#take((store) => store.insert(records, options), options);
+  }
+
+  /** The same from lines of JSON. */
   insertLines(text: string, options: InsertOptions): void {
-    const result = this.#attempt(() => this.#open().insertLines(text, options));
-    if (result === undefined)
-      throw new BulwarkError("BW_FLOWS_UNAVAILABLE", this.#problem ?? "the flow log is away");
-    if (result.rejected + result.conflicts > 0) {
-      this.#options.onWarning(
-        `${result.rejected + result.conflicts} flow records of ${options.reporter ?? "a sender"} were not taken: not records, or not its own`,
-      );
-    }
+    this.#take((store) => store.insertLines(text, options), options);
   }
 
   /** @throws {BulwarkError} BW_FLOWS_UNAVAILABLE, and those of the store. */
@@ -55,6 +53,17 @@ export class FlowLog {
   close(): void {
     this.#store?.close();
     this.#store = undefined;
+  }
+
+  #take(store: (log: FlowStore) => InsertResult, { reporter }: InsertOptions): void {
+    const result = this.#attempt(() => store(this.#open()));
+    if (result === undefined)
+      throw new BulwarkError("BW_FLOWS_UNAVAILABLE", this.#problem ?? "the flow log is away");
+    const left = result.rejected + result.conflicts;
+    if (left > 0)
+      this.#options.onWarning(
+        `${left} flow records of ${reporter ?? "a sender"} were not taken: not records, or not its own`,
+      );
   }
 
   #open(): FlowStore {

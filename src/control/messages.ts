@@ -150,6 +150,13 @@ export function textField(params: unknown, name: string): string {
 }
 
 /** @throws {BulwarkError} BW_RPC_BAD_PARAMS */
+export function listField(params: unknown, name: string): readonly unknown[] {
+  const value = fieldsOf(params)[name];
+  if (Array.isArray(value)) return value;
+  throw new BulwarkError("BW_RPC_BAD_PARAMS", `the parameter \`${name}\` is not a list`);
+}
+
+/** @throws {BulwarkError} BW_RPC_BAD_PARAMS */
 export function numberField(params: unknown, name: string, least: number, most: number): number {
   const value = fieldsOf(params)[name];
   if (typeof value === "number" && value >= least && value <= most) return value;

@@ -91,7 +91,8 @@ class ProxyProcess {
           { token: this.#token(), csr: csr.toString("base64") },
           REQUEST_TIMEOUT_MS,
         )) as SignAnswer,
-      sendFlows: async (lines) => void (await this.#link.request("flows", { lines }, REQUEST_TIMEOUT_MS)),
+      sendFlows: async (lines) =>
+        void (await this.#link.requestJson("flows", flowParams(lines), REQUEST_TIMEOUT_MS)),
       onWarning: warn,
     });
   }
@@ -215,4 +216,9 @@ class RunningProxy {
 
 function placementOf({ name, workload, replica, address }: PodAssignment): PodPlacement {
   return { name, workload, replica, address };
+}
+
+/** Lines of JSON as the one array that a message can hold: no line has a newline of its own. */
+function flowParams(lines: string): string {
+  return `{"records":[${lines.trimEnd().replaceAll("\n", ",")}]}`;
 }

@@ -6,6 +6,7 @@ import {
   type ConfigurationPush,
   type ControlEvent,
   fieldsOf,
+  listField,
   type PodConfigurationPush,
   type ProxyReport,
   type ProxyWelcome,
@@ -83,7 +84,7 @@ export class ProxySessions {
           Buffer.from(textField(params, "csr"), "base64"),
           session.pod,
         ),
-      flows: (params) => flowLog.insertLines(textField(params, "lines"), { reporter: session.pod.workload }),
+      flows: (params) => flowLog.insert(listField(params, "records"), { reporter: session.pod.workload }),
       stats: (params) => {
         session.report = fieldsOf(params) as unknown as ProxyReport;
       },

@@ -88,12 +88,17 @@ export class RpcPeer {
    * @throws {BulwarkError} the other side's own code; BW_RPC_CLOSED when the connection ended first; BW_RPC_TIMEOUT.
    */
   request(method: string, params: unknown, timeoutMs = 0): Promise<unknown> {
+    return this.requestJson(method, JSON.stringify(params) ?? "null", timeoutMs);
+  }
+
+  /** The same with parameters that are JSON already, so that a large text is not escaped and quoted a second time. */
+  requestJson(method: string, paramsJson: string, timeoutMs = 0): Promise<unknown> {
     if (!this.#open) return Promise.reject(connectionClosed(method));
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const timer = timeoutMs > 0 ? setTimeout(() => this.#expire(id, method), timeoutMs) : undefined;
       this.#pending.set(id, { resolve, reject, timer });
-      this.#send({ jsonrpc: "2.0", id, method, params });
+      this.#write(`{"jsonrpc":"2.0","id":${id},"method":${JSON.stringify(method)},"params":${paramsJson}}`);
     });
   }
 
@@ -183,7 +188,12 @@ export class RpcPeer {
   }
 
   #send(message: Json): void {
-    this.#stream.write(`${JSON.stringify(message)}\n`);
+    this.#write(JSON.stringify(message));
+  }
+
+  /** @param line INVARIANT: JSON without a newline. */
+  #write(line: string): void {
+    this.#stream.write(`${line}\n`);
     if (this.#stream.writableLength > this.#limits.maxQueuedBytes) this.close();
   }
 }

@@ -81,10 +81,10 @@ export class FlowStore {
   }
 
   /**
-   * Stores records, all or none, each id once.
+   * Stores records, all or none, each id once; what is no record is counted as rejected.
    * @throws {FlowStoreError} nothing was stored, the caller keeps the batch: full, read-only, busy, or a failing disk.
    */
-  insert(records: readonly FlowRecord[], options: InsertOptions = {}): InsertResult {
+  insert(records: readonly unknown[], options: InsertOptions = {}): InsertResult {
     return this.#store(options, function* () {
       for (const record of records)
         yield isFlowRecord(record) ? { record, line: encodeFlowRecord(record) } : undefined;

@@ -177,19 +177,18 @@ test("a connection of one pod cannot get a certificate with another pod's token"
 
 test("a proxy's records are stored once, and only under its own name", async () => {
   const { peer } = await fakeProxy("finance/intranet-0");
-  const record = (reporter: string, id: string) =>
-    JSON.stringify({
-      id,
-      time: nowRfc3339Nanos(),
-      kind: "request",
-      reporter,
-      verdict: "allow",
-      method: "PUT",
-    });
+  const record = (reporter: string, id: string) => ({
+    id,
+    time: nowRfc3339Nanos(),
+    kind: "request",
+    reporter,
+    verdict: "allow",
+    method: "PUT",
+  });
   const own = record("finance/intranet", "finance/intranet@aa:1");
   const others = record("finance/payroll", "finance/payroll@aa:1");
-  await peer.request("flows", { lines: `${own}\n${others}\nnonsense\n` }, 5000);
-  await peer.request("flows", { lines: `${own}\n` }, 5000);
+  await peer.request("flows", { records: [own, others, "nonsense"] }, 5000);
+  await peer.request("flows", { records: [own] }, 5000);
   const admin = await connectAdmin(state);
   const page = (await admin.request(
     "flows.query",
@@ -294,10 +293,10 @@ test("a flow log that cannot be written is told; records are refused, not lost, 
   cpSync(files, state.flowLog, { recursive: true });
   control = await openControl();
   const again = await fakeProxy("finance/intranet-0");
-  assert.notEqual(await codeOf(again.peer.request("flows", { lines: line }, 5000)), "none");
+  assert.notEqual(await codeOf(again.peer.request("flows", { records: [JSON.parse(line)] }, 5000)), "none");
   assert.equal((await status()).flowLog.ok, false);
   rmSync(state.flowLog, { recursive: true });
-  await again.peer.request("flows", { lines: line }, 5000);
+  await again.peer.request("flows", { records: [JSON.parse(line)] }, 5000);
   const { flowLog } = await status();
   assert.deepEqual([flowLog.ok, flowLog.rows >= 1], [true, true]);
   again.peer.close();
