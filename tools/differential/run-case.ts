@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { compileInbound } from "../../src/policy/inbound.ts";
 import { CertificateForge } from "../corpus/live-certificates.ts";
 import { authorityOf, closeAuthorities } from "../corpus/live-proxy.ts";
-import { UNKNOWN_ALPN } from "./alphabets.ts";
 import { Application } from "./application.ts";
 import { decidedOutcomes, readRequest } from "./decided.ts";
 import type { ConnectionSpec, DifferentialCase, MeshSpec } from "./differential-case.ts";
@@ -15,6 +14,7 @@ import { difference, type Outcome } from "./outcome.ts";
 import { type ConnectionRecord, proxiedOutcomes } from "./proxied.ts";
 import { ProxySubject } from "./proxy-subject.ts";
 import { type ReadRequest, referredOutcomes } from "./referred.ts";
+import { comparable } from "./stricter-parser.ts";
 import { TokenSigner } from "./token-signer.ts";
 import { converse, requestBytes, type WireAnswer } from "./wire.ts";
 
@@ -79,13 +79,9 @@ export class CaseRunner {
       const requests = sent[index] ?? [];
       const own = await this.#answer(asked.mesh, connection, requests);
       for (const [at, request] of requests.entries()) {
-        const live = {
-          envoy: envoy?.[index] ?? [],
-          ...(isRefusedInTls(connection) ? {} : { proxy: proxy?.[index] ?? [] }),
-        };
-        const outcomes = outcomesAt(at, { ...own, ...live });
+        const outcomes = outcomesAt(at, { ...own, envoy: envoy?.[index] ?? [], proxy: proxy?.[index] ?? [] });
         const tokenInQuery = connection.requests[at]?.token?.place.kind === "param";
-        const what = difference(outcomes, tokenInQuery);
+        const what = difference(comparable(connection, request, outcomes), tokenInQuery);
         const { requests: _, ...rest } = connection;
         if (what !== undefined)
           disagreements.push({
@@ -173,14 +169,6 @@ export class CaseRunner {
       })),
     );
   }
-}
-
-/**
- * Our own proxy ends a handshake whose client offers only names that it does not know (RFC 7301 §3.2); Envoy goes on without one.
- * That is meant so, and none of policy's.
- */
-function isRefusedInTls({ tls, alpn }: ConnectionSpec): boolean {
-  return tls !== "plaintext" && alpn.length > 0 && alpn.every((name) => name === UNKNOWN_ALPN);
 }
 
 const NO_REQUEST: SentRequest = { method: "GET", target: "/", host: "app", headers: [] };

@@ -24,8 +24,10 @@ export interface DifferentialResult {
 }
 
 /**
+ * Needs root and Envoy (envoyBinary).
  * @param requests at least so many, unless a disagreement is found before.
- * @param show `first`: a disagreement is made small and ends the run. `all`: every difference is an event. `paths`: no random cases but the spellings of paths (path-cases.ts), every difference an event. Needs root and Envoy (envoyBinary).
+ * @param show `first`: a disagreement is made small and ends the run. `all`: every difference is an event. `paths`: no random
+ *   cases but the spellings of paths (path-cases.ts), every difference an event.
  */
 export async function runDifferential(
   seed: number,
@@ -41,8 +43,8 @@ export async function runDifferential(
       const event = JSON.parse(line) as DifferentialEvent;
       onEvent(event);
       if (event.kind === "disagreement") result = { ...result, disagreement: event };
-      else if (event.kind !== "difference")
-        result = { ...result, cases: event.cases, requests: event.requests };
+      else if (event.kind === "difference") result = { ...result, differences: result.differences + 1 };
+      else result = { ...result, cases: event.cases, requests: event.requests };
     },
   );
   return result;
