@@ -8,7 +8,14 @@ import type { AuthorizerAnswer, Connection } from "./connection.ts";
 import { compileProviders, type ProviderKind } from "./ext-authz-provider.ts";
 import type { HttpRequest } from "./http-request.ts";
 import { attachedPolicies } from "./policy-attachment.ts";
-import { buildRuleSet, firstMatch, type IndexedRuleSet, indexRuleSets, type RuleSet } from "./rule-set.ts";
+import {
+  buildRuleSet,
+  firstMatch,
+  firstVerdict,
+  type IndexedRuleSet,
+  indexRuleSets,
+  type RuleSet,
+} from "./rule-set.ts";
 import type { Verdict } from "./verdict.ts";
 import { type AnswerCodes, closedVerdict, openVerdict, ruleVerdict } from "./verdict-catalogue.ts";
 
@@ -88,7 +95,7 @@ export function decideAuthorization(
   request: HttpRequest | null,
 ): Verdict {
   const { enforced, allow, open, closed } = authorization;
-  return firstMatch(enforced, connection, request)?.verdict ?? (allow === null ? open : closed);
+  return firstVerdict(enforced, connection, request) ?? (allow === null ? open : closed);
 }
 
 const NOTHING_OBSERVED: readonly Observation[] = Object.freeze([]);

@@ -41,6 +41,7 @@ function claimDimension(path: readonly string[]): TextDimension {
   return {
     kind: "text",
     id: `claim ${JSON.stringify(path)}`,
+    repeats: true,
     next: (_connection, request, after) => {
       const value = read(request);
       if (typeof value === "string") return after < 0 ? 0 : -1;

@@ -137,6 +137,7 @@ function repeatedHeader(name: string): TextDimension {
   return {
     kind: "text",
     id: `header ${name}`,
+    repeats: true,
     next: (_connection, request, after) => {
       if (request === null) return -1;
       const { headers } = request;

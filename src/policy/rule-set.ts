@@ -18,6 +18,8 @@ export interface RuleSet {
 
 export interface IndexedRuleSet extends RuleSet {
   readonly index: RuleIndex;
+  /** By rank. */
+  readonly verdicts: readonly Verdict[];
 }
 
 /** Envoy keeps its policies in a map: by name, byte by byte, so `rule[10]` comes before `rule[2]`. */
@@ -36,7 +38,11 @@ export function buildRuleSet(
 /** Makes one of sets that are to be searched one after the other. */
 export function indexRuleSets(...sets: readonly (RuleSet | null)[]): IndexedRuleSet {
   const rules = sets.flatMap((set) => set?.rules ?? []);
-  return { rules, index: new RuleIndex(rules.map(({ rule }) => rule)) };
+  return {
+    rules,
+    index: new RuleIndex(rules.map(({ rule }) => rule)),
+    verdicts: rules.map(({ verdict }) => verdict),
+  };
 }
 
 /** Allocates nothing. */
@@ -47,4 +53,14 @@ export function firstMatch(
 ): RankedRule | null {
   const rank = set.index.first(connection, request);
   return rank === NO_RANK ? null : (set.rules[rank] ?? null);
+}
+
+/** The verdict of the first rule that matches; allocates nothing. */
+export function firstVerdict(
+  { index, verdicts }: IndexedRuleSet,
+  connection: Connection,
+  request: HttpRequest | null,
+): Verdict | null {
+  const rank = index.first(connection, request);
+  return rank === NO_RANK ? null : (verdicts[rank] ?? null);
 }

@@ -36,14 +36,16 @@ export const PRINCIPALS: Field = {
     );
     const patterns: TextPatterns = {
       any,
-      exact: new Set([...exact].map((value) => `spiffe://${value}`)),
+      // As in Connection, so that equal ones are compared fast.
+      exact: new Set([...exact].map((value) => ["spiffe://", value].join(""))),
       prefixes: prefixes.map((value) => `spiffe://${value}`),
       suffixes,
     };
     return {
       dimension: SUBJECT,
       patterns,
-      decisive: !any && prefixes.length === 0 && suffixes.length === 0,
+      // A suffix must not reach into the scheme, and `*` is more than elsewhere.
+      decisive: !any && suffixes.length === 0,
     };
   },
 };

@@ -9,7 +9,13 @@ export const SLOT_METHOD = 0;
 export const SLOT_PATH = 1;
 export const SLOT_HOST = 2;
 export const SLOT_SNI = 3;
-export type Slot = typeof SLOT_METHOD | typeof SLOT_PATH | typeof SLOT_HOST | typeof SLOT_SNI;
+export const SLOT_SUBJECT = 4;
+export type Slot =
+  | typeof SLOT_METHOD
+  | typeof SLOT_PATH
+  | typeof SLOT_HOST
+  | typeof SLOT_SNI
+  | typeof SLOT_SUBJECT;
 
 /** Texts, of which a request has none, one, or several (a header's repeats, a claim's list). Reading allocates nothing. */
 export interface TextDimension {
@@ -22,6 +28,8 @@ export interface TextDimension {
   /** False: the keys say nothing of this connection, any rule may match it. Absent: they always do. */
   tells?(connection: Connection): boolean;
   readonly slot?: Slot;
+  /** There may be several texts. */
+  readonly repeats?: true;
 }
 
 export interface AddressDimension {
@@ -70,7 +78,7 @@ export function oneText(
 }
 
 /** The name in the client's certificate. */
-export const SUBJECT: TextDimension = oneText("subject", ({ subject }) => subject);
+export const SUBJECT: TextDimension = oneText("subject", ({ subject }) => subject, { slot: SLOT_SUBJECT });
 
 /**
  * Istio's patterns look for namespaces and accounts anywhere in an identity: of an unusual one, its parts say nothing.

@@ -12,6 +12,8 @@ type RuleKeys = readonly (readonly number[] | null)[];
 export interface IndexDimensions {
   readonly dimensions: readonly TreeDimension[];
   readonly lookups: readonly KeyLookup[];
+  /** By dimension: how many keys its lookup may write. */
+  readonly rooms: readonly number[];
   /** The subject's dimension where all of its keys are exact; -1 otherwise. */
   readonly exactSubject: number;
   /** By dimension, the keys of one of `rules`. */
@@ -21,24 +23,20 @@ export interface IndexDimensions {
 /** Keys of one rule in one dimension, by clause. */
 type Alternatives = readonly ConditionKeys[];
 
-/** @param subjects names of clients that the rules' programs know, to which the keys are added. */
-export function indexDimensions(rules: readonly CompiledRule[], subjects: KeyDictionary): IndexDimensions {
+export function indexDimensions(rules: readonly CompiledRule[]): IndexDimensions {
   const alternatives = rules.map(alternativesOf);
-  const dictionaries = mostKeyed(alternatives).map((dimension) =>
-    dimension === SUBJECT ? subjects : new KeyDictionary(dimension),
-  );
+  const dictionaries = mostKeyed(alternatives).map((dimension) => new KeyDictionary(dimension));
   const keys = alternatives.map((own) =>
     dictionaries.map((dictionary) => numbersOf(dictionary, own.get(dictionary.dimension.id))),
   );
-  const bySubject = dictionaries.indexOf(subjects);
   return {
-    dimensions: dictionaries.map(({ size, dimension }) => ({
-      size,
+    dimensions: dictionaries.map(({ dimension }) => ({
       cost: COSTS[dimension.id] ?? DEFAULT_COST,
       mayNotTell: dimension.kind === "text" && dimension.tells !== undefined,
     })),
     lookups: dictionaries.map((dictionary) => dictionary.lookup()),
-    exactSubject: subjects.size === subjects.exact.size ? bySubject : -1,
+    rooms: dictionaries.map(({ room }) => room),
+    exactSubject: dictionaries.findIndex(({ dimension, isExact }) => dimension === SUBJECT && isExact),
     keysOf: (rank) => keys[rank] ?? [],
   };
 }

@@ -1,18 +1,20 @@
-/** Numbers for the keys of one dimension, and how the keys of a request are found among them. */
+/**
+ * Numbers for the keys of one dimension, and how the keys of a request are found among them. An exact text's key is its hash, so
+ * that nothing has to be looked up for it; others are counted. Keys that happen to be equal cost time, no more.
+ */
 import type { Connection } from "../connection.ts";
 import type { HttpRequest } from "../http-request.ts";
 import { AddressTree, type BlockEntry, blockKey } from "./address-tree.ts";
 import type { AddressDimension, ConditionKeys, Dimension, TextDimension } from "./dimension.ts";
 import { type PrefixEntry, RadixTree } from "./radix-tree.ts";
+import { textHash } from "./text-print.ts";
 
 /** Answer of KeyLookup.collect where keys say nothing of the connection. */
 export const ANY_KEY = -1;
 
 export interface KeyLookup {
   /**
-   * Writes the numbers of the keys that the request has, each once. `out` must have room for
-   * twice the dictionary.
-   * Allocates nothing.
+   * Writes the keys that the request has, each once, into `out`, which has room for `room` of them. Allocates nothing.
    * @returns how many, or ANY_KEY.
    */
   collect(connection: Connection, request: HttpRequest | null, out: Int32Array): number;
@@ -21,65 +23,70 @@ export interface KeyLookup {
 /** Grows while rules are compiled. */
 export class KeyDictionary {
   readonly dimension: Dimension;
-  readonly #exact = new Map<string, number>();
+  readonly #hashes = new Set<number>();
   readonly #prefixes = new Map<string, number>();
   readonly #suffixes = new Map<string, number>();
   readonly #blocks = new Map<string, BlockEntry>();
-  readonly #ports = new Map<number, number>();
-  #size = 0;
+  #patterns = 0;
 
   constructor(dimension: Dimension) {
     this.dimension = dimension;
   }
 
-  /** Keys are numbered from 0. */
-  get size(): number {
-    return this.#size;
+  /** As many keys as collect may write, for a moment some of them twice. */
+  get room(): number {
+    return 2 * (this.#patterns + this.#hashes.size + 1);
+  }
+
+  /** Whether a text's hash is the only key that it can have. */
+  get isExact(): boolean {
+    return this.#patterns === 0;
   }
 
   /** Null where the keys are not such that one can be looked up (`*`). */
   idsOf(keys: ConditionKeys): readonly number[] | null {
     if ("blocks" in keys) return keys.blocks.map((block) => this.#block(block));
-    if ("ports" in keys) return keys.ports.map((port) => this.#number(this.#ports, port));
+    if ("ports" in keys) return keys.ports;
     const { any, exact, prefixes, suffixes } = keys.patterns;
     if (any) return null;
     return [
-      ...[...exact].map((text) => this.#number(this.#exact, text)),
+      ...[...exact].map((text) => this.#hash(text)),
       ...prefixes.map((text) => this.#number(this.#prefixes, text)),
       ...suffixes.map((text) => this.#number(this.#suffixes, backwards(text))),
     ];
-  }
-
-  /** Numbers of exact texts: of the index itself, not a copy. */
-  get exact(): ReadonlyMap<string, number> {
-    return this.#exact;
   }
 
   lookup(): KeyLookup {
     const { dimension } = this;
     switch (dimension.kind) {
       case "text":
-        return new TextLookup(dimension, this.#exact, treeOf(this.#prefixes), treeOf(this.#suffixes));
+        return new TextLookup(dimension, this.#hashes, treeOf(this.#prefixes), treeOf(this.#suffixes));
       case "address":
         return new AddressLookup(dimension, new AddressTree([...this.#blocks.values()]));
       case "port":
-        return new PortLookup(this.#ports);
+        return PORT_LOOKUP;
     }
   }
 
-  #number<K>(known: Map<K, number>, key: K): number {
+  #hash(text: string): number {
+    const hash = textHash(text);
+    this.#hashes.add(hash);
+    return hash;
+  }
+
+  #number(known: Map<string, number>, key: string): number {
     const id = known.get(key);
     if (id !== undefined) return id;
-    known.set(key, this.#size);
-    return this.#size++;
+    known.set(key, this.#patterns);
+    return this.#patterns++;
   }
 
   #block(block: BlockEntry["block"]): number {
     const key = blockKey(block);
     const known = this.#blocks.get(key);
     if (known !== undefined) return known.id;
-    this.#blocks.set(key, { block, id: this.#size });
-    return this.#size++;
+    this.#blocks.set(key, { block, id: this.#patterns });
+    return this.#patterns++;
   }
 }
 
@@ -96,18 +103,18 @@ function treeOf(texts: ReadonlyMap<string, number>): RadixTree | null {
 
 class TextLookup implements KeyLookup {
   readonly #dimension: TextDimension;
-  readonly #exact: ReadonlyMap<string, number>;
+  readonly #hashes: ReadonlySet<number>;
   readonly #prefixes: RadixTree | null;
   readonly #suffixes: RadixTree | null;
 
   constructor(
     dimension: TextDimension,
-    exact: ReadonlyMap<string, number>,
+    hashes: ReadonlySet<number>,
     prefixes: RadixTree | null,
     suffixes: RadixTree | null,
   ) {
     this.#dimension = dimension;
-    this.#exact = exact;
+    this.#hashes = hashes;
     this.#prefixes = prefixes;
     this.#suffixes = suffixes;
   }
@@ -127,9 +134,10 @@ class TextLookup implements KeyLookup {
   }
 
   #keysOf(text: string, out: Int32Array, before: number): number {
+    const hash = textHash(text);
     let count = before;
-    const id = this.#exact.get(text);
-    if (id !== undefined) out[count++] = id;
+    // A request may repeat a header as often as it likes: only what rules name takes room.
+    if (this.#dimension.repeats !== true || this.#hashes.has(hash)) out[count++] = hash;
     if (this.#prefixes !== null) count = this.#prefixes.collect(text, false, out, count);
     if (this.#suffixes !== null) count = this.#suffixes.collect(text, true, out, count);
     return count;
@@ -163,17 +171,9 @@ class AddressLookup implements KeyLookup {
   }
 }
 
-class PortLookup implements KeyLookup {
-  readonly #ports: ReadonlyMap<number, number>;
-
-  constructor(ports: ReadonlyMap<number, number>) {
-    this.#ports = ports;
-  }
-
-  collect(connection: Connection, _request: HttpRequest | null, out: Int32Array): number {
-    const id = this.#ports.get(connection.destinationPort);
-    if (id === undefined) return 0;
-    out[0] = id;
+const PORT_LOOKUP: KeyLookup = {
+  collect({ destinationPort }, _request, out) {
+    out[0] = destinationPort;
     return 1;
-  }
-}
+  },
+};

@@ -3,12 +3,11 @@ import type { CompiledRule } from "../authorization-rule.ts";
 import type { Predicate } from "../condition.ts";
 import type { Connection } from "../connection.ts";
 import type { HttpRequest } from "../http-request.ts";
-import { SLOT_HOST, SLOT_METHOD, SLOT_PATH, type Slot, SUBJECT } from "./dimension.ts";
+import { SLOT_HOST, SLOT_METHOD, SLOT_PATH, SLOT_SNI, SLOT_SUBJECT, type Slot } from "./dimension.ts";
 import { indexDimensions } from "./index-dimensions.ts";
-import { ANY_KEY, KeyDictionary, type KeyLookup } from "./key-dictionary.ts";
+import { ANY_KEY, type KeyLookup } from "./key-dictionary.ts";
 import {
   ANY,
-  ANY_PATH,
   NEGATED,
   pathSignature,
   REFUSE,
@@ -19,27 +18,27 @@ import {
   STEP_MASK,
   STEP_MATCH,
   STEP_PORT,
-  STEP_SUBJECT,
   STEP_TEXT,
+  subjectSignature,
 } from "./rule-program.ts";
 import {
   ALL,
   buildSearchTree,
-  CHILDREN,
+  ENTRY_SIZE,
   LEAF,
+  LEAF_END,
+  LEAF_HEAD,
   NO_NODE,
   REST,
-  SPARSE,
   TRANSITION_SIZE,
   transitionSlot,
 } from "./search-tree.ts";
-import { printBit, textPrint } from "./text-print.ts";
+import { ALL_TEXTS, NO_TEXT_BIT, printBit, textPrint } from "./text-print.ts";
 
 /** Rank that no rule has: none matches. */
 export const NO_RANK = 0x7fffffff;
 
 const NOT_ASKED = -2;
-const NO_SUBJECT = -1;
 
 /**
  * Immutable but for its working space, which holds what is known of the request that is being decided: deciding is
@@ -54,7 +53,6 @@ export class RuleIndex {
   readonly #transitions: Int32Array;
   readonly #transitionMask: number;
   readonly #lookups: readonly KeyLookup[];
-  readonly #subjects: ReadonlyMap<string, number>;
   /** The dimension that is the subject and has no patterns; -1 for none. */
   readonly #exactSubject: number;
   /** Whether any rule can be passed over by its path. */
@@ -64,20 +62,18 @@ export class RuleIndex {
   readonly #keyCounts: Int32Array;
   readonly #prints = new Int32Array(SLOT_MASK + 1);
   #printed = 0;
-  #subject = NOT_ASKED;
 
   /** @param rules in their order: the rank of a rule is its place. */
   constructor(rules: readonly CompiledRule[]) {
-    const subjects = new KeyDictionary(SUBJECT);
-    const builder = new RuleProgramBuilder(subjects);
+    const builder = new RuleProgramBuilder();
     const starts = rules.map((rule, rank) => builder.add(rule, rank));
     const programs = builder.finish();
-    // INVARIANT: programs come first, so that every subject that can be looked up has a place among the keys.
-    const { dimensions, lookups, exactSubject, keysOf } = indexDimensions(rules, subjects);
+    const { dimensions, lookups, rooms, exactSubject, keysOf } = indexDimensions(rules);
     const entries = rules.map((rule, rank) => ({
       rank,
       program: starts[rank] ?? 0,
-      signature: pathSignature(rule),
+      paths: pathSignature(rule),
+      subjects: subjectSignature(rule),
       keys: keysOf(rank),
     }));
     const tree = buildSearchTree(entries, dimensions);
@@ -89,10 +85,9 @@ export class RuleIndex {
     this.#transitions = tree.transitions;
     this.#transitionMask = tree.transitionMask;
     this.#lookups = lookups;
-    this.#subjects = subjects.exact;
     this.#exactSubject = exactSubject;
-    this.#signed = entries.some(({ signature }) => signature !== ANY_PATH);
-    this.#keys = dimensions.map(({ size }) => new Int32Array(size * 2));
+    this.#signed = entries.some(({ paths }) => paths !== ALL_TEXTS);
+    this.#keys = rooms.map((room) => new Int32Array(room));
     this.#keyCounts = new Int32Array(dimensions.length);
   }
 
@@ -101,8 +96,8 @@ export class RuleIndex {
     const counts = this.#keyCounts;
     for (let index = 0; index < counts.length; index++) counts[index] = NOT_ASKED;
     this.#printed = 0;
-    this.#subject = NOT_ASKED;
-    const bit = this.#signed && request !== null ? printBit(this.#print(SLOT_PATH, request.pathOnly)) : -1;
+    const bit =
+      this.#signed && request !== null ? printBit(this.#print(SLOT_PATH, request.pathOnly)) : NO_TEXT_BIT;
     return this.#search(this.#root, connection, request, bit, NO_RANK);
   }
 
@@ -121,7 +116,7 @@ export class RuleIndex {
       const dimension = nodes[node] ?? LEAF;
       if (dimension === LEAF) return this.#test(node, connection, request, bit, best);
       if (dimension === this.#exactSubject) {
-        const child = this.#child(node, this.#subjectOf(connection));
+        const child = connection.subject === null ? NO_NODE : this.#child(node, connection.subjectHash);
         if (child !== NO_NODE) best = this.#search(child, connection, request, bit, best);
         continue;
       }
@@ -137,9 +132,6 @@ export class RuleIndex {
   }
 
   #child(node: number, key: number): number {
-    const children = this.#nodes[node + CHILDREN] ?? SPARSE;
-    if (key < 0) return NO_NODE;
-    if (children !== SPARSE) return this.#nodes[children + key] ?? NO_NODE;
     const transitions = this.#transitions;
     const mask = this.#transitionMask;
     for (let slot = transitionSlot(node, key) & mask; ; slot = (slot + 1) & mask) {
@@ -167,9 +159,10 @@ export class RuleIndex {
     before: number,
   ): number {
     const nodes = this.#nodes;
-    const end = leaf + 3 + 2 * (nodes[leaf + 2] ?? 0);
-    for (let at = leaf + 3; at < end; at += 2) {
-      if (((nodes[at + 1] ?? 0) & bit) === 0) continue;
+    const subjectBit = connection.subject === null ? NO_TEXT_BIT : printBit(connection.subjectHash);
+    const end = nodes[leaf + LEAF_END] ?? 0;
+    for (let at = leaf + LEAF_HEAD; at < end; at += ENTRY_SIZE) {
+      if (((nodes[at + 1] ?? 0) & bit) === 0 || ((nodes[at + 2] ?? 0) & subjectBit) === 0) continue;
       const program = nodes[at] ?? 0;
       const rank = this.#code[program] ?? NO_RANK;
       if (rank >= before) return before;
@@ -191,11 +184,9 @@ export class RuleIndex {
       const holds =
         step === STEP_TEXT
           ? this.#hasText(at, header, connection, request)
-          : step === STEP_SUBJECT
-            ? this.#isAmong(at, this.#subjectOf(connection))
-            : step === STEP_PORT
-              ? this.#isAmong(at, connection.destinationPort)
-              : (this.#predicates[code[at + 3] ?? 0]?.(connection, request) ?? false);
+          : step === STEP_PORT
+            ? this.#isAmong(at, connection.destinationPort)
+            : (this.#predicates[code[at + 3] ?? 0]?.(connection, request) ?? false);
       at = (holds === ((header & NEGATED) === 0) ? code[at + 2] : code[at + 1]) ?? REFUSE;
     }
     return false;
@@ -208,13 +199,6 @@ export class RuleIndex {
     return false;
   }
 
-  #subjectOf({ subject }: Connection): number {
-    if (this.#subject === NOT_ASKED) {
-      this.#subject = subject === null ? NO_SUBJECT : (this.#subjects.get(subject) ?? NO_SUBJECT);
-    }
-    return this.#subject;
-  }
-
   #hasText(step: number, header: number, connection: Connection, request: HttpRequest | null): boolean {
     const slot = ((header >> SLOT_SHIFT) & SLOT_MASK) as Slot;
     const text = textOf(slot, connection, request);
@@ -225,7 +209,7 @@ export class RuleIndex {
     let at = step + 6;
     let end = at + 2 * (code[step + 3] ?? 0);
     if (end > at) {
-      const print = this.#print(slot, text);
+      const print = slot === SLOT_SUBJECT ? connection.subjectHash : this.#print(slot, text);
       for (; at < end; at += 2) if (code[at] === print && texts[code[at + 1] ?? 0] === text) return true;
     }
     end += code[step + 4] ?? 0;
@@ -248,7 +232,7 @@ function textOf(slot: Slot, connection: Connection, request: HttpRequest | null)
   if (slot === SLOT_PATH) return request === null ? null : request.pathOnly;
   if (slot === SLOT_METHOD) return request === null ? null : request.method;
   if (slot === SLOT_HOST) return request === null ? null : request.host;
-  return connection.sni;
+  return slot === SLOT_SNI ? connection.sni : connection.subject;
 }
 
 /** What `*` asks of a text: methods and hosts need only be there (matchesPresentText), others be written (matchesText). */

@@ -5,34 +5,28 @@
 import type { Clause, CompiledRule } from "../authorization-rule.ts";
 import type { Condition, Predicate } from "../condition.ts";
 import type { TextPatterns } from "../text-pattern.ts";
-import { type ConditionKeys, SLOT_PATH, SUBJECT } from "./dimension.ts";
-import type { KeyDictionary } from "./key-dictionary.ts";
-import { printBit, textPrint } from "./text-print.ts";
+import { type ConditionKeys, SLOT_PATH, SLOT_SUBJECT, type Slot } from "./dimension.ts";
+import { ALL_TEXTS, printBit, textHash, textPrint } from "./text-print.ts";
 
 /** What a step does. All but MATCH and JUMP: [header, step if it fails, next step, operands…]. */
 export const STEP_MATCH = 0;
 /** [header, target] */
 export const STEP_JUMP = 1;
-/** count, numbers of subjects… */
-export const STEP_SUBJECT = 2;
 /** count, ports… */
-export const STEP_PORT = 3;
+export const STEP_PORT = 2;
 /** exact count, prefix count, suffix count, (print, text)…, prefixes…, suffixes… */
-export const STEP_TEXT = 4;
+export const STEP_TEXT = 3;
 /** predicate */
-export const STEP_PREDICATE = 5;
+export const STEP_PREDICATE = 4;
 
 /** The header: what to do, whether the outcome is turned round, where the text stands, whether `*` is among the patterns. */
 export const STEP_MASK = 7;
 export const NEGATED = 8;
 export const SLOT_SHIFT = 4;
-export const SLOT_MASK = 3;
-export const ANY = 64;
+export const SLOT_MASK = 7;
+export const ANY = 128;
 /** Where a step leads that fails the rule. */
 export const REFUSE = -1;
-
-/** A signature that says nothing: any path may match. */
-export const ANY_PATH = -1;
 
 export interface RulePrograms {
   /** Each program begins with the rule's rank. */
@@ -46,11 +40,6 @@ export class RuleProgramBuilder {
   readonly #texts: string[] = [];
   readonly #textNumbers = new Map<string, number>();
   readonly #predicates: Predicate[] = [];
-  readonly #subjects: KeyDictionary;
-
-  constructor(subjects: KeyDictionary) {
-    this.#subjects = subjects;
-  }
 
   /** @returns where the program begins. */
   add(rule: CompiledRule, rank: number): number {
@@ -97,16 +86,13 @@ export class RuleProgramBuilder {
     if ("ports" in keys) return this.#step(STEP_PORT | negated, [keys.ports.length, ...keys.ports]);
     if (!("patterns" in keys)) throw new Error("BUG: addresses are no step");
     const { slot } = keys.dimension;
-    if (slot === undefined) {
-      const ids = this.#subjects.idsOf(keys) ?? [];
-      return this.#step(STEP_SUBJECT | negated, [ids.length, ...ids]);
-    }
+    if (slot === undefined) throw new Error("BUG: these texts have no slot");
     const { any, exact, prefixes, suffixes } = keys.patterns;
     return this.#step(STEP_TEXT | negated | (slot << SLOT_SHIFT) | (any ? ANY : 0), [
       exact.size,
       prefixes.length,
       suffixes.length,
-      ...[...exact].flatMap((text) => [textPrint(text), this.#text(text)]),
+      ...[...exact].flatMap((text) => [printIn(slot, text), this.#text(text)]),
       ...prefixes.map((text) => this.#text(text)),
       ...suffixes.map((text) => this.#text(text)),
     ]);
@@ -131,7 +117,12 @@ export class RuleProgramBuilder {
 function isEncodable(keys: ConditionKeys | null): boolean {
   if (keys === null || "blocks" in keys) return false;
   if ("ports" in keys) return true;
-  return keys.decisive && (keys.dimension.slot !== undefined || keys.dimension === SUBJECT);
+  return keys.decisive && keys.dimension.slot !== undefined;
+}
+
+/** Texts of one slot are told apart by the same number that a request's text there has. */
+function printIn(slot: Slot, text: string): number {
+  return slot === SLOT_SUBJECT ? textHash(text) : textPrint(text);
 }
 
 /** Conditions of a clause may be tested in any order: they are total and change nothing. */
@@ -143,24 +134,35 @@ function costOf({ keys, notKeys }: Condition): number {
   const own = keys ?? notKeys;
   if (own === null || "blocks" in own) return 3;
   if ("ports" in own) return 0;
-  return own.dimension === SUBJECT ? 1 : 2;
+  return own.dimension.slot === SLOT_SUBJECT ? 1 : 2;
 }
 
-/** Bits of the only paths that a rule can match, or ANY_PATH. */
+/** Bits of the only paths that a rule can match, or ALL_TEXTS. */
 export function pathSignature({ operations }: CompiledRule): number {
-  let signature = 0;
-  for (const clause of operations) {
-    const paths = clause
-      .map(({ keys }) => (keys === null ? null : exactPaths(keys)))
-      .find((set) => set !== null);
-    if (paths === undefined || paths === null) return ANY_PATH;
-    for (const path of paths) signature |= printBit(textPrint(path));
-  }
-  return signature;
+  return signature(operations, SLOT_PATH);
 }
 
-function exactPaths(keys: ConditionKeys): TextPatterns["exact"] | null {
-  if (!("patterns" in keys) || !keys.decisive || keys.dimension.slot !== SLOT_PATH) return null;
+/** The same of callers' names. */
+export function subjectSignature({ sources }: CompiledRule): number {
+  return signature(sources, SLOT_SUBJECT);
+}
+
+function signature(clauses: readonly Clause[], slot: Slot): number {
+  let bits = 0;
+  for (const clause of clauses) {
+    const texts = clause.map(({ keys }) => (keys === null ? null : exactTexts(keys, slot))).find(isPresent);
+    if (texts === undefined) return ALL_TEXTS;
+    for (const text of texts) bits |= printBit(printIn(slot, text));
+  }
+  return bits;
+}
+
+function isPresent<T>(value: T | null): value is T {
+  return value !== null;
+}
+
+function exactTexts(keys: ConditionKeys, slot: Slot): TextPatterns["exact"] | null {
+  if (!("patterns" in keys) || !keys.decisive || keys.dimension.slot !== slot) return null;
   const { any, exact, prefixes, suffixes } = keys.patterns;
   return any || prefixes.length > 0 || suffixes.length > 0 ? null : exact;
 }

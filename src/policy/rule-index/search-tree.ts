@@ -15,26 +15,27 @@ export interface TreeRule {
   readonly rank: number;
   /** Where its program begins. */
   readonly program: number;
-  readonly signature: number;
+  /** Bits of the paths and of the callers that it can match. */
+  readonly paths: number;
+  readonly subjects: number;
   /** By dimension: the keys of which a request must have one; null where it can match without. */
   readonly keys: readonly (readonly number[] | null)[];
 }
 
-/** By dimension: how many keys it has, what looking them up costs in rules tested, and whether it may fail to tell. */
+/** By dimension: what looking its keys up costs, in rules tested, and whether it may fail to tell. */
 export interface TreeDimension {
-  readonly size: number;
   readonly cost: number;
   readonly mayNotTell: boolean;
 }
 
-/** [LEAF, lowest rank, count, (program, signature)…] */
+/** [LEAF, lowest rank, end, (program, paths, subjects)…] */
 export const LEAF = -1;
-/** [dimension, lowest rank, rest, all, children]: children is where those of the keys stand side by side, or SPARSE. */
+export const LEAF_END = 2;
+export const LEAF_HEAD = 3;
+export const ENTRY_SIZE = 3;
+/** [dimension, lowest rank, rest, all]; the children are in the table of transitions. */
 export const REST = 2;
 export const ALL = 3;
-export const CHILDREN = 4;
-export const SPLIT_SIZE = 5;
-export const SPARSE = -1;
 export const NO_NODE = -1;
 /** A transition of the hash table: [node, key, child, unused]; node is NO_NODE in empty ones. */
 export const TRANSITION_SIZE = 4;
@@ -42,7 +43,7 @@ export const TRANSITION_SIZE = 4;
 export interface SearchTree {
   readonly nodes: Int32Array;
   readonly root: number;
-  /** Open addressing, for nodes that few of their dimension's keys lead on from. */
+  /** Open addressing. */
   readonly transitions: Int32Array;
   /** Number of transitions that there is room for, less one: a power of two less one. */
   readonly transitionMask: number;
@@ -101,29 +102,23 @@ class SearchTreeBuilder {
 
   #leaf(rules: readonly TreeRule[]): number {
     const node = this.#nodes.length;
-    this.#nodes.push(LEAF, rules[0]?.rank ?? 0, rules.length);
-    for (const { program, signature } of rules) this.#nodes.push(program, signature);
+    this.#nodes.push(LEAF, rules[0]?.rank ?? 0, node + LEAF_HEAD + rules.length * ENTRY_SIZE);
+    for (const { program, paths, subjects } of rules) this.#nodes.push(program, paths, subjects);
     return node;
   }
 
   #split(rules: readonly TreeRule[], split: Split, unused: ReadonlySet<number>, copies: number): number {
     const nodes = this.#nodes;
     const node = nodes.length;
-    const { size, mayNotTell } = this.#dimensions[split.dimension] ?? NO_DIMENSION;
-    const dense = split.groups.size * 4 >= size;
-    const children = dense ? node + SPLIT_SIZE : SPARSE;
-    nodes.push(split.dimension, rules[0]?.rank ?? 0, NO_NODE, NO_NODE, children);
-    if (dense) for (let key = 0; key < size; key++) nodes.push(NO_NODE);
+    nodes.push(split.dimension, rules[0]?.rank ?? 0, NO_NODE, NO_NODE);
     const others = new Set(unused);
     others.delete(split.dimension);
     const left = Math.max(1, copies / split.copies);
     for (const [key, group] of split.groups) {
-      const child = this.add(group, others, left);
-      if (dense) nodes[children + key] = child;
-      else this.#transitions.push([node, key, child]);
+      this.#transitions.push([node, key, this.add(group, others, left)]);
     }
     if (split.rest.length > 0) nodes[node + REST] = this.add(split.rest, others, copies);
-    if (mayNotTell) nodes[node + ALL] = this.#leaf(rules);
+    if (this.#dimensions[split.dimension]?.mayNotTell === true) nodes[node + ALL] = this.#leaf(rules);
     return node;
   }
 
@@ -157,8 +152,6 @@ class SearchTreeBuilder {
     return rest + squares / keyed + (this.#dimensions[dimension]?.cost ?? 0);
   }
 }
-
-const NO_DIMENSION: TreeDimension = { size: 0, cost: 0, mayNotTell: false };
 
 function splitBy(rules: readonly TreeRule[], dimension: number): Split {
   const groups = new Map<number, TreeRule[]>();
