@@ -133,7 +133,11 @@ const policy: fc.Arbitrary<PolicySpec> = fc
     ),
     rules: fc.array(rule, { maxLength: 12 }),
   })
-  .map((spec) => ({ ...spec, rules: spec.action === "ALLOW" || spec.rules.length > 0 ? spec.rules : [{}] }));
+  .map((spec) => ({
+    ...spec,
+    dryRun: spec.dryRun && spec.action !== "AUDIT",
+    rules: spec.action === "ALLOW" || spec.rules.length > 0 ? spec.rules : [{}],
+  }));
 
 const mode = fc.constantFrom("STRICT" as const, "PERMISSIVE" as const, "DISABLE" as const, "UNSET" as const);
 
