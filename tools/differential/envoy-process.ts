@@ -56,6 +56,8 @@ export class EnvoyProcess {
       { stdio: ["ignore", "ignore", "pipe"] },
     );
     const envoy = new EnvoyProcess(child, watched);
+    // Whatever ends this process, Envoy must not outlive it.
+    process.once("exit", () => envoy.stop());
     await envoy.#until(async () => (await envoy.#stat("server.live")) === 1);
     return envoy;
   }

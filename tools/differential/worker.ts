@@ -14,6 +14,7 @@ const REPORT_EVERY = 50;
 
 const [seed = "1", wanted = "5000", show = "first"] = process.argv.slice(2);
 ownEveryAddress();
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 const runner = await CaseRunner.start();
 let requests = 0;
 let cases = 0;
