@@ -25,7 +25,7 @@ export interface WireDial {
   readonly tls: ConnectionOptions | undefined;
 }
 
-/** What tells connections apart on both sides. A client's port alone does not: it serves again for another destination. */
+/** What tells connections apart on both sides. */
 export function connectionKey(clientAddress: string, clientPort: number, serverPort: number): string {
   return `${clientAddress}:${clientPort}-${serverPort}`;
 }
@@ -119,9 +119,19 @@ class Wire {
   }
 }
 
+const FIRST_PORT = 16_000;
+const LAST_PORT = 60_000;
+let lastPort = FIRST_PORT;
+
+/** One after the other: the system would soon give a port again whose connection is over, and records could not be told apart. */
+function nextPort(): number {
+  lastPort = lastPort === LAST_PORT ? FIRST_PORT : lastPort + 1;
+  return lastPort;
+}
+
 function connected({ from, address, port }: WireDial): Promise<Socket | undefined> {
   return new Promise((resolve) => {
-    const socket = connect({ host: address, port, localAddress: from, noDelay: true });
+    const socket = connect({ host: address, port, localAddress: from, localPort: nextPort(), noDelay: true });
     socket.once("connect", () => resolve(socket.removeAllListeners("error").on("error", () => {})));
     socket.once("error", () => resolve(undefined));
   });
