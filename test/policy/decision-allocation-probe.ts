@@ -37,6 +37,21 @@ const rules = Array.from({ length: 10 }, (_, index) => ({
     { key: "request.auth.claims[groups]", values: [`g${index}`] },
   ],
 }));
+function manyRules(count: number, path: string): object[] {
+  return Array.from({ length: count }, (_, index) => ({
+    from: [
+      {
+        source:
+          index % 3 === 0
+            ? { namespaces: [`n${index}`, "foo"] }
+            : { principals: [`cluster.local/ns/foo/sa/${index % 6 === 1 ? "sleep" : `a${index}`}`] },
+      },
+    ],
+    to: [{ operation: { paths: [`${path}${index}`, `${path}${index}/*`], hosts: ["app", `*.h${index}`] } }],
+    ...(index % 2 === 0 ? {} : { when: [{ key: "request.headers[x-role]", values: [`r${index}`, "dev"] }] }),
+  }));
+}
+
 const policy = policyOf([
   authorization("d", {
     action: "DENY",
@@ -46,9 +61,15 @@ const policy = policyOf([
   resource("RequestAuthentication", "jwt", { jwtRules: [{ issuer: "i", jwks: "{}" }] }),
 ]);
 const tcp = policyOf([authorization("a", { rules: rules.map(({ from }) => ({ from })) })]);
+/** So many that they are found through the index's tree, in several dimensions. */
+const many = policyOf([
+  authorization("d", { action: "DENY", rules: manyRules(40, "/never") }),
+  authorization("a", { rules: manyRules(400, "/p") }),
+]);
 const connection = connect();
 const tcpConnection = connect({ destinationPort: 9000, alpn: ["istio"] });
 const request = get("/api/v1/users/1?x=y", ["x-role", "dev", "x-forwarded-for", "203.0.113.9"]);
+const manyRequest = get("/p397/x", ["x-role", "none", "x-role", "dev"]);
 request.jwt = assumedClaims({ iss: "i", sub: "s", groups: ["g9"] });
 
 function bytesPerCall(call: () => unknown): number {
@@ -69,6 +90,7 @@ console.log(
   JSON.stringify({
     decideRequest: bytesPerCall(() => decideRequest(policy, connection, request)),
     decideConnection: bytesPerCall(() => decideConnection(tcp, tcpConnection)),
+    decideAmongMany: bytesPerCall(() => decideRequest(many, connection, manyRequest)),
     authorizeRequest: bytesPerCall(() => authorizeRequest(policy, connection, request)),
     control: bytesPerCall(() => {
       kept = { ...request };

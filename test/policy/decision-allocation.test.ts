@@ -16,6 +16,7 @@ test("decideRequest(), decideConnection() and authorizeRequest() allocate nothin
   assert.deepEqual(Object.keys(measured).sort(), [
     "authorizeRequest",
     "control",
+    "decideAmongMany",
     "decideConnection",
     "decideRequest",
   ]);

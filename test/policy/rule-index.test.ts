@@ -100,13 +100,11 @@ const ordinaryRules: fc.Arbitrary<RuleSpec[]> = fc.constantFrom(...SOURCES).chai
     { weight: 40, arbitrary: usual },
     { weight: 1, arbitrary: fc.oneof(...SOURCES, fc.constant({})) },
   );
-  const rule = fc
-    .record({ source, operation, when })
-    .map((fields) => ({
-      from: [{ source: fields.source }],
-      to: [{ operation: fields.operation }],
-      when: fields.when,
-    }));
+  const rule = fc.record({ source, operation, when }).map((fields) => ({
+    from: [{ source: fields.source }],
+    to: [{ operation: fields.operation }],
+    when: fields.when,
+  }));
   return fc.array(rule, { minLength: 40, maxLength: 160 });
 });
 

@@ -5,8 +5,8 @@
 import type { Clause, CompiledRule } from "../authorization-rule.ts";
 import type { Condition, Predicate } from "../condition.ts";
 import type { TextPatterns } from "../text-pattern.ts";
-import { type ConditionKeys, SLOT_PATH, SLOT_SUBJECT, type Slot } from "./dimension.ts";
-import { ALL_TEXTS, printBit, textHash, textPrint } from "./text-print.ts";
+import { type ConditionKeys, SLOT_METHOD, SLOT_PATH, SLOT_SUBJECT, type Slot } from "./dimension.ts";
+import { textHash, textPrint } from "./text-print.ts";
 
 /** What a step does. All but MATCH and JUMP: [header, step if it fails, next step, operands…]. */
 export const STEP_MATCH = 0;
@@ -18,6 +18,10 @@ export const STEP_PORT = 2;
 export const STEP_TEXT = 3;
 /** predicate */
 export const STEP_PREDICATE = 4;
+/** The usual cases, each with code of its own: count, (print, text)… */
+export const STEP_SUBJECTS = 5;
+export const STEP_METHODS = 6;
+export const STEP_PATHS = 7;
 
 /** The header: what to do, whether the outcome is turned round, where the text stands, whether `*` is among the patterns. */
 export const STEP_MASK = 7;
@@ -52,7 +56,11 @@ export class RuleProgramBuilder {
   }
 
   finish(): RulePrograms {
-    return { code: Int32Array.from(this.#code), texts: this.#texts, predicates: this.#predicates };
+    return {
+      code: Int32Array.from(this.#code),
+      texts: this.#texts.map(copyOf),
+      predicates: this.#predicates,
+    };
   }
 
   #anyOf(clauses: readonly Clause[]): void {
@@ -88,11 +96,16 @@ export class RuleProgramBuilder {
     const { slot } = keys.dimension;
     if (slot === undefined) throw new Error("BUG: these texts have no slot");
     const { any, exact, prefixes, suffixes } = keys.patterns;
+    const exactTexts = [...exact].flatMap((text) => [printIn(slot, text), this.#text(text)]);
+    const step = EXACT_STEPS[slot];
+    if (step !== undefined && isExact(keys.patterns)) {
+      return this.#step(step | negated, [exact.size, ...exactTexts]);
+    }
     return this.#step(STEP_TEXT | negated | (slot << SLOT_SHIFT) | (any ? ANY : 0), [
       exact.size,
       prefixes.length,
       suffixes.length,
-      ...[...exact].flatMap((text) => [printIn(slot, text), this.#text(text)]),
+      ...exactTexts,
       ...prefixes.map((text) => this.#text(text)),
       ...suffixes.map((text) => this.#text(text)),
     ]);
@@ -112,6 +125,11 @@ export class RuleProgramBuilder {
     this.#textNumbers.set(text, this.#texts.length);
     return this.#texts.push(text) - 1;
   }
+}
+
+/** Texts that are made one after the other lie side by side, not all over the heap where rules were parsed. */
+function copyOf(text: string): string {
+  return [text.slice(0, 1), text.slice(1)].join("");
 }
 
 function isEncodable(keys: ConditionKeys | null): boolean {
@@ -137,24 +155,34 @@ function costOf({ keys, notKeys }: Condition): number {
   return own.dimension.slot === SLOT_SUBJECT ? 1 : 2;
 }
 
-/** Bits of the only paths that a rule can match, or ALL_TEXTS. */
-export function pathSignature({ operations }: CompiledRule): number {
-  return signature(operations, SLOT_PATH);
+const EXACT_STEPS: Readonly<Partial<Record<Slot, number>>> = {
+  [SLOT_SUBJECT]: STEP_SUBJECTS,
+  [SLOT_METHOD]: STEP_METHODS,
+  [SLOT_PATH]: STEP_PATHS,
+};
+
+function isExact({ any, prefixes, suffixes }: TextPatterns): boolean {
+  return !any && prefixes.length === 0 && suffixes.length === 0;
+}
+
+/** Prints of the only paths that a rule can match; null where it is not bound to such. */
+export function pathPrints({ operations }: CompiledRule): readonly number[] | null {
+  return printsOf(operations, SLOT_PATH);
 }
 
 /** The same of callers' names. */
-export function subjectSignature({ sources }: CompiledRule): number {
-  return signature(sources, SLOT_SUBJECT);
+export function subjectPrints({ sources }: CompiledRule): readonly number[] | null {
+  return printsOf(sources, SLOT_SUBJECT);
 }
 
-function signature(clauses: readonly Clause[], slot: Slot): number {
-  let bits = 0;
+function printsOf(clauses: readonly Clause[], slot: Slot): readonly number[] | null {
+  const prints: number[] = [];
   for (const clause of clauses) {
     const texts = clause.map(({ keys }) => (keys === null ? null : exactTexts(keys, slot))).find(isPresent);
-    if (texts === undefined) return ALL_TEXTS;
-    for (const text of texts) bits |= printBit(printIn(slot, text));
+    if (texts === undefined) return null;
+    for (const text of texts) prints.push(printIn(slot, text));
   }
-  return bits;
+  return prints;
 }
 
 function isPresent<T>(value: T | null): value is T {
@@ -163,6 +191,5 @@ function isPresent<T>(value: T | null): value is T {
 
 function exactTexts(keys: ConditionKeys, slot: Slot): TextPatterns["exact"] | null {
   if (!("patterns" in keys) || !keys.decisive || keys.dimension.slot !== slot) return null;
-  const { any, exact, prefixes, suffixes } = keys.patterns;
-  return any || prefixes.length > 0 || suffixes.length > 0 ? null : exact;
+  return isExact(keys.patterns) ? keys.patterns.exact : null;
 }

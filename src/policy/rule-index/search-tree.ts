@@ -2,22 +2,17 @@
  * Splits rules by one dimension after the other, each time by the one that leaves the fewest to be tested, until few are left.
  * A rule stands under each of its keys, and where it has none in the dimension, in the rest that is searched besides.
  */
+import { bitsOf, type LeafRule, pushLeaf } from "./leaf.ts";
 
-/** Most rules that are tested one by one rather than split: their signatures are passed over in about a nanosecond each. */
-const LEAF_RULES = 12;
+/** Most rules that are not split further: as many as one word of a leaf's rows passes over. */
+const LEAF_RULES = 32;
 /** Most copies of a rule, on average: what bounds memory where rules list many keys in several dimensions. */
 const MOST_COPIES = 64;
 /** A split must leave at most this part of the rules to be tested. */
 const WORTHWHILE = 0.75;
 
 /** A rule as the tree sees it. */
-export interface TreeRule {
-  readonly rank: number;
-  /** Where its program begins. */
-  readonly program: number;
-  /** Bits of the paths and of the callers that it can match. */
-  readonly paths: number;
-  readonly subjects: number;
+export interface TreeRule extends LeafRule {
   /** By dimension: the keys of which a request must have one; null where it can match without. */
   readonly keys: readonly (readonly number[] | null)[];
 }
@@ -28,16 +23,11 @@ export interface TreeDimension {
   readonly mayNotTell: boolean;
 }
 
-/** [LEAF, lowest rank, end, (program, paths, subjects)…] */
-export const LEAF = -1;
-export const LEAF_END = 2;
-export const LEAF_HEAD = 3;
-export const ENTRY_SIZE = 3;
 /** [dimension, lowest rank, rest, all]; the children are in the table of transitions. */
 export const REST = 2;
 export const ALL = 3;
 export const NO_NODE = -1;
-/** A transition of the hash table: [node, key, child, unused]; node is NO_NODE in empty ones. */
+/** A transition of the hash table: [node, key, child, classes of paths that lead on]; node is NO_NODE in empty ones. */
 export const TRANSITION_SIZE = 4;
 
 export interface SearchTree {
@@ -75,7 +65,7 @@ interface Split {
 class SearchTreeBuilder {
   readonly #dimensions: readonly TreeDimension[];
   readonly #nodes: number[] = [];
-  readonly #transitions: [node: number, key: number, child: number][] = [];
+  readonly #transitions: [node: number, key: number, child: number, paths: number][] = [];
 
   constructor(dimensions: readonly TreeDimension[]) {
     this.#dimensions = dimensions;
@@ -101,10 +91,7 @@ class SearchTreeBuilder {
   }
 
   #leaf(rules: readonly TreeRule[]): number {
-    const node = this.#nodes.length;
-    this.#nodes.push(LEAF, rules[0]?.rank ?? 0, node + LEAF_HEAD + rules.length * ENTRY_SIZE);
-    for (const { program, paths, subjects } of rules) this.#nodes.push(program, paths, subjects);
-    return node;
+    return pushLeaf(this.#nodes, rules);
   }
 
   #split(rules: readonly TreeRule[], split: Split, unused: ReadonlySet<number>, copies: number): number {
@@ -115,7 +102,8 @@ class SearchTreeBuilder {
     others.delete(split.dimension);
     const left = Math.max(1, copies / split.copies);
     for (const [key, group] of split.groups) {
-      this.#transitions.push([node, key, this.add(group, others, left)]);
+      const paths = group.reduce((bits, rule) => bits | bitsOf(rule.paths), 0);
+      this.#transitions.push([node, key, this.add(group, others, left), paths]);
     }
     if (split.rest.length > 0) nodes[node + REST] = this.add(split.rest, others, copies);
     if (this.#dimensions[split.dimension]?.mayNotTell === true) nodes[node + ALL] = this.#leaf(rules);

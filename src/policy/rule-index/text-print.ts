@@ -14,16 +14,6 @@ export function textPrint(text: string): number {
   return print ^ (print >>> 15);
 }
 
-/** One of 31 bits, for sets of texts in one integer. */
-export function printBit(print: number): number {
-  const bit = print & 31;
-  return 1 << (bit - ((bit + 1) >> 5));
-}
-
-/** The bit of a text that is not there: only the set of all texts has it. */
-export const NO_TEXT_BIT = 1 << 31;
-export const ALL_TEXTS = -1;
-
 /** Of all of its characters: tells many texts of one make apart. Two chains of products, which the processor works on at once. */
 export function textHash(text: string): number {
   const { length } = text;
