@@ -3,23 +3,27 @@ import fc from "fast-check";
 import { HOSTS, METHODS, PATHS, SERVER_NAMES, UNKNOWN_ALPN } from "./alphabets.ts";
 import type { Claims, ConnectionSpec, RequestSpec, TokenPlace, TokenSpec } from "./differential-case.ts";
 
-const IDENTITIES = [
-  "cluster.local/ns/foo/sa/sleep",
-  "cluster.local/ns/foo/sa/sleep",
-  "cluster.local/ns/foo/sa/httpbin",
-  "cluster.local/ns/bar/sa/admin",
-  "cluster.local/ns/foo-prod/sa/sleep-v2",
-  "old.domain/ns/foo/sa/sleep",
-  "old.domain/ns/bar/sa/admin",
-  "td.example/ns/foo/sa/sleep",
+/** Most are of the mesh, under one of its trust domains, each a step from what policies name. */
+const IDENTITIES = ["cluster.local", "cluster.local", "old.domain", "td.example"].flatMap((trustDomain) =>
+  [
+    "ns/foo/sa/sleep",
+    "ns/foo/sa/sleep",
+    "ns/foo/sa/httpbin",
+    "ns/foo/sa/slexp",
+    "ns/bar/sa/admin",
+    "ns/bar/sa/sleep",
+    "ns/fox/sa/sleep",
+    "ns/foo-prod/sa/sleep",
+    "ns/foo-prod/sa/sleep-v2",
+    "ns/bar/sa/ns/foo/sa/sleep",
+    "ns/foo/sa/sleep/extra",
+    "ns/foo/x/sa/sleep",
+    "foo/bar",
+  ].map((path) => `${trustDomain}/${path}`),
+);
+const STRANGERS = [
   "other/ns/foo/sa/sleep",
   "cluster.local.evil/ns/foo/sa/sleep",
-  "cluster.local/ns/bar/sa/ns/foo/sa/sleep",
-  "cluster.local/ns/foo/sa/sleep/extra",
-  "cluster.local/ns/foo/x/sa/sleep",
-  "cluster.local/ns/foo/sa/slexp",
-  "cluster.local/ns/fox/sa/sleep",
-  "cluster.local/foo/bar",
   "cluster.local",
   "dns:sleep.foo.svc.cluster.local",
 ];
@@ -205,7 +209,10 @@ export function arbitraryConnection(requests: number): fc.Arbitrary<ConnectionSp
         "rogue" as const,
         "simple" as const,
       ),
-      principal: fc.constantFrom(...IDENTITIES),
+      principal: fc.oneof(
+        { weight: 20, arbitrary: fc.constantFrom(...IDENTITIES) },
+        { weight: 1, arbitrary: fc.constantFrom(...STRANGERS) },
+      ),
       alpn: fc.oneof(
         { weight: 3, arbitrary: fc.constant(null) },
         { weight: 1, arbitrary: fc.constantFrom(...ALPNS) },

@@ -8,8 +8,8 @@ import { pathCases } from "./path-cases.ts";
 import { CaseRunner, type Disagreement } from "./run-case.ts";
 import type { DifferentialEvent } from "./run-differential.ts";
 
-const CONNECTIONS = 6;
-const REQUESTS_EACH = 12;
+const CONNECTIONS = 8;
+const REQUESTS_EACH = 8;
 const REPORT_EVERY = 50;
 
 const [seed = "1", wanted = "5000", show = "first"] = process.argv.slice(2);
