@@ -29,6 +29,16 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
+/** Certificates that live shorter would end before they could be renewed. */
+const MIN_CERTIFICATE_MS = 2000;
+
+/** As {@link parseDuration}, in milliseconds, at least two seconds. */
+export function parseCertificateLifetime(text: string): number {
+  const ms = parseDuration(text);
+  if (ms < MIN_CERTIFICATE_MS) throw new InvalidArgumentError("Certificates live 2s at least.");
+  return ms;
+}
+
 export function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }

@@ -34,8 +34,14 @@ export function liveAsChild(state: StateFolder, close: () => Promise<void>): voi
   process.on("SIGTERM", () => end(0));
   process.on("SIGINT", () => {});
   process.on("SIGHUP", () => {});
+  const supervisorPid = process.ppid;
+  let missing = 0;
   const check = setInterval(() => {
-    if (performance.now() - bornAt > GRACE_MS && !isBooked(state)) end(0);
+    // A book that cannot be read may be a moment without file descriptors, as in a flood of connections: no reason to end
+    // while the supervisor lives, nor after a single look.
+    missing = isBooked(state) ? 0 : missing + 1;
+    const orphaned = process.ppid !== supervisorPid;
+    if (performance.now() - bornAt > GRACE_MS && orphaned && missing >= 2) end(0);
   }, CHECK_MS);
   check.unref();
 }

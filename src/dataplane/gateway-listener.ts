@@ -224,10 +224,10 @@ export class GatewayListener {
       return;
     }
     const outerConnection = this.#meshConnection(accepted, mesh, mesh.sni);
-    const connection =
-      innerSni === undefined ? outerConnection : this.#meshConnection(accepted, mesh, innerSni);
-    const outcome: Permit | Denial =
-      innerSni === undefined ? outer : authorizeConnection(this.#state.policy, connection);
+    // Clear text inside has no name, and a condition on one is not met by the name that the client wrote outside.
+    const trusted = innerSni === undefined && this.#state.policy.semantics === "istio";
+    const connection = trusted ? outerConnection : this.#meshConnection(accepted, mesh, innerSni ?? "");
+    const outcome: Permit | Denial = trusted ? outer : authorizeConnection(this.#state.policy, connection);
     if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, innerSni, connection);
     else this.#routeOpaque(accepted, mesh.socket, connection, innerSni, unread, outerConnection);
   }

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { collect, examples, formatOption, parseDuration, stateOption } from "../options.ts";
+import { collect, examples, formatOption, parseCertificateLifetime, stateOption } from "../options.ts";
 import { type AttackOptions, runAttack } from "../run-attack.ts";
 
 export function configure(command: Command): void {
@@ -15,7 +15,7 @@ export function configure(command: Command): void {
     .option(
       "--cert-ttl <duration>",
       "certificates of the mesh that is brought up live so long",
-      parseDuration,
+      parseCertificateLifetime,
     )
     .addHelpText(
       "after",

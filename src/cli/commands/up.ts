@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { collect, examples, formatOption, parseDuration, stateOption } from "../options.ts";
+import { collect, examples, formatOption, parseCertificateLifetime, stateOption } from "../options.ts";
 import { runUp, type UpOptions } from "../run-up.ts";
 
 export function configure(command: Command): void {
@@ -9,7 +9,7 @@ export function configure(command: Command): void {
     .addOption(formatOption())
     .option("--simulate-external", "stand-ins for every external host, so that all works offline")
     .option("--app <workload=command>", "run this command as the application, once a replica", collect)
-    .option("--cert-ttl <duration>", "how long certificates live (default: 24h)", parseDuration)
+    .option("--cert-ttl <duration>", "how long certificates live (default: 24h)", parseCertificateLifetime)
     .option("-q, --quiet", "say only what is wrong")
     .option("--demo", "show the calls of the egress example, allowed and refused")
     .addHelpText(
