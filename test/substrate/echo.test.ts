@@ -31,6 +31,7 @@ const pod: PodAssignment = {
   applicationPorts: [
     { port: 8080, host: HOST, socketPort: 18_080, protocol: "http" },
     { port: 9000, host: HOST, socketPort: 19_000, protocol: "tcp" },
+    { port: 7000, host: HOST, socketPort: 17_000, protocol: "auto" },
   ],
 };
 const warnings: string[] = [];
@@ -130,6 +131,51 @@ test("a port declared as TCP gives back bytes, HTTP or not, and keeps half-close
     "hello",
     "what could still become a request line",
   );
+});
+
+/** Connects and sends a first part; returns once the echo has taken the connection in and read it, by the order of accepting. */
+async function stalled(port: number, start: string): Promise<Socket> {
+  const socket = connect(port, HOST);
+  await once(socket, "connect");
+  if (start !== "") socket.write(start);
+  for (let round = 0; round < 3; round++) assert.equal(await exchange(connect(port, HOST), "\0"), "\0");
+  return socket;
+}
+
+for (const port of [18_080, 17_000]) {
+  for (const start of ["", "G", "GET", "GET ", "PRI * HTTP/2.0\r\n"]) {
+    test(`an echo takes a request on port ${port} that stalled for an hour after ${JSON.stringify(start)} as HTTP`, async (context) => {
+      context.mock.timers.enable({ apis: ["setTimeout"] });
+      const socket = await stalled(port, start);
+      context.mock.timers.tick(3_600_000);
+      if (start.startsWith("PRI")) {
+        socket.write("\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        const [settings] = await once(socket, "data");
+        assert.equal(settings[3], 4, "a SETTINGS frame");
+        socket.destroy();
+        return;
+      }
+      const whole = "GET /stalled HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+      assert.match(await exchange(socket, whole.slice(start.length)), /^HTTP\/1.1 200 OK.*"\/stalled"/s);
+    });
+  }
+}
+
+test("an undeclared port gives a start back that no protocol begins with after a short while; one declared HTTP waits", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const undeclared = await stalled(17_000, "hello");
+  const declared = await stalled(18_080, "hello");
+  let early = "";
+  declared.on("data", (chunk) => {
+    early += String(chunk);
+  });
+  context.mock.timers.tick(3_600_000);
+  const [given] = await once(undeclared, "data");
+  assert.equal(String(given), "hello");
+  undeclared.destroy();
+  assert.equal(await exchange(connect(18_080, HOST), "\0"), "\0");
+  assert.equal(early, "");
+  declared.destroy();
 });
 
 test("an echo gives back WebSocket frames and answers close", async () => {

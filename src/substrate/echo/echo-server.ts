@@ -1,8 +1,9 @@
 import type { Duplex } from "node:stream";
+import type { AppProtocol } from "../../model/mesh.ts";
 import { type PodAssignment, podKey, type StandInAssignment } from "../assignment.ts";
 import type { StandInAuthority } from "../stand-in-authority.ts";
 import { type EchoSelf, echoHttp } from "./echo-http.ts";
-import { SniffingServer } from "./sniffing-server.ts";
+import { type DeclaredTraffic, SniffingServer } from "./sniffing-server.ts";
 
 /** One listening echo. */
 export interface EchoListener {
@@ -18,8 +19,8 @@ export function podEchoes(pod: PodAssignment): readonly EchoListener[] {
   return pod.applicationPorts.map(({ port, host, socketPort, protocol }) => {
     const self: EchoSelf = { workload: pod.workload, pod: podKey(pod), port };
     const fallbackName = `${pod.name}.${pod.namespace}`;
-    const rawOnly = protocol === "tcp";
-    return listener(host, socketPort, self, fallbackName, rawOnly);
+    const declared = OPAQUE.has(protocol) ? "opaque" : declaredTraffic(protocol);
+    return listener(host, socketPort, self, fallbackName, declared);
   });
 }
 
@@ -28,11 +29,20 @@ export function standInEchoes(
   standIn: StandInAssignment,
   privilegedPortOffset: number,
 ): readonly EchoListener[] {
-  return standIn.ports.map(({ port }) => {
+  return standIn.ports.map(({ port, protocol }) => {
     const socketPort = port < 1024 ? port + privilegedPortOffset : port;
     const fallbackName = standIn.host.replace(/^\*\./, "any.");
-    return listener(standIn.address, socketPort, { standIn: standIn.host, port }, fallbackName, false);
+    // Clients bring their own TLS to a port that the mesh passes on as TCP: a stand-in looks for it everywhere.
+    const declared = declaredTraffic(protocol);
+    return listener(standIn.address, socketPort, { standIn: standIn.host, port }, fallbackName, declared);
   });
+}
+
+const OPAQUE: ReadonlySet<AppProtocol> = new Set(["tcp", "mongo", "mysql", "redis"]);
+const HTTP: ReadonlySet<AppProtocol> = new Set(["http", "http2", "grpc", "https"]);
+
+function declaredTraffic(protocol: AppProtocol): DeclaredTraffic {
+  return HTTP.has(protocol) ? "http" : "undeclared";
 }
 
 function listener(
@@ -40,18 +50,18 @@ function listener(
   port: number,
   self: EchoSelf,
   fallbackName: string,
-  rawOnly: boolean,
+  declared: DeclaredTraffic,
 ): EchoListener {
   return {
     host,
     port,
-    key: JSON.stringify([host, port, self, rawOnly]),
+    key: JSON.stringify([host, port, self, declared]),
     create: (authority) =>
       new SniffingServer({
         onRequest: echoHttp(self),
         onRaw: echoRaw,
         secureContext: (name) => authority.secureContext(name, fallbackName),
-        rawOnly,
+        declared,
       }),
   };
 }

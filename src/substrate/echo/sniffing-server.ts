@@ -3,6 +3,7 @@ import { createServer as createHttp2Server } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type SecureContext, type TLSSocket } from "node:tls";
+import { HTTP_METHODS } from "../../dataplane/codec/http1-grammar.ts";
 import { type SniffedProtocol, sniffProtocol } from "../../dataplane/codec/sniff.ts";
 import { acceptWebSocket } from "./websocket-echo.ts";
 
@@ -13,12 +14,17 @@ export interface SniffingServerOptions {
   readonly onRaw: (stream: Duplex, first: Buffer) => void;
   /** The certificate for a server name; empty for a client that names none. */
   readonly secureContext: (serverName: string) => SecureContext;
-  /** Everything is opaque: a port that its Service declares as TCP. */
-  readonly rawOnly?: boolean;
+  /**
+   * What the port is declared to carry. `http`: told by its bytes, however slowly they come. `opaque`: not looked at.
+   * `undeclared`: by its bytes; a start that can no longer be HTTP or TLS is opaque after a short while without more.
+   */
+  readonly declared: DeclaredTraffic;
 }
 
-/** How long a client may keep silent before its connection counts as opaque (it waits for the server to speak). */
-const SNIFF_TIMEOUT_MS = 150;
+export type DeclaredTraffic = "http" | "opaque" | "undeclared";
+
+/** How long an undeclared start such as `hello`, which could still become a request line of some method, is waited on. */
+const UNDECLARED_GRACE_MS = 150;
 const MAX_SNIFFED_BYTES = 16_384;
 
 /** One port that speaks whatever its client does: TLS, HTTP/1.1, HTTP/2 with prior knowledge, WebSocket, or plain bytes. */
@@ -70,7 +76,7 @@ export class SniffingServer {
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     socket.setNoDelay(true);
-    if (this.#options.rawOnly === true) this.#options.onRaw(socket, Buffer.alloc(0));
+    if (this.#options.declared === "opaque") this.#options.onRaw(socket, Buffer.alloc(0));
     else this.#sniff(socket, true);
   }
 
@@ -80,8 +86,13 @@ export class SniffingServer {
     else this.#sniff(socket, false);
   }
 
+  /**
+   * INVARIANT: silence decides nothing. No echo speaks first, so there is nothing to gain by calling a silent client
+   * opaque, and a proxy's new connection on a busy machine may be silent for long before its request comes.
+   */
   #sniff(socket: Socket, mayBeTls: boolean): void {
     let seen: Buffer = Buffer.alloc(0);
+    let timer: NodeJS.Timeout | undefined;
     const decide = (last: boolean) => {
       const protocol = sniffProtocol(seen);
       if (protocol === "need-more" && !last && seen.length < MAX_SNIFFED_BYTES) return;
@@ -90,14 +101,18 @@ export class SniffingServer {
       socket.off("end", onEnd);
       this.#hand(socket, seen, protocol === "tls" && !mayBeTls ? "other" : protocol);
     };
+    const onGrace = () => {
+      if (!startsKnownProtocol(seen)) decide(true);
+    };
     const onReadable = () => {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) return;
       seen = Buffer.concat([seen, chunk]);
+      clearTimeout(timer);
+      if (this.#options.declared === "undeclared") timer = setTimeout(onGrace, UNDECLARED_GRACE_MS);
       decide(false);
     };
     const onEnd = () => decide(true);
-    const timer = setTimeout(() => decide(true), SNIFF_TIMEOUT_MS);
     socket.once("close", () => clearTimeout(timer));
     socket.on("readable", onReadable);
     socket.on("end", onEnd);
@@ -126,4 +141,14 @@ export class SniffingServer {
 /** `SNICallback` is not asked for clients without a server name: they get this one. */
 function contextOptions(options: SniffingServerOptions): { secureContext?: SecureContext } {
   return { secureContext: options.secureContext("") };
+}
+
+const CONTENT_HANDSHAKE = 0x16;
+
+/** Whether bytes that do not tell yet are the start of TLS, of HTTP/2's preface, or of a request with a method that proxies let through. */
+function startsKnownProtocol(seen: Buffer): boolean {
+  if (seen[0] === CONTENT_HANDSHAKE) return true;
+  const [word = "", ...rest] = seen.toString("latin1").split(" ", 2);
+  if (rest.length > 0) return word === "PRI" || HTTP_METHODS.has(word);
+  return ["PRI", ...HTTP_METHODS.keys()].some((method) => method.startsWith(word));
 }
