@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { listFiles } from "./list-files.ts";
+import { type FileVersions, fileVersionsOf, hasShrunk, isSameVersions } from "./file-versions.ts";
 
 export interface WatchOptions {
   /** Ends the watch, as calling what `watchResources` returned does. */
@@ -11,7 +11,16 @@ export interface WatchOptions {
 }
 
 const DEBOUNCE_MS = 50;
+/** So long files must have stayed as they are before their change is told: a save can be several writes. */
+const SETTLE_MS = 60;
+/**
+ * The same where a file has become shorter, empty, or has gone: an editor that truncates and then writes, or a copy over a
+ * slow line, passes through that. What is cut off can be a valid mesh without its last policies.
+ */
+const SETTLE_SHRUNK_MS = 400;
 /** A file that is written without pause must not put the change off for ever. */
+const LONGEST_UNREST_MS = 3000;
+/** Nor put off looking at all. */
 const LONGEST_DELAY_MS = 200;
 /** Without the system's notices, how often to look. */
 const POLL_MS = 200;
@@ -20,9 +29,9 @@ const SAFETY_POLL_MS = 2000;
 
 /**
  * Calls `onChange` soon after any manifest in `paths` (files and folders, as for `loadResources`) has been written, made,
- * renamed over, removed, or swapped by a symbolic link as Kubernetes does with mounted ConfigMaps. The caller loads: a file
- * that was half written then gives errors, and its next change another call. Nothing that happens to the files ends the
- * watch. `onChange` must not throw.
+ * renamed over, removed, or swapped by a symbolic link as Kubernetes does with mounted ConfigMaps, and is at rest again: some
+ * 110 ms after the last write, 450 ms where a file became shorter or went. Nothing that happens to the files ends the watch.
+ * `onChange` must not throw.
  * @returns ends the watch.
  */
 export function watchResources(
@@ -47,7 +56,10 @@ class Watching {
   readonly #debounceMs: number;
   readonly #watchers = new Map<string, FSWatcher>();
   #stopped = false;
-  #fingerprint: string | undefined;
+  /** What the caller knows of. */
+  #told: FileVersions | undefined;
+  /** What has changed since, and since when it is as it is. */
+  #unrest: Unrest | undefined;
   #pollTimer: NodeJS.Timeout | undefined;
   #changeTimer: NodeJS.Timeout | undefined;
   #firstEventAt = 0;
@@ -77,17 +89,36 @@ class Watching {
     clearTimeout(this.#pollTimer);
     const complete = await this.#arm();
     const startedAt = performance.now();
-    const fingerprint = await fingerprintOf(this.#paths);
+    const versions = await fileVersionsOf(this.#paths);
     if (this.#stopped) return;
-    const changed = this.#certain || (this.#fingerprint !== undefined && this.#fingerprint !== fingerprint);
-    this.#certain = false;
-    this.#fingerprint = fingerprint;
-    if (changed) this.#onChange();
+    const restInMs = this.#untilRest(versions);
+    if (restInMs === 0) this.#onChange();
     // Large trees take long to look at: looking takes a twentieth of the time at most.
     const costMs = performance.now() - startedAt;
     clearTimeout(this.#pollTimer);
     const pauseMs = Math.max(complete ? SAFETY_POLL_MS : POLL_MS, 20 * costMs);
-    this.#pollTimer = setTimeout(() => void this.#look(), pauseMs);
+    const waiting = restInMs !== undefined && restInMs > 0;
+    this.#pollTimer = setTimeout(() => void this.#look(), waiting ? Math.max(restInMs, costMs) : pauseMs);
+  }
+
+  /** @returns 0 when a change is to be told now, else in how many milliseconds at the earliest; undefined without a change. */
+  #untilRest(versions: FileVersions): number | undefined {
+    const told = this.#told;
+    const certain = this.#certain;
+    this.#certain = false;
+    this.#told ??= versions;
+    if (told === undefined) return certain ? 0 : undefined;
+    const before = this.#unrest;
+    if (before === undefined && !certain && isSameVersions(told, versions)) return undefined;
+    const now = performance.now();
+    const isStill = before !== undefined && !certain && isSameVersions(before.versions, versions);
+    const unrest = { versions, firstAt: before?.firstAt ?? now, lastAt: isStill ? before.lastAt : now };
+    const settleMs = hasShrunk(told, versions) ? SETTLE_SHRUNK_MS : SETTLE_MS;
+    const restAt = Math.min(unrest.lastAt + settleMs, unrest.firstAt + LONGEST_UNREST_MS);
+    this.#unrest = restAt > now ? unrest : undefined;
+    if (restAt > now) return restAt - now;
+    this.#told = versions;
+    return 0;
   }
 
   /** @returns whether the system tells of changes in all paths. */
@@ -148,6 +179,13 @@ class Watching {
   }
 }
 
+interface Unrest {
+  readonly versions: FileVersions;
+  /** Milliseconds of `performance.now()`: of the first change, and of the last. */
+  readonly firstAt: number;
+  readonly lastAt: number;
+}
+
 interface Target {
   /** Names the folder as it is now: one that was removed and made again is another. */
   readonly key: string;
@@ -167,18 +205,4 @@ async function targetOf(path: string): Promise<Target | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** Which files there are, and which version of each; problems of reading are part of it. */
-async function fingerprintOf(paths: readonly string[]): Promise<string> {
-  const parts: string[] = [];
-  const files = await listFiles(paths, (problem) => parts.push(problem.message));
-  for (const file of files) {
-    const version = await stat(file, { bigint: true }).then(
-      ({ ino, size, mtimeNs, ctimeNs }) => `${ino} ${size} ${mtimeNs} ${ctimeNs}`,
-      () => "gone",
-    );
-    parts.push(`${file} ${version}`);
-  }
-  return parts.join("\n");
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loadResources } from "../../src/resources/load.ts";
@@ -162,6 +162,58 @@ test("a half-written file gives errors, and the next save recovers", async () =>
       const mended = await loadResources([folder]);
       assert.deepEqual(mended.diagnostics, []);
       assert.equal(mended.resources.length, 1);
+    },
+  );
+});
+
+test("a save that truncates first, pauses, and then writes is one change, told when all of it is there", async () => {
+  await whileWatching(
+    (folder) => [folder],
+    async (folder, changes) => {
+      const file = join(folder, "a.yaml");
+      const whole = `${configMap("first")}---\n${configMap("second")}---\n${configMap("third")}`;
+      await changes.after(() => writeFileSync(file, whole));
+      for (const part of ["", `${configMap("first")}---\n`]) {
+        const before = changes.count;
+        const tookMs = await changes.after(() => {
+          writeFileSync(file, part);
+          setTimeout(() => writeFileSync(file, `${whole}# ${part.length}\n`), 200);
+        });
+        assert.deepEqual([changes.count, readFileSync(file, "utf8").startsWith(whole)], [before + 1, true]);
+        assert.ok(tookMs >= 200, `told after ${tookMs} ms`);
+      }
+    },
+  );
+});
+
+test("a file that stays shorter, or empty, is told all the same, in under a second", async () => {
+  await whileWatching(
+    (folder) => [folder],
+    async (folder, changes) => {
+      const file = join(folder, "a.yaml");
+      const times = [
+        await changes.after(() => writeFileSync(file, "# ")),
+        await changes.after(() => writeFileSync(file, "")),
+        await changes.after(() => rmSync(file)),
+      ];
+      assert.ok(Math.min(...times) >= 400, `told after ${times}`);
+      assert.ok(Math.min(...times) < 1000, `told after ${times}`);
+    },
+  );
+});
+
+test("a file that is written without pause does not put a change off for ever", async () => {
+  await whileWatching(
+    (folder) => [folder],
+    async (folder, changes) => {
+      let n = 0;
+      const writing = setInterval(() => writeFileSync(join(folder, "b.yaml"), configMap(`n${n++}`)), 20);
+      try {
+        const tookMs = await changes.after(() => writeFileSync(join(folder, "a.yaml"), configMap("x")));
+        assert.ok(tookMs >= 1000, `told after ${tookMs} ms, though a file was still being written`);
+      } finally {
+        clearInterval(writing);
+      }
     },
   );
 });
