@@ -118,6 +118,7 @@ function statusReport(options: AdminMethodsOptions): StatusReport {
       loadedAt: current?.loadedAt ?? "",
       resources: current?.resources.length ?? 0,
       refused: keeper.refused,
+      lastChange: current?.lastChange ?? null,
     },
     pods: podStatuses(options),
     policies: current === undefined ? [] : policiesOf(current.mesh),

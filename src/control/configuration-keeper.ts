@@ -7,6 +7,9 @@ import { fromWire, toWire, type WireResource } from "../resources/wire.ts";
 import { type Assignments, NO_ASSIGNMENTS, toPlacement } from "../substrate/assignment.ts";
 import type { StockGateway } from "../substrate/stock-gateways.ts";
 import type { Substrate } from "../substrate/substrate.ts";
+import { recordChange } from "./change-journal.ts";
+import { warn } from "./child-life.ts";
+import { type ConfigurationChange, configurationChange } from "./configuration-change.ts";
 import type { InvalidConfiguration, LoadedConfiguration } from "./load-configuration.ts";
 import type { ConfigurationPush, RefusedChange } from "./messages.ts";
 import { readJson, type StateFolder } from "./state-folder.ts";
@@ -16,6 +19,7 @@ interface StoredConfiguration {
   readonly loadedAt: string;
   readonly resources: readonly WireResource[];
   readonly stockGateways: readonly StockGateway[];
+  readonly lastChange?: ConfigurationChange | null;
 }
 
 /** The configuration in force. */
@@ -26,6 +30,8 @@ export interface CurrentConfiguration {
   readonly mesh: Mesh;
   readonly assignments: Assignments;
   readonly stockGateways: readonly StockGateway[];
+  /** What made it of the one before; null for the first. */
+  readonly lastChange: ConfigurationChange | null;
 }
 
 /**
@@ -66,11 +72,18 @@ export class ConfigurationKeeper {
     }
     const assignments = await this.#substrate.assign(loaded.mesh, this.#assignments());
     const version = (this.#current?.version ?? 0) + 1;
+    const loadedAt = new Date().toISOString();
     const { resources, mesh, stockGateways } = loaded;
-    const next = { version, loadedAt: new Date().toISOString(), resources, mesh, assignments, stockGateways };
+    const before = this.#current;
+    // A mesh that is started again with the same files has not changed.
+    const isOther = before !== undefined && !this.isCurrent(resources);
+    const change = isOther ? configurationChange(before, loaded, { at: loadedAt, version }) : null;
+    const lastChange = change ?? before?.lastChange ?? null;
+    const next = { version, loadedAt, resources, mesh, assignments, stockGateways, lastChange };
     this.#store(next);
     this.#current = next;
     this.#refused = null;
+    if (change !== null) this.#journal(change);
     return [];
   }
 
@@ -87,6 +100,11 @@ export class ConfigurationKeeper {
   /** Whether these resources are those in force already. */
   isCurrent(resources: readonly Resource[]): boolean {
     return this.#current !== undefined && fingerprint(resources) === fingerprint(this.#current.resources);
+  }
+
+  /** The same resources, read again: what was stored does not know at which lines they stand. */
+  adopt(resources: readonly Resource[]): void {
+    if (this.#current !== undefined) this.#current = { ...this.#current, resources };
   }
 
   /** What proxies are sent. */
@@ -116,21 +134,40 @@ export class ConfigurationKeeper {
   }
 
   #store(next: CurrentConfiguration): void {
-    const { version, loadedAt, resources, assignments, stockGateways } = next;
+    const { version, loadedAt, resources, assignments, stockGateways, lastChange } = next;
     // Addresses first: a configuration without its addresses could not be served, addresses alone harm nothing.
     writePrivateFile(this.#state.assignments, JSON.stringify(assignments));
-    const stored: StoredConfiguration = { version, loadedAt, resources: toWire(resources), stockGateways };
+    const stored: StoredConfiguration = {
+      version,
+      loadedAt,
+      resources: toWire(resources),
+      stockGateways,
+      lastChange,
+    };
     writePrivateFile(this.#state.configuration, JSON.stringify(stored));
+  }
+
+  /** A journal that cannot be written is no reason to refuse a change that was kept. */
+  #journal(change: ConfigurationChange): void {
+    try {
+      recordChange(this.#state, change);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      warn(
+        `the change to configuration ${change.version} is in force, but not in the journal of changes: ${why}`,
+      );
+    }
   }
 
   #restore(): CurrentConfiguration | undefined {
     const stored = readJson(this.#state.configuration) as StoredConfiguration | undefined;
     if (stored === undefined) return undefined;
     try {
-      const { version, loadedAt, stockGateways } = stored;
+      const { version, loadedAt, stockGateways, lastChange = null } = stored;
       const resources = fromWire(stored.resources);
       const mesh = buildMesh(resources);
-      return { version, loadedAt, resources, mesh, assignments: readAssignments(this.#state), stockGateways };
+      const assignments = readAssignments(this.#state);
+      return { version, loadedAt, resources, mesh, assignments, stockGateways, lastChange };
     } catch {
       // Of another release, or not ours: the files are read again, which is what a first start does.
       return undefined;

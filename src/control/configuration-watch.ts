@@ -1,6 +1,11 @@
 import type { Diagnostic } from "../resources/diagnostic.ts";
 import type { ConfigurationKeeper } from "./configuration-keeper.ts";
-import { loadConfiguration } from "./load-configuration.ts";
+import { emptiedFiles } from "./emptied-files.ts";
+import {
+  type InvalidConfiguration,
+  type LoadedConfiguration,
+  loadConfiguration,
+} from "./load-configuration.ts";
 import type { ControlEvent } from "./messages.ts";
 
 export interface ConfigurationWatchOptions {
@@ -12,6 +17,10 @@ export interface ConfigurationWatchOptions {
 
 /** A valid change that could not be stored (a full disk) is offered again so often. */
 const RETRY_MS = 1000;
+
+/** Files that changed while they were read are read again after so long, and so often at most. */
+const UNREST_PAUSE_MS = 100;
+const MAX_UNRESTFUL_LOADS = 20;
 
 /** Follows the files: a saved change is taken when all of it is valid, and told with all its errors when not. */
 export class ConfigurationWatch {
@@ -60,8 +69,9 @@ export class ConfigurationWatch {
   async #load(): Promise<void> {
     const { sources, keeper, onAccepted, onEvent } = this.#options;
     try {
-      const loaded = await loadConfiguration(sources);
+      const loaded = await this.#loadAtRest(sources);
       if (loaded.ok && keeper.isCurrent(loaded.resources)) {
+        keeper.adopt(loaded.resources);
         const version = keeper.current?.version ?? 0;
         if (keeper.refused !== null) onEvent({ kind: "configuration-restored", version });
         keeper.withdrawRefusal();
@@ -74,6 +84,27 @@ export class ConfigurationWatch {
     } catch (error) {
       this.#notTaken(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** Reads until nothing has changed while it read: half of one save and half of the next are no mesh that anybody wrote. */
+  async #loadAtRest(sources: readonly string[]): Promise<LoadedConfiguration | InvalidConfiguration> {
+    const { fileVersionsOf, isSameVersions } = await import("../resources/file-versions.ts");
+    for (let loads = 1; ; loads++) {
+      const before = await fileVersionsOf(sources);
+      const loaded = await loadConfiguration(sources);
+      if (isSameVersions(before, await fileVersionsOf(sources)) || loads === MAX_UNRESTFUL_LOADS)
+        return this.#refuseEmptied(loaded);
+      await new Promise((resolve) => setTimeout(resolve, UNREST_PAUSE_MS));
+    }
+  }
+
+  #refuseEmptied(loaded: LoadedConfiguration | InvalidConfiguration): typeof loaded {
+    const current = this.#options.keeper.current?.resources ?? [];
+    const [first, ...others] = emptiedFiles(current, loaded.blankFiles);
+    if (first === undefined) return loaded;
+    const { warnings, blankFiles } = loaded;
+    const invalid = loaded.ok ? [] : loaded.errors;
+    return { ok: false, errors: [first, ...others, ...invalid], warnings, blankFiles };
   }
 
   /** Not the files' fault: told as any refusal, once, and offered again until it can be taken. */
@@ -91,8 +122,14 @@ export class ConfigurationWatch {
   #announce(warnings: readonly Diagnostic[]): void {
     const { current } = this.#options.keeper;
     if (current === undefined) return;
-    const { version, resources, assignments } = current;
+    const { version, resources, assignments, lastChange: change } = current;
     this.#options.onEvent({ kind: "assignments", assignments });
-    this.#options.onEvent({ kind: "configuration-accepted", version, resources: resources.length, warnings });
+    this.#options.onEvent({
+      kind: "configuration-accepted",
+      version,
+      resources: resources.length,
+      warnings,
+      change,
+    });
   }
 }

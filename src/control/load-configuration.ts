@@ -15,12 +15,15 @@ export interface LoadedConfiguration {
   /** What was read and has no effect: nobody must believe that it protects. */
   readonly notActedOn: readonly Diagnostic[];
   readonly files: readonly string[];
+  /** Of these, the ones with nothing in them but white space. */
+  readonly blankFiles: readonly string[];
 }
 
 export interface InvalidConfiguration {
   readonly ok: false;
   readonly errors: readonly [Diagnostic, ...Diagnostic[]];
   readonly warnings: readonly Diagnostic[];
+  readonly blankFiles: readonly string[];
 }
 
 /**
@@ -35,12 +38,12 @@ export async function loadConfiguration(
     import("../resources/load.ts"),
     import("../resources/coverage.ts"),
   ]);
-  const { resources, rejected, diagnostics, files } = await loadResources(sources);
+  const { resources, rejected, diagnostics, files, blankFiles } = await loadResources(sources);
   const problems = [...diagnostics, ...rejected.flatMap(({ errors }) => errors)];
   const warnings = problems.filter(({ severity }) => severity !== "error");
   const [first, ...others] = problems.filter(({ severity }) => severity === "error").sort(bySpan);
-  if (first !== undefined) return { ok: false, errors: [first, ...others], warnings };
-  if (resources.length === 0) return { ok: false, errors: [nothingRead(sources)], warnings };
+  if (first !== undefined) return { ok: false, errors: [first, ...others], warnings, blankFiles };
+  if (resources.length === 0) return { ok: false, errors: [nothingRead(sources)], warnings, blankFiles };
   const complete = provideStockGateways(resources);
   const mesh = buildMesh(complete.resources);
   return {
@@ -51,6 +54,7 @@ export async function loadConfiguration(
     warnings,
     notActedOn: unsupported(resources),
     files,
+    blankFiles,
   };
 }
 

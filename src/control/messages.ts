@@ -11,6 +11,7 @@ import type {
   SkippedWorkload,
 } from "../substrate/assignment.ts";
 import type { StockGateway } from "../substrate/stock-gateways.ts";
+import type { ConfigurationChange } from "./configuration-change.ts";
 
 /** One version of everything that a proxy decides by. A higher version replaces a lower one whole. */
 export interface ConfigurationPush {
@@ -97,6 +98,8 @@ export interface StatusReport {
     readonly loadedAt: string;
     readonly resources: number;
     readonly refused: RefusedChange | null;
+    /** The last change that was taken; null when none was since the mesh's first configuration. */
+    readonly lastChange: ConfigurationChange | null;
   };
   readonly pods: readonly PodStatus[];
   readonly policies: readonly PolicyStatus[];
@@ -114,6 +117,7 @@ export type ControlEvent =
       readonly version: number;
       readonly resources: number;
       readonly warnings: readonly Diagnostic[];
+      readonly change: ConfigurationChange | null;
     }
   /** After a refused change: the files are again what has been in force all along. */
   | { readonly kind: "configuration-restored"; readonly version: number }

@@ -231,7 +231,8 @@ function providerOf(policy: PolicyResource): string {
 
 const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
 
-function isDryRun(policy: PolicyResource): boolean {
+/** Annotated to be tried, not enforced. */
+export function isDryRun(policy: Resource): boolean {
   return TRUE.has(policy.annotations["istio.io/dry-run"] ?? "");
 }
 

@@ -22,6 +22,8 @@ export interface LoadedResources {
   /** Problems of files rather than of resources, and warnings. */
   readonly diagnostics: readonly Diagnostic[];
   readonly files: readonly string[];
+  /** Of these, the ones with nothing in them but white space. */
+  readonly blankFiles: readonly string[];
 }
 
 /**
@@ -33,14 +35,16 @@ export async function loadResources(paths: readonly string[]): Promise<LoadedRes
   const report = (problem: Diagnostic): void => void diagnostics.push(problem);
   const files = await listFiles(paths, report);
   const loading = new Loading(report);
+  const blankFiles: string[] = [];
   for (const file of files) {
     const text = await readText(file, report);
     if (text === undefined) continue;
+    if (!/\S/.test(text)) blankFiles.push(file);
     for (const document of readDocuments(file, text, report)) {
       for (const object of readObjects(document, report)) await loading.add(object);
     }
   }
-  return { resources: loading.resources(), rejected: loading.rejected, diagnostics, files };
+  return { resources: loading.resources(), rejected: loading.rejected, diagnostics, files, blankFiles };
 }
 
 /** What has been read so far. A later document with the same name replaces the earlier, as `kubectl apply` would. */

@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { changeJournal } from "../../src/control/change-journal.ts";
 import { ConfigurationKeeper } from "../../src/control/configuration-keeper.ts";
 import { connectAdmin, dialControl } from "../../src/control/control-link.ts";
 import { ControlPlane } from "../../src/control/control-process.ts";
@@ -235,6 +236,80 @@ test("a saved change reaches every proxy in under a second; a bad one none, with
   await until(async () => (await status()).configuration.refused === null);
   peer.close();
 });
+
+test("a save that is cut off for a moment takes no policy away; one that stays so is told by name, with the workloads", async () => {
+  const { peer, pushes } = await fakeProxy("finance/payroll-0");
+  const good = readFileSync(policyFile, "utf8");
+  const cut = good.slice(0, good.indexOf("---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy"));
+  assert.notEqual(cut, good.slice(0, -1));
+  const saved = good.replace("methods: [GET]", "methods: [GET, OPTIONS]");
+  for (const part of ["", cut]) {
+    const [count, version] = [pushes.length, pushes.at(-1)?.version ?? 0];
+    const change = part === "" ? saved : good;
+    writeFileSync(policyFile, part);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    writeFileSync(policyFile, change);
+    await until(() => (pushes.at(-1)?.version ?? 0) > version);
+    assert.deepEqual(pushes.slice(count).map(hasPolicy), [true]);
+  }
+  assert.ok(!events.some((event) => event.kind === "configuration-refused" && isEmptied(event.errors)));
+  writeFileSync(policyFile, cut);
+  await until(() => !hasPolicy(pushes.at(-1)));
+  const { lastChange } = (await status()).configuration;
+  const policy = "AuthorizationPolicy finance/auditor-reads-accounts";
+  assert.deepEqual(
+    lastChange?.removed.map(({ resource, file, line }) => [resource, file, line]),
+    [[policy, policyFile, good.split("\n").findIndex((line) => line.includes("auditor-reads-accounts")) + 1]],
+  );
+  assert.deepEqual(
+    lastChange?.accessGrowth.map(({ resource, workloads }) => [resource, workloads]),
+    [[policy, ["finance/payroll"]]],
+  );
+  const event = events.findLast(({ kind }) => kind === "configuration-accepted");
+  assert.deepEqual(event?.kind === "configuration-accepted" ? event.change : undefined, lastChange);
+  assert.deepEqual(
+    JSON.parse(readFileSync(changeJournal(state), "utf8").trim().split("\n").at(-1) ?? ""),
+    lastChange,
+  );
+  writeFileSync(policyFile, good);
+  await until(() => hasPolicy(pushes.at(-1)));
+  peer.close();
+});
+
+test("a file that stays empty is refused and named; the configuration before it stays", async () => {
+  const { peer, pushes } = await fakeProxy("finance/payroll-0");
+  const good = readFileSync(policyFile, "utf8");
+  const count = pushes.length;
+  writeFileSync(policyFile, "");
+  await until(async () => isEmptied((await status()).configuration.refused?.errors ?? []));
+  assert.equal(pushes.length, count);
+  writeFileSync(policyFile, good);
+  await until(async () => (await status()).configuration.refused === null);
+  peer.close();
+});
+
+test("a file that is removed takes its policies back, on purpose, and is named", async () => {
+  const { peer, pushes } = await fakeProxy("finance/payroll-0");
+  const file = join(files, "deny.yaml");
+  const deny = `apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: nobody, namespace: finance}\nspec: {action: DENY, rules: [{}]}\n`;
+  writeFileSync(file, deny);
+  await until(() => JSON.stringify(pushes.at(-1)).includes('"DENY"'));
+  rmSync(file);
+  await until(() => !JSON.stringify(pushes.at(-1)).includes('"DENY"'));
+  const { lastChange } = (await status()).configuration;
+  assert.deepEqual(lastChange?.filesGone, [file]);
+  assert.equal(lastChange?.accessGrowth.length, 1);
+  assert.equal(lastChange?.accessGrowth[0]?.workloads.length, 3);
+  peer.close();
+});
+
+function hasPolicy(push: PodConfigurationPush | undefined): boolean {
+  return JSON.stringify(push).includes("auditor-reads-accounts");
+}
+
+function isEmptied(errors: readonly { code: string }[]): boolean {
+  return errors.some(({ code }) => code === "BW0904_FILE_EMPTIED");
+}
 
 test("a proxy that does not take a configuration is told of, and asked again", async () => {
   let calls = 0;

@@ -1,8 +1,10 @@
+import type { ConfigurationChange } from "../../control/configuration-change.ts";
 import type { NotStarted, RunnerEvent, RunningMesh } from "../../control/mesh-runner.ts";
 import type { StatusReport } from "../../control/messages.ts";
 import type { FlowRecord } from "../../model/flow-record.ts";
 import { type Diagnostic, formatDiagnostic } from "../../resources/diagnostic.ts";
 import { formatFlowLine } from "../../telemetry/flow-format.ts";
+import { accessWarning, changeLines } from "./change.ts";
 import { startNotes } from "./start-notes.ts";
 import { renderPods } from "./status.ts";
 import { isColoured, plain, style } from "./style.ts";
@@ -71,6 +73,11 @@ class TextAccount implements Account {
     for (const { resource, message } of notActedOn)
       this.#say(plain(`not acted on: ${resource ?? ""}: ${message}`));
     for (const note of startNotes(configuration)) this.#say(note);
+    const { lastChange, version } = configuration;
+    if (lastChange?.version === version) {
+      this.#say("changed since this mesh ran last:");
+      this.#change(lastChange);
+    }
     this.#say(
       `${configuration.resources.length} resources, ${configuration.assignments.pods.length} pods; state in ${state.root}; starting…`,
     );
@@ -103,6 +110,7 @@ class TextAccount implements Account {
       case "configuration-accepted":
         this.#problems(event.warnings);
         this.#say(acceptedText(event));
+        if (event.change !== null) this.#change(event.change);
         break;
       case "configuration-restored":
         this.#say(style("green", `the files are again what is in force: configuration ${event.version}`));
@@ -141,6 +149,11 @@ class TextAccount implements Account {
     const text = `${style("dim", `[${name}]`)} ${plain(line)}`;
     if (name.startsWith("app ")) this.#say(text);
     else if (this.#isUp && !this.#stopping) complain(text);
+  }
+
+  #change(change: ConfigurationChange): void {
+    for (const line of changeLines(change)) this.#say(line);
+    complainIf(accessWarning(change, process.stderr));
   }
 
   #problems(problems: readonly Diagnostic[]): void {

@@ -1,5 +1,6 @@
 import type { PodStatus, StatusReport } from "../../control/messages.ts";
 import { formatDiagnostic } from "../../resources/diagnostic.ts";
+import { accessWarning, changeLines } from "./change.ts";
 import { plain, style } from "./style.ts";
 import { table } from "./table.ts";
 
@@ -17,6 +18,7 @@ export function renderStatus(report: StatusReport, now: Date): string {
     skipped.length === 0
       ? ""
       : `not run: ${skipped.map(({ kind, workload, why }) => plain(`${kind} ${workload} (${why})`)).join(", ")}\n`,
+    renderLastChange(report),
     renderRefused(report),
   ];
   return parts.filter((part) => part !== "").join("\n");
@@ -50,6 +52,14 @@ export function renderPods(pods: readonly PodStatus[], now: Date): string {
 function standing(pod: PodStatus): string {
   if (!pod.proxied) return "none";
   return pod.connected ? "waiting" : "proxy away";
+}
+
+function renderLastChange({ configuration: { lastChange } }: StatusReport): string {
+  if (lastChange === null) return "";
+  const lines = changeLines(lastChange).map((line) => `${line}\n`);
+  const warning = accessWarning(lastChange, process.stdout);
+  const head = `last change: configuration ${lastChange.version} of ${clock(lastChange.at)}\n`;
+  return `${head}${lines.join("")}${warning === undefined ? "" : `${warning}\n`}`;
 }
 
 function renderRefused({ configuration: { refused } }: StatusReport): string {
