@@ -107,7 +107,7 @@ export class InboundService implements HttpService {
     flow.rule = verdict.rule;
     if (!outcome.allowed) {
       flow.explanation = explainDenial(policy, this.#peer.connection, request);
-      return refuse(flow, verdict, requiredAuthorizer(policy, this.#peer.connection, request)?.provider);
+      return refuse(flow, verdict, requiredAuthorizer(policy, this.#peer.connection, request)?.provider.name);
     }
     const { forwardedPath } = request;
     const path = forwardedPath === view.path ? undefined : forwardedPath;

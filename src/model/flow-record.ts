@@ -82,6 +82,20 @@ export interface FlowUpstream {
   readonly cluster?: string | undefined;
 }
 
+/** What an external authorizer (AuthorizationPolicy with action CUSTOM) was asked about this, and said. */
+export interface FlowAuthorizer {
+  /** Name of the extension provider. */
+  readonly provider?: string | undefined;
+  /** `allow`, `deny`, or `error`: it could not be asked. */
+  readonly answer?: string | undefined;
+  /** HTTP authorizers: the HTTP status that it answered with. gRPC: the code in its answer, else that of the call. */
+  readonly status?: number | undefined;
+  /** From asking to its answer, reading the request's body for it included. */
+  readonly durationMs?: number | undefined;
+  /** It could not be asked and the provider says `failOpen`: let through unchecked. */
+  readonly failedOpen?: boolean | undefined;
+}
+
 /** A record as a reporter makes it. */
 export interface FlowDraft {
   /** RFC 3339, UTC, nanoseconds: when it began for `request` and `connection` (`durationMs` later it ended), else when it happened. */
@@ -125,6 +139,7 @@ export interface FlowDraft {
   /** The reporter's name for the connection: joins its handshake, connection and request records. */
   readonly connectionId?: string | undefined;
   readonly upstream?: FlowUpstream | undefined;
+  readonly authorizer?: FlowAuthorizer | undefined;
   /** Set when the record was too long and its long texts were cut. */
   readonly truncated?: boolean | undefined;
 }

@@ -5,7 +5,7 @@ import { type CompiledRule, compileRule } from "./authorization-rule.ts";
 import type { AuthorizationAction, AuthorizationSpec } from "./authorization-spec.ts";
 import type { ConditionContext } from "./condition.ts";
 import type { AuthorizerAnswer, Connection } from "./connection.ts";
-import { compileProviders, type ProviderKind } from "./ext-authz-provider.ts";
+import { compileProviders, type ExtAuthzProvider } from "./ext-authz-provider.ts";
 import type { HttpRequest } from "./http-request.ts";
 import { attachedPolicies } from "./policy-attachment.ts";
 import {
@@ -21,8 +21,8 @@ import { type AnswerCodes, closedVerdict, openVerdict, ruleVerdict } from "./ver
 
 /** Who must be asked before deciding, and for whom. */
 export interface AuthorizerDemand {
-  /** Name of the extension provider in MeshConfig. */
-  readonly provider: string;
+  /** The extension provider in MeshConfig. */
+  readonly provider: ExtAuthzProvider;
   /** `AuthorizationPolicy ns/name` */
   readonly policy: string;
   readonly rule: number;
@@ -40,6 +40,7 @@ interface CustomRules {
   readonly set: IndexedRuleSet;
   readonly demands: ReadonlyMap<Verdict, AuthorizerDemand>;
   readonly denials: ReadonlyMap<Verdict, Verdict>;
+  readonly failures: ReadonlyMap<Verdict, Verdict>;
 }
 
 interface Observer {
@@ -74,7 +75,8 @@ export function decideCustom(
   if (custom === null || answer === "allow") return null;
   const match = firstMatch(custom.set, connection, request);
   if (match === null) return null;
-  return answer === "deny" ? (custom.denials.get(match.verdict) ?? match.verdict) : match.verdict;
+  if (answer === undefined) return match.verdict;
+  return (answer === "deny" ? custom.denials : custom.failures).get(match.verdict) ?? match.verdict;
 }
 
 export function demandOf(
@@ -183,31 +185,37 @@ function compileCustom(
   answers: AnswerCodes,
   http: boolean,
 ): Pick<Authorization, "custom" | "broken"> {
-  const providers = compileProviders(mesh);
   const names = [...new Set(policies.map(providerOf))];
   const [name] = names;
   if (name === undefined) return { custom: null, broken: null };
-  const kind: ProviderKind | undefined = names.length > 1 ? undefined : providers.get(name);
+  const provider = names.length > 1 ? undefined : compileProviders(mesh).get(name);
   const rules = compile(policies, "CUSTOM");
-  if (kind === undefined) {
+  if (provider === undefined) {
     const deny = (rule: CompiledRule) =>
       ruleVerdict("ext-authz-misconfigured", answers, rule.policy, rule.index);
     return { custom: null, broken: indexRuleSets(buildRuleSet(rules, deny)) };
   }
-  if (kind === "http" && !http) return { custom: null, broken: null };
-  return { custom: customRules(rules, name, answers), broken: null };
+  if (provider.kind === "http" && !http) return { custom: null, broken: null };
+  return { custom: customRules(rules, provider, answers), broken: null };
 }
 
-function customRules(rules: readonly CompiledRule[], provider: string, answers: AnswerCodes): CustomRules {
+function customRules(
+  rules: readonly CompiledRule[],
+  provider: ExtAuthzProvider,
+  answers: AnswerCodes,
+): CustomRules {
   const demands = new Map<Verdict, AuthorizerDemand>();
   const denials = new Map<Verdict, Verdict>();
+  const failures = new Map<Verdict, Verdict>();
+  const onFailure = answers.denied === 0 ? answers : { ...answers, denied: provider.statusOnError };
   const set = buildRuleSet(rules, ({ policy, index }) => {
     const unanswered = ruleVerdict("ext-authz-unanswered", answers, policy, index);
     demands.set(unanswered, Object.freeze({ provider, policy, rule: index }));
     denials.set(unanswered, ruleVerdict("ext-authz-denied", answers, policy, index));
+    failures.set(unanswered, ruleVerdict("ext-authz-failed", onFailure, policy, index));
     return unanswered;
   });
-  return { set: indexRuleSets(set), demands, denials };
+  return { set: indexRuleSets(set), demands, denials, failures };
 }
 
 function compilePolicy(policy: PolicyResource, context: ConditionContext): CompiledRule[] {

@@ -9,8 +9,8 @@ import { textHash } from "./rule-index/text-print.ts";
  */
 export type TlsKind = "mtls" | "rogue" | "simple" | "plaintext";
 
-/** What an external authorizer said. */
-export type AuthorizerAnswer = "allow" | "deny";
+/** What an external authorizer said; `error`: it could not be asked, and its provider does not fail open. */
+export type AuthorizerAnswer = "allow" | "deny" | "error";
 
 export interface ConnectionInput {
   readonly tls: TlsKind;

@@ -63,6 +63,7 @@ const CAUSES: Readonly<Record<InboundCause, string>> = {
   "no-allow-matched": "denied: ALLOW policies apply to the workload and none of their rules matches",
   "ext-authz-unanswered": "unknown: an external authorizer has to be asked",
   "ext-authz-denied": "denied by the external authorizer",
+  "ext-authz-failed": "denied: the external authorizer could not be asked, and its provider does not fail open",
   "ext-authz-misconfigured":
     "denied: the CUSTOM policy names a provider that cannot be used, or several providers apply",
   "no-chain":
@@ -102,13 +103,23 @@ function explainVerdict(
   const head = CAUSES[verdict.cause as InboundCause] ?? verdict.cause;
   if (verdict.policy !== null && verdict.rule !== null) {
     const rule = findRule(authorization, verdict);
-    const named = `${head}: ${verdict.policy} rule ${verdict.rule}`;
+    const asked = verdict.layer === "ext-authz" ? providerOf(authorization, verdict) : "";
+    const named = `${head}${asked}: ${verdict.policy} rule ${verdict.rule}`;
     const clauses = rule === undefined ? [] : matchedClauses(rule, connection, request);
     return [named, ...clauses, ...strictNote(policy, connection)];
   }
   if (verdict.cause === "no-allow-matched" && authorization.allow !== null)
     return [head, ...nearest(authorization.allow, connection, request), ...strictNote(policy, connection)];
   return [verdict.policy === null ? head : `${head} (${verdict.policy})`];
+}
+
+/** Which authorizer it is about; nothing for a provider that cannot be used. */
+function providerOf(authorization: Authorization, verdict: Verdict): string {
+  for (const { provider, policy, rule } of authorization.custom?.demands.values() ?? []) {
+    if (policy === verdict.policy && rule === verdict.rule)
+      return ` (provider \`${provider.name}\`, ${provider.kind}, ${provider.hostname}:${provider.port})`;
+  }
+  return "";
 }
 
 function findRule(authorization: Authorization, verdict: Verdict): CompiledRule | undefined {

@@ -14,6 +14,8 @@ export type InboundCause =
   /** A CUSTOM policy matched, and its authorizer was not asked. */
   | "ext-authz-unanswered"
   | "ext-authz-denied"
+  /** A CUSTOM policy matched, and its authorizer could not be asked. */
+  | "ext-authz-failed"
   /** A CUSTOM policy matched, and its provider is unknown, broken, or one of several. */
   | "ext-authz-misconfigured"
   /** Plaintext to a STRICT port, or TLS that no chain expects. */

@@ -63,6 +63,7 @@ export function ruleVerdict(
     case "ext-authz-unanswered":
       return fixed("ext-authz", cause, false, answers.denied, "unknown", policy, rule);
     case "ext-authz-denied":
+    case "ext-authz-failed":
     case "ext-authz-misconfigured":
       return fixed("ext-authz", cause, false, answers.denied, "rbac", policy, rule);
     default:

@@ -60,6 +60,13 @@ const isFlow = fields({
   traceId: text,
   connectionId: text,
   upstream: fields({ ip: text, port: number, localIp: text, localPort: number, cluster: text }),
+  authorizer: fields({
+    provider: text,
+    answer: text,
+    status: number,
+    durationMs: number,
+    failedOpen: boolean,
+  }),
   truncated: boolean,
 });
 

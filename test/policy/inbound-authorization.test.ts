@@ -161,15 +161,17 @@ test("AUDIT and dry-run never block, and observe() tells them", () => {
 test("CUSTOM: unknown until the authorizer answers, then as it says; what it does not match is not asked", () => {
   const policy = policyOf([meshConfig(PROVIDERS), authorization("c", CUSTOM)]);
   const request = get("/x");
-  assert.deepEqual(requiredAuthorizer(policy, connect(), request), {
-    provider: "authz",
-    policy: "AuthorizationPolicy foo/c",
-    rule: 0,
-  });
+  const demand = requiredAuthorizer(policy, connect(), request);
+  assert.deepEqual(
+    [demand?.provider.name, demand?.policy, demand?.rule],
+    ["authz", "AuthorizationPolicy foo/c", 0],
+  );
   assert.equal(decideRequest(policy, connect(), request).reason, "unknown");
   assert.ok(!decideRequest(policy, connect(), request).allowed);
   request.authorizer = "deny";
   assert.equal(decideRequest(policy, connect(), request).cause, "ext-authz-denied");
+  request.authorizer = "error";
+  assert.equal(decideRequest(policy, connect(), request).cause, "ext-authz-failed");
   request.authorizer = "allow";
   assert.ok(decideRequest(policy, connect(), request).allowed);
   assert.equal(requiredAuthorizer(policy, connect(), get("/y")), null);
@@ -203,7 +205,7 @@ test("CUSTOM: an unknown provider, a provider without a service, and two provide
 
 test("CUSTOM on TCP: a gRPC provider is asked (its HTTP attributes dropped), an HTTP one has no say", () => {
   const grpc = policyOf([meshConfig(PROVIDERS), authorization("c", CUSTOM)]);
-  assert.equal(requiredAuthorizer(grpc, connect(tcp), undefined)?.provider, "authz");
+  assert.equal(requiredAuthorizer(grpc, connect(tcp), undefined)?.provider.name, "authz");
   assert.equal(decideConnection(grpc, connect(tcp)).reason, "unknown");
   const http = policyOf([
     meshConfig(PROVIDERS),
