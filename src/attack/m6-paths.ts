@@ -4,6 +4,7 @@ import { notPossible } from "./conclude.ts";
 import { recordsOf, wordsOf } from "./flow-evidence.ts";
 import { type HttpAttempt, requestBytes, sendAllowed, sendToSidecar } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
+import { type Misread, pathAdvice } from "./path-advice.ts";
 import { type PathReading, readingsOf } from "./path-readings.ts";
 import { type PathVariant, pathVariants } from "./path-variants.ts";
 import type { AskedRequest } from "./promise.ts";
@@ -138,7 +139,7 @@ async function judge(
   const byReading = Map.groupBy(through, ({ reading }) => reading?.by);
   const results: AttackResult[] = [...byReading.values()].map((all) => ({
     ...base,
-    ...throughResult(target, all),
+    ...throughResult({ target, call, denied }, all),
   }));
   if (held.length === 0) return results;
   const refused = held.find(({ attempt }) => !attempt.reached && attempt.local !== undefined);
@@ -170,9 +171,10 @@ function hasRefusal(records: readonly { readonly verdict: string }[]): boolean {
 
 /** By the standard's own reading it is a defect; by an application's own habits, the configuration's choice. */
 function throughResult(
-  target: HttpTarget,
+  found: Protected,
   all: readonly Sent[],
 ): Pick<AttackResult, "tries" | "happened" | "outcome" | "logged" | "evidence" | "finding" | "fix"> {
+  const { target } = found;
   const [{ variant, attempt, received, reading }] = all as readonly [Sent];
   const example = `the application received ${received?.slice(0, 80)}, which is ${reading?.path.slice(0, 80)} ${reading?.by}`;
   const common = {
@@ -186,6 +188,23 @@ function throughResult(
     ...common,
     outcome: "allowed by configuration",
     finding: `${target.workload.key}: an application that reads paths ${reading?.by} serves what the policy refuses (pathNormalization is ${target.policy.pathNormalization})`,
-    fix: reading?.fix ?? "",
+    fix: pathAdvice(
+      all.flatMap((sent) => misreadOf(found, sent)),
+      target.policy.pathNormalization,
+    ),
   };
+}
+
+function misreadOf({ target, call, denied }: Protected, { variant, received, reading }: Sent): Misread[] {
+  if (reading === undefined || received === undefined) return [];
+  const { cause } = decideFor(target, call.source, { ...denied, path: received });
+  return [
+    {
+      sent: variant.target,
+      reading,
+      denied: denied.path,
+      refuses: (path) => !decideFor(target, call.source, { ...denied, path }).allowed,
+      byAllowRule: cause === "allow-matched",
+    },
+  ];
 }

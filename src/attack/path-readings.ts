@@ -5,35 +5,23 @@ export interface PathReading {
   readonly by: string;
   /** RFC 3986 says that both spellings are the same resource: then the proxy had to know. */
   readonly standard: boolean;
-  /** The setting that makes proxy and application agree, for what is the application's own habit. */
-  readonly fix?: string;
 }
-
-const DECODE_AND_MERGE = "set meshConfig.pathNormalization.normalization to DECODE_AND_MERGE_SLASHES";
-const MERGE = "set meshConfig.pathNormalization.normalization to MERGE_SLASHES";
-const ALLOW_LIST =
-  "protect with ALLOW policies that name what is open, not with DENY policies that name what is closed";
 
 /** Every reading, the standard's first. The query is not part of any. */
 export function readingsOf(received: string): readonly PathReading[] {
   const path = (received.split(/[?#]/, 1)[0] ?? "").replace(/^https?:\/\/[^/]*/i, "");
   const standard = removeDots(decodeUnreserved(path));
-  const read = (by: string, fix: string, text: string): PathReading => ({
-    path: removeDots(text),
-    by,
-    standard: false,
-    fix,
-  });
+  const read = (by: string, text: string): PathReading => ({ path: removeDots(text), by, standard: false });
   return [
     { path, by: "as it stands", standard: true },
     { path: standard, by: "by RFC 3986 §6.2.2 (dots, unreserved letters)", standard: true },
-    read("with slashes merged", MERGE, standard.replace(/\/{2,}/g, "/")),
-    read("with %2f and %5c decoded", DECODE_AND_MERGE, mergeAll(decodeSlashes(standard))),
-    read("with every %xx decoded", DECODE_AND_MERGE, mergeAll(decodeAll(decodeSlashes(standard)))),
-    read("with %xx decoded twice", ALLOW_LIST, mergeAll(decodeAll(decodeAll(standard)))),
-    read("with parameters (;x) cut off", ALLOW_LIST, mergeAll(standard.replace(/;[^/]*/g, ""))),
-    read("without regard to case", ALLOW_LIST, standard.toLowerCase()),
-    read("without final marks", ALLOW_LIST, decodeAll(standard).replace(/[/. \t\0]+$/, "")),
+    read("with slashes merged", standard.replace(/\/{2,}/g, "/")),
+    read("with %2f and %5c decoded", mergeAll(decodeSlashes(standard))),
+    read("with every %xx decoded", mergeAll(decodeAll(decodeSlashes(standard)))),
+    read("with %xx decoded twice", mergeAll(decodeAll(decodeAll(standard)))),
+    read("with parameters (;x) cut off", mergeAll(standard.replace(/;[^/]*/g, ""))),
+    read("without regard to case", standard.toLowerCase()),
+    read("without final marks", decodeAll(standard).replace(/[/. \t\0]+$/, "")),
   ];
 }
 

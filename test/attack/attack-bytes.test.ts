@@ -12,6 +12,7 @@ import {
 } from "../../src/attack/client-hello-bytes.ts";
 import { parseAnswers } from "../../src/attack/http-answer.ts";
 import { http2AnswerStatus, http2RequestBytes } from "../../src/attack/http2-bytes.ts";
+import { pathAdvice } from "../../src/attack/path-advice.ts";
 import { readingsOf, removeDots } from "../../src/attack/path-readings.ts";
 import { pathVariants } from "../../src/attack/path-variants.ts";
 import { ClientHelloReader, type ClientHelloResult } from "../../src/dataplane/codec/client-hello.ts";
@@ -64,6 +65,25 @@ test("readingsOf() finds the refused path in each family of spellings, the stand
   assert.match(by("/a/..;/salaries")?.by ?? "", /parameters/);
   assert.match(by("/SALARIES")?.by ?? "", /case/);
   assert.equal(by("/accounts/7"), undefined);
+});
+
+test("pathAdvice() names a normalisation only where it closes the way; %252e is closed by none", () => {
+  const advise = (sent: string, allowed = /^\/accounts\//, byAllowRule = true) => {
+    const reading = readingsOf(sent).find(({ path }) => path === "/salaries");
+    assert.ok(reading !== undefined && !reading.standard, sent);
+    const refuses = (path: string) => !allowed.test(path);
+    return pathAdvice([{ sent, reading, denied: "/salaries", refuses, byAllowRule }], "BASE");
+  };
+  const set = "set meshConfig.pathNormalization.normalization to";
+  assert.equal(advise("/accounts/..%2fsalaries"), `${set} DECODE_AND_MERGE_SLASHES`);
+  assert.equal(advise("/accounts/..%5Csalaries"), `${set} DECODE_AND_MERGE_SLASHES`);
+  assert.equal(advise("//salaries", /^\/\//), `${set} MERGE_SLASHES`);
+  for (const sent of ["/accounts/%252e%252e/salaries", "/accounts/..%252fsalaries"])
+    assert.match(advise(sent), /^no pathNormalization mode .*allow exact paths.* decode a path once only/);
+  assert.match(
+    advise("/SALARIES", /^\/S/, false),
+    /^no pathNormalization mode .*ALLOW policies that name what is open/,
+  );
 });
 
 test("pathVariants() covers every byte, and no variant ends the request's line", () => {
