@@ -9,6 +9,7 @@ import { parseRequestHead, type RequestHead } from "./codec/http1-head.ts";
 import { findHeadEnd, HEAD_INCOMPLETE } from "./codec/http1-head-end.ts";
 import { ProxyCredential } from "./codec/proxy-credential.ts";
 import { SOCKS5_REPLY, Socks5Handshake, socks5Reply } from "./codec/socks5.ts";
+import { explainRefusal } from "./explain-denial.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { Http1Server } from "./http1-server.ts";
@@ -113,12 +114,12 @@ export class OutboundListener {
       this.#refuse(socket, { ...flow, verdict: "deny", layer: "protocol", reason: first.reason }, startedMs);
       return;
     }
-    const decision =
-      first.kind === "tls"
-        ? policy.routeTls(sni === undefined ? dialed : { ...dialed, sni })
-        : policy.routeTcp(dialed);
+    const named = sni === undefined ? dialed : { ...dialed, sni };
+    const decision = first.kind === "tls" ? policy.routeTls(named) : policy.routeTcp(dialed);
     noteDecision(flow, decision);
     if (decision.kind !== "forward") {
+      const protocol = first.kind === "tls" ? "tls" : "tcp";
+      flow.explanation = explainRefusal(this.#snapshot(), { protocol, ...named }) ?? flow.explanation;
       this.#refuse(socket, flow, startedMs);
       return;
     }

@@ -91,6 +91,9 @@ test("an SNI that is not the host, and none at all, get nowhere", async () => {
   assertRefusedBy(spoofed, GATEWAY);
   const missing = await mesh.call(A, "https://www.ibm.com/", { serverName: "", insecure: true });
   assertRefusedBy(missing, A);
+  const opaque = await mesh.call(A, "tcp://www.ibm.com:443", { body: Buffer.from("hello\n") });
+  for (const { account } of [missing, opaque])
+    assert.match(String(account.refusal?.explanation), /carried no server name \(SNI\).*`\*\.ibm\.com`/);
 });
 
 test("a ClientHello in many small pieces is routed and judged by its name all the same", async () => {

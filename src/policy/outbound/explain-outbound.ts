@@ -3,6 +3,7 @@ import type { Mesh, Workload } from "../../model/mesh.ts";
 import { normalizePath } from "../normalize-path.ts";
 import { type LocatedListener, sidecarOf } from "./compile-outbound.ts";
 import { explainMissingCluster, explainUnknownHost } from "./explain-destination.ts";
+import { explainNoServerName } from "./explain-server-name.ts";
 import type { Opening } from "./filter-chains.ts";
 import type { HttpTable } from "./http-table.ts";
 import type { ProxyView } from "./proxy-view.ts";
@@ -131,7 +132,7 @@ function explainDecision(view: ProxyView, decision: OutboundDecision, question: 
   switch (decision.reason) {
     case "blackhole":
       return [
-        ...explainUnknownHost(view, named, question.port),
+        ...explainUnknown(view, named, question),
         explainPolicy(view, "refuses what is not registered"),
       ];
     case "no-cluster":
@@ -141,6 +142,13 @@ function explainDecision(view: ProxyView, decision: OutboundDecision, question: 
     default:
       return ["refused: no route"];
   }
+}
+
+function explainUnknown(view: ProxyView, named: readonly string[], question: OutboundQuestion): string[] {
+  const isNameless =
+    question.protocol === "tcp" || (question.protocol === "tls" && question.sni === undefined);
+  const nameless = isNameless ? explainNoServerName(view, question, question.protocol === "tls") : [];
+  return nameless.length > 0 ? nameless : explainUnknownHost(view, named, question.port);
 }
 
 function namesOf(question: OutboundQuestion): readonly string[] {

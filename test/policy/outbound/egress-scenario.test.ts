@@ -76,6 +76,28 @@ describe("the egress scenario at the clients", () => {
     assert.match(lines, /outboundTrafficPolicy REGISTRY_ONLY \(of the mesh\)/);
   });
 
+  test("explainOutbound() says that the server name is missing, where it alone would have been enough, and only there", () => {
+    const explain = (protocol: "tls" | "tcp", host: string, sni?: string) =>
+      explainOutbound(mesh, workloadOf(mesh, "team-a/app-a"), {
+        protocol,
+        host,
+        port: 443,
+        ...(sni === undefined ? {} : { sni }),
+      }).join("\n");
+    const missing = explain("tls", "www.ibm.com");
+    assert.match(
+      missing,
+      /the TLS carried no server name \(SNI\).*`\*\.ibm\.com` \(ServiceEntry istio-egress\/ibm\)/,
+    );
+    assert.match(missing, /open TLS with the server name `www\.ibm\.com`/);
+    assert.doesNotMatch(missing, /mongo1|no Service or ServiceEntry|not by this name/);
+    assert.match(explain("tcp", "www.ibm.com"), /the connection was not TLS, so it carried no server name/);
+    for (const other of [explain("tls", "evil.example"), explain("tls", "www.ibm.com", "evil.example")]) {
+      assert.doesNotMatch(other, /carried no server name/);
+      assert.match(other, /no Service or ServiceEntry has the host `evil\.example`/);
+    }
+  });
+
   test("application to application stays inside: mutual TLS to the service, found by its short name only at home", () => {
     const a = compileOutbound(mesh, workloadOf(mesh, "team-a/app-a"));
     const request = { port: 80, method: "GET", path: "/", headers: [] };
