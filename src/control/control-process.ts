@@ -89,6 +89,7 @@ export class ControlPlane {
       certificates: this.#certificates,
       flowLog: this.#flowLog,
       configuration: () => keeper.push(),
+      mesh: () => keeper.current?.mesh,
       pods: () => this.#pods(),
       externalCaPem: () => (options.simulateExternal ? standInCa(state) : null),
       onEvent: (event) => this.#tell(event),

@@ -1,3 +1,4 @@
+import type { Mesh } from "../model/mesh.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type PodAssignment, podKey } from "../substrate/assignment.ts";
 import type { CertificateService } from "./certificate-service.ts";
@@ -12,12 +13,15 @@ import {
   type ProxyWelcome,
   textField,
 } from "./messages.ts";
+import { resourcesFor } from "./pod-resources.ts";
 import type { RpcHandler, RpcPeer } from "./rpc.ts";
 
 export interface ProxySessionsOptions {
   readonly certificates: CertificateService;
   readonly flowLog: FlowLog;
   readonly configuration: () => ConfigurationPush | undefined;
+  /** The mesh of that configuration: says which Secrets a pod's proxy needs. */
+  readonly mesh: () => Mesh | undefined;
   readonly pods: () => readonly PodAssignment[];
   readonly externalCaPem: () => string | null;
   readonly onEvent: (event: ControlEvent) => void;
@@ -125,7 +129,11 @@ export class ProxySessions {
 
   #forPod(push: ConfigurationPush, pod: string): PodConfigurationPush {
     const assignment = this.#options.pods().find((candidate) => podKey(candidate) === pod);
-    return { ...push, applicationPorts: assignment?.applicationPorts ?? [] };
+    return {
+      ...push,
+      resources: resourcesFor(push.resources, this.#options.mesh(), assignment?.workload ?? ""),
+      applicationPorts: assignment?.applicationPorts ?? [],
+    };
   }
 
   #pushFailed(session: ProxySession, version: number, error: unknown): void {

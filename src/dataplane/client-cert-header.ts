@@ -9,6 +9,21 @@ export function clientCertElement(by: string, certificate: PeerCertificate): str
   return `By=${by};Hash=${sha256};Subject="";URI=${spiffeId ?? ""}`;
 }
 
+/** Characters that cannot end a value, or an element, for any reader. */
+const PLAIN_NAME = /^[\w.:/*@~%+-]+$/;
+const PLAIN_SUBJECT = /^[\x20-\x7e]*$/;
+
+/** The element of a client outside of the mesh, whose certificate may say anything: what could be misread is left out. */
+export function edgeCertElement(certificate: PeerCertificate, subject: string): string {
+  const { sha256, uris, dnsNames } = certificate;
+  const quotable = PLAIN_SUBJECT.test(subject) && !/["\\]/.test(subject);
+  const names = [
+    ...uris.filter((uri) => PLAIN_NAME.test(uri)).map((uri) => `URI=${uri}`),
+    ...dnsNames.filter((name) => PLAIN_NAME.test(name)).map((name) => `DNS=${name}`),
+  ];
+  return [`Hash=${sha256}`, `Subject="${quotable ? subject : ""}"`, ...names].join(";");
+}
+
 /**
  * Whether an element can be appended to this value and still be read as one: a client that leaves a quote open would have what
  * the proxy appends read as a part of its own element. Readers differ on whether a backslash escapes, so one before a quote

@@ -1,7 +1,10 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContext } from "node:tls";
+import { resolveCredential } from "../policy/outbound/credential.ts";
 import type { ClusterTls } from "../policy/outbound/types.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { readClientCredentials } from "./gateway-credentials.ts";
+import { SecretStore } from "./secret-store.ts";
 import { makeExternalContext } from "./tls-contexts.ts";
 
 /** A secure context, and a name that no other one has. */
@@ -15,12 +18,14 @@ const SYSTEM = "system";
 
 /**
  * Contexts for servers outside of the mesh: the usual one, and those with the roots and client certificates that
- * DestinationRules name by file. Files are read when first needed, and again with each new configuration.
+ * DestinationRules name by file or Secret. Files are read when first needed, and again with each new configuration.
  */
 export class ExternalContexts {
   readonly #extraCaPem: string | undefined;
   readonly #usual: ExternalContext;
   readonly #made = new Map<string, ExternalContext>();
+  #secrets = new SecretStore([]);
+  #namespace = "";
 
   /** @param extraCaPem the stand-ins' CA: in a simulation it takes the place of every root. */
   constructor(extraCaPem: string | undefined) {
@@ -28,19 +33,17 @@ export class ExternalContexts {
     this.#usual = { context: makeExternalContext(extraCaPem), id: "" };
   }
 
-  /** Forgets what was read from files. */
-  clear(): void {
+  /** Forgets what was read from files, and takes the Secrets of a new configuration. */
+  renew(secrets: SecretStore, namespace: string): void {
     this.#made.clear();
+    this.#secrets = secrets;
+    this.#namespace = namespace;
   }
 
   /** Refuses to go on with less than what is asked for: other roots, or no client certificate, are no substitute. */
   contextFor(settings: ClusterTls): ExternalContext | BulwarkError {
     const { mode, caCertificates = SYSTEM, clientCertificate, privateKey, credentialName } = settings;
-    if (credentialName !== undefined)
-      return new BulwarkError(
-        "BW_UPSTREAM_NO_CREDENTIAL",
-        `credential \`${credentialName}\`: Secrets are not read`,
-      );
+    if (credentialName !== undefined) return this.#ofSecret(credentialName, mode);
     if (mode === "simple" && caCertificates === SYSTEM) return this.#usual;
     if (mode === "mutual" && (clientCertificate === undefined || privateKey === undefined))
       return new BulwarkError(
@@ -66,6 +69,23 @@ export class ExternalContexts {
         },
       );
     }
+  }
+
+  #ofSecret(credentialName: string, mode: ClusterTls["mode"]): ExternalContext | BulwarkError {
+    const id = `secret ${mode} ${credentialName}`;
+    const known = this.#made.get(id);
+    if (known !== undefined) return known;
+    const credential = resolveCredential(credentialName, this.#namespace);
+    const read = readClientCredentials(credential, mode === "mutual", this.#secrets);
+    if (read instanceof BulwarkError)
+      return new BulwarkError(
+        "BW_UPSTREAM_NO_CREDENTIAL",
+        `credential \`${credentialName}\`: ${read.message}`,
+      );
+    const ca = this.#extraCaPem ?? read.roots;
+    const made = { context: createSecureContext({ ...read.pair, ca, minVersion: "TLSv1.2" }), id };
+    this.#made.set(id, made);
+    return made;
   }
 
   #make(roots: string, certificate = "", key = "", mode: ClusterTls["mode"]): SecureContext {

@@ -5,7 +5,11 @@ import { Connection } from "../policy/connection.ts";
 import type { GatewayServer, OutboundDecision } from "../policy/outbound/types.ts";
 import { authorizeConnection, type Denial, type Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
 import { ByteStream } from "./byte-stream.ts";
+import { clientCertElement, edgeCertElement } from "./client-cert-header.ts";
+import { subjectOf } from "./edge-tls-server.ts";
+import { endsEdgeTls } from "./edge-tls-servers.ts";
 import { explainDenial } from "./explain-denial.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import { GatewayHttpService } from "./gateway-service.ts";
@@ -14,11 +18,12 @@ import type { MutableFlow } from "./http-service.ts";
 import { Http1Server } from "./http1-server.ts";
 import { serveHttp2 } from "./http2-server.ts";
 import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
-import type { HandshakeFailure, MeshPeer, MeshTlsServer } from "./mesh-tls-server.ts";
+import type { MeshTlsServer } from "./mesh-tls-server.ts";
 import { openTunnel } from "./open-tunnel.ts";
 import { noteDecision, outboundFlow } from "./outbound-service.ts";
 import { pickTarget } from "./pick-endpoint.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
+import type { HandshakeFailure, SecuredPeer } from "./tls-acceptor.ts";
 
 /** One connection at the gateway, and what has been learnt of it. */
 interface Accepted {
@@ -89,7 +94,7 @@ export class GatewayListener {
         `no server of this gateway takes the name \`${named.sni ?? ""}\``,
       );
     else if (first.kind === "tls" && !isOpaque(server)) this.#tlsServer(named, server, first, unread);
-    else if (server.tls !== undefined) this.#refuse(named, "transport", "plaintext-to-tls-port");
+    else if (endsTls(server)) this.#refuse(named, "transport", "plaintext-to-tls-port");
     else if (server.protocol === "http")
       this.#serveHttp(
         named,
@@ -107,29 +112,36 @@ export class GatewayListener {
     first: FirstBytes & { kind: "tls" },
     unread: Buffer,
   ): void {
-    switch (server.tls?.mode) {
+    if (endsEdgeTls(server)) {
+      this.#edgeTls(accepted, server);
+      return;
+    }
+    switch (endsTls(server) ? server.tls?.mode : undefined) {
       case "ISTIO_MUTUAL":
-        this.#tls.accept(accepted.socket, (outcome) => {
-          if ("socket" in outcome) this.#secured(accepted, outcome, server);
-          else this.#handshakeFailed(accepted, outcome);
-        });
+        this.#tls.accept(accepted.socket, (outcome) => this.#shaken(accepted, outcome, server));
         return;
+      case "AUTO_PASSTHROUGH":
       case "PASSTHROUGH":
         if (first.hello.hasEncryptedClientHello)
           this.#refuse(accepted, "route", "sni-encrypted", ENCRYPTED_HELLO);
         else this.#passThrough(accepted, unread);
         return;
-      case undefined:
-        this.#refuse(accepted, "transport", "tls-to-plaintext-port");
-        return;
       default:
-        this.#refuse(
-          accepted,
-          "tls",
-          "tls-mode-not-served",
-          `TLS mode ${server.tls?.mode} is not served by this gateway yet`,
-        );
+        this.#refuse(accepted, "transport", "tls-to-plaintext-port");
     }
+  }
+
+  /** Under certificates of the server's own; without them it refuses. */
+  #edgeTls(accepted: Accepted, server: GatewayServer): void {
+    const edge = this.#state.edge.get(server);
+    if (edge === undefined || edge instanceof BulwarkError)
+      this.#refuse(accepted, "tls", edge?.code ?? "BW_GATEWAY_NO_CREDENTIAL", edge?.message);
+    else edge.accept(accepted.socket, (outcome) => this.#shaken(accepted, outcome, server));
+  }
+
+  #shaken(accepted: Accepted, outcome: SecuredPeer | HandshakeFailure, server: GatewayServer): void {
+    if ("socket" in outcome) this.#secured(accepted, outcome, server);
+    else this.#handshakeFailed(accepted, outcome);
   }
 
   #passThrough(accepted: Accepted, unread: Buffer): void {
@@ -155,7 +167,7 @@ export class GatewayListener {
       );
   }
 
-  #secured(accepted: Accepted, mesh: MeshPeer, server: GatewayServer): void {
+  #secured(accepted: Accepted, mesh: SecuredPeer, server: GatewayServer): void {
     const { snapshot } = this.#state;
     const identified: Accepted = {
       ...accepted,
@@ -188,6 +200,11 @@ export class GatewayListener {
       );
       return;
     }
+    if (endsEdgeTls(server)) {
+      // What is inside comes from outside of the mesh and goes where the server's routes say, whatever it is.
+      this.#routeOpaque(identified, mesh.socket, connection, undefined, NOTHING);
+      return;
+    }
     const outcome = authorizeConnection(this.#state.policy, connection);
     if (!outcome.allowed) {
       this.#refuseBy(identified, outcome.verdict, mesh.sni, connection);
@@ -204,7 +221,7 @@ export class GatewayListener {
   }
 
   /** What the application itself opened inside the mesh's TLS. INVARIANT: its server name passes every check that the outer one did. */
-  #inside(accepted: Accepted, mesh: MeshPeer, first: FirstBytes, outer: Permit, unread: Buffer): void {
+  #inside(accepted: Accepted, mesh: SecuredPeer, first: FirstBytes, outer: Permit, unread: Buffer): void {
     if (first.kind === "broken-tls") {
       this.#refuse(accepted, "protocol", first.reason);
       return;
@@ -310,7 +327,7 @@ export class GatewayListener {
     connection: Connection,
     http2: boolean,
     server: GatewayServer,
-    mesh?: MeshPeer,
+    mesh?: SecuredPeer,
   ): void {
     const peer = {
       connection,
@@ -321,13 +338,18 @@ export class GatewayListener {
       http2,
       port: accepted.port,
       sni: accepted.sni,
-      httpsRedirect: server.tls?.httpsRedirect === true && mesh === undefined,
-      certificate: mesh?.certificate,
-      by: this.#state.snapshot.workload.spiffeId,
+      clientCertElement: mesh === undefined ? undefined : this.#certElement(mesh, server),
     };
     const service = new GatewayHttpService(peer, () => this.#state, this.#env.jwt);
     if (http2) serveHttp2(socket, service, this.#env.http, this.#env.http2, ignore);
     else new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
+  }
+
+  #certElement({ socket, certificate }: SecuredPeer, server: GatewayServer): string | undefined {
+    if (certificate === undefined) return undefined;
+    return endsEdgeTls(server)
+      ? edgeCertElement(certificate, subjectOf(socket))
+      : clientCertElement(this.#state.snapshot.workload.spiffeId, certificate);
   }
 
   #plainConnection(accepted: Accepted, first: FirstBytes): Connection {
@@ -341,9 +363,9 @@ export class GatewayListener {
     });
   }
 
-  #meshConnection(accepted: Accepted, mesh: MeshPeer, sni: string): Connection {
+  #meshConnection(accepted: Accepted, mesh: SecuredPeer, sni: string): Connection {
     return new Connection({
-      tls: "mtls",
+      tls: mesh.principal === null ? "simple" : "mtls",
       principal: mesh.principal,
       sourceIp: accepted.source.ip ?? "",
       destinationIp: this.#env.pod.address,
@@ -419,6 +441,11 @@ export class GatewayListener {
 /** A client without ECH that sends its GREASE form looks the same from here: what cannot be told apart is refused. */
 const ENCRYPTED_HELLO = "the application's TLS hides the server's real name (encrypted ClientHello)";
 
+/** On HTTP servers TLS settings only say whether clients are sent to HTTPS. */
+function endsTls({ tls, protocol }: GatewayServer): boolean {
+  return tls !== undefined && protocol !== "http";
+}
+
 /** Whether a server takes whatever comes as bytes, an application's TLS too. */
 function isOpaque({ tls, protocol }: GatewayServer): boolean {
   return tls === undefined && protocol === "tcp";
@@ -436,6 +463,8 @@ function names(
 }
 
 function ignore(): void {}
+
+const NOTHING = Buffer.alloc(0);
 
 /** Replaced by whoever takes the stream over. */
 const HANDED_OVER = { onData: ignore, onDrain: ignore, onEnd: ignore, onClose: ignore };

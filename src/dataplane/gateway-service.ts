@@ -1,17 +1,15 @@
-import type { PeerCertificate } from "../identity/peer-certificate.ts";
 import type { FlowSource, FlowTls } from "../model/flow-record.ts";
 import type { Connection } from "../policy/connection.ts";
 import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
-import { clientCertElement } from "./client-cert-header.ts";
 import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
 import type { GatewayState } from "./gateway-state.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { DENIAL_BODIES } from "./inbound-service.ts";
-import { forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbound-service.ts";
+import { answer, forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbound-service.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
 import { claimLines, headersAfterToken, withTokenHeaders } from "./token-headers.ts";
@@ -27,10 +25,8 @@ export interface GatewayPeer {
   /** The port that the gateway's pod listens on. */
   readonly port: number;
   readonly sni: string | undefined;
-  readonly httpsRedirect: boolean;
-  readonly certificate: PeerCertificate | undefined;
-  /** The gateway's own identity. */
-  readonly by: string;
+  /** Of XFCC; undefined for a peer without a certificate. */
+  readonly clientCertElement: string | undefined;
 }
 
 /** A request that could be read, and what has been made of it so far. */
@@ -79,7 +75,6 @@ export class GatewayHttpService implements HttpService {
       this.#peer.http2 ? 2 : 1,
     );
     if (request === null) return refuse(flow, requestRefusal(view.method, view.target));
-    if (this.#peer.httpsRedirect) return redirect(flow, request);
     const judged: JudgedRequest = { state, view, request, noted, lines: id.lines, flow };
     if (policy.jwt === null) return this.#route(judged);
     return verifyRequestJwt(policy.jwt, request, this.#jwt).then((jwt) => {
@@ -109,7 +104,10 @@ export class GatewayHttpService implements HttpService {
       ...(sni === undefined ? {} : { sni }),
     });
     noteDecision(flow, decision);
-    if (decision.kind !== "forward") return replyFor(decision.code, flow);
+    if (decision.kind !== "forward") {
+      if (decision.kind === "refuse") flow.layer = "route";
+      return answer(decision, flow);
+    }
     const claimed = noted.forged === undefined ? CLAIMED : CLAIMED.union(noted.forged);
     const remove = jwt === undefined ? claimed : (withTokenHeaders(claimed, jwt) ?? claimed);
     const own = joinFieldLines(
@@ -135,11 +133,11 @@ export class GatewayHttpService implements HttpService {
 
   /** The peer's address behind those that it claims itself, and its certificate in place of any that it claims (SANITIZE_SET). */
   #claims(noted: NotedHeaders) {
-    const { source, certificate, by, tls } = this.#peer;
+    const { source, clientCertElement, tls } = this.#peer;
     const chain =
       noted.forwardedFor === undefined ? (source.ip ?? "") : `${noted.forwardedFor},${source.ip ?? ""}`;
     const fields = ["x-forwarded-for", chain, "x-forwarded-proto", tls === undefined ? "http" : "https"];
-    if (certificate !== undefined) fields.push("x-forwarded-client-cert", clientCertElement(by, certificate));
+    if (clientCertElement !== undefined) fields.push("x-forwarded-client-cert", clientCertElement);
     return fieldLines(...fields) ?? NO_FIELD_LINES;
   }
 
@@ -169,18 +167,4 @@ function refuse(flow: MutableFlow, verdict: Verdict): HttpAction {
   flow.status = verdict.code === 0 ? 403 : verdict.code;
   const body = DENIAL_BODIES[verdict.reason] ?? "";
   return { kind: "reply", status: flow.status, fields: NO_FIELD_LINES, body, flow };
-}
-
-function redirect(flow: MutableFlow, request: HttpRequest): HttpAction {
-  flow.status = 301;
-  flow.reason = "https-redirect";
-  const fields = fieldLines("location", `https://${request.authority}${request.path}`) ?? NO_FIELD_LINES;
-  return { kind: "reply", status: 301, fields, body: "", flow };
-}
-
-function replyFor(code: number, flow: MutableFlow): HttpAction {
-  flow.layer = "route";
-  if (code === 0) return { kind: "hang-up", flow };
-  flow.status = code;
-  return { kind: "reply", status: code, fields: NO_FIELD_LINES, body: "", flow };
 }

@@ -1,5 +1,6 @@
 import type { InboundPolicy } from "../policy/inbound.ts";
 import type { GatewayPolicy } from "../policy/outbound/types.ts";
+import type { EdgeTlsByServer } from "./edge-tls-servers.ts";
 import type { EndpointPicker } from "./pick-endpoint.ts";
 import type { Snapshot } from "./proxy-environment.ts";
 
@@ -9,4 +10,5 @@ export interface GatewayState {
   readonly policy: InboundPolicy;
   readonly routes: GatewayPolicy;
   readonly picker: EndpointPicker;
+  readonly edge: EdgeTlsByServer;
 }

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { Mesh, Workload } from "../model/mesh.ts";
 import { OUTBOUND_PROXY_PORT, type Placement, socketPort } from "../model/placement.ts";
 import { parseTrustDomain, type TrustDomain } from "../model/spiffe-id.ts";
-import { compileInbound, type InboundPolicy } from "../policy/inbound.ts";
+import { compileInbound, type InboundPolicy, type Semantics } from "../policy/inbound.ts";
 import { compileGateway } from "../policy/outbound/compile-gateway.ts";
 import { compileOutbound } from "../policy/outbound/compile-outbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -10,8 +10,10 @@ import { BODY_LIMITS } from "./codec/http1-body-reader.ts";
 import { HEAD_LIMITS } from "./codec/http1-head.ts";
 import type { UpstreamSettings } from "./connect-upstream.ts";
 import { Deadlines } from "./deadlines.ts";
+import { EdgeTlsServers } from "./edge-tls-servers.ts";
 import { ExternalContexts } from "./external-contexts.ts";
 import { GatewayListener } from "./gateway-listener.ts";
+import type { GatewayState } from "./gateway-state.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import { Http2Upstreams } from "./http2-upstreams.ts";
 import { InboundListener, inboundPorts } from "./inbound-listener.ts";
@@ -24,6 +26,7 @@ import { EndpointPicker } from "./pick-endpoint.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import type { ProxyOptions, ProxyStats } from "./proxy-options.ts";
 import { Resolver } from "./resolver.ts";
+import { SecretStore } from "./secret-store.ts";
 import { makeTlsContexts, type TlsContexts } from "./tls-contexts.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 
@@ -39,6 +42,7 @@ export class MeshProxy {
   readonly #listeners: ListenerSet;
   readonly #outboundListeners: ListenerSet;
   readonly #tls: MeshTlsServer;
+  readonly #edge: EdgeTlsServers;
   #contexts: TlsContexts | undefined;
   /** Before the first snapshot nobody is trusted (RFC 6761 reserves the name). */
   #trustDomains: { trustDomain: TrustDomain; aliases: readonly TrustDomain[] } = {
@@ -61,6 +65,7 @@ export class MeshProxy {
     this.#outboundListeners = new ListenerSet(options.pod.address, limits.maxConnections, this.#env.sockets);
     this.#takeCertificate();
     this.#tls = new MeshTlsServer(this.#env);
+    this.#edge = new EdgeTlsServers(this.#env);
     options.identity.on("rotated", this.#rotated);
     options.identity.on("expired", this.#rotated);
   }
@@ -108,12 +113,13 @@ export class MeshProxy {
     const policy = compileInbound(mesh, workload, { semantics });
     const picker = new EndpointPicker(this.#env, snapshot);
     const outbound: OutboundState = { policy: compileOutbound(mesh, workload, { semantics }), picker };
+    const secrets = new SecretStore(mesh.resources);
     const gateway =
       workload.role === "gateway"
-        ? { snapshot, policy, routes: compileGateway(mesh, workload, { semantics }), picker }
+        ? this.#gatewayState(snapshot, policy, picker, secrets, semantics)
         : undefined;
     // Nothing above may fail once anything below has taken effect: a proxy never enforces half a snapshot.
-    this.#env.external.clear();
+    this.#env.external.renew(secrets, workload.namespace);
     this.#snapshot = snapshot;
     this.#outboundState = outbound;
     this.#trustDomains = {
@@ -127,6 +133,22 @@ export class MeshProxy {
     for (const tunnel of [...this.#env.tunnels]) tunnel.recheck();
     await this.#listeners.set(ports);
     await this.#outboundListeners.set(gateway === undefined ? this.#serveOutbound() : new Map());
+  }
+
+  #gatewayState(
+    snapshot: Snapshot,
+    policy: InboundPolicy,
+    picker: EndpointPicker,
+    secrets: SecretStore,
+    semantics: Semantics,
+  ): GatewayState {
+    const { mesh, workload } = snapshot;
+    const routes = compileGateway(mesh, workload, { semantics });
+    const edge = this.#edge.update(routes.listeners, secrets, semantics);
+    for (const [{ gateway, index }, made] of edge)
+      if (made instanceof BulwarkError)
+        this.#options.onWarning?.(`${gateway}, server ${index}, refuses its clients: ${made.message}`);
+    return { snapshot, policy, routes, picker, edge };
   }
 
   #serveApplication(
@@ -145,7 +167,7 @@ export class MeshProxy {
     );
   }
 
-  #serveGateway(state: ConstructorParameters<typeof GatewayListener>[2]): Map<number, Accept> {
+  #serveGateway(state: GatewayState): Map<number, Accept> {
     if (this.#gateway === undefined) this.#gateway = new GatewayListener(this.#env, this.#tls, state);
     else this.#gateway.state = state;
     const listener = this.#gateway;

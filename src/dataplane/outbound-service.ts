@@ -162,7 +162,11 @@ function refusalText(decision: OutboundDecision & { kind: "refuse" }): string {
   }
 }
 
-function answer(decision: Exclude<OutboundDecision, { kind: "forward" }>, flow: MutableFlow): HttpAction {
+/** What is answered here, without a server. */
+export function answer(
+  decision: Exclude<OutboundDecision, { kind: "forward" }>,
+  flow: MutableFlow,
+): HttpAction {
   if (decision.kind === "refuse") {
     if (decision.code === 0) return { kind: "hang-up", flow };
     return { kind: "reply", status: decision.code, fields: NO_FIELD_LINES, body: "", flow };

@@ -73,14 +73,15 @@ export function gatewayChain(
 }
 
 function plainChain({ tls, protocol }: GatewayServer): FilterChain {
-  if (tls !== undefined) return NOT_TLS;
-  return protocol === "http" ? PLAIN_HTTP : PLAIN_TCP;
+  if (protocol === "http") return PLAIN_HTTP;
+  return tls === undefined ? PLAIN_TCP : NOT_TLS;
 }
 
 function tlsChain({ tls, protocol }: GatewayServer): FilterChain {
+  if (protocol === "http") return UNEXPECTED_TLS;
   switch (tls?.mode) {
     case undefined:
-      return protocol === "http" ? UNEXPECTED_TLS : UNSEEN_TLS;
+      return UNSEEN_TLS;
     case "PASSTHROUGH":
     case "AUTO_PASSTHROUGH":
       return PASSED;

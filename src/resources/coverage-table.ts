@@ -72,7 +72,6 @@ export interface UnsupportedField {
 const path = (text: string): readonly string[] => text.split(" ");
 
 const ROUND_ROBIN = "requests go to the endpoints in turn";
-const NO_SUCH_TLS = "that TLS mode is refused: ISTIO_MUTUAL and PASSTHROUGH are served";
 
 const TRAFFIC_POLICIES: readonly string[] = [
   "spec trafficPolicy",
@@ -103,11 +102,6 @@ const trafficPolicyFields = (at: string): UnsupportedField[] => [
   { kind: "DestinationRule", path: path(`${at} outlierDetection`), why: "no endpoint is ejected" },
   {
     kind: "DestinationRule",
-    path: path(`${at} tls credentialName`),
-    why: "certificates are not read from Secrets",
-  },
-  {
-    kind: "DestinationRule",
     path: path(`${at} tunnel`),
     why: "connections are not tunnelled through a proxy",
   },
@@ -126,9 +120,14 @@ export const UNSUPPORTED_FIELDS: readonly UnsupportedField[] = [
   { kind: "VirtualService", path: path("spec http [] mirrors"), why: "`can` shows it; no copies are sent" },
   {
     kind: "Gateway",
-    path: path("spec servers [] tls mode"),
-    values: ["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "AUTO_PASSTHROUGH"],
-    why: NO_SUCH_TLS,
+    path: path("spec servers [] tls minProtocolVersion"),
+    values: ["TLSV1_0", "TLSV1_1"],
+    why: "nothing below TLS 1.2 is served",
+  },
+  {
+    kind: "Gateway",
+    path: path("spec servers [] tls ecdhCurves"),
+    why: "the proxies' own groups hold, post-quantum first",
   },
   { kind: "Sidecar", path: path("spec ingress"), why: "the ports of the workload itself are served" },
   { kind: "Sidecar", path: path("spec inboundConnectionPool"), why: "the proxies' own limits hold" },

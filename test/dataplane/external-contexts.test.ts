@@ -1,16 +1,18 @@
 /** TLS towards servers outside: what a DestinationRule names by file is used, or nothing is sent at all. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { createSecureContext, rootCertificates } from "node:tls";
 import { ExternalContexts } from "../../src/dataplane/external-contexts.ts";
+import { SecretStore } from "../../src/dataplane/secret-store.ts";
 import { upstreamTarget } from "../../src/dataplane/upstream-target.ts";
 import { openCa } from "../../src/identity/ca.ts";
 import { parseTrustDomain } from "../../src/model/spiffe-id.ts";
 import type { ClusterTls } from "../../src/policy/outbound/types.ts";
 import { BulwarkError } from "../../src/resources/bulwark-error.ts";
+import { resourceFromJson } from "../../src/resources/wire.ts";
 import { svidSource } from "./mesh-fixture.ts";
 
 const SIMPLE: ClusterTls = {
@@ -62,7 +64,7 @@ test("ExternalContexts gives all plain TLS one context, and each set of files on
   });
   assert.equal(new Set(all.map(({ id }) => id)).size, all.length);
   assert.equal(contexts.contextFor({ ...SIMPLE, caCertificates: "system" }), all[0]);
-  contexts.clear();
+  contexts.renew(new SecretStore([]), "a");
   assert.equal(contexts.contextFor(SIMPLE), all[0]);
   assert.notEqual(contexts.contextFor({ ...SIMPLE, caCertificates }), all[1]);
 });
@@ -86,6 +88,40 @@ test("ExternalContexts refuses what it cannot have as asked: no other roots, no 
     [mutual, "made"],
   ] as const)
     assert.equal(codeOf(contexts.contextFor(settings)), code, JSON.stringify(settings));
+});
+
+test("ExternalContexts takes certificates and roots from the Secret of the proxy's own namespace", async (t) => {
+  const { clientCertificate, privateKey, caCertificates } = await files(t);
+  const read = (path: string) => readFileSync(path, "latin1");
+  const secretOf = (name: string, stringData: Readonly<Record<string, string>>, namespace = "a") =>
+    resourceFromJson(
+      { apiVersion: "v1", kind: "Secret", metadata: { name, namespace }, stringData },
+      { file: "s.yaml", createdAt: 0 },
+    );
+  const pair = { "tls.crt": read(clientCertificate), "tls.key": read(privateKey) };
+  const roots = { "ca.crt": read(caCertificates) };
+  const contexts = new ExternalContexts(undefined);
+  contexts.renew(
+    new SecretStore([
+      secretOf("whole", { ...pair, ...roots }),
+      secretOf("apart", pair),
+      secretOf("apart-cacert", roots),
+      secretOf("rootless", pair),
+      secretOf("roots", roots),
+      secretOf("other", { ...pair, ...roots }, "b"),
+    ]),
+    "a",
+  );
+  for (const [mode, credentialName, code] of [
+    ["mutual", "whole", "made"],
+    ["mutual", "apart", "made"],
+    ["mutual", "rootless", "BW_UPSTREAM_NO_CREDENTIAL"],
+    ["mutual", "roots", "BW_UPSTREAM_NO_CREDENTIAL"],
+    ["simple", "roots", "made"],
+    ["simple", "other", "BW_UPSTREAM_NO_CREDENTIAL"],
+    ["simple", "kubernetes://b/other", "BW_UPSTREAM_NO_CREDENTIAL"],
+  ] as const)
+    assert.equal(codeOf(contexts.contextFor({ ...SIMPLE, mode, credentialName })), code, credentialName);
 });
 
 test("ExternalContexts in a simulation trusts the stand-ins' CA where roots of the real servers are named", () => {

@@ -4,6 +4,7 @@ import { resolveTargetPort } from "../../model/build-services.ts";
 import type { AppProtocol, Mesh, Workload } from "../../model/mesh.ts";
 import { matchesLabels } from "../../model/selector.ts";
 import { resourceName } from "../../resources/resource.ts";
+import { resolveCredential } from "./credential.ts";
 import { isHostSubset } from "./host-name.ts";
 import { type GatewayShape, type ServerShape, type ServerTlsSettings, shapeOf } from "./resource-shapes.ts";
 import type { GatewayServer, GatewayTls, GatewayTlsMode } from "./types.ts";
@@ -32,7 +33,7 @@ export function mergeServers(mesh: Mesh, workload: Workload): ServersByPort {
       merger.add(
         podPort(mesh, workload, number),
         {
-          server: toServer(resourceName(gateway), index, number, server),
+          server: toServer(resourceName(gateway), index, number, server, workload.namespace),
           gatewayName: `${gateway.namespace}/${gateway.name}`,
           scopedHosts: (server.hosts ?? []).map((host) => scopeHost(host.toLowerCase(), gateway.namespace)),
           kind: kindOf(server),
@@ -132,7 +133,13 @@ export function covers(hosts: readonly string[], name: string): boolean {
   return hosts.some((host) => isHostSubset(name, host));
 }
 
-function toServer(gateway: string, index: number, port: number, shape: ServerShape): GatewayServer {
+function toServer(
+  gateway: string,
+  index: number,
+  port: number,
+  shape: ServerShape,
+  namespace: string,
+): GatewayServer {
   const protocol = parsePortProtocol(shape.port?.protocol);
   const isHttp = protocol === "http" || protocol === "http2" || protocol === "grpc";
   const hosts = (shape.hosts ?? []).map((host) => host.slice(host.indexOf("/") + 1).toLowerCase());
@@ -143,7 +150,7 @@ function toServer(gateway: string, index: number, port: number, shape: ServerSha
     port,
     protocol: isHttp ? "http" : protocol === "https" || protocol === "tls" ? protocol : "tcp",
     hosts: [...new Set(hosts)],
-    ...(shape.tls === undefined ? {} : { tls: toTls(shape.tls) }),
+    ...(shape.tls === undefined ? {} : { tls: toTls(shape.tls, namespace) }),
   };
 }
 
@@ -156,17 +163,20 @@ const MODES: readonly GatewayTlsMode[] = [
   "ISTIO_MUTUAL",
 ];
 
-function toTls(settings: ServerTlsSettings): GatewayTls {
-  const credentials = settings.credentialNames ?? [];
+/** @param namespace of the proxy: where its Secrets are. */
+function toTls(settings: ServerTlsSettings, namespace: string): GatewayTls {
+  const { credentialName = "", caCertCredentialName = "" } = settings;
+  const several = settings.credentialNames ?? [];
+  const credentials = several.length > 0 || credentialName === "" ? several : [credentialName];
   const { serverCertificate, privateKey, caCertificates, caCrl, minProtocolVersion, maxProtocolVersion } =
     settings;
   return {
     mode: MODES.find((mode) => mode === settings.mode) ?? "PASSTHROUGH",
     httpsRedirect: settings.httpsRedirect === true,
-    credentialNames:
-      credentials.length > 0 || settings.credentialName === undefined
-        ? credentials
-        : [settings.credentialName],
+    credentials: credentials.map((name) => resolveCredential(name, namespace)),
+    ...(caCertCredentialName === ""
+      ? {}
+      : { clientRoots: resolveCredential(caCertCredentialName, namespace) }),
     ...(serverCertificate === undefined ? {} : { serverCertificate }),
     ...(privateKey === undefined ? {} : { privateKey }),
     ...(caCertificates === undefined ? {} : { caCertificates }),

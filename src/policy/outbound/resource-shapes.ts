@@ -203,6 +203,7 @@ export interface ServerTlsSettings {
   readonly httpsRedirect?: boolean;
   readonly credentialName?: string;
   readonly credentialNames?: readonly string[];
+  readonly caCertCredentialName?: string;
   readonly serverCertificate?: string;
   readonly privateKey?: string;
   readonly caCertificates?: string;

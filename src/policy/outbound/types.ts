@@ -4,6 +4,7 @@
  * needs to carry it out, and who decided it.
  */
 import type { Endpoint, Service, ServicePort } from "../../model/mesh.ts";
+import type { SecretReference } from "./credential.ts";
 
 /**
  * `istio`: what Envoy, programmed by Istio, does. `strict`: the same, but closed where Istio is known to fail open:
@@ -309,7 +310,10 @@ export type GatewayTlsMode =
 export interface GatewayTls {
   readonly mode: GatewayTlsMode;
   readonly httpsRedirect: boolean;
-  readonly credentialNames: readonly string[];
+  /** Secrets with certificates and keys, for clients of different algorithms. */
+  readonly credentials: readonly SecretReference[];
+  /** Secret or ConfigMap of roots for clients' certificates, where it is not beside the first credential. */
+  readonly clientRoots?: SecretReference;
   readonly serverCertificate?: string;
   readonly privateKey?: string;
   readonly caCertificates?: string;

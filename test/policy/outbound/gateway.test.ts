@@ -156,7 +156,7 @@ spec:
 `);
 
   test("the SNI selects the server, and with it certificate and mode; the first to claim a host keeps it", () => {
-    assert.deepEqual(policy.selectServer(8443, "a.example.com")?.tls?.credentialNames, ["a-cert"]);
+    assert.deepEqual(policy.selectServer(8443, "a.example.com")?.tls?.credentials[0]?.name, "a-cert");
     assert.equal(policy.selectServer(8443, "b.example.com")?.tls?.mode, "MUTUAL");
     assert.equal(policy.selectServer(8443, "c.example.com"), undefined);
   });

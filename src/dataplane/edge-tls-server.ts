@@ -1,0 +1,190 @@
+import { constants } from "node:crypto";
+import type { Socket } from "node:net";
+import type { SecureVersion, TLSSocket, TlsOptions } from "node:tls";
+import type { PeerCertificate } from "../identity/peer-certificate.ts";
+import { decodePem } from "../identity/pem.ts";
+import type { Semantics } from "../policy/inbound.ts";
+import type { GatewayServer, GatewayTls } from "../policy/outbound/types.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { asksClients, type ServerCredentials } from "./gateway-credentials.ts";
+import type { ProxyEnvironment } from "./proxy-environment.ts";
+import {
+  agreedNames,
+  describeTls,
+  type HandshakeFailure,
+  type SecuredPeer,
+  shownCertificate,
+  TlsAcceptor,
+} from "./tls-acceptor.ts";
+import { CIPHERS, GROUPS } from "./tls-contexts.ts";
+
+/** Suites of TLS 1.2 where the server names none: forward secret, authenticated encryption (RFC 9325 §4.2). */
+const TLS12_CIPHERS = [
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+];
+
+const HTTP_ALPN = ["h2", "http/1.1"];
+
+/** TLS of one server of a gateway towards clients outside of the mesh, under the server's own certificates. */
+export class EdgeTlsServer {
+  readonly #env: ProxyEnvironment;
+  readonly #tls: GatewayTls;
+  readonly #semantics: Semantics;
+  readonly #acceptor: TlsAcceptor<SecuredPeer>;
+
+  /** @throws {BulwarkError} BW_GATEWAY_TLS: no version or suite of TLS is left. */
+  constructor(
+    env: ProxyEnvironment,
+    server: GatewayServer & { readonly tls: GatewayTls },
+    credentials: ServerCredentials,
+    semantics: Semantics,
+  ) {
+    this.#env = env;
+    this.#tls = server.tls;
+    this.#semantics = semantics;
+    try {
+      this.#acceptor = new TlsAcceptor(env, optionsOf(server, credentials), (socket) => this.#check(socket));
+    } catch (cause) {
+      if (cause instanceof BulwarkError) throw cause;
+      throw new BulwarkError("BW_GATEWAY_TLS", "its TLS settings cannot be put into force", { cause });
+    }
+  }
+
+  accept(socket: Socket, done: (outcome: SecuredPeer | HandshakeFailure) => void): void {
+    this.#acceptor.accept(socket, done);
+  }
+
+  #check(socket: TLSSocket): SecuredPeer | HandshakeFailure {
+    const shown = asksClients(this.#tls) ? shownCertificate(socket) : undefined;
+    if (shown === undefined) return secured(socket, undefined);
+    if ("error" in shown) return { code: "BW_PEER_BAD_CERTIFICATE", message: shown.error };
+    return this.#refuse(socket, shown) ?? secured(socket, shown);
+  }
+
+  #refuse(socket: TLSSocket, certificate: PeerCertificate): HandshakeFailure | undefined {
+    if (!socket.authorized) {
+      const code = String(socket.authorizationError ?? "unverified");
+      return { code, message: "the client's certificate is not of the server's roots", certificate };
+    }
+    if (certificate.uris.length > 1)
+      return {
+        code: "BW_PEER_AMBIGUOUS",
+        message: "the client's certificate has several URI names: no policy can tell which one it is",
+        certificate,
+      };
+    if (!isExpected(this.#tls, certificate))
+      return {
+        code: "BW_PEER_UNEXPECTED",
+        message: "the client's certificate is none of those that the server's TLS settings name",
+        certificate,
+      };
+    if (this.#semantics === "strict" && this.#claimsMesh(certificate) && !this.#isOfMesh(socket))
+      return {
+        code: "BW_PEER_FOREIGN_AUTHORITY",
+        message:
+          "the client's certificate names an identity of this mesh, but the mesh's CA did not issue it",
+        certificate,
+      };
+    return undefined;
+  }
+
+  #claimsMesh({ uris }: PeerCertificate): boolean {
+    const { trustDomain, aliases } = this.#env.trustDomains();
+    return uris.some((uri) => {
+      const folded = uri.toLowerCase();
+      return [trustDomain, ...aliases].some(
+        (own) => folded === `spiffe://${own}` || folded.startsWith(`spiffe://${own}/`),
+      );
+    });
+  }
+
+  #isOfMesh(socket: TLSSocket): boolean {
+    const bundle = this.#env.tls()?.svid.trustBundlePem ?? "";
+    let certificate = socket.getPeerCertificate(true);
+    while (certificate.issuerCertificate !== undefined && certificate.issuerCertificate !== certificate)
+      certificate = certificate.issuerCertificate;
+    return decodePem("CERTIFICATE", bundle).some((root) => root.equals(certificate.raw));
+  }
+}
+
+function secured(socket: TLSSocket, certificate: PeerCertificate | undefined): SecuredPeer {
+  return {
+    socket,
+    certificate,
+    principal: certificate === undefined ? null : principalOf(socket, certificate),
+    ...agreedNames(socket),
+    tls: describeTls(socket, certificate),
+  };
+}
+
+/** The name that Envoy would judge by: the URI, else the DNS name, else the subject. */
+function principalOf(socket: TLSSocket, { uris, dnsNames }: PeerCertificate): string {
+  const [uri] = uris;
+  if (uri !== undefined) return uri.startsWith("spiffe://") ? uri.slice("spiffe://".length) : `dns:${uri}`;
+  return `dns:${dnsNames[0] ?? subjectOf(socket)}`;
+}
+
+/** As RFC 4514 writes it: the most specific part first. */
+export function subjectOf(socket: TLSSocket): string {
+  const lines = socket.getPeerX509Certificate()?.subject?.split("\n") ?? [];
+  return lines.reverse().join(",");
+}
+
+/** Names, keys and certificates are each a list of which one must fit; a key or a certificate that fits is enough of the two. */
+function isExpected(tls: GatewayTls, { uris, dnsNames, sha256, keySha256 }: PeerCertificate): boolean {
+  const { subjectAltNames, verifyCertificateSpki, verifyCertificateHash } = tls;
+  const named =
+    subjectAltNames.length === 0 ||
+    subjectAltNames.some((name) => uris.includes(name) || dnsNames.includes(name));
+  if (verifyCertificateSpki.length + verifyCertificateHash.length === 0) return named;
+  const key = Buffer.from(keySha256, "hex").toString("base64");
+  const pinned =
+    verifyCertificateSpki.includes(key) ||
+    verifyCertificateHash.some((hash) => hash.replaceAll(":", "").toLowerCase() === sha256);
+  return named && pinned;
+}
+
+function optionsOf(
+  { protocol, tls }: GatewayServer & { readonly tls: GatewayTls },
+  { pairs, clientRoots, revocations }: ServerCredentials,
+): TlsOptions {
+  const asks = clientRoots !== undefined;
+  return {
+    ...versionsOf(tls),
+    cert: pairs.map(({ cert }) => cert),
+    key: pairs.map(({ key }) => key),
+    ciphers: [CIPHERS, ...suitesOf(tls)].join(":"),
+    ecdhCurve: GROUPS,
+    honorCipherOrder: true,
+    ...(protocol === "https" ? { ALPNProtocols: HTTP_ALPN } : {}),
+    requestCert: asks,
+    rejectUnauthorized: tls.mode === "MUTUAL",
+    ...(asks ? { ca: clientRoots } : {}),
+    ...(revocations === undefined ? {} : { crl: revocations }),
+    // Each handshake verifies the client anew: a session from before a change of roots or pins resumes nothing.
+    ...(asks ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
+  };
+}
+
+function suitesOf({ cipherSuites }: GatewayTls): readonly string[] {
+  const known = cipherSuites.filter((suite) => /^[A-Z0-9-]+$/.test(suite) && suite !== "ALL");
+  return known.length === 0 ? TLS12_CIPHERS : known;
+}
+
+const VERSIONS: Readonly<Record<string, SecureVersion>> = { TLSV1_2: "TLSv1.2", TLSV1_3: "TLSv1.3" };
+
+/** TLS 1.2 is the least, as Istio's default is; where an older one is asked for it still is. */
+function versionsOf({ minProtocolVersion = "", maxProtocolVersion = "" }: GatewayTls): TlsOptions {
+  if (maxProtocolVersion === "TLSV1_0" || maxProtocolVersion === "TLSV1_1")
+    throw new BulwarkError("BW_GATEWAY_TLS", "it wants no TLS above 1.1, and none below 1.2 is served");
+  const minVersion = VERSIONS[minProtocolVersion] ?? "TLSv1.2";
+  const maxVersion = VERSIONS[maxProtocolVersion] ?? "TLSv1.3";
+  if (minVersion === "TLSv1.3" && maxVersion === "TLSv1.2")
+    throw new BulwarkError("BW_GATEWAY_TLS", "its least version of TLS is above its greatest");
+  return { minVersion, maxVersion };
+}
