@@ -20,6 +20,8 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
       except: { type: "string", multiple: true, default: [] },
       "cert-ttl-seconds": { type: "string", default: "0" },
       "simulate-external": { type: "boolean", default: false },
+      "jwks-refresh-ms": { type: "string" },
+      "jwks-allow": { type: "string", multiple: true, default: [] },
     },
   });
   const statePath = values.state;
@@ -33,6 +35,12 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
         sources: positionals,
         certTtlSeconds: Number(values["cert-ttl-seconds"]),
         simulateExternal: values["simulate-external"],
+        keys: {
+          allow: values["jwks-allow"],
+          ...(values["jwks-refresh-ms"] === undefined
+            ? {}
+            : { refreshMs: Number(values["jwks-refresh-ms"]) }),
+        },
       });
     default:
       return (await import("../control/echo-process.ts")).runEchoProcess({

@@ -1,3 +1,4 @@
+import { parseKeyAccess } from "../control/jwks/key-access.ts";
 import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -15,6 +16,9 @@ export interface UpOptions extends StateOptions {
   /** Milliseconds. */
   readonly certTtl?: number;
   readonly quiet?: boolean;
+  /** Milliseconds. */
+  readonly jwksRefresh?: number;
+  readonly jwksAllow?: readonly string[];
   readonly demo?: boolean;
 }
 
@@ -30,6 +34,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     sources,
     certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),
     simulateExternal: options.simulateExternal === true,
+    keys: keySettings(options),
     applications: parseApplications(options.app ?? []),
     program: thisProgram(),
     showFlows: options.quiet !== true,
@@ -80,6 +85,12 @@ function aborting(asked: Promise<string>): AbortSignal {
   const controller = new AbortController();
   void asked.then(() => controller.abort());
   return controller.signal;
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT: here, and not in a child that would die of it again and again. */
+function keySettings({ jwksRefresh, jwksAllow: allow = [] }: UpOptions) {
+  parseKeyAccess(allow);
+  return { allow, ...(jwksRefresh === undefined ? {} : { refreshMs: jwksRefresh }) };
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT */

@@ -8,6 +8,7 @@ import type { FlowGroup } from "../telemetry/flow-query.ts";
 import type { CertificateService } from "./certificate-service.ts";
 import type { ConfigurationKeeper } from "./configuration-keeper.ts";
 import type { FlowLog } from "./flow-log.ts";
+import type { JwksService } from "./jwks/jwks-service.ts";
 import {
   fieldsOf,
   numberField,
@@ -24,6 +25,7 @@ export interface AdminMethodsOptions {
   readonly sessions: ProxySessions;
   readonly certificates: CertificateService;
   readonly flowLog: FlowLog;
+  readonly keys: Pick<JwksService, "report">;
   readonly sources: readonly string[];
   readonly startedAt: string;
   readonly subscribers: Set<RpcPeer>;
@@ -122,6 +124,7 @@ function statusReport(options: AdminMethodsOptions): StatusReport {
     },
     pods: podStatuses(options),
     policies: current === undefined ? [] : policiesOf(current.mesh),
+    keys: options.keys.report(),
     ca: certificates.counts,
     flowLog: { ok: flowLog.problem === null, message: flowLog.problem, rows: flowLog.rows },
     skipped: current?.assignments.skipped ?? [],

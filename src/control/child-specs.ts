@@ -14,6 +14,8 @@ export interface MeshChildrenOptions {
   readonly sources: readonly string[];
   readonly certTtlSeconds: number;
   readonly simulateExternal: boolean;
+  /** See ControlProcessOptions. */
+  readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;
 }
@@ -53,6 +55,7 @@ export class MeshChildren {
         "--cert-ttl-seconds",
         String(certTtlSeconds),
         ...flags,
+        ...keyFlags(this.#options),
         "--",
         ...sources,
       ]),
@@ -98,6 +101,11 @@ export class MeshChildren {
       },
     ];
   }
+}
+
+function keyFlags({ keys = {} }: MeshChildrenOptions): string[] {
+  const refresh = keys.refreshMs === undefined ? [] : ["--jwks-refresh-ms", String(keys.refreshMs)];
+  return [...refresh, ...(keys.allow ?? []).flatMap((place) => ["--jwks-allow", place])];
 }
 
 function childLog(state: StateFolder, name: string): string {

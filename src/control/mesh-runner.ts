@@ -34,6 +34,8 @@ export interface MeshRunnerOptions {
   /** 0: 24 h. */
   readonly certTtlSeconds: number;
   readonly simulateExternal: boolean;
+  /** See ControlProcessOptions. */
+  readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
   /** By workload (`namespace/name`): a shell command that replaces the built-in echo. */
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;

@@ -12,6 +12,7 @@ import type {
 } from "../substrate/assignment.ts";
 import type { StockGateway } from "../substrate/stock-gateways.ts";
 import type { ConfigurationChange } from "./configuration-change.ts";
+import type { JwksStatus } from "./jwks/jwks-keeper.ts";
 
 /** One version of everything that a proxy decides by. A higher version replaces a lower one whole. */
 export interface ConfigurationPush {
@@ -20,8 +21,18 @@ export interface ConfigurationPush {
   readonly placement: Placement;
 }
 
+/** Keys of one source for tokens. */
+export interface KeyText {
+  /** As KeySource.id. */
+  readonly id: string;
+  /** JWKS text; null: they were never had, so tokens that need them are refused. */
+  readonly text: string | null;
+}
+
 /** `configure`: the configuration, and where the application of this pod listens, which no other is told. */
 export interface PodConfigurationPush extends ConfigurationPush {
+  /** What its policies need. Newer ones follow by `keys`. */
+  readonly keys: readonly KeyText[];
   readonly applicationPorts: readonly ApplicationPort[];
 }
 
@@ -103,6 +114,8 @@ export interface StatusReport {
   };
   readonly pods: readonly PodStatus[];
   readonly policies: readonly PolicyStatus[];
+  /** Sources of keys for tokens. */
+  readonly keys: readonly JwksStatus[];
   readonly ca: { readonly issued: number; readonly refused: number };
   readonly flowLog: { readonly ok: boolean; readonly message: string | null; readonly rows: number };
   readonly skipped: readonly SkippedWorkload[];
@@ -134,6 +147,13 @@ export type ControlEvent =
       readonly notAfter: string;
     }
   | { readonly kind: "certificate-refused"; readonly code: string; readonly message: string }
+  /** Keys of an issuer are there, or others than before; or, with an error, cannot be had any more. */
+  | {
+      readonly kind: "issuer-keys";
+      readonly url: string;
+      readonly error: string | null;
+      readonly keyIds: readonly string[];
+    }
   | { readonly kind: "flow-log"; readonly ok: boolean; readonly message: string | null };
 
 /**

@@ -12,12 +12,15 @@ import type { PodAssignment } from "../substrate/assignment.ts";
 import { FlowBuffer } from "../telemetry/flow-buffer.ts";
 import { liveAsChild, warn } from "./child-life.ts";
 import { ControlLink, dialControl } from "./control-link.ts";
-import type {
-  CertificateStatus,
-  PodConfigurationPush,
-  ProxyReport,
-  ProxyWelcome,
-  SignAnswer,
+import { ProxyKeys } from "./jwks/proxy-keys.ts";
+import {
+  type CertificateStatus,
+  type KeyText,
+  listField,
+  type PodConfigurationPush,
+  type ProxyReport,
+  type ProxyWelcome,
+  type SignAnswer,
 } from "./messages.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
 import { tokenFile } from "./token-files.ts";
@@ -30,6 +33,8 @@ export interface ProxyProcessOptions {
 
 const REPORT_INTERVAL_MS = 1000;
 const REQUEST_TIMEOUT_MS = 10_000;
+/** Control's own limit on fetching keys comes first. */
+const KEYS_GRACE_MS = 500;
 /** What open requests get to end in when the process is asked to stop. */
 const CLOSE_GRACE_MS = 1000;
 const FLUSH_TIMEOUT_MS = 1000;
@@ -45,6 +50,10 @@ class ProxyProcess {
   readonly #state: StateFolder;
   readonly #podKey: string;
   readonly #link: ControlLink;
+  readonly #keys = new ProxyKeys(
+    async (id, timeoutMs) =>
+      (await this.#link.request("refetchKeys", { id }, timeoutMs + KEYS_GRACE_MS)) as KeyText,
+  );
   readonly #welcomed = Promise.withResolvers<RunningProxy>();
   #running: RunningProxy | undefined;
   #report: NodeJS.Timeout;
@@ -69,6 +78,7 @@ class ProxyProcess {
   async #connect() {
     const peer = await dialControl(this.#state.controlSocket, {
       configure: (params) => this.#configure(params as PodConfigurationPush),
+      keys: (params) => this.#keys.take(listField(params, "keys") as readonly KeyText[]),
     });
     try {
       const welcome = await peer.request("hello", { token: this.#token() }, REQUEST_TIMEOUT_MS);
@@ -84,6 +94,7 @@ class ProxyProcess {
   #start(welcome: ProxyWelcome): RunningProxy {
     return new RunningProxy({
       welcome,
+      keys: this.#keys,
       spillDir: join(this.#state.root, "spill", this.#podKey.replace("/", ".")),
       sign: async (csr) =>
         (await this.#link.request(
@@ -100,7 +111,10 @@ class ProxyProcess {
   async #configure(push: PodConfigurationPush): Promise<{ version: number }> {
     // The answer to `hello` and the first configuration can arrive in one piece.
     const running = await this.#welcomed.promise;
+    // Before the policies that need them are in force, and until those that needed others no longer are.
+    this.#keys.take(push.keys);
     await running.apply(push);
+    this.#keys.keepOnly(push.keys);
     // Ahead of the answer on the same connection: whoever hears that this proxy is ready can see its certificate.
     this.#tell();
     return { version: push.version };
@@ -118,6 +132,7 @@ class ProxyProcess {
 
 interface RunningProxyOptions {
   readonly welcome: ProxyWelcome;
+  readonly keys: ProxyKeys;
   readonly spillDir: string;
   readonly sign: (csr: Buffer) => Promise<SignAnswer>;
   readonly sendFlows: (lines: string) => Promise<void>;
@@ -170,6 +185,7 @@ class RunningProxy {
       outboundSecret: pod.outboundSecret,
       identity: this.#identity,
       flows: this.flows,
+      keys: options.keys,
       ...(externalCaPem === null ? {} : { externalCaPem }),
       onWarning: options.onWarning,
     });

@@ -18,6 +18,8 @@ export interface StateFolder {
   /** The last configuration that was valid, whole. */
   readonly configuration: string;
   readonly assignments: string;
+  /** The last good keys of each issuer. */
+  readonly issuerKeys: string;
   readonly runBook: string;
   readonly lock: string;
   readonly adminToken: string;
@@ -42,6 +44,7 @@ export function stateFolderAt(path: string): StateFolder {
     flowLog: join(root, "flows.sqlite"),
     configuration: join(root, "configuration.json"),
     assignments: join(root, "assignments.json"),
+    issuerKeys: join(root, "issuer-keys.json"),
     runBook: join(root, "run.json"),
     lock: join(root, "up.lock"),
     adminToken: join(root, "admin-token"),

@@ -81,6 +81,8 @@ const CAUSES: Readonly<Record<InboundCause, string>> = {
   "jwt-unverified": "unknown: the request's token was not verified",
   "jwt-required": "refused with 401: a token is required and none came",
   "jwt-invalid": "refused with 401: the token is not valid",
+  "jwt-no-keys":
+    "refused with 401: the keys of the token's issuer could not be had yet (`bulwark status` says why)",
   "jwt-unknown-issuer": "refused with 401: the token is of an issuer that no RequestAuthentication names",
   "jwt-wrong-audience": "refused with 403: the token is for another audience",
 };

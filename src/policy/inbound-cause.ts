@@ -32,5 +32,7 @@ export type InboundCause =
   | "jwt-unverified"
   | "jwt-required"
   | "jwt-invalid"
+  /** The keys of the token's issuer were never had. */
+  | "jwt-no-keys"
   | "jwt-unknown-issuer"
   | "jwt-wrong-audience";

@@ -109,8 +109,8 @@ export async function decideRecorded(policy: InboundPolicy, recorded: RecordedRe
   };
 }
 
-function noFetch(uri: string): Promise<string> {
-  return Promise.reject(new Error(`the corpus has no ${uri}`));
+function noFetch({ url }: { url: string }): Promise<string> {
+  return Promise.reject(new Error(`the corpus has no ${url}`));
 }
 
 export function connectionOf(policy: InboundPolicy, recorded: RecordedRequest): Connection {

@@ -1,5 +1,12 @@
 import type { Command } from "commander";
-import { collect, examples, formatOption, parseCertificateLifetime, stateOption } from "../options.ts";
+import {
+  collect,
+  examples,
+  formatOption,
+  parseCertificateLifetime,
+  parseDuration,
+  stateOption,
+} from "../options.ts";
 import { runUp, type UpOptions } from "../run-up.ts";
 
 export function configure(command: Command): void {
@@ -10,6 +17,12 @@ export function configure(command: Command): void {
     .option("--simulate-external", "stand-ins for every external host, so that all works offline")
     .option("--app <workload=command>", "run this command as the application, once a replica", collect)
     .option("--cert-ttl <duration>", "how long certificates live (default: 24h)", parseCertificateLifetime)
+    .option("--jwks-refresh <duration>", "how often issuers' keys are fetched (default: 20m)", parseDuration)
+    .option(
+      "--jwks-allow <place>",
+      "a host, address or block that keys may be fetched from although it is not public https",
+      collect,
+    )
     .option("-q, --quiet", "say only what is wrong")
     .option("--demo", "show the calls of the egress example, allowed and refused")
     .addHelpText(

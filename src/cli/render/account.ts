@@ -178,6 +178,10 @@ function trouble(event: RunnerEvent): string | undefined {
       return `${event.pod} goes on with its configuration before ${event.version}: ${plain(event.why)}`;
     case "certificate-refused":
       return `the CA refused a request: ${plain(event.message)} (${event.code})`;
+    case "issuer-keys":
+      return event.error === null
+        ? undefined
+        : `the keys of ${plain(event.url)} cannot be fetched: ${plain(event.error)}; ${event.keyIds.length === 0 ? "its tokens are refused" : "those fetched before are used"}`;
     case "warning":
       return plain(event.message);
     default:

@@ -14,6 +14,7 @@ export function renderStatus(report: StatusReport, now: Date): string {
       ["POLICY", "EFFECT"],
       policies.map(({ kind, namespace, name, effect }) => [`${kind} ${namespace}/${name}`, effect]),
     ),
+    renderKeys(report.keys, now),
     `certificates: ${ca.issued} issued, ${ca.refused} requests refused. flow log: ${flowLog.rows} records${flowLog.ok ? "" : `, ${style("red", `NOT WRITABLE: ${plain(flowLog.message ?? "")}`)}; proxies keep their records`}\n`,
     skipped.length === 0
       ? ""
@@ -22,6 +23,20 @@ export function renderStatus(report: StatusReport, now: Date): string {
     renderRefused(report),
   ];
   return parts.filter((part) => part !== "").join("\n");
+}
+
+/** Whose tokens can be verified, and by which keys. */
+function renderKeys(keys: StatusReport["keys"], now: Date): string {
+  if (keys.length === 0) return "";
+  return table(
+    ["KEYS FROM", "FETCHED", "KEY IDS", "LAST ERROR"],
+    keys.map(({ url, kind, fetchedAt, keyIds, error }) => [
+      plain(kind === "discovery" ? `${url} (discovery)` : url),
+      fetchedAt === null ? "NEVER: tokens are refused" : `${age(fetchedAt, now)} ago`,
+      plain(keyIds.join(", ")),
+      plain(error ?? ""),
+    ]),
+  );
 }
 
 /** Pods with their identities and certificates. */

@@ -6,6 +6,7 @@ import { attachedPolicies } from "../policy-attachment.ts";
 import { jwtVerdict } from "../verdict-catalogue.ts";
 import { sanitizeAudience } from "./audience.ts";
 import type { JwtLocations, JwtPolicy, JwtRule } from "./jwt-policy.ts";
+import { keySource } from "./key-source.ts";
 
 interface JwtRuleFields {
   readonly issuer?: string;
@@ -55,13 +56,15 @@ export function compileJwtPolicy(mesh: Mesh, workload: Workload): JwtPolicy | nu
 }
 
 function compileJwtRule(fields: JwtRuleFields, policy: string): JwtRule {
-  const payloadHeader = fields.outputPayloadToHeader ?? "";
+  const { issuer = "", jwks = "", outputPayloadToHeader: payloadHeader = "" } = fields;
+  const timeoutMs = durationMs(fields.timeout) ?? DEFAULT_TIMEOUT_MS;
+  const jwksUri = fields.jwksUri ?? fields.jwks_uri ?? "";
   return {
     policy,
-    issuer: fields.issuer ?? "",
+    issuer,
     audiences: new Set((fields.audiences ?? []).map(sanitizeAudience)),
-    jwks: (fields.jwks ?? "") === "" ? null : (fields.jwks ?? null),
-    jwksUri: fields.jwksUri ?? fields.jwks_uri ?? null,
+    jwks: jwks === "" ? null : jwks,
+    keySource: jwks === "" ? keySource(jwksUri, issuer, timeoutMs) : null,
     locations: compileLocations(fields),
     forward: fields.forwardOriginalToken === true,
     outputPayloadToHeader: payloadHeader === "" ? null : payloadHeader.toLowerCase(),
@@ -70,10 +73,10 @@ function compileJwtRule(fields: JwtRuleFields, policy: string): JwtRule {
       claim,
     })),
     spaceDelimitedClaims: new Set([...ALWAYS_SPACE_DELIMITED, ...(fields.spaceDelimitedClaims ?? [])]),
-    timeoutMs: durationMs(fields.timeout) ?? DEFAULT_TIMEOUT_MS,
     required: fields.presence === "REQUIRED",
     refusals: {
       invalid: jwtVerdict("jwt-invalid", policy),
+      noKeys: jwtVerdict("jwt-no-keys", policy),
       unknownIssuer: jwtVerdict("jwt-unknown-issuer", null),
       wrongAudience: jwtVerdict("jwt-wrong-audience", policy),
       required: jwtVerdict("jwt-required", policy),

@@ -29,6 +29,11 @@ export class KeySet {
     this.#keys = parseJwks(document);
   }
 
+  /** Whether a key might be the one that a token names. One without a name might be any. */
+  names(keyId: string): boolean {
+    return this.#keys.some(({ kid }) => kid === undefined || kid === keyId);
+  }
+
   /** Whether one of the keys made the token's signature. A key with another `kid` or `alg` is not tried. */
   async verifies(token: UnverifiedToken): Promise<boolean> {
     const keyType = ALGORITHMS.get(token.algorithm);

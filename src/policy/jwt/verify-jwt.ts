@@ -7,13 +7,15 @@ import type { HttpRequest } from "../http-request.ts";
 import type { Verdict } from "../verdict.ts";
 import { isAudienceAllowed } from "./audience.ts";
 import { extractTokens, type FoundToken } from "./extract-token.ts";
-import type { FetchJwks, JwtPolicy, JwtRule } from "./jwt-policy.ts";
+import type { FetchJwks, JwtPolicy, JwtRule, RefetchJwks } from "./jwt-policy.ts";
 import { type Claims, type JwtResult, NO_TOKEN } from "./jwt-result.ts";
 import { KeySet } from "./key-set.ts";
 import { parseToken, type UnverifiedToken } from "./token.ts";
 
 export interface JwtEnvironment {
   readonly fetchJwks: FetchJwks;
+  /** Where there is none, a key that is not known stays unknown. */
+  readonly refetchJwks?: RefetchJwks;
   /** Seconds since the epoch. */
   readonly nowSeconds: () => number;
 }
@@ -23,13 +25,14 @@ const CLOCK_SKEW_SECONDS = 60;
 
 /** What one rule says of the request. */
 type RuleOutcome =
-  | { readonly kind: "missing" | "unknown-issuer" | "wrong-audience" | "invalid" }
+  | { readonly kind: "missing" | "unknown-issuer" | "wrong-audience" | "invalid" | "no-keys" }
   | { readonly kind: "valid"; readonly token: UnverifiedToken; readonly found: readonly FoundToken[] };
 
 const MISSING: RuleOutcome = { kind: "missing" };
 const UNKNOWN_ISSUER: RuleOutcome = { kind: "unknown-issuer" };
 const WRONG_AUDIENCE: RuleOutcome = { kind: "wrong-audience" };
 const INVALID: RuleOutcome = { kind: "invalid" };
+const NO_KEYS: RuleOutcome = { kind: "no-keys" };
 
 /**
  * Verifies what tokens there are. Never rejects. Set the outcome on `request.jwt` before deciding.
@@ -77,6 +80,8 @@ function refusalOf(rule: JwtRule, outcome: RuleOutcome): Verdict {
       return rule.refusals.wrongAudience;
     case "unknown-issuer":
       return rule.refusals.unknownIssuer;
+    case "no-keys":
+      return rule.refusals.noKeys;
     default:
       return rule.refusals.invalid;
   }
@@ -115,7 +120,23 @@ async function verifyToken(
   if (token.expires !== null && now > token.expires + CLOCK_SKEW_SECONDS) return INVALID;
   if (!isAudienceAllowed(rule.audiences, token.audiences)) return WRONG_AUDIENCE;
   const keys = await keysOf(rule, environment);
-  return keys !== undefined && (await keys.verifies(token)) ? { kind: "valid", token, found } : INVALID;
+  if (keys === undefined) return NO_KEYS;
+  return (await isSigned(rule, token, keys, environment)) ? { kind: "valid", token, found } : INVALID;
+}
+
+/** A key that is not known may be newer than what was fetched last. */
+async function isSigned(
+  { keySource }: JwtRule,
+  token: UnverifiedToken,
+  keys: KeySet,
+  { refetchJwks }: JwtEnvironment,
+): Promise<boolean> {
+  if (await keys.verifies(token)) return true;
+  if (keySource === null || refetchJwks === undefined) return false;
+  if (token.keyId === null || keys.names(token.keyId)) return false;
+  const document = await refetchJwks(keySource);
+  const newer = document === undefined ? keys : keySetOf(document);
+  return newer !== keys && (await newer.verifies(token));
 }
 
 /** By document, so that a rotated one is read anew; an old one goes with the rule or the cache that held it. */
@@ -123,15 +144,16 @@ const keySets = new Map<string, KeySet>();
 const KEY_SETS_LIMIT = 256;
 
 async function keysOf(rule: JwtRule, environment: JwtEnvironment): Promise<KeySet | undefined> {
-  let document = rule.jwks;
-  if (document === null) {
-    if (rule.jwksUri === null) return undefined;
-    try {
-      document = await environment.fetchJwks(rule.jwksUri, rule.timeoutMs);
-    } catch {
-      return undefined;
-    }
+  if (rule.jwks !== null) return keySetOf(rule.jwks);
+  if (rule.keySource === null) return undefined;
+  try {
+    return keySetOf(await environment.fetchJwks(rule.keySource));
+  } catch {
+    return undefined;
   }
+}
+
+function keySetOf(document: string): KeySet {
   const known = keySets.get(document);
   if (known !== undefined) return known;
   if (keySets.size >= KEY_SETS_LIMIT) keySets.clear();

@@ -78,7 +78,7 @@ const ONLY_HERE: Readonly<Record<string, string>> = {
   "address-unknown":
     "unknown: rules ask for an address that is not known (give from.ip, or a mesh with status.podIP)",
   "jwks-not-fetched":
-    'unknown: the token\'s keys are at a jwksUri, which is not asked (give {"claims": …} to take it as verified)',
+    'unknown: the token\'s keys are fetched by HTTP, which is not done here (give {"claims": …} to take it as verified)',
 };
 
 export function explainVerdict(
