@@ -16,6 +16,9 @@ import { ConfigurationKeeper } from "./configuration-keeper.ts";
 import { ConfigurationWatch } from "./configuration-watch.ts";
 import { ControlServer } from "./control-server.ts";
 import { FlowLog } from "./flow-log.ts";
+import { DEFAULT_REFRESH_MS } from "./jwks/jwks-keeper.ts";
+import { JwksService } from "./jwks/jwks-service.ts";
+import { parseKeyAccess } from "./jwks/key-access.ts";
 import type { ControlEvent } from "./messages.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
 import type { RpcPeer } from "./rpc.ts";
@@ -27,6 +30,8 @@ export interface ControlProcessOptions {
   /** 0: the CA's default, 24 h. */
   readonly certTtlSeconds: number;
   readonly simulateExternal: boolean;
+  /** How keys for tokens are fetched; by default every 20 minutes, from the places that checkAccess lets through. */
+  readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
 }
 
 /** Public keys of the token issuer, in the token folder: the CA checks tokens without being able to make them. */
@@ -53,6 +58,7 @@ export class ControlPlane {
   /** What the CA itself reports. */
   readonly #flows: FlowBuffer;
   readonly #certificates: CertificateService;
+  readonly #keys: JwksService;
   readonly #sessions: ProxySessions;
   readonly #watch: ConfigurationWatch;
   readonly #server: ControlServer;
@@ -85,7 +91,9 @@ export class ControlPlane {
       send: async ({ text }) => this.#flowLog.insertLines(text, { reporter: CA_REPORTER }),
     });
     this.#certificates = this.#makeCertificateService();
+    this.#keys = this.#makeJwksService();
     this.#sessions = new ProxySessions({
+      keys: this.#keys,
       certificates: this.#certificates,
       flowLog: this.#flowLog,
       configuration: () => keeper.push(),
@@ -98,7 +106,10 @@ export class ControlPlane {
       sources: options.sources,
       keeper,
       onEvent: (event) => this.#tell(event),
-      onAccepted: () => this.#sessions.pushAll(),
+      onAccepted: () => {
+        this.#keys.configurationChanged();
+        this.#sessions.pushAll();
+      },
     });
     this.#server = this.#makeServer();
   }
@@ -110,6 +121,7 @@ export class ControlPlane {
 
   async close(): Promise<void> {
     this.#watch.stop();
+    this.#keys.close();
     await this.#flows.close(1000);
     this.#subscribers.clear();
     this.#server.close();
@@ -136,12 +148,27 @@ export class ControlPlane {
     });
   }
 
+  #makeJwksService(): JwksService {
+    const { simulateExternal, keys } = this.#options;
+    return new JwksService({
+      file: this.#state.issuerKeys,
+      refreshMs: keys?.refreshMs ?? DEFAULT_REFRESH_MS,
+      access: parseKeyAccess(keys?.allow ?? []),
+      simulateExternal,
+      standInCaPem: () => standInCa(this.#state),
+      configuration: () => this.#keeper.current,
+      onChanged: (id) => this.#sessions.pushKeys(id),
+      onEvent: (event) => this.#tell(event),
+    });
+  }
+
   #makeServer(): ControlServer {
     const methods = {
       keeper: this.#keeper,
       sessions: this.#sessions,
       certificates: this.#certificates,
       flowLog: this.#flowLog,
+      keys: this.#keys,
       subscribers: this.#subscribers,
       sources: this.#options.sources,
       startedAt: new Date().toISOString(),

@@ -3,6 +3,7 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type PodAssignment, podKey } from "../substrate/assignment.ts";
 import type { CertificateService } from "./certificate-service.ts";
 import type { FlowLog } from "./flow-log.ts";
+import type { JwksService } from "./jwks/jwks-service.ts";
 import {
   type ConfigurationPush,
   type ControlEvent,
@@ -23,6 +24,7 @@ export interface ProxySessionsOptions {
   /** The mesh of that configuration: says which Secrets a pod's proxy needs. */
   readonly mesh: () => Mesh | undefined;
   readonly pods: () => readonly PodAssignment[];
+  readonly keys: Pick<JwksService, "keysFor" | "refetch">;
   readonly externalCaPem: () => string | null;
   readonly onEvent: (event: ControlEvent) => void;
 }
@@ -64,6 +66,14 @@ export class ProxySessions {
     for (const session of this.#sessions.values()) void this.#push(session);
   }
 
+  /** Tells all that need it of other keys. */
+  pushKeys(id: string): void {
+    for (const { pod, peer } of this.#sessions.values()) {
+      const keys = this.#options.keys.keysFor(pod).filter((key) => key.id === id);
+      if (keys.length > 0) peer.notify("keys", { keys });
+    }
+  }
+
   /** `hello` of a proxy. @throws {BulwarkError} BW_TOKEN_… */
   async welcome(peer: RpcPeer, params: unknown): Promise<ProxyWelcome> {
     const pod = await this.#options.certificates.authenticate(textField(params, "token"));
@@ -88,6 +98,7 @@ export class ProxySessions {
           Buffer.from(textField(params, "csr"), "base64"),
           session.pod,
         ),
+      refetchKeys: (params) => this.#options.keys.refetch(session.pod, textField(params, "id")),
       flows: (params) => flowLog.insert(listField(params, "records"), { reporter: session.pod.workload }),
       stats: (params) => {
         session.report = fieldsOf(params) as unknown as ProxyReport;
@@ -133,6 +144,7 @@ export class ProxySessions {
       ...push,
       resources: resourcesFor(push.resources, this.#options.mesh(), assignment?.workload ?? ""),
       applicationPorts: assignment?.applicationPorts ?? [],
+      keys: assignment === undefined ? [] : this.#options.keys.keysFor(assignment),
     };
   }
 

@@ -217,7 +217,7 @@ export class MeshProxy {
       http: httpEnvironment(limits, upstream, this.#options.flows),
       http2: new Http2Upstreams(upstream),
       upstream,
-      jwt: { fetchJwks: refuseToFetch, nowSeconds: () => Date.now() / 1000 },
+      jwt: { ...(this.#options.keys ?? NO_KEYS), nowSeconds: () => Date.now() / 1000 },
       external: new ExternalContexts(this.#options.externalCaPem),
       tls: () => this.#validContexts(),
       trustDomains: () => this.#trustDomains,
@@ -256,12 +256,10 @@ function httpEnvironment(
   };
 }
 
-/** Keys by HTTP are not fetched yet: tokens of such issuers are refused, as where their keys cannot be had. */
-function refuseToFetch(uri: string): Promise<string> {
-  return Promise.reject(
-    new BulwarkError("BW_JWKS_NOT_FETCHED", `keys are not fetched from \`${uri}\`: give them inline`),
-  );
-}
+/** Tokens whose keys are not inline are refused. */
+const NO_KEYS = {
+  fetchJwks: () => Promise.reject(new BulwarkError("BW_JWKS_NOT_FETCHED", "nobody fetches keys here")),
+};
 
 function makeSnapshot(mesh: Mesh, placement: Placement, workload: Workload): Snapshot {
   const workloadByAddress = new Map(placement.pods.map((pod) => [pod.address, pod.workload]));

@@ -138,11 +138,6 @@ export const UNSUPPORTED_FIELDS: readonly UnsupportedField[] = [
     why: "applications reach out through the explicit proxy in any case",
   },
   {
-    kind: "RequestAuthentication",
-    path: path("spec jwtRules [] jwksUri"),
-    why: "keys are not fetched: its tokens are refused (401). Give the keys in `jwks`",
-  },
-  {
     kind: "AuthorizationPolicy",
     path: path("spec action"),
     values: ["CUSTOM"],
