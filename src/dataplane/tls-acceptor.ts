@@ -46,7 +46,6 @@ export class TlsAcceptor<Peer extends SecuredPeer> {
     this.#check = check;
     this.#server = createServer({
       handshakeTimeout: env.http.limits.handshakeTimeoutMs,
-      allowHalfOpen: true,
       ...options,
     });
     this.#server.on("secureConnection", (socket) => this.#secured(socket));
@@ -64,11 +63,14 @@ export class TlsAcceptor<Peer extends SecuredPeer> {
     this.#env.sockets.delete(socket);
     socket.on("error", ignore);
     socket.once("close", () => setImmediate(() => this.#settle(socket, GONE)));
+    // A handshake needs both directions: a client that ends its own is gone. The TLS socket inherits this until #secured.
+    socket.allowHalfOpen = false;
     this.#server.emit("connection", socket);
   }
 
   #secured(socket: TLSSocket): void {
     socket.on("error", ignore);
+    socket.allowHalfOpen = true;
     this.#env.sockets.add(socket);
     socket.once("close", () => this.#env.sockets.delete(socket));
     const outcome = this.#check(socket);
@@ -78,6 +80,10 @@ export class TlsAcceptor<Peer extends SecuredPeer> {
 
   #failed(error: NodeJS.ErrnoException, socket: TLSSocket): void {
     const reason = socket.authorizationError as unknown;
+    if (error.code === "ECONNRESET" && typeof reason !== "string" && !(reason instanceof Error)) {
+      this.#settle(rawSocket(socket), GONE);
+      return;
+    }
     const code =
       typeof reason === "string"
         ? reason
