@@ -299,3 +299,29 @@ test("claims: numbers and booleans never match, a subject with a slash never mat
   assert.ok(await matches({ sub: "t/s" }, principal("a/*")));
   assert.ok(!(await matches({}, principal("*"))));
 });
+
+test("a token that names a key which is not there is verified with newer keys; no other token asks for any", async () => {
+  const rules = [{ issuer: "a", jwksUri: "https://keys.example/jwks" }];
+  const policy = policyOf([resource("RequestAuthentication", "jwt", { jwtRules: rules })]);
+  assert.ok(policy.jwt !== null);
+  let asked = 0;
+  const newer = jwks.replaceAll('"k1"', '"k9"');
+  const environment = {
+    fetchJwks: () => Promise.resolve(jwks),
+    refetchJwks: () => {
+      asked += 1;
+      return Promise.resolve(newer);
+    },
+    nowSeconds: () => NOW,
+  };
+  const ask = async (token: string): Promise<string> =>
+    causeOf(await verifyRequestJwt(policy.jwt as never, get("/", bearer(token), "GET"), environment));
+  assert.equal(await ask(await sign({ iss: "a" })), "passes");
+  assert.equal(await ask(await sign({ iss: "a" }, { key: otherKey })), "jwt-invalid");
+  assert.equal(await ask(await sign({ iss: "b" }, { kid: "k9" })), "jwt-unknown-issuer");
+  assert.equal(asked, 0);
+  assert.equal(await ask(await sign({ iss: "a" }, { kid: "k9" })), "passes");
+  assert.equal(await ask(await sign({ iss: "a" }, { kid: "k9", key: otherKey })), "jwt-invalid");
+  assert.equal(await ask(await sign({ iss: "a" }, { kid: "k8" })), "jwt-invalid");
+  assert.equal(asked, 3);
+});
