@@ -39,6 +39,15 @@ export function parseCertificateLifetime(text: string): number {
   return ms;
 }
 
+/** Reads a whole number from `least` to `most`. */
+export function parseCount(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const count = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (count >= least && count <= most) return count;
+    throw new InvalidArgumentError(`Write a whole number from ${least} to ${most}.`);
+  };
+}
+
 export function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }

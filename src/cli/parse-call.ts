@@ -11,7 +11,7 @@ export interface CallOptions extends StateOptions {
   readonly sni?: string;
   readonly http2?: boolean;
   readonly timeout: number;
-  readonly replica: string;
+  readonly replica: number;
   readonly include?: boolean;
   readonly insecure?: boolean;
   readonly cacert?: string;

@@ -11,6 +11,7 @@ import type { FlowLog } from "./flow-log.ts";
 import type { JwksService } from "./jwks/jwks-service.ts";
 import {
   fieldsOf,
+  MAX_FLOWS_PAGE,
   numberField,
   type PodStatus,
   type PolicyStatus,
@@ -37,7 +38,6 @@ export function isSameSecret(given: string, expected: string): boolean {
   return timingSafeEqual(digest(given), digest(expected));
 }
 
-const MAX_PAGE = 10_000;
 const FOLLOW_POLL_MS = 100;
 
 /** What the command line may ask. Whoever reaches these has shown the admin token. */
@@ -75,7 +75,7 @@ export function adminMethods(
 /** Waits for records: the caller asks again with the new cursor, so a slow one is never sent more than it asked for. */
 async function follow(peer: RpcPeer, flowLog: FlowLog, params: unknown): Promise<unknown> {
   const filter = filterOf(params);
-  const limit = numberField(params, "limit", 1, MAX_PAGE);
+  const limit = numberField(params, "limit", 1, MAX_FLOWS_PAGE);
   let cursor = numberField(params, "cursor", 0, Number.MAX_SAFE_INTEGER);
   const deadline = performance.now() + numberField(params, "waitMs", 0, 60_000);
   let ended = false;
@@ -103,7 +103,7 @@ function pageOf(params: unknown): { order: "newest" | "oldest"; limit: number; a
   const { order, after } = fieldsOf(params);
   return {
     order: order === "oldest" ? "oldest" : "newest",
-    limit: numberField(params, "limit", 1, MAX_PAGE),
+    limit: numberField(params, "limit", 1, MAX_FLOWS_PAGE),
     after: after === undefined ? undefined : textField(params, "after"),
   };
 }

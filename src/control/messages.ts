@@ -156,6 +156,9 @@ export type ControlEvent =
     }
   | { readonly kind: "flow-log"; readonly ok: boolean; readonly message: string | null };
 
+/** So many flow records are asked for at once, at most. */
+export const MAX_FLOWS_PAGE = 10_000;
+
 /**
  * The fields of parameters that came over a socket.
  * @throws {BulwarkError} BW_RPC_BAD_PARAMS when they are not an object.

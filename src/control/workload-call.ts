@@ -2,6 +2,7 @@ import { request as httpRequest, type IncomingMessage, type RequestOptions } fro
 import { connect as connectHttp2 } from "node:http2";
 import type { Socket } from "node:net";
 import { connect as connectTls, rootCertificates } from "node:tls";
+import { failureText } from "../dataplane/connection-failure.ts";
 import { OUTBOUND_PROXY_PORT } from "../model/placement.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { PodAssignment } from "../substrate/assignment.ts";
@@ -80,7 +81,7 @@ class Attempt {
       const tunnel = await this.#openTunnel();
       return "socket" in tunnel ? await this.#through(tunnel.socket) : tunnel;
     } catch (error) {
-      return noAnswer(this.#signal.aborted ? `no answer in ${this.#call.timeoutMs} ms` : describe(error));
+      return noAnswer(this.#signal.aborted ? `no answer in ${this.#call.timeoutMs} ms` : failureText(error));
     }
   }
 
@@ -283,7 +284,7 @@ async function collect(stream: AsyncIterable<Buffer>): Promise<{ body: Buffer; f
     }
     return { body: Buffer.concat(chunks) };
   } catch (error) {
-    return { body: Buffer.concat(chunks), failure: describe(error) };
+    return { body: Buffer.concat(chunks), failure: failureText(error) };
   }
 }
 
@@ -300,9 +301,4 @@ function lengthOf({ body, headers, method }: WorkloadCall): string[] {
   const framed = headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name));
   if (framed || (body === undefined && BODILESS.has(method))) return [];
   return ["content-length", String(body?.length ?? 0)];
-}
-
-function describe(error: unknown): string {
-  const { message, code } = error as NodeJS.ErrnoException;
-  return code !== undefined && !message.includes(code) ? `${message} (${code})` : (message ?? String(error));
 }

@@ -12,6 +12,7 @@ import {
 } from "../identity/peer-certificate.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { explainedFailure } from "./connection-failure.ts";
 import { LentReads } from "./lent-reads.ts";
 import { CLIENT_ALPN, type TlsContexts } from "./tls-contexts.ts";
 import type { UpstreamTarget, UpstreamTls } from "./upstream-target.ts";
@@ -66,7 +67,7 @@ export function connectUpstream(
       return;
     }
     socket.on("error", ignore).destroy();
-    done(error);
+    done(explainedFailure(error));
   }
 }
 

@@ -8,12 +8,23 @@ import {
 } from "../model/flow-record.ts";
 import { socketPort } from "../model/placement.ts";
 import { Connection } from "../policy/connection.ts";
-import { decideConnection, type FilterChain, type InboundPolicy, selectChain } from "../policy/inbound.ts";
+import { causeText } from "../policy/explain.ts";
+import {
+  type AuthorizerDemand,
+  decideConnection,
+  type FilterChain,
+  type InboundPolicy,
+  requiredAuthorizer,
+  selectChain,
+} from "../policy/inbound.ts";
 import { authorizeConnection, type Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { clientCertElement } from "./client-cert-header.ts";
+import { handshakeCause, handshakeText } from "./connection-failure.ts";
 import { explainDenial } from "./explain-denial.ts";
+import { askAboutConnection } from "./ext-authz/ask-request.ts";
+import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import type { MutableFlow } from "./http-service.ts";
 import { Http1Server } from "./http1-server.ts";
@@ -30,6 +41,7 @@ import { upstreamTarget } from "./upstream-target.ts";
 export interface InboundState {
   readonly snapshot: Snapshot;
   readonly policy: InboundPolicy;
+  readonly authorizers: AuthorizerClient;
 }
 
 /** One connection on its way in. */
@@ -191,12 +203,43 @@ export class InboundListener {
       protocol: http2 ? "http2" : "http1",
       cluster: `inbound|${accepted.port}||`,
     });
-    const service = new InboundService(peer, () => this.#state.policy, target, this.#env.jwt);
+    const service = new InboundService(
+      peer,
+      () => this.#state.policy,
+      target,
+      this.#env.jwt,
+      () => this.#state.authorizers,
+    );
     if (http2) serveHttp2(socket, service, this.#env.http, this.#env.http2, ignore);
     else new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
   }
 
   #serveTcp(accepted: Accepted, socket: Socket, peer: InboundPeer, unread: Buffer): void {
+    const { policy } = this.#state;
+    const demand = policy.tcp.custom === null ? null : requiredAuthorizer(policy, peer.connection, undefined);
+    if (demand === null) this.#tunnel(accepted, socket, peer, unread);
+    else void this.#askFirst(demand, accepted, socket, peer, unread);
+  }
+
+  /** Nothing is read of the connection meanwhile. Never rejects. */
+  async #askFirst(
+    demand: AuthorizerDemand,
+    accepted: Accepted,
+    socket: Socket,
+    peer: InboundPeer,
+    unread: Buffer,
+  ): Promise<void> {
+    const { policy, authorizers } = this.#state;
+    const { connection, source, tls } = peer;
+    const principal = tls === undefined ? "" : policy.workload.spiffeId;
+    const authorizer = await askAboutConnection(authorizers, demand, connection, {
+      source: { ip: connection.sourceIp, port: source.port ?? 0, principal: connection.subject ?? "" },
+      destination: { ip: connection.destinationIp, port: connection.destinationPort, principal },
+    });
+    if (!socket.destroyed) this.#tunnel(accepted, socket, { ...peer, authorizer }, unread);
+  }
+
+  #tunnel(accepted: Accepted, socket: Socket, peer: InboundPeer, unread: Buffer): void {
     const outcome = authorizeConnection(this.#state.policy, peer.connection);
     const application = this.#application.get(accepted.port);
     if (!outcome.allowed || application === undefined) {
@@ -217,7 +260,7 @@ export class InboundListener {
       flow: this.#flow(accepted, peer, outcome.verdict, "allow"),
       startedMs: accepted.startedMs,
       next: (attempt) => (attempt === 0 ? target : undefined),
-      recheck: () => authorizeAgain(this.#state.policy, peer.connection),
+      recheck: () => authorizeAgain(this.#state.policy, peer),
     });
   }
 
@@ -280,6 +323,7 @@ export class InboundListener {
   #handshakeFailed(accepted: Accepted, failure: HandshakeFailure): void {
     const { mode, policy } = this.#state.policy.transport(accepted.port);
     const plaintext = PLAINTEXT_ERRORS.has(failure.code) && mode === "STRICT";
+    const cause = plaintext ? "no-chain" : handshakeCause(failure.code);
     this.#env.http.counters.denied += 1;
     this.#env.http.flows.push({
       time: nowRfc3339Nanos(),
@@ -293,16 +337,19 @@ export class InboundListener {
       direction: "inbound",
       protocol: "tls",
       verdict: failure.code === "closed" ? "error" : "deny",
-      layer: plaintext ? "transport" : "tls",
-      reason: plaintext ? "no-chain" : failure.code,
-      policy: plaintext ? policy : null,
+      layer: cause === undefined ? "tls" : "transport",
+      reason: cause ?? failure.code,
+      policy: cause === undefined ? null : policy,
       rule: null,
       tls:
         failure.certificate === undefined
           ? undefined
           : { peerSerial: failure.certificate.serial.toUpperCase() },
       explanation: [
-        plaintext ? `plaintext to a port where ${policy ?? "the mesh"} requires mutual TLS` : failure.message,
+        ...(cause === undefined ? [] : [causeText(cause)]),
+        plaintext
+          ? `plaintext to a port where ${policy ?? "the mesh"} requires mutual TLS`
+          : handshakeText(failure),
       ],
       durationMs: performance.now() - accepted.startedMs,
       connectionId: accepted.id,
@@ -360,6 +407,7 @@ export class InboundListener {
       policy: verdict?.policy,
       rule: verdict?.rule,
       connectionId: accepted.id,
+      authorizer: peer?.authorizer,
     };
   }
 }
@@ -378,7 +426,10 @@ function ignore(): void {}
 /** Whoever takes the stream over sets its own handler in its constructor. */
 const HANDED_OVER = { onData: ignore, onDrain: ignore, onEnd: ignore, onClose: ignore };
 
-function authorizeAgain(policy: InboundPolicy, connection: Connection): Permit | Verdict {
+function authorizeAgain(policy: InboundPolicy, { connection, authorizer }: InboundPeer): Permit | Verdict {
+  // An answer holds for the provider that gave it.
+  const demand = requiredAuthorizer(policy, connection, undefined);
+  if (demand?.provider.name !== authorizer?.provider) connection.authorizer = undefined;
   const outcome = authorizeConnection(policy, connection);
   return outcome.allowed ? outcome : outcome.verdict;
 }

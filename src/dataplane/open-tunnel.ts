@@ -7,6 +7,7 @@ import { type Connected, connectUpstream } from "./connect-upstream.ts";
 import type { ForwardAction, Leave, MutableFlow } from "./http-service.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
 import { Tunnel } from "./tunnel.ts";
+import type { UpstreamTarget } from "./upstream-target.ts";
 
 export interface TunnelRequest {
   readonly leave: Leave;
@@ -25,6 +26,7 @@ export function openTunnel(env: ProxyEnvironment, request: TunnelRequest): void 
   const { socket } = request;
   socket.pause();
   let gone = false;
+  let target: UpstreamTarget | undefined;
   const onGone = () => {
     gone = true;
     fail(
@@ -34,22 +36,33 @@ export function openTunnel(env: ProxyEnvironment, request: TunnelRequest): void 
     );
   };
   socket.once("close", onGone);
-  connectNext(env, request, 0, undefined, (outcome, reads) => {
+  const onTarget = (next: UpstreamTarget) => {
+    target = next;
+  };
+  connectNext(env, request, { onTarget, attempt: 0, failure: undefined }, (outcome, reads) => {
     socket.off("close", onGone);
     if (gone) {
       if (!(outcome instanceof Error)) outcome.destroy();
     } else if (outcome instanceof Error) {
-      fail(env, request, outcome);
+      fail(env, request, outcome, target);
       socket.destroy();
-    } else relay(env, request, new ByteStream(outcome, RELAYED, reads));
+    } else {
+      if (isTlsInTls(request, target)) request.flow.explanation = [TLS_IN_TLS];
+      relay(env, request, new ByteStream(outcome, RELAYED, reads));
+    }
   });
+}
+
+interface ConnectAttempt {
+  readonly attempt: number;
+  readonly failure: Error | undefined;
+  readonly onTarget: (target: UpstreamTarget) => void;
 }
 
 function connectNext(
   env: ProxyEnvironment,
   request: TunnelRequest,
-  attempt: number,
-  failure: Error | undefined,
+  { attempt, failure, onTarget }: ConnectAttempt,
   done: Connected,
 ): void {
   Promise.resolve()
@@ -60,9 +73,10 @@ function connectNext(
           done(failure ?? new BulwarkError("BW_UPSTREAM_NONE", "no healthy upstream"));
           return;
         }
+        onTarget(target);
         connectUpstream(target, env.upstream, true, (outcome, reads) => {
           if (outcome instanceof Error) {
-            connectNext(env, request, attempt + 1, outcome, done);
+            connectNext(env, request, { onTarget, attempt: attempt + 1, failure: outcome }, done);
             return;
           }
           const { host: ip, port, cluster } = target;
@@ -96,13 +110,23 @@ function relay(env: ProxyEnvironment, request: TunnelRequest, server: ByteStream
   socket.resume();
 }
 
-function fail(env: ProxyEnvironment, { flow, startedMs }: TunnelRequest, error: Error): void {
+/** The caller opens TLS, and a DestinationRule has this proxy open its own around it: few servers take that. */
+const TLS_IN_TLS =
+  "the caller's own TLS goes inside TLS that this proxy opens, as the host's DestinationRule says: call it by http://, or take tls out of the rule (or out of that port's)";
+
+function isTlsInTls({ flow }: TunnelRequest, target: UpstreamTarget | undefined): boolean {
+  return flow.protocol === "tls" && target?.tls?.kind === "external";
+}
+
+function fail(env: ProxyEnvironment, request: TunnelRequest, error: Error, target?: UpstreamTarget): void {
+  const { flow, startedMs } = request;
   env.http.counters.failed += 1;
   flow.verdict = "error";
   flow.layer = "upstream";
   flow.reason =
     error instanceof BulwarkError ? error.code : ((error as NodeJS.ErrnoException).code ?? "error");
-  flow.explanation = [error.message.split("\n", 1)[0] ?? ""];
+  const what = error.message.split("\n", 1)[0] ?? "";
+  flow.explanation = isTlsInTls(request, target) ? [what, TLS_IN_TLS] : [what];
   flow.durationMs = performance.now() - startedMs;
   env.http.flows.push(flow);
 }

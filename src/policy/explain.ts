@@ -52,6 +52,11 @@ function explainConnection(policy: InboundPolicy, connection: Connection, verdic
   ];
 }
 
+/** One sentence for a cause; live records and `can` say the same. */
+export function causeText(cause: InboundCause): string {
+  return CAUSES[cause];
+}
+
 /** One sentence for each cause. */
 const CAUSES: Readonly<Record<InboundCause, string>> = {
   "no-proxy": "allowed: no proxy stands before the workload, so nothing is checked",
@@ -63,7 +68,8 @@ const CAUSES: Readonly<Record<InboundCause, string>> = {
   "no-allow-matched": "denied: ALLOW policies apply to the workload and none of their rules matches",
   "ext-authz-unanswered": "unknown: an external authorizer has to be asked",
   "ext-authz-denied": "denied by the external authorizer",
-  "ext-authz-failed": "denied: the external authorizer could not be asked, and its provider does not fail open",
+  "ext-authz-failed":
+    "denied: the external authorizer could not be asked, and its provider does not fail open",
   "ext-authz-misconfigured":
     "denied: the CUSTOM policy names a provider that cannot be used, or several providers apply",
   "no-chain":
@@ -71,7 +77,7 @@ const CAUSES: Readonly<Record<InboundCause, string>> = {
   "no-listener": "refused: nothing listens on the port",
   "no-client-certificate": "refused in the handshake: the client has no certificate",
   "untrusted-certificate":
-    "refused in the handshake: the client's certificate does not chain to the mesh's roots",
+    "refused in the handshake: the client's certificate is not a valid one of this mesh's authority for a workload",
   "foreign-trust-domain":
     "refused in the handshake: the client's identity is not of the mesh's trust domain or an alias of it",
   "tls-to-plaintext-port": "refused: the port takes no TLS",

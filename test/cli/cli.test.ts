@@ -47,6 +47,10 @@ test("missing and malformed arguments exit 3 and say how they are written", asyn
     [["call", "a/b", "http://x/", "-H", "nonsense"], /write `Name: value`/],
     [["call", "a/b", "http://x/", "-X", "GE T"], /no HTTP method/],
     [["call", "a/b", "http://x/", "-d", "@/no/such/file"], /ENOENT/],
+    [["flows", "-n", "20000"], /whole number from 1 to 10000/],
+    [["flows", "-n", "0"], /whole number from 1 to 10000/],
+    [["flows", "-n", "many"], /whole number from 1 to 10000/],
+    [["call", "a/b", "http://x/", "--replica", "first"], /whole number from 0/],
     [["flows", "--verdict", "denied"], /not one of allow, deny, error/],
   ];
   await Promise.all(

@@ -94,6 +94,16 @@ test("plain HTTP to a registered host gets TLS from the sidecar, as its Destinat
   );
 });
 
+test("the caller's own TLS to a host that the sidecar opens TLS to is told as TLS inside TLS, in no library's words", async () => {
+  const { result, answer, account } = await mesh.call(PRODUCTPAGE, "https://www.googleapis.com/");
+  assert.equal(result, "failed");
+  assert.match(answer.failure ?? "", /^the other side .*\(E\w+\)$/);
+  const [what, why] = account.refusal?.explanation ?? [];
+  assert.match(what ?? "", /^the other side refused the TLS handshake \(ERR_SSL_/);
+  assert.match(why ?? "", /own TLS goes inside TLS that this proxy opens.*http:\/\//);
+  assert.doesNotMatch(String(account.refusal?.explanation), /routines|deps\/openssl/);
+});
+
 test("`bulwark env` is what a shell needs to act as the workload", async () => {
   const { code, stdout } = await bulwark(["env", "default/ratings-v1", "--state", mesh.state.root]);
   assert.equal(code, 0);

@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,7 +19,7 @@ import { connect as connectTls } from "node:tls";
 import { identifyProcess } from "../../src/control/process-identity.ts";
 import { readRunBook } from "../../src/control/run-book.ts";
 import type { CallOutcome } from "../../src/control/run-call.ts";
-import { bulwark } from "../cli/run-bulwark.ts";
+import { BULWARK, bulwark } from "../cli/run-bulwark.ts";
 import { until } from "../control/until.ts";
 import { removeState, startMesh, type TestMesh } from "./running-mesh.ts";
 
@@ -140,6 +150,13 @@ test("`bulwark call` prints the answer, or who refused, and exits 0 or 2", async
     refused.stderr,
     /^refused: finance\/account-auditor → .*HTTP 403\n {2}finance\/payroll refused/,
   );
+  assert.equal(refused.stdout, "RBAC: access denied", "the answer stays as it came");
+  const together = join(files, "..", `together-${process.pid}.txt`);
+  const one = openSync(together, "w");
+  const args = ["call", AUDITOR, "http://payroll.finance/salaries", "--state", mesh.state.root];
+  spawnSync(BULWARK, args, { stdio: ["ignore", one, one] });
+  assert.match(readFileSync(together, "utf8"), /^RBAC: access denied\nrefused: /);
+  rmSync(together);
   const unknown = await bulwark(["call", "finance/account-audit", "http://x/", "--state", mesh.state.root]);
   assert.deepEqual([unknown.code, /did you mean `finance\/account-auditor`/.test(unknown.stderr)], [3, true]);
 });

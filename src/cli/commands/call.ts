@@ -1,6 +1,14 @@
 import type { Command } from "commander";
 import { runCall } from "../../control/run-call.ts";
-import { collect, examples, formatOption, parseDuration, stateOf, stateOption } from "../options.ts";
+import {
+  collect,
+  examples,
+  formatOption,
+  parseCount,
+  parseDuration,
+  stateOf,
+  stateOption,
+} from "../options.ts";
 import { type CallOptions, parseCall } from "../parse-call.ts";
 import { exitCodeOf, renderCall } from "../render/call.ts";
 
@@ -16,7 +24,7 @@ export function configure(command: Command): void {
     .option("--sni <name>", "server name of the caller's TLS; empty for none")
     .option("--http2", "HTTP/2: by ALPN over https, with prior knowledge over http")
     .option("--timeout <duration>", "give up after", parseDuration, 15_000)
-    .option("--replica <n>", "which replica calls, from 0", "0")
+    .option("--replica <n>", "which replica calls, from 0", parseCount(0, 9999), 0)
     .option("-i, --include", "print status line and headers too")
     .option("-k, --insecure", "take any certificate of the server")
     .option("--cacert <file>", "trust this CA for the server, too")
@@ -31,7 +39,7 @@ export function configure(command: Command): void {
     )
     .action(async (from: string, url: string, options: CallOptions) => {
       const call = parseCall(url, options);
-      const outcome = await runCall(stateOf(options), from, Number(options.replica), call, {
+      const outcome = await runCall(stateOf(options), from, options.replica, call, {
         alwaysExplain: options.format === "json",
       });
       renderCall(outcome, options);

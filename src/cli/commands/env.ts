@@ -1,14 +1,14 @@
 import { Argument, type Command } from "commander";
 import { findPod, simulatesExternal } from "../../control/find-pod.ts";
 import { workloadEnvironment } from "../../control/workload-environment.ts";
-import { examples, type StateOptions, stateOf, stateOption } from "../options.ts";
+import { examples, parseCount, type StateOptions, stateOf, stateOption } from "../options.ts";
 import { renderShellEnvironment } from "../render/shell-environment.ts";
 
 export function configure(command: Command): void {
   command
     .addArgument(new Argument("<workload>", "`namespace/name`"))
     .addOption(stateOption())
-    .option("--replica <n>", "which replica, from 0", "0")
+    .option("--replica <n>", "which replica, from 0", parseCount(0, 9999), 0)
     .option("--format <format>", "`text` for a shell, or `json`", "text")
     .addHelpText(
       "after",
@@ -17,9 +17,9 @@ export function configure(command: Command): void {
         "bulwark env finance/account-auditor --replica 1",
       )}`,
     )
-    .action(async (workload: string, options: StateOptions & { replica: string; format: string }) => {
+    .action(async (workload: string, options: StateOptions & { replica: number; format: string }) => {
       const state = stateOf(options);
-      const { pod, assignments } = await findPod(state, workload, Number(options.replica));
+      const { pod, assignments } = await findPod(state, workload, options.replica);
       const variables = workloadEnvironment(state, pod, simulatesExternal(assignments));
       process.stdout.write(
         options.format === "json"

@@ -1,14 +1,23 @@
 import type { Command } from "commander";
 import { flowSource } from "../../control/flow-source.ts";
+import { MAX_FLOWS_PAGE } from "../../control/messages.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { FLOW_FILTER_FLAGS, parseFlowFilterOptions, printFlowFilter } from "../../telemetry/flow-filter.ts";
-import { collect, examples, formatOption, type StateOptions, stateOf, stateOption } from "../options.ts";
+import {
+  collect,
+  examples,
+  formatOption,
+  parseCount,
+  type StateOptions,
+  stateOf,
+  stateOption,
+} from "../options.ts";
 import { flowPrinter } from "../render/flow-lines.ts";
 
 interface FlowsOptions extends StateOptions {
   readonly format: string;
   readonly follow?: boolean;
-  readonly limit: string;
+  readonly limit: number;
 }
 
 export function configure(command: Command): void {
@@ -16,7 +25,12 @@ export function configure(command: Command): void {
     .addOption(stateOption())
     .addOption(formatOption())
     .option("-f, --follow", "go on with what happens from now")
-    .option("-n, --limit <n>", "the newest so many", "50");
+    .option(
+      "-n, --limit <n>",
+      `the newest so many, ${MAX_FLOWS_PAGE} at most`,
+      parseCount(1, MAX_FLOWS_PAGE),
+      50,
+    );
   for (const { name, value, help } of FLOW_FILTER_FLAGS)
     command.option(`--${name} <${value}>`, help, collect);
   command
@@ -26,6 +40,7 @@ export function configure(command: Command): void {
         "bulwark flows --follow",
         "bulwark flows --verdict deny --since 10m",
         "bulwark flows --from team-a/app-a --format json | jq .sni",
+        `bulwark flows -n ${MAX_FLOWS_PAGE} --since 1h --until 30m   # more than that: by stretches of time, or from flows.sqlite`,
       ),
     )
     .action(async ({ state, format, follow, limit, ...filters }: FlowsOptions) => {
@@ -35,7 +50,7 @@ export function configure(command: Command): void {
       const source = await flowSource(stateOf(state === undefined ? {} : { state }));
       const print = flowPrinter(format === "json", process.stdout);
       if (follow === true) await source.follow(filter, print);
-      else print(await source.newest(filter, Number(limit)));
+      else print(await source.newest(filter, limit));
       source.close();
     });
 }

@@ -1,7 +1,10 @@
+import { fstatSync } from "node:fs";
 import type { CallOutcome } from "../../control/run-call.ts";
 import { describeRefusal } from "../../telemetry/correlate.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { plain, style } from "./style.ts";
+
+const LINE_FEED = 0x0a;
 
 /** The server's answer on standard output, as it came; who refused, and why, on standard error. */
 export function renderCall(
@@ -15,9 +18,22 @@ export function renderCall(
   const { answer } = outcome;
   if (options.include === true && answer.status > 0) process.stdout.write(headText(outcome));
   process.stdout.write(answer.body);
-  if (process.stdout.isTTY && answer.body.length > 0 && !answer.body.toString().endsWith("\n"))
-    process.stdout.write("\n");
-  if (outcome.result !== "answered") process.stderr.write(`${refusalText(outcome)}\n`);
+  const isOpenLine = answer.body.length > 0 && answer.body.at(-1) !== LINE_FEED;
+  if (isOpenLine && process.stdout.isTTY) process.stdout.write("\n");
+  if (outcome.result === "answered") return;
+  // Where both go to one place the line is ended on the way that is not the answer's: that stays byte for byte.
+  if (isOpenLine && !process.stdout.isTTY && isSamePlace()) process.stderr.write("\n");
+  process.stderr.write(`${refusalText(outcome)}\n`);
+}
+
+/** Whether standard output and standard error are one file, pipe or terminal. */
+function isSamePlace(): boolean {
+  try {
+    const [out, error] = [fstatSync(1), fstatSync(2)];
+    return out.dev === error.dev && out.ino === error.ino;
+  } catch {
+    return false;
+  }
 }
 
 export function exitCodeOf({ result }: CallOutcome): ExitCode {
@@ -31,9 +47,16 @@ export function refusalText(outcome: CallOutcome): string {
   const saw = answer.status > 0 ? `HTTP ${answer.status}` : (answer.failure ?? "no answer");
   const head = `${word}: ${from} → ${plain(call.url.href)}: ${plain(saw)}`;
   const { refusal } = account;
-  if (refusal === undefined) return `${head}\n  nothing in the flow log says why`;
-  const lines = (refusal.explanation ?? []).map((line) => `\n  ${plain(line)}`).join("");
-  return `${head}\n  ${plain(describeRefusal(refusal))}${lines}`;
+  if (refusal === undefined) {
+    // What passed may still be told of: TLS inside TLS is let through, and then fails at its ends.
+    const told = [...new Set(account.records.flatMap(({ explanation }) => explanation ?? []))];
+    return `${head}${indented(told.length > 0 ? told : ["nothing in the flow log says why"])}`;
+  }
+  return `${head}${indented([describeRefusal(refusal), ...(refusal.explanation ?? [])])}`;
+}
+
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => `\n  ${plain(line)}`).join("");
 }
 
 function headText({ answer }: CallOutcome): string {

@@ -36,7 +36,7 @@ const HEADS: Readonly<Record<string, string>> = {
   "foreign-trust-domain":
     "refused in the handshake: the client's identity is not an account of the mesh's own trust domain (aliases do not count in ambient mode)",
   "untrusted-certificate":
-    "refused in the handshake: the client's certificate does not chain to the mesh's roots",
+    "refused in the handshake: the client's certificate is not a valid one of this mesh's authority for a workload",
   "no-listener": "refused: the port is ztunnel's own",
 };
 
