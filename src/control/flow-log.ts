@@ -40,6 +40,11 @@ export class FlowLog {
     this.#take((store) => store.insert(records, options), options);
   }
 
+  /** The same from batches, as proxies send them. */
+  insertBatches(batches: readonly Buffer[], options: InsertOptions): void {
+    this.#take((store) => store.insertBatches(batches, options), options);
+  }
+
   /** The same from lines of JSON. */
   insertLines(text: string, options: InsertOptions): void {
     this.#take((store) => store.insertLines(text, options), options);

@@ -9,7 +9,9 @@ import { parseSpiffeId } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { fromWire } from "../resources/wire.ts";
 import type { PodAssignment } from "../substrate/assignment.ts";
+import { FlowBatches } from "../telemetry/flow-batch.ts";
 import { FlowBuffer } from "../telemetry/flow-buffer.ts";
+import type { FlowLines } from "../telemetry/flow-spill.ts";
 import { liveAsChild, warn } from "./child-life.ts";
 import { ControlLink, dialControl } from "./control-link.ts";
 import { ProxyKeys } from "./jwks/proxy-keys.ts";
@@ -135,7 +137,7 @@ interface RunningProxyOptions {
   readonly keys: ProxyKeys;
   readonly spillDir: string;
   readonly sign: (csr: Buffer) => Promise<SignAnswer>;
-  readonly sendFlows: (lines: string) => Promise<void>;
+  readonly sendFlows: (lines: FlowLines) => Promise<void>;
   readonly onWarning: (message: string) => void;
 }
 
@@ -158,7 +160,7 @@ class RunningProxy {
     this.flows = new FlowBuffer({
       reporter: pod.workload,
       spillDir: options.spillDir,
-      send: ({ text }) => options.sendFlows(text),
+      send: (lines) => options.sendFlows(lines),
       onDegraded: ({ message }) => options.onWarning(message),
     });
     this.#identity = new SvidSource({ identity, requestCertificate: options.sign });
@@ -234,7 +236,9 @@ function placementOf({ name, workload, replica, address }: PodAssignment): PodPl
   return { name, workload, replica, address };
 }
 
-/** Lines of JSON as the one array that a message can hold: no line has a newline of its own. */
-function flowParams(lines: string): string {
-  return `{"records":[${lines.trimEnd().replaceAll("\n", ",")}]}`;
+/** Batches as base64, which JSON need not escape; lines as the one array that a message can hold: none has a newline of its own. */
+function flowParams(lines: FlowLines): string {
+  if (lines instanceof FlowBatches)
+    return JSON.stringify({ batches: lines.batches.map((batch) => batch.toString("base64")) });
+  return `{"records":[${lines.text.trimEnd().replaceAll("\n", ",")}]}`;
 }

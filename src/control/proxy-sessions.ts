@@ -99,7 +99,7 @@ export class ProxySessions {
           session.pod,
         ),
       refetchKeys: (params) => this.#options.keys.refetch(session.pod, textField(params, "id")),
-      flows: (params) => flowLog.insert(listField(params, "records"), { reporter: session.pod.workload }),
+      flows: (params) => takeFlows(flowLog, params, session.pod.workload),
       stats: (params) => {
         session.report = fieldsOf(params) as unknown as ProxyReport;
       },
@@ -154,4 +154,14 @@ export class ProxySessions {
     this.#options.onEvent({ kind: "proxy-refused", pod: podKey(session.pod), version, why: session.refusal });
     setTimeout(() => void this.#push(session), RETRY_PUSH_MS).unref();
   }
+}
+
+/** Batches, or records that had waited on disk. */
+function takeFlows(flowLog: FlowLog, params: unknown, reporter: string): void {
+  if ("batches" in fieldsOf(params))
+    flowLog.insertBatches(
+      listField(params, "batches").map((batch) => Buffer.from(String(batch), "base64")),
+      { reporter },
+    );
+  else flowLog.insert(listField(params, "records"), { reporter });
 }

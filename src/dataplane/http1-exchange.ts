@@ -223,15 +223,7 @@ export class Http1Exchange implements StreamHandler {
 
   #send(upstream: PooledStream): void {
     this.#upstream = upstream;
-    const { target, localAddress, localPort } = upstream;
-    const flow = this.#action.flow;
-    flow.upstream = {
-      ip: target.host,
-      port: target.port,
-      localIp: localAddress,
-      localPort,
-      cluster: target.cluster,
-    };
+    this.#action.flow.upstream = upstream.flowUpstream;
     const text = writeRequestHead(this.#head, this.#action.edit);
     if (this.requestDone) upstream.stream.writeLatin1(text);
     else {

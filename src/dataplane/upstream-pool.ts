@@ -1,3 +1,4 @@
+import type { FlowUpstream } from "../model/flow-record.ts";
 import { ByteStream, type StreamHandler } from "./byte-stream.ts";
 import { connectUpstream, type UpstreamSettings } from "./connect-upstream.ts";
 import type { Bounded, Deadlines } from "./deadlines.ts";
@@ -13,8 +14,8 @@ const IDLE_MS = 4000;
 export class PooledStream implements StreamHandler, Bounded {
   readonly stream: ByteStream;
   readonly target: UpstreamTarget;
-  readonly localAddress: string | undefined;
-  readonly localPort: number | undefined;
+  /** One object for all records that name this connection: a batch of them holds it once. */
+  readonly flowUpstream: FlowUpstream;
   /** Whether an exchange before had it: then the server may have closed it in the same moment. */
   reused = false;
   deadlineMs = 0;
@@ -23,8 +24,13 @@ export class PooledStream implements StreamHandler, Bounded {
   constructor(stream: ByteStream, target: UpstreamTarget, discard: (pooled: PooledStream) => void) {
     this.stream = stream;
     this.target = target;
-    this.localAddress = stream.socket.localAddress;
-    this.localPort = stream.socket.localPort;
+    this.flowUpstream = {
+      ip: target.host,
+      port: target.port,
+      localIp: stream.socket.localAddress,
+      localPort: stream.socket.localPort,
+      cluster: target.cluster,
+    };
     this.#discard = discard;
   }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { FlowDraft } from "../model/flow-record.ts";
-import { encodeFlow } from "./flow-encode.ts";
+import { FlowBatches } from "./flow-batch.ts";
+import { FlowBatchWriter } from "./flow-batch-writer.ts";
 import type { FlowLines } from "./flow-spill.ts";
 import { FlowSpill } from "./flow-spill.ts";
 import { RetryPause, withTimeout } from "./retry-pause.ts";
@@ -22,7 +23,7 @@ export interface FlowBufferOptions {
   /** Who reports: the front of every id, `<reporter>@<random>:<n>`. A receiver can thus check that a sender uses its own ids. */
   readonly reporter: string;
   /**
-   * Hands lines to the log; resolves only once they are stored. A rejection, or silence beyond `sendTimeoutMs`, means "send again":
+   * Hands records to the log, as batches ({@link FlowBatches}) or, when they were on disk, as lines; resolves only once they are stored. A rejection, or silence beyond `sendTimeoutMs`, means "send again":
    * the receiver must ignore ids that it has (as `FlowStore` does).
    */
   readonly send: (lines: FlowLines) => Promise<void>;
@@ -31,11 +32,11 @@ export interface FlowBufferOptions {
   readonly onDegraded?: (event: FlowDegradation) => void;
   /** Default 200 ms: what a `kill -9` of this process can lose while the sink is well. */
   readonly flushIntervalMs?: number;
-  /** Records serialised in one go (default 512: about 1 ms), and the most that memory holds unserialised. */
+  /** Records in one batch. Default 512. */
   readonly batchRecords?: number;
   /** Records in one `send`. Default 4,096. */
   readonly sendRecords?: number;
-  /** Bound for serialised records in memory, in UTF-16 units. Default 8 Mi. */
+  /** Bound for the batches in memory, in bytes. Default 8 Mi: some 80,000 records. */
   readonly maxMemoryLength?: number;
   /** Default 1 GiB. */
   readonly maxSpillBytes?: number;
@@ -67,8 +68,8 @@ const DEFAULTS = {
   retryMaxMs: 5_000,
 };
 
-/** Records with long texts are serialised earlier, so that unserialised ones stay bounded in bytes too. */
-const PENDING_TEXT_LIMIT = 512 * 1024;
+/** A batch of records with long texts ends earlier. */
+const LONGEST_BATCH = 512 * 1024;
 const DROP_REPORT_INTERVAL_MS = 1_000;
 
 /** What is being sent: from memory (then it is not in the queue any more) or from the spill (then it still is there). */
@@ -91,9 +92,8 @@ export class FlowBuffer {
   readonly #options: FlowBufferOptions & typeof DEFAULTS;
   readonly #spill: FlowSpill;
   readonly #retry: RetryPause;
-  #pending: FlowDraft[] = [];
-  #pendingTextLength = 0;
-  #queue: FlowLines[] = [];
+  readonly #writer: FlowBatchWriter;
+  #queue: FlowBatches[] = [];
   #queueLength = 0;
   #inFlight: InFlight | undefined;
   #nextNumber = 0;
@@ -113,6 +113,7 @@ export class FlowBuffer {
   constructor(options: FlowBufferOptions) {
     this.#options = { ...DEFAULTS, ...options };
     this.instance = `${options.reporter}@${randomBytes(8).toString("hex")}`;
+    this.#writer = new FlowBatchWriter(this.instance);
     this.#retry = new RetryPause(this.#options.retryMinMs, this.#options.retryMaxMs);
     this.#spill = new FlowSpill({
       dir: options.spillDir,
@@ -124,8 +125,8 @@ export class FlowBuffer {
   }
 
   /**
-   * Takes a record; never throws, never waits. The object is kept until it is serialised (within the flush interval) and must not
-   * be changed meanwhile. After {@link close} records are counted as dropped.
+   * Takes a record; never throws, never waits. It is written at once; objects within it (source, destination …) are written once as
+   * long as they are the same objects, so they must not be changed. After {@link close} records are counted as dropped.
    */
   push(draft: FlowDraft): void {
     this.#pushed += 1;
@@ -133,9 +134,8 @@ export class FlowBuffer {
       this.#drop(1, "the buffer is closed");
       return;
     }
-    this.#pending.push(draft);
-    this.#pendingTextLength += draft.path === undefined ? 0 : draft.path.length;
-    if (this.#pending.length >= this.#options.batchRecords || this.#pendingTextLength > PENDING_TEXT_LIMIT) {
+    this.#write(draft);
+    if (this.#writer.count >= this.#options.batchRecords || this.#writer.length > LONGEST_BATCH) {
       this.#seal();
     } else if (this.#flushTimer === undefined) {
       this.#flushTimer = setTimeout(() => this.#seal(), this.#options.flushIntervalMs);
@@ -150,7 +150,7 @@ export class FlowBuffer {
       acknowledged: this.#acknowledged,
       dropped: this.#dropped,
       failedSends: this.#failedSends,
-      inMemory: this.#pending.length + flying + this.#queue.reduce((sum, lines) => sum + lines.count, 0),
+      inMemory: this.#writer.count + flying + this.#queue.reduce((sum, lines) => sum + lines.count, 0),
       spillBytes: this.#spill.bytes,
     };
   }
@@ -196,43 +196,29 @@ export class FlowBuffer {
   #seal(): void {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
-    if (this.#pending.length === 0) return;
-    const lines = this.#serialise(this.#pending);
-    this.#pending = [];
-    this.#pendingTextLength = 0;
-    if (lines.count === 0) return;
+    const { count } = this.#writer;
+    if (count === 0) return;
+    const lines = new FlowBatches([this.#writer.finish()], count);
     this.#queue.push(lines);
-    this.#queueLength += lines.text.length;
+    this.#queueLength += lines.length;
     if (this.#consecutiveFailures > 0 || this.#memoryLength() > this.#options.maxMemoryLength)
       this.#spillQueue();
     this.#dropBeyondBound();
     this.#pump();
   }
 
-  #serialise(drafts: readonly FlowDraft[]): FlowLines {
-    let text = "";
-    let count = 0;
-    for (const draft of drafts) {
-      const line = this.#encode(draft);
-      if (line === undefined) continue;
-      text += `${line}\n`;
-      count += 1;
-    }
-    return { text, count };
-  }
-
-  #encode(draft: FlowDraft): string | undefined {
+  #write(draft: FlowDraft): void {
     try {
-      return encodeFlow(draft, `${this.instance}:${this.#nextNumber++}`);
+      this.#writer.add(draft, this.#nextNumber);
+      this.#nextNumber += 1;
     } catch (error) {
-      this.#drop(1, `BUG: a record cannot be written as JSON: ${errorText(error)}`);
-      return undefined;
+      this.#drop(1, `BUG: a record cannot be written: ${errorText(error)}`);
     }
   }
 
   #memoryLength(): number {
     const flying =
-      this.#inFlight !== undefined && !this.#inFlight.fromSpill ? this.#inFlight.lines.text.length : 0;
+      this.#inFlight !== undefined && !this.#inFlight.fromSpill ? this.#inFlight.lines.length : 0;
     return this.#queueLength + flying;
   }
 
@@ -247,7 +233,7 @@ export class FlowBuffer {
       for (let lines = this.#queue[0]; lines !== undefined; lines = this.#queue[0]) {
         this.#spill.append(lines);
         this.#queue.shift();
-        this.#queueLength -= lines.text.length;
+        this.#queueLength -= lines.length;
       }
       this.#diskRefuses = false;
     } catch (error) {
@@ -266,7 +252,7 @@ export class FlowBuffer {
     while (this.#queue.length > 0 && this.#memoryLength() > this.#options.maxMemoryLength) {
       const lines = this.#queue.pop();
       if (lines === undefined) return;
-      this.#queueLength -= lines.text.length;
+      this.#queueLength -= lines.length;
       this.#drop(lines.count, "memory is at its bound and the disk refuses");
     }
   }
@@ -308,21 +294,17 @@ export class FlowBuffer {
   #takeNext(): InFlight | undefined {
     const spilled = this.#spill.peek(this.#options.sendRecords);
     if (spilled !== undefined) return { lines: spilled, fromSpill: true, spilled: true };
-    const taken: FlowLines[] = [];
+    const taken: Buffer[] = [];
     let count = 0;
     for (let lines = this.#queue[0]; lines !== undefined; lines = this.#queue[0]) {
       if (count > 0 && count + lines.count > this.#options.sendRecords) break;
       this.#queue.shift();
-      this.#queueLength -= lines.text.length;
-      taken.push(lines);
+      this.#queueLength -= lines.length;
+      taken.push(...lines.batches);
       count += lines.count;
     }
     if (count === 0) return undefined;
-    return {
-      lines: { text: taken.map((lines) => lines.text).join(""), count },
-      fromSpill: false,
-      spilled: false,
-    };
+    return { lines: new FlowBatches(taken, count), fromSpill: false, spilled: false };
   }
 
   async #sendOnce(flying: InFlight): Promise<boolean> {

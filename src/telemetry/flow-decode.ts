@@ -33,7 +33,7 @@ function fields(checks: Readonly<Record<string, Check>>): Check {
   };
 }
 
-const isFlow = fields({
+const FLOW_FIELDS: Readonly<Record<string, Check>> = {
   id: text,
   time: text,
   kind: oneOf(FLOW_KINDS),
@@ -68,7 +68,13 @@ const isFlow = fields({
     failedOpen: boolean,
   }),
   truncated: boolean,
-});
+};
+const isFlow = fields(FLOW_FIELDS);
+
+/** Whether a field of a record may hold this value, parsed from JSON. */
+export function isFlowField(field: string, value: unknown): boolean {
+  return (FLOW_FIELDS[field] ?? scalar)(value);
+}
 
 const REQUIRED: readonly (keyof FlowRecord)[] = ["id", "time", "kind", "reporter", "verdict"];
 

@@ -4,6 +4,8 @@ import { MAX_FLOW_LINE_LENGTH } from "./flow-decode.ts";
 /** What a text of an over-long record is cut to: some 35 of them, each unit escaped to six, stay below the line's limit. */
 const CUT_LENGTH = 256;
 const CUT_EXPLANATION_LINES = 8;
+/** Of `<reporter>@<random>:<n>` with the field's name. */
+const MAX_ID_LENGTH = 512;
 
 /**
  * The record's line (no line break), with the id put in front: the draft is serialised once and never copied.
@@ -12,6 +14,11 @@ const CUT_EXPLANATION_LINES = 8;
 export function encodeFlow(draft: FlowDraft, id: string): string {
   const line = withId(draft, id);
   return line.length <= MAX_FLOW_LINE_LENGTH ? line : withId(cutTexts(draft), id);
+}
+
+/** The same record, or, where its line would be longer than the log takes, one with its long texts cut and `truncated` set. */
+export function cutToLine(draft: FlowDraft): FlowDraft {
+  return JSON.stringify(draft).length <= MAX_FLOW_LINE_LENGTH - MAX_ID_LENGTH ? draft : cutTexts(draft);
 }
 
 /** The line of a record that has its id. */

@@ -24,20 +24,51 @@ export const FLOW_COLUMNS: readonly string[] = [
 /** Rows that share a bucket. */
 export const BUCKET_ROWS = 8192;
 
-/** The values of {@link FLOW_COLUMNS}. `line` is the record's JSON, stored as it came. */
-export function flowRow(record: FlowRecord, line: string, bucket: number): SQLInputValue[] {
-  return [
-    record.id,
-    bucket,
-    rfc3339Micros(record.time) ?? 0,
-    record.kind,
-    record.verdict,
-    record.reporter,
-    record.source?.workload ?? null,
-    record.destination?.workload ?? null,
-    record.traceId === undefined ? null : traceKey(record.traceId),
-    record.source?.port ?? null,
+/** What the log stores of a record. */
+export interface FlowEntry {
+  readonly id: string;
+  /** The record's JSON, stored as it is. */
+  readonly line: string;
+  readonly timeMicros: number;
+  readonly kind: string;
+  readonly verdict: string;
+  readonly reporter: string;
+  /** Workloads, `namespace/name`. */
+  readonly source: string | undefined;
+  readonly destination: string | undefined;
+  readonly traceId: string | undefined;
+  readonly sourcePort: number | undefined;
+}
+
+export function flowEntry(record: FlowRecord, line: string): FlowEntry {
+  return {
+    id: record.id,
     line,
+    timeMicros: rfc3339Micros(record.time) ?? 0,
+    kind: record.kind,
+    verdict: record.verdict,
+    reporter: record.reporter,
+    source: record.source?.workload,
+    destination: record.destination?.workload,
+    traceId: record.traceId,
+    sourcePort: record.source?.port,
+  };
+}
+
+/** The values of {@link FLOW_COLUMNS}. */
+export function flowRow(entry: FlowEntry, bucket: number): SQLInputValue[] {
+  return [
+    entry.id,
+    bucket,
+    entry.timeMicros,
+    entry.kind,
+    entry.verdict,
+    entry.reporter,
+    entry.source ?? null,
+    entry.destination ?? null,
+    entry.traceId === undefined ? null : traceKey(entry.traceId),
+    entry.sourcePort ?? null,
+    entry.line,
   ];
 }
 

@@ -16,10 +16,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-/** Text of whole lines, each ended by a line feed, and their number. */
+/** Records on their way to the log. */
 export interface FlowLines {
+  /** Whole lines, each ended by a line feed. */
   readonly text: string;
   readonly count: number;
+  /** What they take in memory, about. */
+  readonly length: number;
 }
 
 export interface FlowSpillOptions {
@@ -98,7 +101,10 @@ export class FlowSpill {
       const reading = this.#reading ?? this.#openOldest();
       if (reading === undefined) return undefined;
       const lines = reading.lines.slice(reading.next, reading.next + maxLines);
-      if (lines.length > 0) return { text: `${lines.join("\n")}\n`, count: lines.length };
+      if (lines.length > 0) {
+        const text = `${lines.join("\n")}\n`;
+        return { text, count: lines.length, length: text.length };
+      }
       this.#removeOldest();
     }
   }

@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import type { FlowRecord } from "../model/flow-record.ts";
+import { readFlowBatch } from "./flow-batch-reader.ts";
 import { type FlowDatabaseOptions, moveAside, openFlowDatabase } from "./flow-database.ts";
 import { decodeFlow, isFlowRecord } from "./flow-decode.ts";
 import { encodeFlowRecord } from "./flow-encode.ts";
@@ -15,7 +15,7 @@ import {
   lastSeq,
   queryFlows,
 } from "./flow-query.ts";
-import { BUCKET_ROWS, FLOW_COLUMNS, flowRow } from "./flow-row.ts";
+import { BUCKET_ROWS, FLOW_COLUMNS, type FlowEntry, flowEntry, flowRow } from "./flow-row.ts";
 import { FlowStoreError, isRecordFault, toFlowStoreError } from "./flow-store-error.ts";
 
 export interface FlowStoreOptions extends FlowDatabaseOptions {
@@ -87,7 +87,7 @@ export class FlowStore {
   insert(records: readonly unknown[], options: InsertOptions = {}): InsertResult {
     return this.#store(options, function* () {
       for (const record of records)
-        yield isFlowRecord(record) ? { record, line: encodeFlowRecord(record) } : undefined;
+        yield isFlowRecord(record) ? flowEntry(record, encodeFlowRecord(record)) : undefined;
     });
   }
 
@@ -97,8 +97,15 @@ export class FlowStore {
       for (const line of text.split("\n")) {
         if (line === "") continue;
         const record = decodeFlow(line);
-        yield record === undefined ? undefined : { record, line };
+        yield record === undefined ? undefined : flowEntry(record, line);
       }
+    });
+  }
+
+  /** The same from batches, as a proxy's `FlowBuffer` sends them. What is no batch counts as one rejected record. */
+  insertBatches(batches: readonly Buffer[], options: InsertOptions = {}): InsertResult {
+    return this.#store(options, function* () {
+      for (const batch of batches) yield* readFlowBatch(batch) ?? [undefined];
     });
   }
 
@@ -134,7 +141,7 @@ export class FlowStore {
     this.#bucketRows = 0;
   }
 
-  #store(options: InsertOptions, entries: () => Iterable<Entry | undefined>): InsertResult {
+  #store(options: InsertOptions, entries: () => Iterable<FlowEntry | undefined>): InsertResult {
     if (this.#options.readOnly) {
       throw new FlowStoreError(
         "BW_FLOWS_READ_ONLY",
@@ -212,19 +219,19 @@ export class FlowStore {
     }
   }
 
-  #insertAll(options: InsertOptions, entries: Iterable<Entry | undefined>): InsertResult {
+  #insertAll(options: InsertOptions, entries: Iterable<FlowEntry | undefined>): InsertResult {
     const result = { inserted: 0, duplicates: 0, conflicts: 0, rejected: 0 };
     for (const entry of entries) {
-      if (entry === undefined || !mayReport(options.reporter, entry.record)) result.rejected += 1;
+      if (entry === undefined || !mayReport(options.reporter, entry)) result.rejected += 1;
       else result[this.#insertOne(entry)] += 1;
     }
     return result;
   }
 
-  #insertOne({ record, line }: Entry): keyof InsertResult {
+  #insertOne(entry: FlowEntry): keyof InsertResult {
     try {
-      const changes = this.#insert?.run(...flowRow(record, line, this.#bucket)).changes;
-      if (changes !== 1) return this.#isStored(record.id, line) ? "duplicates" : "conflicts";
+      const changes = this.#insert?.run(...flowRow(entry, this.#bucket)).changes;
+      if (changes !== 1) return this.#isStored(entry.id, entry.line) ? "duplicates" : "conflicts";
     } catch (error) {
       if (isRecordFault(error)) return "rejected";
       throw error;
@@ -293,12 +300,7 @@ export class FlowStore {
   }
 }
 
-interface Entry {
-  readonly record: FlowRecord;
-  readonly line: string;
-}
-
-function mayReport(reporter: string | undefined, record: FlowRecord): boolean {
+function mayReport(reporter: string | undefined, entry: FlowEntry): boolean {
   if (reporter === undefined) return true;
-  return record.reporter === reporter && record.id.startsWith(`${reporter}@`);
+  return entry.reporter === reporter && entry.id.startsWith(`${reporter}@`);
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
 import fc from "fast-check";
+import { FlowBatches } from "../../src/telemetry/flow-batch.ts";
 import { FlowBuffer, type FlowBufferOptions, type FlowDegradation } from "../../src/telemetry/flow-buffer.ts";
 import type { FlowLines } from "../../src/telemetry/flow-spill.ts";
 import { FlowStore } from "../../src/telemetry/flow-store.ts";
@@ -299,9 +300,12 @@ class ExactlyOnceRun {
     });
   }
 
-  async #send({ text }: FlowLines): Promise<void> {
+  async #send(lines: FlowLines): Promise<void> {
     const fateNow = this.#fates.shift() ?? "ok";
-    if (fateNow !== "refused" && fateNow !== "hang") this.#store.insertLines(text);
+    if (fateNow !== "refused" && fateNow !== "hang") {
+      if (lines instanceof FlowBatches) this.#store.insertBatches(lines.batches);
+      else this.#store.insertLines(lines.text);
+    }
     if (fateNow.startsWith("hang")) await new Promise(() => undefined);
     if (fateNow !== "ok") throw new Error(fateNow);
   }
