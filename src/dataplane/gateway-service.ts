@@ -1,13 +1,23 @@
 import type { FlowSource, FlowTls } from "../model/flow-record.ts";
 import type { Connection } from "../policy/connection.ts";
 import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
+import { type InboundPolicy, requiredAuthorizer } from "../policy/inbound.ts";
+import type { JwtResult } from "../policy/jwt/jwt-result.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
-import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
+import {
+  type FieldLines,
+  fieldLines,
+  type HeadEdit,
+  joinFieldLines,
+  NO_FIELD_LINES,
+} from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
+import { askAboutRequest, type Passed } from "./ext-authz/ask-request.ts";
+import { headersAfter, joinEdits, type LineEdit } from "./ext-authz/edit-lines.ts";
 import type { GatewayState } from "./gateway-state.ts";
-import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
+import type { BodySource, HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { DENIAL_BODIES } from "./inbound-service.ts";
 import { answer, forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbound-service.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
@@ -39,6 +49,8 @@ interface JudgedRequest {
   /** The request's id for the next hop. */
   readonly lines: FieldLines;
   readonly flow: MutableFlow;
+  /** What an authorizer made of it, where one was asked. */
+  readonly passed?: Passed;
 }
 
 /** Headers that tell what only the first proxy of the mesh can know: never the client's word. */
@@ -60,7 +72,7 @@ export class GatewayHttpService implements HttpService {
     this.#jwt = jwt;
   }
 
-  decide(view: RequestView): HttpAction | Promise<HttpAction> {
+  decide(view: RequestView, body: BodySource): HttpAction | Promise<HttpAction> {
     const state = this.#state();
     const { policy } = state;
     const noted = noteHeaders(view.headers);
@@ -76,14 +88,46 @@ export class GatewayHttpService implements HttpService {
     );
     if (request === null) return refuse(flow, requestRefusal(view.method, view.target));
     const judged: JudgedRequest = { state, view, request, noted, lines: id.lines, flow };
-    if (policy.jwt === null) return this.#route(judged);
-    return verifyRequestJwt(policy.jwt, request, this.#jwt).then((jwt) => {
-      request.jwt = jwt;
+    return policy.http.custom === null ? this.#authenticate(judged) : this.#askFirst(judged, body);
+  }
+
+  #authenticate(judged: JudgedRequest): HttpAction | Promise<HttpAction> {
+    const { jwt: policy } = judged.state.policy;
+    if (policy === null) return this.#route(judged);
+    return verifyRequestJwt(policy, judged.request, this.#jwt).then((jwt) => {
+      judged.request.jwt = jwt;
       return this.#route(judged);
     });
   }
 
-  #route({ state, view, request, noted, lines, flow }: JudgedRequest): HttpAction {
+  async #askFirst(judged: JudgedRequest, body: BodySource): Promise<HttpAction> {
+    const { state, view, request, noted, flow } = judged;
+    const { connection, source, tls, http2 } = this.#peer;
+    const demand = requiredAuthorizer(state.policy, connection, request);
+    if (demand === null) return this.#authenticate(judged);
+    const passed = await askAboutRequest({
+      client: state.authorizers,
+      demand,
+      policy: state.policy,
+      connection,
+      request,
+      view,
+      body,
+      source: { ip: connection.sourceIp, port: source.port ?? 0, principal: connection.subject ?? "" },
+      destination: {
+        ip: connection.destinationIp,
+        port: connection.destinationPort,
+        principal: tls === undefined ? "" : state.policy.workload.spiffeId,
+      },
+      http2,
+      forwarded: headersAfter(view.headers, this.#ownEdit(noted, judged.lines)),
+      flow,
+    });
+    if (passed.kind !== "passed") return passed;
+    return this.#authenticate({ ...judged, request: passed.request, passed });
+  }
+
+  #route({ state, view, request, noted, lines, flow, passed }: JudgedRequest): HttpAction {
     const { policy, routes, picker } = state;
     const { connection, http2, port, sni } = this.#peer;
     const outcome = authorizeRequest(policy, connection, request);
@@ -98,7 +142,7 @@ export class GatewayHttpService implements HttpService {
       authority,
       method,
       path,
-      headers: jwt === undefined ? request.headers : headersAfterToken(request.headers, jwt),
+      headers: routedBy(state.policy, view, request, passed),
       roll: Math.random(),
       ...(claims === undefined ? {} : { claims }),
       ...(sni === undefined ? {} : { sni }),
@@ -108,27 +152,28 @@ export class GatewayHttpService implements HttpService {
       if (decision.kind === "refuse") flow.layer = "route";
       return answer(decision, flow);
     }
-    const claimed = noted.forged === undefined ? CLAIMED : CLAIMED.union(noted.forged);
-    const remove = jwt === undefined ? claimed : (withTokenHeaders(claimed, jwt) ?? claimed);
-    const own = joinFieldLines(
-      lines,
-      this.#claims(noted),
-      jwt === undefined ? NO_FIELD_LINES : claimLines(jwt),
-    );
+    const own = editFor(this.#ownEdit(noted, lines), passed, jwt);
     const normal = decision.path === undefined && path !== view.path ? { ...decision, path } : decision;
-    return forwardHttp(
+    const action = forwardHttp(
       normal,
       picker,
       { port, name: hostOf(authority) },
-      { remove, lines: own, http2 },
+      { remove: own.remove, lines: own.add, http2 },
       flow,
     );
+    return passed?.responseEdit === undefined ? action : withResponseEdit(action, passed.responseEdit);
   }
 
   malformed(status: number, reason: string): MutableFlow {
     const { source, reporter, connectionId, port } = this.#peer;
     const flow = outboundFlow("request", source, { port }, reporter, connectionId);
     return { ...flow, direction: "inbound", status, verdict: "deny", layer: "protocol", reason };
+  }
+
+  /** What the gateway itself takes off and adds. */
+  #ownEdit(noted: NotedHeaders, lines: FieldLines): LineEdit {
+    const remove = noted.forged === undefined ? CLAIMED : CLAIMED.union(noted.forged);
+    return { remove, add: joinFieldLines(lines, this.#claims(noted)) };
   }
 
   /** The peer's address behind those that it claims itself, and its certificate in place of any that it claims (SANITIZE_SET). */
@@ -154,6 +199,49 @@ export class GatewayHttpService implements HttpService {
     flow.sni = sni;
     return flow;
   }
+}
+
+/** The gateway's own edit, then the authorizer's, then that of the token. */
+function editFor(
+  own: LineEdit,
+  passed: Passed | undefined,
+  jwt: JwtResult | undefined,
+): { remove: ReadonlySet<string>; add: FieldLines } {
+  const { remove = CLAIMED, add } = own;
+  if (passed?.edit === undefined) {
+    if (jwt === undefined) return { remove, add };
+    return { remove: withTokenHeaders(remove, jwt) ?? remove, add: joinFieldLines(add, claimLines(jwt)) };
+  }
+  const authorized = joinEdits(own, passed.edit);
+  if (jwt === undefined) return authorized;
+  return joinEdits(authorized, { remove: withTokenHeaders(undefined, jwt), add: claimLines(jwt) });
+}
+
+/**
+ * The headers that routes match. Envoy chooses the route before the authorizer is asked, and again only where the provider
+ * says so; a token's claims always make it choose again.
+ */
+function routedBy(
+  policy: InboundPolicy,
+  view: RequestView,
+  { headers, jwt }: HttpRequest,
+  passed: Passed | undefined,
+): readonly string[] {
+  if (jwt !== undefined) return headersAfterToken(headers, jwt);
+  return passed !== undefined && !clearsRoute(policy) ? view.headers : headers;
+}
+
+/** All demands of a workload are of one provider. */
+function clearsRoute({ http }: InboundPolicy): boolean {
+  const [demand] = http.custom?.demands.values() ?? [];
+  return demand?.provider.clearRouteCache === true;
+}
+
+function withResponseEdit(action: HttpAction, { remove, add = NO_FIELD_LINES }: HeadEdit): HttpAction {
+  if (action.kind !== "forward") return action;
+  const routed = action.responseEdit;
+  const first = { remove: routed?.remove, add: routed?.add ?? NO_FIELD_LINES };
+  return { ...action, responseEdit: joinEdits(first, { remove, add }) };
 }
 
 function refuse(flow: MutableFlow, verdict: Verdict): HttpAction {

@@ -1,6 +1,7 @@
 import type { InboundPolicy } from "../policy/inbound.ts";
 import type { GatewayPolicy } from "../policy/outbound/types.ts";
 import type { EdgeTlsByServer } from "./edge-tls-servers.ts";
+import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import type { EndpointPicker } from "./pick-endpoint.ts";
 import type { Snapshot } from "./proxy-environment.ts";
 
@@ -11,4 +12,5 @@ export interface GatewayState {
   readonly routes: GatewayPolicy;
   readonly picker: EndpointPicker;
   readonly edge: EdgeTlsByServer;
+  readonly authorizers: AuthorizerClient;
 }

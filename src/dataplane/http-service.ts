@@ -55,12 +55,22 @@ export interface HangUpAction {
   readonly flow: MutableFlow;
 }
 
+/** What policy may look at of a request's body before it is sent on. Asking for it is rare: CUSTOM policies alone do. */
+export interface BodySource {
+  /**
+   * Reads up to `maxBytes` octets of content, which are sent on afterwards all the same. Call it at most once a request, and
+   * before its action is decided.
+   * @returns null for a request without a body; `malformed` for bad framing; `gone` where the client broke off.
+   */
+  peekBody(maxBytes: number): Promise<{ bytes: Buffer; partial: boolean } | null | "malformed" | "gone">;
+}
+
 export type HttpAction = ForwardAction | ReplyAction | HangUpAction;
 
 /** What stands behind an HTTP connection: a sidecar's inbound or outbound side, or a gateway. */
 export interface HttpService {
   /** Called once for each request, in order. Must not throw; a rejected promise counts as 500 and is recorded. */
-  decide(request: RequestView): HttpAction | Promise<HttpAction>;
+  decide(request: RequestView, body: BodySource): HttpAction | Promise<HttpAction>;
   /** A message that no policy saw, because it could not be read. */
   malformed(status: number, reason: string): MutableFlow;
 }

@@ -1,12 +1,13 @@
 import type { ByteStream, StreamHandler } from "./byte-stream.ts";
-import { type FieldLines, NO_FIELD_LINES, writeLocalReply } from "./codec/head-writer.ts";
+import { CONTINUE_REPLY, type FieldLines, NO_FIELD_LINES, writeLocalReply } from "./codec/head-writer.ts";
 import { BODY_MALFORMED } from "./codec/http1-body-reader.ts";
 import { parseRequestHead, type RequestHead } from "./codec/http1-head.ts";
 import { findHeadEnd, HEAD_BARE_LF, HEAD_INCOMPLETE } from "./codec/http1-head-end.ts";
 import { refuse } from "./codec/http1-refusal.ts";
 import type { Bounded } from "./deadlines.ts";
+import { BodyPeek } from "./ext-authz/body-peek.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
-import type { HttpAction, HttpService, MutableFlow } from "./http-service.ts";
+import type { BodySource, HttpAction, HttpService, MutableFlow } from "./http-service.ts";
 import { type ExchangeClient, Http1Exchange } from "./http1-exchange.ts";
 
 const EMPTY = Buffer.alloc(0);
@@ -17,7 +18,7 @@ const LINGER_MS = 2000;
  * The client's side of an HTTP/1.1 connection: reads heads, has each decided, and runs one exchange at a time.
  * What is pipelined waits, unread, for its turn.
  */
-export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
+export class Http1Server implements StreamHandler, Bounded, ExchangeClient, BodySource {
   deadlineMs = 0;
   readonly #stream: ByteStream;
   readonly #service: HttpService;
@@ -26,6 +27,9 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
   #pending: Buffer = EMPTY;
   #scanned = 0;
   #exchange: Http1Exchange | undefined;
+  /** While deciding: what is being decided, and its body as far as policy wants to see it. */
+  #deciding: RequestHead | undefined;
+  #peek: BodyPeek | undefined;
   #phase: "head" | "deciding" | "exchange" | "lingering" | "closed" = "head";
   /** While deciding or exchanging: when the route's time is up; 0 = never. */
   #timeoutAtMs = 0;
@@ -51,6 +55,10 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
       this.#takeBody(chunk);
       return;
     }
+    if (this.#peek !== undefined) {
+      this.#peekAt(this.#peek, chunk);
+      return;
+    }
     this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     if (this.#phase === "head") this.#readHead();
     else this.#stream.pause();
@@ -62,6 +70,7 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
 
   onEnd(): void {
     this.#clientEnded = true;
+    this.#peek?.breakOff();
     if (this.#exchange !== undefined) this.#exchange.clientEnded();
     else if (this.#phase !== "deciding") this.#stream.end();
   }
@@ -70,6 +79,7 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
     this.#env.deadlines.forget(this);
+    this.#peek?.breakOff();
     this.#exchange?.clientClosed("client-closed");
     this.#exchange = undefined;
     this.#onClosed();
@@ -165,14 +175,15 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
     this.#keepAlive = head.keepAlive;
     this.#headOnly = head.method === "HEAD";
     this.#env.counters.requests += 1;
+    this.#deciding = head;
     this.#touch();
     const startedMs = performance.now();
-    const action = this.#service.decide(head);
+    const action = this.#service.decide(head, this);
     if (!(action instanceof Promise)) {
       this.#act(head, action, startedMs);
       return;
     }
-    this.#stream.pause();
+    if (this.#peek === undefined || this.#peek.done) this.#stream.pause();
     action.then(
       (decided) => this.#act(head, decided, startedMs),
       (error: unknown) =>
@@ -180,8 +191,33 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
     );
   }
 
+  peekBody(maxBytes: number): ReturnType<BodySource["peekBody"]> {
+    const head = this.#deciding;
+    if (head === undefined || head.bodyKind === "none") return Promise.resolve(null);
+    // The client may be waiting for leave to send the body that is to be looked at.
+    if (head.expectContinue) this.#stream.writeLatin1(CONTINUE_REPLY);
+    const peek = new BodyPeek(head, this.#env.bodyLimits, maxBytes);
+    this.#peek = peek;
+    const held = this.#pending;
+    this.#pending = EMPTY;
+    this.#peekAt(peek, held);
+    if (!peek.done && this.#clientEnded) peek.breakOff();
+    if (!peek.done) this.#stream.resume();
+    return peek.outcome;
+  }
+
+  #peekAt(peek: BodyPeek, bytes: Buffer): void {
+    this.#touch();
+    peek.take(bytes);
+    if (peek.done) this.#stream.pause();
+  }
+
   #act(head: RequestHead, action: HttpAction, startedMs: number): void {
     if (this.#phase === "closed") return;
+    if (this.#peek !== undefined) {
+      this.#pending = this.#peek.taken;
+      this.#peek = undefined;
+    }
     if (action.kind === "forward") {
       this.#phase = "exchange";
       this.#timeoutAtMs = action.timeoutMs === 0 ? 0 : this.#env.deadlines.nowMs + action.timeoutMs;
@@ -252,6 +288,7 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient {
   #endGently(): void {
     this.#phase = "lingering";
     this.#pending = EMPTY;
+    this.#peek = undefined;
     this.deadlineMs = this.#env.deadlines.nowMs + LINGER_MS;
     this.#stream.end();
     this.#stream.resume();

@@ -14,17 +14,17 @@ export function editedHeaders(view: RequestView, edit: RequestEdit): OutgoingHtt
     const name = view.headers[at] as string;
     if (name !== "host" && edit.remove?.has(name) !== true) append(out, name, view.headers[at + 1] as string);
   }
-  for (const [name, value] of Object.entries(linesToHeaders(edit.add ?? "")))
-    append(out, name, String(value));
+  for (const [name, values] of Object.entries(linesToHeaders(edit.add ?? "")))
+    for (const value of [values].flat()) append(out, name, value);
   return out;
 }
 
 /** Header lines made for HTTP/1.1, as HTTP/2 takes them. */
-export function linesToHeaders(lines: string): Record<string, string> {
-  const headers: Record<string, string> = {};
+export function linesToHeaders(lines: string): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
   for (const line of lines.split("\r\n")) {
     const colon = line.indexOf(":");
-    if (colon > 0) headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+    if (colon > 0) append(headers, line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
   }
   return headers;
 }

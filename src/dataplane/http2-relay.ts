@@ -5,13 +5,17 @@ import {
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
+import type { HeldBody } from "./ext-authz/stream-peek.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { ForwardAction, RequestView } from "./http-service.ts";
 import { editedHeaders, linesToHeaders } from "./http2-headers.ts";
 import type { Http2Upstreams, UpstreamSession } from "./http2-upstreams.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
 
-/** Sends one stream on, and settles when both sides are done with it. */
+/**
+ * Sends one stream on, and settles when both sides are done with it.
+ * @param held what of the request's body has been read already.
+ */
 export async function relayStream(
   downstream: ServerHttp2Stream,
   view: RequestView,
@@ -19,8 +23,9 @@ export async function relayStream(
   env: HttpEnvironment,
   upstreams: Http2Upstreams,
   startedMs: number,
+  held: HeldBody | undefined,
 ): Promise<void> {
-  const relay = new Relay(downstream, view, action, env, startedMs);
+  const relay = new Relay(downstream, view, action, env, startedMs, held);
   const opened = await openSession(action, upstreams);
   if (opened instanceof Error) relay.fail(503, opened.message);
   else relay.run(opened.session, opened.target);
@@ -48,6 +53,7 @@ class Relay {
   readonly #action: ForwardAction;
   readonly #env: HttpEnvironment;
   readonly #startedMs: number;
+  readonly #held: HeldBody | undefined;
   #upstream: ClientHttp2Stream | undefined;
   #requestTrailers: OutgoingHttpHeaders = {};
   #responseTrailers: OutgoingHttpHeaders = {};
@@ -62,7 +68,9 @@ class Relay {
     action: ForwardAction,
     env: HttpEnvironment,
     startedMs: number,
+    held: HeldBody | undefined,
   ) {
+    this.#held = held;
     this.#downstream = downstream;
     this.#view = view;
     this.#action = action;
@@ -124,6 +132,15 @@ class Relay {
     });
     if (downstream.endAfterHeaders) return;
     upstream.on("wantTrailers", () => upstream.sendTrailers(this.#requestTrailers));
+    if (this.#held !== undefined) {
+      this.#bytesSent += this.#held.bytes.length;
+      this.#requestTrailers = withoutPseudo(this.#held.trailers ?? {});
+      if (this.#held.ended) {
+        upstream.end(this.#held.bytes);
+        return;
+      }
+      upstream.write(this.#held.bytes);
+    }
     downstream.on("data", (chunk: Buffer) => {
       this.#bytesSent += chunk.length;
     });

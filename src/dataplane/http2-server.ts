@@ -7,6 +7,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
+import { StreamPeek } from "./ext-authz/stream-peek.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { HttpAction, HttpService, RequestView } from "./http-service.ts";
 import { linesToHeaders } from "./http2-headers.ts";
@@ -74,8 +75,10 @@ async function answerStream(
     return;
   }
   try {
-    const action = await service.decide(view);
-    if (action.kind === "forward") await relayStream(stream, view, action, env, upstreams, startedMs);
+    const body = new StreamPeek(stream);
+    const action = await service.decide(view, body);
+    if (action.kind === "forward")
+      await relayStream(stream, view, action, env, upstreams, startedMs, body.held);
     else answerHere(stream, action, env, startedMs);
   } catch (error) {
     env.flows.push(service.malformed(500, `undecided: ${String(error)}`));

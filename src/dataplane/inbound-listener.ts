@@ -9,13 +9,22 @@ import {
 import { socketPort } from "../model/placement.ts";
 import { Connection } from "../policy/connection.ts";
 import { causeText } from "../policy/explain.ts";
-import { decideConnection, type FilterChain, type InboundPolicy, selectChain } from "../policy/inbound.ts";
+import {
+  type AuthorizerDemand,
+  decideConnection,
+  type FilterChain,
+  type InboundPolicy,
+  requiredAuthorizer,
+  selectChain,
+} from "../policy/inbound.ts";
 import { authorizeConnection, type Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { clientCertElement } from "./client-cert-header.ts";
 import { handshakeCause, handshakeText } from "./connection-failure.ts";
 import { explainDenial } from "./explain-denial.ts";
+import { askAboutConnection } from "./ext-authz/ask-request.ts";
+import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import type { MutableFlow } from "./http-service.ts";
 import { Http1Server } from "./http1-server.ts";
@@ -32,6 +41,7 @@ import { upstreamTarget } from "./upstream-target.ts";
 export interface InboundState {
   readonly snapshot: Snapshot;
   readonly policy: InboundPolicy;
+  readonly authorizers: AuthorizerClient;
 }
 
 /** One connection on its way in. */
@@ -193,12 +203,43 @@ export class InboundListener {
       protocol: http2 ? "http2" : "http1",
       cluster: `inbound|${accepted.port}||`,
     });
-    const service = new InboundService(peer, () => this.#state.policy, target, this.#env.jwt);
+    const service = new InboundService(
+      peer,
+      () => this.#state.policy,
+      target,
+      this.#env.jwt,
+      () => this.#state.authorizers,
+    );
     if (http2) serveHttp2(socket, service, this.#env.http, this.#env.http2, ignore);
     else new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
   }
 
   #serveTcp(accepted: Accepted, socket: Socket, peer: InboundPeer, unread: Buffer): void {
+    const { policy } = this.#state;
+    const demand = policy.tcp.custom === null ? null : requiredAuthorizer(policy, peer.connection, undefined);
+    if (demand === null) this.#tunnel(accepted, socket, peer, unread);
+    else void this.#askFirst(demand, accepted, socket, peer, unread);
+  }
+
+  /** Nothing is read of the connection meanwhile. Never rejects. */
+  async #askFirst(
+    demand: AuthorizerDemand,
+    accepted: Accepted,
+    socket: Socket,
+    peer: InboundPeer,
+    unread: Buffer,
+  ): Promise<void> {
+    const { policy, authorizers } = this.#state;
+    const { connection, source, tls } = peer;
+    const principal = tls === undefined ? "" : policy.workload.spiffeId;
+    const authorizer = await askAboutConnection(authorizers, demand, connection, {
+      source: { ip: connection.sourceIp, port: source.port ?? 0, principal: connection.subject ?? "" },
+      destination: { ip: connection.destinationIp, port: connection.destinationPort, principal },
+    });
+    if (!socket.destroyed) this.#tunnel(accepted, socket, { ...peer, authorizer }, unread);
+  }
+
+  #tunnel(accepted: Accepted, socket: Socket, peer: InboundPeer, unread: Buffer): void {
     const outcome = authorizeConnection(this.#state.policy, peer.connection);
     const application = this.#application.get(accepted.port);
     if (!outcome.allowed || application === undefined) {
@@ -219,7 +260,7 @@ export class InboundListener {
       flow: this.#flow(accepted, peer, outcome.verdict, "allow"),
       startedMs: accepted.startedMs,
       next: (attempt) => (attempt === 0 ? target : undefined),
-      recheck: () => authorizeAgain(this.#state.policy, peer.connection),
+      recheck: () => authorizeAgain(this.#state.policy, peer),
     });
   }
 
@@ -366,6 +407,7 @@ export class InboundListener {
       policy: verdict?.policy,
       rule: verdict?.rule,
       connectionId: accepted.id,
+      authorizer: peer?.authorizer,
     };
   }
 }
@@ -384,7 +426,10 @@ function ignore(): void {}
 /** Whoever takes the stream over sets its own handler in its constructor. */
 const HANDED_OVER = { onData: ignore, onDrain: ignore, onEnd: ignore, onClose: ignore };
 
-function authorizeAgain(policy: InboundPolicy, connection: Connection): Permit | Verdict {
+function authorizeAgain(policy: InboundPolicy, { connection, authorizer }: InboundPeer): Permit | Verdict {
+  // An answer holds for the provider that gave it.
+  const demand = requiredAuthorizer(policy, connection, undefined);
+  if (demand?.provider.name !== authorizer?.provider) connection.authorizer = undefined;
   const outcome = authorizeConnection(policy, connection);
   return outcome.allowed ? outcome : outcome.verdict;
 }

@@ -1,9 +1,9 @@
-import type { FlowDestination, FlowSource, FlowTls } from "../model/flow-record.ts";
+import type { FlowAuthorizer, FlowDestination, FlowSource, FlowTls } from "../model/flow-record.ts";
 import { nowRfc3339Nanos } from "../model/flow-record.ts";
 import type { Connection } from "../policy/connection.ts";
 import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
 import type { InboundPolicy } from "../policy/inbound.ts";
-import { requiredAuthorizer } from "../policy/inbound.ts";
+import { type AuthorizerDemand, requiredAuthorizer } from "../policy/inbound.ts";
 import type { JwtPolicy } from "../policy/jwt/jwt-policy.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest, type Denial, type Permit } from "../policy/permit.ts";
@@ -11,11 +11,16 @@ import type { Verdict } from "../policy/verdict.ts";
 import { canAppendElement } from "./client-cert-header.ts";
 import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
-import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
+import { askAboutRequest, type Passed } from "./ext-authz/ask-request.ts";
+import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
+import { headersAfter, joinEdits, type LineEdit } from "./ext-authz/edit-lines.ts";
+import type { BodySource, HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
 import { claimLines, withTokenHeaders } from "./token-headers.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
+
+const NO_DESTINATION: FlowDestination = {};
 
 /** What every request of one inbound connection has in common. */
 export interface InboundPeer {
@@ -28,10 +33,22 @@ export interface InboundPeer {
   readonly http2: boolean;
   /** This hop's element of XFCC; undefined for a peer without a certificate. */
   readonly clientCertElement: string | undefined;
+  /** What an external authorizer said about the connection, on TCP chains. */
+  readonly authorizer?: FlowAuthorizer;
 }
 
 /** The policy now in force: asked for at each request, so that a change holds on connections that are already there. */
 export type CurrentPolicy = () => InboundPolicy;
+
+/** What a request is decided with. INVARIANT: of one snapshot, also where asking an authorizer takes a while. */
+interface Deciding {
+  readonly policy: InboundPolicy;
+  readonly view: RequestView;
+  readonly noted: NotedHeaders;
+  /** The request's id for the application. */
+  readonly lines: FieldLines;
+  readonly flow: MutableFlow;
+}
 
 /** The server's sidecar: every request authorized, sanitised, and sent to the application. */
 export class InboundService implements HttpService {
@@ -40,16 +57,26 @@ export class InboundService implements HttpService {
   readonly #application: UpstreamTarget;
   readonly #clientCertLine: FieldLines;
   readonly #jwt: JwtEnvironment;
+  #lastDestination: FlowDestination = NO_DESTINATION;
+  readonly #authorizers: (() => AuthorizerClient) | undefined;
 
-  constructor(peer: InboundPeer, policy: CurrentPolicy, application: UpstreamTarget, jwt: JwtEnvironment) {
+  /** @param authorizers who asks those of CUSTOM policies, of the same snapshot as `policy`; without, what they match is refused. */
+  constructor(
+    peer: InboundPeer,
+    policy: CurrentPolicy,
+    application: UpstreamTarget,
+    jwt: JwtEnvironment,
+    authorizers?: () => AuthorizerClient,
+  ) {
     this.#jwt = jwt;
+    this.#authorizers = authorizers;
     this.#peer = peer;
     this.#policy = policy;
     this.#application = application;
     this.#clientCertLine = clientCertLine(peer.clientCertElement);
   }
 
-  decide(view: RequestView): HttpAction | Promise<HttpAction> {
+  decide(view: RequestView, body: BodySource): HttpAction | Promise<HttpAction> {
     const policy = this.#policy();
     const noted = noteHeaders(view.headers);
     const id = requestId(noted.traceparent, noted.requestId);
@@ -63,6 +90,18 @@ export class InboundService implements HttpService {
       this.#peer.http2 ? 2 : 1,
     );
     if (request === null) return refuse(flow, requestRefusal(view.method, view.target));
+    if (policy.http.custom !== null && this.#authorizers !== undefined) {
+      const client = this.#authorizers();
+      const demand = requiredAuthorizer(policy, this.#peer.connection, request);
+      if (demand !== null)
+        return this.#withAuthorizer(client, demand, request, body, {
+          policy,
+          view,
+          noted,
+          lines: id.lines,
+          flow,
+        });
+    }
     if (policy.jwt !== null) return this.#withToken(policy, request, view, noted, id.lines, flow);
     return this.#authorize(policy, request, view, noted, id.lines, flow);
   }
@@ -77,6 +116,39 @@ export class InboundService implements HttpService {
       reason,
       destination: this.#peer.destination,
     };
+  }
+
+  async #withAuthorizer(
+    client: AuthorizerClient,
+    demand: AuthorizerDemand,
+    request: HttpRequest,
+    body: BodySource,
+    { policy, view, noted, lines, flow }: Deciding,
+  ): Promise<HttpAction> {
+    const { connection, source, tls, http2 } = this.#peer;
+    const own = { remove: noted.forged, add: joinFieldLines(this.#clientCertLines(noted), lines) };
+    const answered = await askAboutRequest({
+      client,
+      demand,
+      policy,
+      connection,
+      request,
+      view,
+      body,
+      source: { ip: connection.sourceIp, port: source.port ?? 0, principal: connection.subject ?? "" },
+      destination: {
+        ip: connection.destinationIp,
+        port: connection.destinationPort,
+        principal: tls === undefined ? "" : policy.workload.spiffeId,
+      },
+      http2,
+      forwarded: headersAfter(view.headers, own),
+      flow,
+    });
+    if (answered.kind !== "passed") return answered;
+    if (policy.jwt !== null)
+      answered.request.jwt = await verifyRequestJwt(policy.jwt, answered.request, this.#jwt);
+    return this.#authorize(policy, answered.request, view, noted, lines, flow, answered);
   }
 
   async #withToken(
@@ -98,6 +170,7 @@ export class InboundService implements HttpService {
     noted: NotedHeaders,
     lines: FieldLines,
     flow: MutableFlow,
+    passed?: Passed,
   ): HttpAction {
     const outcome: Permit | Denial = authorizeRequest(policy, this.#peer.connection, request);
     const { verdict } = outcome;
@@ -107,14 +180,22 @@ export class InboundService implements HttpService {
     flow.rule = verdict.rule;
     if (!outcome.allowed) {
       flow.explanation = explainDenial(policy, this.#peer.connection, request);
-      return refuse(flow, verdict, requiredAuthorizer(policy, this.#peer.connection, request)?.provider.name);
+      return refuse(flow, verdict);
     }
     const { forwardedPath } = request;
     const path = forwardedPath === view.path ? undefined : forwardedPath;
     const { jwt } = request;
-    const own =
-      noted.clientCert === undefined ? this.#clientCertLine : this.#appendClientCert(noted.clientCert);
+    const own = this.#clientCertLines(noted);
     const changed = lines === NO_FIELD_LINES ? own : joinFieldLines(own, lines);
+    if (passed?.edit !== undefined || passed?.responseEdit !== undefined)
+      return this.#forwardChanged(
+        outcome,
+        request,
+        { remove: noted.forged, add: changed },
+        path,
+        passed,
+        flow,
+      );
     const remove = jwt === undefined ? noted.forged : withTokenHeaders(noted.forged, jwt);
     return {
       kind: "forward",
@@ -131,6 +212,34 @@ export class InboundService implements HttpService {
     };
   }
 
+  /** As the authorizer wants it: its changes stand behind the proxy's own, and what tokens ask for behind those. */
+  #forwardChanged(
+    leave: Permit,
+    { jwt }: HttpRequest,
+    own: LineEdit,
+    path: string | undefined,
+    { edit, responseEdit }: Passed,
+    flow: MutableFlow,
+  ): HttpAction {
+    const authorized = edit === undefined ? own : joinEdits(own, edit);
+    const tokens =
+      jwt === undefined ? undefined : { remove: withTokenHeaders(undefined, jwt), add: claimLines(jwt) };
+    const { remove, add } = tokens === undefined ? authorized : joinEdits(authorized, tokens);
+    return {
+      kind: "forward",
+      leave,
+      edit: { add, ...(remove === undefined ? {} : { remove }), ...(path === undefined ? {} : { path }) },
+      responseEdit,
+      next: this.#onlyTarget,
+      timeoutMs: 0,
+      flow,
+    };
+  }
+
+  #clientCertLines(noted: NotedHeaders): FieldLines {
+    return noted.clientCert === undefined ? this.#clientCertLine : this.#appendClientCert(noted.clientCert);
+  }
+
   /** There is one application: when it does not answer, there is nobody else to ask. */
   readonly #onlyTarget = (attempt: number): UpstreamTarget | undefined =>
     attempt === 0 ? this.#application : undefined;
@@ -144,14 +253,20 @@ export class InboundService implements HttpService {
   }
 
   #flow(view: RequestView, noted: NotedHeaders, traceId: string | undefined): MutableFlow {
-    const { destination, http2 } = this.#peer;
+    const { http2 } = this.#peer;
     const flow: MutableFlow = this.#base();
-    flow.destination = { ...destination, host: view.authority };
+    flow.destination = this.#destination(view.authority);
     flow.protocol = protocolName(http2, noted.contentType, view.upgrade);
     flow.method = view.method;
     flow.path = view.target;
     flow.traceId = traceId;
     return flow;
+  }
+
+  /** The same object for the same host: a batch of records holds it once. */
+  #destination(host: string): FlowDestination {
+    if (this.#lastDestination.host !== host) this.#lastDestination = { ...this.#peer.destination, host };
+    return this.#lastDestination;
   }
 
   #base(): MutableFlow {
@@ -196,15 +311,13 @@ export const DENIAL_BODIES: Readonly<Record<string, string>> = {
   jwt: "Jwt verification fails",
 };
 
-function refuse(flow: MutableFlow, verdict: Verdict, authorizer?: string): HttpAction {
+function refuse(flow: MutableFlow, verdict: Verdict): HttpAction {
   flow.verdict = "deny";
   flow.layer = verdict.layer;
   flow.reason = verdict.cause;
   flow.policy = verdict.policy;
   flow.rule = verdict.rule;
   flow.status = verdict.code === 0 ? 403 : verdict.code;
-  if (authorizer !== undefined)
-    flow.explanation = [`external authorizer \`${authorizer}\` is not asked yet: refused`];
   return {
     kind: "reply",
     status: flow.status,

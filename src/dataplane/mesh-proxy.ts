@@ -11,12 +11,14 @@ import { HEAD_LIMITS } from "./codec/http1-head.ts";
 import type { UpstreamSettings } from "./connect-upstream.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EdgeTlsServers } from "./edge-tls-servers.ts";
+import { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
+import { HttpCalls } from "./ext-authz/http-call.ts";
 import { ExternalContexts } from "./external-contexts.ts";
 import { GatewayListener } from "./gateway-listener.ts";
 import type { GatewayState } from "./gateway-state.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import { Http2Upstreams } from "./http2-upstreams.ts";
-import { InboundListener, inboundPorts } from "./inbound-listener.ts";
+import { InboundListener, type InboundState, inboundPorts } from "./inbound-listener.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { ListenerSet } from "./listener-set.ts";
 import { MeshTlsServer } from "./mesh-tls-server.ts";
@@ -92,6 +94,7 @@ export class MeshProxy {
       await new Promise((resolve) => setTimeout(resolve, 20));
     this.#env.http.pool.clear();
     this.#env.http2.clear();
+    this.#env.httpCalls.clear();
     for (const socket of this.#env.sockets) socket.destroy();
     this.#env.http.deadlines.close();
   }
@@ -113,10 +116,11 @@ export class MeshProxy {
     const policy = compileInbound(mesh, workload, { semantics });
     const picker = new EndpointPicker(this.#env, snapshot);
     const outbound: OutboundState = { policy: compileOutbound(mesh, workload, { semantics }), picker };
+    const authorizers = new AuthorizerClient(this.#env, picker, () => outbound.policy.clusters());
     const secrets = new SecretStore(mesh.resources);
     const gateway =
       workload.role === "gateway"
-        ? this.#gatewayState(snapshot, policy, picker, secrets, semantics)
+        ? this.#gatewayState(snapshot, policy, picker, authorizers, secrets, semantics)
         : undefined;
     // Nothing above may fail once anything below has taken effect: a proxy never enforces half a snapshot.
     this.#env.external.renew(secrets, workload.namespace);
@@ -128,7 +132,7 @@ export class MeshProxy {
     };
     const ports =
       gateway === undefined
-        ? this.#serveApplication(snapshot, policy, application)
+        ? this.#serveApplication({ snapshot, policy, authorizers }, application)
         : this.#serveGateway(gateway);
     for (const tunnel of [...this.#env.tunnels]) tunnel.recheck();
     await this.#listeners.set(ports);
@@ -139,6 +143,7 @@ export class MeshProxy {
     snapshot: Snapshot,
     policy: InboundPolicy,
     picker: EndpointPicker,
+    authorizers: AuthorizerClient,
     secrets: SecretStore,
     semantics: Semantics,
   ): GatewayState {
@@ -148,21 +153,16 @@ export class MeshProxy {
     for (const [{ gateway, index }, made] of edge)
       if (made instanceof BulwarkError)
         this.#options.onWarning?.(`${gateway}, server ${index}, refuses its clients: ${made.message}`);
-    return { snapshot, policy, routes, picker, edge };
+    return { snapshot, policy, routes, picker, edge, authorizers };
   }
 
-  #serveApplication(
-    snapshot: Snapshot,
-    policy: InboundPolicy,
-    application: ProxyOptions["application"],
-  ): Map<number, Accept> {
-    const state = { snapshot, policy };
+  #serveApplication(state: InboundState, application: ProxyOptions["application"]): Map<number, Accept> {
     if (this.#inbound === undefined)
       this.#inbound = new InboundListener(this.#env, application, this.#tls, state);
     else this.#inbound.state = state;
     const listener = this.#inbound;
     return mapValues(
-      inboundPorts(snapshot, application),
+      inboundPorts(state.snapshot, application),
       (port) => (socket) => listener.accept(socket, port),
     );
   }
@@ -195,6 +195,7 @@ export class MeshProxy {
     // Idle connections to other proxies carry the identity of before.
     this.#env.http.pool.clear();
     this.#env.http2.clear();
+    this.#env.httpCalls.clear();
   };
 
   #takeCertificate(): void {
@@ -216,6 +217,7 @@ export class MeshProxy {
       pod: this.#options.pod,
       http: httpEnvironment(limits, upstream, this.#options.flows),
       http2: new Http2Upstreams(upstream),
+      httpCalls: new HttpCalls(upstream),
       upstream,
       jwt: { ...(this.#options.keys ?? NO_KEYS), nowSeconds: () => Date.now() / 1000 },
       external: new ExternalContexts(this.#options.externalCaPem),

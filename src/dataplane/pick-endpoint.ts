@@ -22,6 +22,10 @@ export interface RequestedDestination extends DialedDestination {
   readonly name: string | undefined;
 }
 
+/** What of a decision, and of the target that was chosen of it, reaching an address takes. */
+export type RoutedBy = Pick<ForwardDecision, "dialled" | "dynamicHost">;
+export type ReachedBy = Pick<OutboundTarget, "cluster" | "sni" | "sans">;
+
 export type WireProtocol = "http1" | "http2" | "tcp";
 
 /** Where to, for the nth try from 0; undefined when there is nowhere (else) to try. */
@@ -65,8 +69,8 @@ export class EndpointPicker {
 
   /** The target of each try: undefined when there is none, or no more. */
   next(
-    decision: ForwardDecision,
-    target: OutboundTarget,
+    decision: RoutedBy,
+    target: ReachedBy,
     asked: RequestedDestination,
     protocol: WireProtocol,
   ): NextTarget {
@@ -154,9 +158,9 @@ export class EndpointPicker {
 
   async #byName(
     attempt: number,
-    decision: ForwardDecision,
+    decision: RoutedBy,
     cluster: ClusterPlan,
-    target: OutboundTarget,
+    target: ReachedBy,
     asked: RequestedDestination,
     protocol: WireProtocol,
   ): Promise<UpstreamTarget | undefined> {
@@ -176,7 +180,7 @@ export class EndpointPicker {
     host: string,
     port: number,
     cluster: ClusterPlan,
-    target: OutboundTarget,
+    target: ReachedBy,
     mode: EndpointPlan["tls"],
     protocol: WireProtocol,
   ): UpstreamTarget | Promise<UpstreamTarget> {
@@ -190,7 +194,7 @@ export class EndpointPicker {
 
   #tls(
     cluster: ClusterPlan,
-    target: OutboundTarget,
+    target: ReachedBy,
     mode: EndpointPlan["tls"],
     alpn: WireProtocol,
   ): UpstreamTls | BulwarkError | undefined {

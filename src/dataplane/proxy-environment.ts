@@ -4,6 +4,7 @@ import type { Placement, PodPlacement } from "../model/placement.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import type { JwtEnvironment } from "../policy/jwt/verify-jwt.ts";
 import type { UpstreamSettings } from "./connect-upstream.ts";
+import type { HttpCalls } from "./ext-authz/http-call.ts";
 import type { ExternalContexts } from "./external-contexts.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { Http2Upstreams } from "./http2-upstreams.ts";
@@ -26,6 +27,8 @@ export interface ProxyEnvironment {
   readonly pod: PodPlacement;
   readonly http: HttpEnvironment;
   readonly http2: Http2Upstreams;
+  /** To external authorizers. */
+  readonly httpCalls: HttpCalls;
   readonly upstream: UpstreamSettings;
   /** How keys for tokens are had. */
   readonly jwt: JwtEnvironment;
