@@ -171,6 +171,8 @@ class Relay {
     const out = { ...Object.fromEntries(kept), ...linesToHeaders(edit?.add ?? "") };
     if (upstream.readableEnded || (upstream.endAfterHeaders ?? false)) {
       downstream.respond(out, { endStream: true });
+      // Nobody reads it: without this it never ends, so it never closes and leaves no record.
+      upstream.resume();
       return;
     }
     downstream.respond(out, { waitForTrailers: true });

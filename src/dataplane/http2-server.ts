@@ -11,6 +11,7 @@ import { StreamPeek } from "./ext-authz/stream-peek.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { HttpAction, HttpService, RequestView } from "./http-service.ts";
 import { linesToHeaders } from "./http2-headers.ts";
+import { Http2Refusals } from "./http2-refusals.ts";
 import { relayStream } from "./http2-relay.ts";
 import type { Http2Upstreams } from "./http2-upstreams.ts";
 
@@ -35,6 +36,10 @@ export function serveHttp2(
   upstreams: Http2Upstreams,
   onClosed: () => void,
 ): ServerHttp2Session {
+  // A client that ends its half can neither acknowledge nor widen a window: the connection is over.
+  socket.allowHalfOpen = false;
+  let refusals: Http2Refusals | undefined;
+  Http2Refusals.watchEnd(socket, () => refusals);
   const session = performServerHandshake(socket, {
     maxSessionInvalidFrames: 100,
     maxSessionRejectedStreams: 100,
@@ -48,10 +53,16 @@ export function serveHttp2(
       enableConnectProtocol: false,
     },
   });
-  session.on("error", () => session.destroy());
+  const watched = new Http2Refusals(session, service, env);
+  refusals = watched;
+  session.on("error", (error) => {
+    watched.broke(error);
+    session.destroy();
+  });
   session.once("close", onClosed);
-  session.setTimeout(env.limits.idleTimeoutMs, () => session.close());
+  session.setTimeout(env.limits.idleTimeoutMs, () => session.destroy());
   session.on("stream", (stream, headers, _flags, raw) => {
+    watched.began(stream);
     stream.on("error", () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
     void answerStream(stream, headers, raw as unknown as readonly string[], service, env, upstreams);
   });

@@ -48,6 +48,8 @@ export class Http2Upstreams {
         return;
       }
       const { localAddress, localPort } = outcome;
+      // A server that ends its half answers nothing any more: the session must not stay to be given requests.
+      outcome.allowHalfOpen = false;
       const session = connect(`http://${target.host}`, {
         createConnection: () => outcome,
         settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
