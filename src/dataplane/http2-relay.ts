@@ -131,7 +131,7 @@ class Relay {
       this.#requestTrailers = withoutPseudo(trailers);
     });
     if (downstream.endAfterHeaders) return;
-    upstream.on("wantTrailers", () => upstream.sendTrailers(this.#requestTrailers));
+    upstream.on("wantTrailers", () => this.#attempt(() => upstream.sendTrailers(this.#requestTrailers)));
     if (this.#held !== undefined) {
       this.#bytesSent += this.#held.bytes.length;
       this.#requestTrailers = withoutPseudo(this.#held.trailers ?? {});
@@ -151,13 +151,27 @@ class Relay {
     const downstream = this.#downstream;
     upstream.on("headers", (headers) => {
       if (!downstream.destroyed && !downstream.headersSent)
-        downstream.additionalHeaders(withoutPseudo(headers, true));
+        this.#attempt(() => downstream.additionalHeaders(withoutPseudo(headers, true)));
     });
-    upstream.once("response", (headers) => this.#respond(upstream, headers));
+    upstream.once("response", (headers) => this.#attempt(() => this.#respond(upstream, headers)));
     upstream.on("trailers", (trailers: IncomingHttpHeaders) => {
       this.#responseTrailers = withoutPseudo(trailers);
     });
-    downstream.on("wantTrailers", () => downstream.sendTrailers(this.#responseTrailers));
+    downstream.on("wantTrailers", () => this.#attempt(() => downstream.sendTrailers(this.#responseTrailers)));
+  }
+
+  /**
+   * Node throws at heads that HTTP/2 cannot carry, such as a route's `connection`. INVARIANT: in a listener that would
+   * end the process.
+   */
+  #attempt(send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      this.#status = 0;
+      this.fail(502, error instanceof Error ? error.message : String(error));
+      this.#upstream?.close(constants.NGHTTP2_CANCEL);
+    }
   }
 
   #respond(upstream: ClientHttp2Stream, headers: IncomingHttpHeaders): void {
