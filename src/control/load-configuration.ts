@@ -3,7 +3,7 @@ import type { Mesh } from "../model/mesh.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
 import type { Resource } from "../resources/resource.ts";
 import { provideStockGateways, type StockGateway } from "../substrate/stock-gateways.ts";
-import { gatewaysWithoutCertificates } from "./gateway-certificates.ts";
+import { gatewayApiWithoutEffect, gatewaysWithoutCertificates } from "./gateway-certificates.ts";
 
 /** Files that are valid as a whole. */
 export interface LoadedConfiguration {
@@ -52,7 +52,7 @@ export async function loadConfiguration(
     resources: complete.resources,
     mesh,
     stockGateways: complete.provided,
-    warnings: [...warnings, ...gatewaysWithoutCertificates(mesh)],
+    warnings: [...warnings, ...gatewaysWithoutCertificates(mesh), ...gatewayApiWithoutEffect(mesh)],
     notActedOn: unsupported(resources),
     files,
     blankFiles,

@@ -202,6 +202,7 @@ export function forwardHttp(
   flow: MutableFlow,
 ): HttpAction {
   const target = pickTarget(decision.targets, Math.random());
+  if (target !== undefined && target.cluster === undefined) return noCluster(decision, target, flow);
   const wire = own.http2 ? "http2" : "http1";
   const change = headerChange(target?.requestHeaders, decision.http?.requestHeaders);
   const original = fieldLines(
@@ -228,6 +229,15 @@ export function forwardHttp(
     timeoutMs: decision.http?.timeoutMs ?? 0,
     flow,
   };
+}
+
+/** Of several choices the one that the roll fell on leads nowhere. */
+function noCluster({ http }: ForwardDecision, { name }: OutboundTarget, flow: MutableFlow): HttpAction {
+  flow.verdict = "deny";
+  flow.reason = "no-cluster";
+  flow.explanation = [`the route names a destination that does not exist (${name})`];
+  flow.status = http?.noClusterCode ?? 503;
+  return { kind: "reply", status: flow.status, fields: NO_FIELD_LINES, body: "", flow };
 }
 
 type Next = ReturnType<EndpointPicker["next"]>;

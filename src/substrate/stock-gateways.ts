@@ -1,6 +1,8 @@
 import type { GatewaySpec, Labels } from "../model/mesh.ts";
 import { matchesLabels } from "../model/selector.ts";
 import type { Resource } from "../resources/resource.ts";
+import { addedResource } from "./added-resource.ts";
+import { deployKubernetesGateways } from "./kubernetes-gateways.ts";
 
 /** A gateway that `istioctl install` would have put into the root namespace, provided because the files count on it. */
 export interface StockGateway {
@@ -44,6 +46,9 @@ export function provideStockGateways(resources: readonly Resource[]): {
       selectedBy: selecting.map((gateway) => `Gateway ${gateway.namespace}/${gateway.name}`),
     });
   }
+  const deployed = deployKubernetesGateways(resources, resources.length + added.length);
+  added.push(...deployed.resources);
+  provided.push(...deployed.provided);
   return { resources: added.length === 0 ? resources : [...resources, ...added], provided };
 }
 
@@ -86,46 +91,29 @@ function stockResources(
     spec: { serviceAccountName, containers: [{ name: "istio-proxy" }] },
   };
   return [
-    resource("v1", "ServiceAccount", serviceAccountName, {}, undefined, sequence),
-    resource(
+    addedResource(
+      "v1",
+      "ServiceAccount",
+      { namespace: NAMESPACE, name: serviceAccountName },
+      {},
+      undefined,
+      sequence,
+    ),
+    addedResource(
       "apps/v1",
       "Deployment",
-      name,
+      { namespace: NAMESPACE, name },
       labels,
       { replicas: 1, selector: { matchLabels: labels }, template },
       sequence + 1,
     ),
-    resource(
+    addedResource(
       "v1",
       "Service",
-      name,
+      { namespace: NAMESPACE, name },
       labels,
       { selector: { istio: labels.istio }, ports: servicePorts },
       sequence + 2,
     ),
   ];
-}
-
-function resource(
-  apiVersion: string,
-  kind: string,
-  name: string,
-  labels: Labels,
-  spec: unknown,
-  sequence: number,
-): Resource {
-  const metadata = { name, namespace: NAMESPACE, labels };
-  const span = { file: `stock gateway ${name}`, line: 1, column: 1, endLine: 1, endColumn: 1 };
-  return {
-    apiVersion,
-    kind,
-    name,
-    namespace: NAMESPACE,
-    labels,
-    annotations: {},
-    createdAt: 8.1e15 + sequence,
-    spec: spec ?? {},
-    body: { apiVersion, kind, metadata, ...(spec === undefined ? {} : { spec }) },
-    locate: () => span,
-  };
 }

@@ -33,13 +33,6 @@ export const LIVE_DIFFERENCES: readonly LiveDifference[] = [
       !principal.startsWith("dns:") &&
       parseSpiffeId(`spiffe://${principal}`) === undefined,
   },
-  {
-    name: "gateway-api",
-    reason:
-      "Listeners and routes of the Kubernetes Gateway API are not served: such a gateway listens to nobody.",
-    applies: (_request, { reason }, { labels }) =>
-      reason !== "closed" && labels["gateway.networking.k8s.io/gateway-name"] !== undefined,
-  },
 ];
 
 /** The name of the difference that a recorded request falls under. */

@@ -21,6 +21,12 @@ export function resolveCredential(written: string, namespace: string): SecretRef
   return { namespace, name: own ? name.slice(slash + 1) : written };
 }
 
+/** @param written `namespace/name`. */
+export function parseReference(written: string): SecretReference {
+  const slash = written.indexOf("/");
+  return { namespace: written.slice(0, slash), name: written.slice(slash + 1) };
+}
+
 /** The Secrets that may hold the roots that belong to a credential: the first that exists counts. */
 export function rootsOfCredential(credential: SecretReference): readonly SecretReference[] {
   return [{ ...credential, name: `${credential.name}-cacert` }, credential];

@@ -34,7 +34,7 @@ export function forwardHttp(forward: HttpForward): RouteAction {
     const refusal: Omit<RefuseDecision, "listener"> = {
       kind: "refuse",
       allowed: false,
-      code: 503,
+      code: reason === "no-cluster" ? (forward.http.noClusterCode ?? 503) : 503,
       reason,
       by,
       ...(cluster === undefined ? {} : { cluster }),

@@ -3,8 +3,10 @@ import { parsePortProtocol } from "../../model/app-protocol.ts";
 import { resolveTargetPort } from "../../model/build-services.ts";
 import type { AppProtocol, Mesh, Workload } from "../../model/mesh.ts";
 import { matchesLabels } from "../../model/selector.ts";
-import { resourceName } from "../../resources/resource.ts";
-import { resolveCredential } from "./credential.ts";
+import type { Span } from "../../resources/diagnostic.ts";
+import { byAge, resourceName } from "../../resources/resource.ts";
+import { gatewayApiOf } from "../gateway-api/convert.ts";
+import { parseReference, resolveCredential } from "./credential.ts";
 import { isHostSubset } from "./host-name.ts";
 import { type GatewayShape, type ServerShape, type ServerTlsSettings, shapeOf } from "./resource-shapes.ts";
 import type { GatewayServer, GatewayTls, GatewayTlsMode } from "./types.ts";
@@ -17,6 +19,8 @@ export interface MergedServer {
   readonly scopedHosts: readonly string[];
   /** How the bytes are treated once the server has taken them. */
   readonly kind: "http" | "https" | "tcp" | "terminated" | "passthrough" | "auto-passthrough";
+  /** Where it is written. */
+  readonly locate: () => Span;
 }
 
 /** By the pod's port; servers in the order in which they were taken. */
@@ -24,19 +28,28 @@ export type ServersByPort = ReadonlyMap<number, readonly MergedServer[]>;
 
 export function mergeServers(mesh: Mesh, workload: Workload): ServersByPort {
   const merger = new ServerMerger();
-  for (const gateway of mesh.gateways) {
+  for (const gateway of [...mesh.gateways, ...gatewayApiOf(mesh).gateways].sort(byAge)) {
     const shape = shapeOf<GatewayShape>(gateway);
-    if (!matchesLabels(shape.selector ?? {}, workload.labels)) continue;
+    const { origin } = shape;
+    const isServed = origin?.serves(workload) ?? matchesLabels(shape.selector ?? {}, workload.labels);
+    if (!isServed) continue;
     for (const [index, server] of (shape.servers ?? []).entries()) {
       const number = server.port?.number;
       if (number === undefined) continue;
       merger.add(
         podPort(mesh, workload, number),
         {
-          server: toServer(resourceName(gateway), index, number, server, workload.namespace),
+          server: toServer(
+            origin?.ref ?? resourceName(gateway),
+            origin?.index ?? index,
+            number,
+            server,
+            workload.namespace,
+          ),
           gatewayName: `${gateway.namespace}/${gateway.name}`,
           scopedHosts: (server.hosts ?? []).map((host) => scopeHost(host.toLowerCase(), gateway.namespace)),
           kind: kindOf(server),
+          locate: () => gateway.locate(["spec", "servers", index, "tls"]),
         },
         server.port?.name ?? "",
       );
@@ -173,7 +186,10 @@ function toTls(settings: ServerTlsSettings, namespace: string): GatewayTls {
   return {
     mode: MODES.find((mode) => mode === settings.mode) ?? "PASSTHROUGH",
     httpsRedirect: settings.httpsRedirect === true,
-    credentials: credentials.map((name) => resolveCredential(name, namespace)),
+    credentials: [
+      ...credentials.map((name) => resolveCredential(name, namespace)),
+      ...(settings.grantedCredentials ?? []).map(parseReference),
+    ],
     ...(caCertCredentialName === ""
       ? {}
       : { clientRoots: resolveCredential(caCertCredentialName, namespace) }),

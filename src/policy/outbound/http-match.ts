@@ -34,7 +34,7 @@ export function isCatchAll(match: HttpMatch | undefined): boolean {
   const everyPath =
     uri === undefined || isPresenceMatch(uri)
       ? true
-      : uri.exact === undefined && (uri.prefix === "/" || uri.regex === ".*");
+      : uri.exact === undefined && uri.pathPrefix === undefined && (uri.prefix === "/" || uri.regex === ".*");
   const others = [match.headers, match.withoutHeaders, match.queryParams];
   return (
     everyPath &&
@@ -96,8 +96,9 @@ export function compileClauses(match: HttpMatch, scheme: string): readonly Match
   return clauses;
 }
 
-export function wording({ exact, prefix, regex }: StringMatch): string {
+export function wording({ exact, prefix, pathPrefix, regex }: StringMatch): string {
   if (exact !== undefined) return `= \`${exact}\``;
+  if (pathPrefix !== undefined) return `within \`${pathPrefix}\``;
   if (prefix !== undefined) return `under \`${prefix}\``;
   return regex === undefined || regex === "*" ? "present" : `~ \`${regex}\``;
 }

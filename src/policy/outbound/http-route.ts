@@ -129,6 +129,7 @@ function compileForward(
       requestHeaders: joinHeaderOps(headers.request, own.request),
       responseHeaders: joinHeaderOps(headers.response, own.response),
       ...(timeoutMs === undefined || timeoutMs === 0 ? {} : { timeoutMs }),
+      ...(route.origin === undefined ? {} : { noClusterCode: 500 }),
       retries: compileRetries(route.retries, context.defaultRetries),
       mirrors: compileMirrors(route, context),
       ...(route.corsPolicy === undefined ? {} : { cors: compileCors(route.corsPolicy) }),

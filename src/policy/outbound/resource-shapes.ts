@@ -3,6 +3,7 @@
  * `oneof` out as a union of products, which no function can be written against; these are the same fields, flat.
  * @see https://istio.io/latest/docs/reference/config/networking/
  */
+import type { Workload } from "../../model/mesh.ts";
 import type { Resource } from "../../resources/resource.ts";
 
 type Strings = Readonly<Record<string, string>>;
@@ -10,6 +11,8 @@ type Strings = Readonly<Record<string, string>>;
 export interface StringMatch {
   readonly exact?: string;
   readonly prefix?: string;
+  /** Of the Gateway API alone: a path of whole segments, without slash at its end. */
+  readonly pathPrefix?: string;
   readonly regex?: string;
 }
 
@@ -77,6 +80,8 @@ export interface HttpRedirect {
 
 export interface HttpRewrite {
   readonly uri?: string;
+  /** Of the Gateway API alone: in place of the path, whatever the condition asks for. */
+  readonly wholePath?: string;
   readonly authority?: string;
   readonly uriRegexRewrite?: { readonly match?: string; readonly rewrite?: string };
 }
@@ -100,6 +105,8 @@ export interface CorsPolicy {
 
 export interface HttpRoute {
   readonly name?: string;
+  /** Where a route of the Gateway API is written: what leads nowhere there is answered with 500. */
+  readonly origin?: { readonly ref: string; readonly rule: number };
   readonly match?: readonly HttpMatch[];
   readonly route?: readonly RouteDestination[];
   readonly redirect?: HttpRedirect;
@@ -204,6 +211,8 @@ export interface ServerTlsSettings {
   readonly credentialName?: string;
   readonly credentialNames?: readonly string[];
   readonly caCertCredentialName?: string;
+  /** Of the Gateway API alone: Secrets as `namespace/name` that it may use. */
+  readonly grantedCredentials?: readonly string[];
   readonly serverCertificate?: string;
   readonly privateKey?: string;
   readonly caCertificates?: string;
@@ -226,6 +235,12 @@ export interface ServerShape {
 
 export interface GatewayShape {
   readonly selector?: Strings;
+  /** A listener of the Gateway API: where it is written, and whose it is in place of the selector. */
+  readonly origin?: {
+    readonly ref: string;
+    readonly index: number;
+    readonly serves: (workload: Workload) => boolean;
+  };
   readonly servers?: readonly ServerShape[];
 }
 

@@ -17,12 +17,22 @@ export function compilePathRewrite(
 ): PathRewrite | undefined {
   const pattern = rewrite?.uriRegexRewrite;
   if (pattern !== undefined) return compileRegexRewrite(pattern.match ?? "", pattern.rewrite ?? "");
+  const { wholePath } = rewrite ?? {};
+  if (wholePath !== undefined) return () => wholePath;
   const uri = rewrite?.uri ?? "";
+  const segments = match?.uri?.pathPrefix;
+  if (uri !== "" && segments !== undefined) return replaceSegments(uri, segments.length);
   return uri === "" ? undefined : replacePrefix(uri, matchedLength(match));
 }
 
 function replacePrefix(replacement: string, length: number): PathRewrite {
   return (pathOnly) => replacement + pathOnly.slice(Math.min(length, pathOnly.length));
+}
+
+/** Whole segments in place of whole segments: never two slashes where they meet, never no path. */
+function replaceSegments(replacement: string, length: number): PathRewrite {
+  const head = replacement.replace(/\/+$/, "");
+  return (pathOnly) => head + pathOnly.slice(length) || "/";
 }
 
 /** How many characters of a path the condition pins down. */
@@ -105,7 +115,11 @@ function compileRedirectPath(
 ): (request: RequestView) => string {
   const prefix = redirect.prefixRewrite ?? "";
   if (prefix !== "") {
-    const rewrite = replacePrefix(prefix, matchedLength(match));
+    const segments = match?.uri?.pathPrefix;
+    const rewrite =
+      segments === undefined
+        ? replacePrefix(prefix, matchedLength(match))
+        : replaceSegments(prefix, segments.length);
     return (request) => rewrite(request.pathOnly) + request.search;
   }
   const uri = redirect.uri ?? "";

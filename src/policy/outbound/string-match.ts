@@ -7,7 +7,7 @@ export type TextPredicate = (text: string) => boolean;
 /** Envoy's "present": what Istio makes of `{}` and of the regular expression `*`, which RE2 would refuse. */
 export function isPresenceMatch(match: StringMatch): boolean {
   if (match.regex !== undefined) return match.regex === "*";
-  return match.exact === undefined && match.prefix === undefined;
+  return match.exact === undefined && match.prefix === undefined && match.pathPrefix === undefined;
 }
 
 /**
@@ -16,9 +16,10 @@ export function isPresenceMatch(match: StringMatch): boolean {
  * @param ignoreCase applies to exact and prefix, not to regular expressions, as in Envoy.
  */
 export function compileStringMatch(match: StringMatch, ignoreCase = false): TextPredicate {
-  const { exact, prefix, regex } = match;
+  const { exact, prefix, pathPrefix, regex } = match;
   if (exact !== undefined) return exactPredicate(exact, ignoreCase);
   if (prefix !== undefined) return prefixPredicate(prefix, ignoreCase);
+  if (pathPrefix !== undefined) return segmentPredicate(pathPrefix);
   if (regex !== undefined) return compilePattern(regex);
   return () => true;
 }
@@ -42,6 +43,12 @@ function exactPredicate(exact: string, ignoreCase: boolean): TextPredicate {
   if (!ignoreCase) return (text) => text === exact;
   const folded = exact.toLowerCase();
   return (text) => text.length === folded.length && text.toLowerCase() === folded;
+}
+
+/** `/a` takes `/a`, `/a/` and `/a/b`, not `/ab`. */
+function segmentPredicate(prefix: string): TextPredicate {
+  const inner = `${prefix}/`;
+  return (text) => text === prefix || text.startsWith(inner);
 }
 
 function prefixPredicate(prefix: string, ignoreCase: boolean): TextPredicate {

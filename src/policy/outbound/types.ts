@@ -185,6 +185,8 @@ export interface HttpRoutePlan {
   readonly responseHeaders: HeaderOps;
   /** Absent = none. */
   readonly timeoutMs?: number;
+  /** Answered where the chosen target has no cluster; absent = 503. */
+  readonly noClusterCode?: 500;
   readonly retries: RetryPlan;
   readonly mirrors: readonly MirrorPlan[];
   readonly cors?: CorsPlan;
@@ -253,7 +255,7 @@ export interface RefuseDecision extends DecisionBase {
   readonly kind: "refuse";
   readonly allowed: false;
   /** HTTP status; 0 = close the connection. 400: the path cannot be normalized. */
-  readonly code: 0 | 400 | 404 | 502 | 503;
+  readonly code: 0 | 400 | 404 | 500 | 502 | 503;
   readonly reason: "blackhole" | "no-route" | "no-cluster" | "no-healthy-upstream";
   /** Finer than `reason`, at gateways. */
   readonly cause?: GatewayRefusal;

@@ -1,6 +1,7 @@
 /** VirtualServices as proxies are told of them: names resolved, delegates merged, sorted by who may see them. */
-import type { Mesh, VirtualServiceSpec } from "../../model/mesh.ts";
+import type { Mesh } from "../../model/mesh.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
+import { gatewayApiOf } from "../gateway-api/convert.ts";
 import { mergeDelegate } from "./delegates.ts";
 import { MESH_GATEWAY, resolveGatewayName, resolveShortName } from "./host-name.ts";
 import {
@@ -54,10 +55,11 @@ export function indexVirtualServices(mesh: Mesh): VirtualServices {
   const isDelegate = (resource: Resource): boolean =>
     (shapeOf<VirtualServiceShape>(resource).hosts ?? []).length === 0;
   const delegates = new Map<string, VirtualService>();
-  for (const resource of mesh.virtualServices)
+  const resources = [...mesh.virtualServices, ...gatewayApiOf(mesh).virtualServices];
+  for (const resource of resources)
     if (isDelegate(resource))
       delegates.set(`${resource.namespace}/${resource.name}`, resolve(resource, defaults));
-  const all = mesh.virtualServices
+  const all = resources
     .filter((resource) => !isDelegate(resource))
     .map((resource) => withDelegates(resolve(resource, defaults), delegates));
   return { all, forGateway: selectByGateway(all) };
@@ -87,7 +89,7 @@ function orderForNamespace(bound: readonly VirtualService[], namespace: string):
   ];
 }
 
-function resolve(resource: Resource<VirtualServiceSpec>, defaults: readonly string[]): VirtualService {
+function resolve(resource: Resource, defaults: readonly string[]): VirtualService {
   const shape = shapeOf<VirtualServiceShape>(resource);
   const { namespace } = resource;
   const ref = resourceName(resource);
@@ -101,7 +103,12 @@ function resolve(resource: Resource<VirtualServiceSpec>, defaults: readonly stri
     exportTo: effectiveExportTo(shape.exportTo, defaults),
     http: (shape.http ?? []).map((route, index) => ({
       route: resolveHttpRoute(route, namespace),
-      by: { resource: ref, section: "http", route: index, ...routeName(route) },
+      by: {
+        resource: route.origin?.ref ?? ref,
+        section: "http",
+        route: route.origin?.rule ?? index,
+        ...routeName(route),
+      },
     })),
     tls: (shape.tls ?? []).map((route) => resolveL4Route(route, namespace)),
     tcp: (shape.tcp ?? []).map((route) => resolveL4Route(route, namespace)),

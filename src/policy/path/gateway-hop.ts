@@ -1,5 +1,4 @@
 /** A gateway on the way: who may use it, for which names, and where it sends what it lets through. */
-import type { Mesh, Workload } from "../../model/mesh.ts";
 import { chainOf, type InboundPolicy } from "../inbound.ts";
 import { withoutParameters } from "../jwt/extract-token.ts";
 import type { JwtResult } from "../jwt/jwt-result.ts";
@@ -26,16 +25,6 @@ export async function gatewayHop(
   arrival: Arrival,
 ): Promise<HopResult> {
   const { workload, port } = arrival;
-  if (isOfGatewayApi(context.mesh, workload))
-    return {
-      step: unknownStep(
-        workload.key,
-        "gateway",
-        "gateway-api-not-decided",
-        speaksHttp(flight),
-        "unknown: the routes of the Gateway API are not decided yet",
-      ),
-    };
   const policy = context.compiled.inbound(workload);
   const routes = context.compiled.gateway(workload);
   const connection = connectionOf(arrival, flight);
@@ -50,18 +39,6 @@ export async function gatewayHop(
   if (inner !== null) return { step: inner };
   const decision = routeBytes(routes, flight, arrival);
   return routed(policy, onConnection, arrival, flight, decision, says, port);
-}
-
-function isOfGatewayApi(mesh: Mesh, { labels, namespace }: Workload): boolean {
-  const name = labels["gateway.networking.k8s.io/gateway-name"];
-  if (name === undefined) return false;
-  return mesh.resources.some(
-    (resource) =>
-      resource.kind === "Gateway" &&
-      resource.apiVersion.startsWith("gateway.networking.k8s.io/") &&
-      resource.name === name &&
-      resource.namespace === namespace,
-  );
 }
 
 function refusalStep(
