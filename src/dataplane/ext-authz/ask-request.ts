@@ -8,7 +8,7 @@ import { fieldLines, type HeadEdit, NO_FIELD_LINES } from "../codec/head-writer.
 import { explainDenial } from "../explain-denial.ts";
 import type { BodySource, HttpAction, MutableFlow, RequestView } from "../http-service.ts";
 import type { AuthorizerClient } from "./authorizer-client.ts";
-import type { AllowAnswer, CheckAnswer, DenyAnswer } from "./check-answer.ts";
+import type { AllowAnswer, CheckAnswer, DenyAnswer, ErrorReply } from "./check-answer.ts";
 import type { CheckInput, PeekedBody } from "./check-input.ts";
 import type { CheckPeer, HeaderChange } from "./check-message.ts";
 import { changeHeaders, type HeaderDifference, headerDifference } from "./header-change.ts";
@@ -164,6 +164,7 @@ function settle(question: Question, answer: CheckAnswer): Passed | HttpAction {
           question,
           demand.provider.statusOnError,
           `the authorizer could not be asked: ${answer.why}`,
+          answer.reply,
         );
       request.authorizer = "allow";
       question.flow.explanation = [
@@ -216,12 +217,13 @@ function deny(question: Question, { code, headers, body }: DenyAnswer): HttpActi
   return { kind: "reply", status: code, fields: fieldLines(...headers) ?? NO_FIELD_LINES, body, flow };
 }
 
-function refuse(question: Question, status: number, why: string): HttpAction {
+function refuse(question: Question, statusOnError: number, why: string, told?: ErrorReply): HttpAction {
+  const { code: status, headers, body } = told ?? { code: statusOnError, headers: [], body: "" };
   const { flow, policy, connection, request } = question;
   request.authorizer = "error";
   const verdict = decideRequest(policy, connection, request);
   noteRefusal(question, verdict.cause, status, [why, ...(explainDenial(policy, connection, request) ?? [])]);
-  return { kind: "reply", status, fields: NO_FIELD_LINES, body: "", flow };
+  return { kind: "reply", status, fields: fieldLines(...headers) ?? NO_FIELD_LINES, body, flow };
 }
 
 function noteRefusal(

@@ -24,6 +24,15 @@ export interface FailedAnswer {
   readonly kind: "error";
   readonly status: number | undefined;
   readonly why: string;
+  /** What the caller is told, where the authorizer says so itself; else nothing, with `statusOnError`. */
+  readonly reply?: ErrorReply;
+}
+
+export interface ErrorReply {
+  readonly code: number;
+  /** Flat: names and values by turns. */
+  readonly headers: readonly string[];
+  readonly body: string;
 }
 
 /** It answered what cannot be carried out: refused, also by providers that fail open. */
@@ -91,8 +100,17 @@ function denyByHttp(
 /** Code 0 allows; an `error_response` is a failure of the authorizer's; everything else denies. */
 export function answerFromGrpc({ code, ok, denied, error }: CheckResponse): CheckAnswer {
   if (code === 0) return checked({ ...NO_CHANGES, ...ok, kind: "allow", status: 0 });
-  if (error !== null) return { kind: "error", status: code, why: `it says that it failed (code ${code})` };
+  if (error !== null) return failedByItself(code, error);
   return denyByGrpc(code, denied ?? { status: 0, headers: [], body: "" });
+}
+
+function failedByItself(status: number, error: CheckDenied): CheckAnswer {
+  const failed = { kind: "error", status, why: `it says that it failed (code ${status})` } as const;
+  if (error.status === 0) return failed;
+  const told = denyByGrpc(status, error);
+  return told.kind === "deny"
+    ? { ...failed, reply: { code: told.code, headers: told.headers, body: told.body } }
+    : told;
 }
 
 const NO_CHANGES: CheckOk = {

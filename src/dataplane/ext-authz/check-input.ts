@@ -98,11 +98,14 @@ export function httpCheck(http: NonNullable<CheckInput["http"]>, provider: ExtAu
   const settings = provider.http;
   const fixed = settings?.additionalHeaders ?? [];
   const replaced = new Set(fixed.filter((_text, at) => at % 2 === 0));
-  const shown: string[] = [];
+  const shown = new Map<string, string>();
   for (let at = 0; at + 1 < http.headers.length; at += 2) {
     const name = http.headers[at] as string;
     const wanted = name === "authorization" || settings?.requestHeaders.matches(name) === true;
-    if (wanted && !replaced.has(name) && !OWN.has(name)) shown.push(name, http.headers[at + 1] as string);
+    if (!wanted || replaced.has(name) || OWN.has(name)) continue;
+    const before = shown.get(name);
+    const value = http.headers[at + 1] as string;
+    shown.set(name, before === undefined ? value : `${before},${value}`);
   }
   const body = http.body?.bytes ?? NO_BYTES;
   const partial = http.body === null ? [] : [PARTIAL_BODY, String(http.body.partial)];
@@ -111,7 +114,7 @@ export function httpCheck(http: NonNullable<CheckInput["http"]>, provider: ExtAu
     path: `${settings?.pathPrefix ?? ""}${http.path}`,
     headers: [
       ...["host", http.authority],
-      ...shown,
+      ...[...shown].flat(),
       ...fixed.filter((_text, at) => !OWN.has(fixed[at - (at % 2)] as string)),
       ...partial,
       ...["content-length", String(body.length)],

@@ -46,8 +46,8 @@ export interface CheckRequest {
 }
 
 /**
- * How one header is changed. `set`: in place of all of this name. `append`: behind the values that are there, and nothing
- * where there are none (Envoy's deprecated `append: true`). `add`: one more. The others as they say.
+ * How one header is changed. `set`: in place of all of this name. `append`: behind the first value that is there, and nothing
+ * where there is none (Envoy's deprecated `append: true`). `add`: one more. The others as they say.
  */
 export type HeaderAction = "set" | "append" | "add" | "add-if-absent" | "overwrite-if-exists";
 
@@ -212,7 +212,7 @@ function readDenied(fields: readonly MessageField[]): CheckDenied {
   const status = only(fields, 1);
   return {
     status: status === undefined ? 0 : intOf(fieldsOf(status), 1),
-    headers: readChanges(fields, 2, "add"),
+    headers: readChanges(fields, 2, () => "add"),
     body: textOf(fields, 3),
   };
 }
@@ -220,40 +220,47 @@ function readDenied(fields: readonly MessageField[]): CheckDenied {
 function readOk(fields: readonly MessageField[]): CheckOk {
   const pairs = fields.filter(({ number }) => number === 7).map(({ bytes }) => fieldsOf(bytes));
   return {
-    headers: readChanges(fields, 2, "append"),
+    headers: readChanges(fields, 2, requestAction),
     headersToRemove: textsOf(fields, 5),
-    responseHeaders: readChanges(fields, 6, "add"),
+    responseHeaders: readChanges(fields, 6, responseAction),
     queryToSet: pairs.map((pair) => [textOf(pair, 1), textOf(pair, 2)] as const),
     queryToRemove: textsOf(fields, 8),
   };
 }
 
-/** @param appending what `append: true` means here. */
-function readChanges(
-  fields: readonly MessageField[],
-  number: number,
-  appending: HeaderAction,
-): HeaderChange[] {
+type ReadAction = (option: readonly MessageField[]) => HeaderAction;
+
+function readChanges(fields: readonly MessageField[], number: number, actionOf: ReadAction): HeaderChange[] {
   return fields
     .filter((field) => field.number === number)
     .map(({ bytes }) => {
       const option = fieldsOf(bytes);
       const header = only(option, 1);
       const pair = header === undefined ? [] : fieldsOf(header);
-      const raw = only(pair, 3);
       // Octets as latin1, as heads are written: a text beyond ASCII goes on as the UTF-8 that it came in.
-      const value = (raw ?? Buffer.from(textOf(pair, 2), "utf8")).toString("latin1");
-      return { name: textOf(pair, 1).toLowerCase(), value, action: readAction(option, appending) };
+      const value = Buffer.from(textOf(pair, 2), "utf8").toString("latin1");
+      return { name: textOf(pair, 1).toLowerCase(), value, action: actionOf(option) };
     });
 }
 
+/** Envoy 1.40 heeds `append` alone for requests, and sets in all other cases: what a client sent under that name is gone. */
+function requestAction(option: readonly MessageField[]): HeaderAction {
+  return appends(option) === true ? "append" : "set";
+}
+
+/** HeaderAppendAction, of which the default adds. */
 const ACTIONS: readonly HeaderAction[] = ["add", "add-if-absent", "set", "overwrite-if-exists"];
 
-function readAction(option: readonly MessageField[], appending: HeaderAction): HeaderAction {
+function responseAction(option: readonly MessageField[]): HeaderAction {
+  const append = appends(option);
+  if (append !== undefined) return append ? "add" : "set";
+  return ACTIONS[intOf(option, 3)] ?? "set";
+}
+
+/** The deprecated `append`; undefined where it is not there. */
+function appends(option: readonly MessageField[]): boolean | undefined {
   const append = only(option, 2);
-  if (append !== undefined) return intOf(fieldsOf(append), 1) === 0 ? "set" : appending;
-  const given = option.some(({ number }) => number === 3);
-  return given ? (ACTIONS[intOf(option, 3)] ?? "set") : "set";
+  return append === undefined ? undefined : intOf(fieldsOf(append), 1) !== 0;
 }
 
 function fieldsOf(bytes: Buffer): readonly MessageField[] {

@@ -57,12 +57,18 @@ function applyChange(headers: string[], { name, value, action }: HeaderChange): 
     case "add":
       return [...headers, name, value];
     case "append":
-      return there ? replace(headers, name, [...valuesOf(headers, name), value].join(",")) : headers;
+      return there ? appendToFirst(headers, name, value) : headers;
   }
 }
 
 function replace(headers: readonly string[], name: string, value: string): string[] {
   return [...without(headers, new Set([name])), name, value];
+}
+
+/** As Envoy: of several lines of one name the first takes it. */
+function appendToFirst(headers: readonly string[], name: string, value: string): string[] {
+  const first = headers.findIndex((text, at) => at % 2 === 0 && text === name);
+  return headers.map((text, at) => (at === first + 1 ? `${text},${value}` : text));
 }
 
 function without(headers: readonly string[], names: ReadonlySet<string>): string[] {
