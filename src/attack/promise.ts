@@ -2,7 +2,6 @@
 import { Connection, type TlsKind } from "../policy/connection.ts";
 import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
 import { decideConnection, decideRequest, type InboundPolicy } from "../policy/inbound.ts";
-import { NO_TOKEN } from "../policy/jwt/jwt-result.ts";
 import type { Verdict } from "../policy/verdict.ts";
 
 export interface AskedConnection {
@@ -42,7 +41,7 @@ export function decideHttp(policy: InboundPolicy, asked: AskedConnection, reques
   const read = HttpRequest.read(policy.pathNormalization, method, path, host, headers);
   if (read === null) return requestRefusal(method, path);
   // No attack sends a token; one that is required is missed by the rules that want it.
-  if (policy.jwt !== null) read.jwt = NO_TOKEN;
+  if (policy.jwt !== null) read.jwt = policy.jwt.noToken;
   return decideRequest(policy, connection, read);
 }
 

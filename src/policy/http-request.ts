@@ -1,7 +1,7 @@
 /** What policy judges of an HTTP request: one object per request, made by HttpRequest.read and by nothing else. */
 import type { AuthorizerAnswer } from "./connection.ts";
 import { withoutParameters } from "./jwt/extract-token.ts";
-import type { JwtResult } from "./jwt/jwt-result.ts";
+import { headersAfterToken, type JwtResult } from "./jwt/jwt-result.ts";
 import { normalizePath, type PathNormalization } from "./normalize-path.ts";
 import type { Verdict } from "./verdict.ts";
 import { BAD_REQUEST, NO_RELATIVE_PATH } from "./verdict-catalogue.ts";
@@ -20,9 +20,9 @@ export class HttpRequest {
   readonly authority: string;
   /** `authority` in lower case: what patterns look at. */
   readonly host: string;
-  readonly headers: FlatHeaders;
-  /** Outcome of verifyRequestJwt; undefined until it was asked. */
-  jwt: JwtResult | undefined;
+  #headers: FlatHeaders;
+  readonly #received: FlatHeaders;
+  #jwt: JwtResult | undefined;
   /** What the external authorizer said, once the caller has asked it (see requiredAuthorizer). */
   authorizer: AuthorizerAnswer | undefined;
 
@@ -33,9 +33,34 @@ export class HttpRequest {
     this.pathOnly = query < 0 ? path : path.slice(0, query);
     this.authority = authority;
     this.host = toLowerAscii(authority);
-    this.headers = headers;
-    this.jwt = undefined;
+    this.#headers = headers;
+    this.#received = headers;
+    this.#jwt = undefined;
     this.authorizer = undefined;
+  }
+
+  /** As they were received; once tokens are verified, as those left them. */
+  get headers(): FlatHeaders {
+    return this.#headers;
+  }
+
+  /** Outcome of verifyRequestJwt; undefined until it was asked. */
+  get jwt(): JwtResult | undefined {
+    return this.#jwt;
+  }
+
+  /** INVARIANT: from here on rules see what goes on: without tokens that end here, with the headers that claims make. */
+  set jwt(result: JwtResult | undefined) {
+    this.#jwt = result;
+    this.#headers = result === undefined ? this.#received : headersAfterToken(this.#received, result);
+  }
+
+  /** The request as CUSTOM policies see it, which come before tokens. */
+  get beforeTokens(): HttpRequest {
+    if (this.#headers === this.#received) return this;
+    const before = new HttpRequest(this.method, this.path, this.authority, this.#received);
+    before.authorizer = this.authorizer;
+    return before;
   }
 
   /** `path`, without the query parameters whose tokens end here. Known once tokens are verified. */

@@ -192,8 +192,10 @@ function isTrusted(policy: InboundPolicy, connection: Connection): boolean {
  */
 export function decideRequest(policy: InboundPolicy, connection: Connection, request: HttpRequest): Verdict {
   if (policy.unprotected) return NO_PROXY;
-  const custom = decideCustom(policy.http, connection, request, request.authorizer);
-  if (custom !== null) return custom;
+  if (policy.http.custom !== null || policy.http.broken !== null) {
+    const custom = decideCustom(policy.http, connection, request.beforeTokens, request.authorizer);
+    if (custom !== null) return custom;
+  }
   if (policy.jwt !== null) {
     const { jwt } = request;
     if (jwt === undefined) return JWT_UNVERIFIED;

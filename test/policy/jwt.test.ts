@@ -197,9 +197,83 @@ test("outputs: payload and claims to headers, the client's own under those names
     ["x-sub", "s"],
     ["x-level", "5"],
   ]);
-  assert.deepEqual(result.removeHeaders, ["authorization", "x-sub", "x-level", "x-no"]);
+  assert.deepEqual(result.removeHeaders, ["authorization", "x-payload", "x-sub", "x-level", "x-no"]);
   const forwarded = await verify([{ issuer: "a", jwks, forwardOriginalToken: true }], bearer(token));
   assert.deepEqual(forwarded.removeHeaders, []);
+});
+
+test("without a token, or with another rule's, no client can send what would pass for a claim: neither on nor to the rules", async () => {
+  const rules = [
+    { issuer: "a", jwks, outputClaimToHeaders: [{ header: "X-Role", claim: "role" }] },
+    { issuer: "b", jwks: JSON.stringify({ keys: [] }), outputPayloadToHeader: "x-b" },
+  ];
+  const policy = policyOf([
+    resource("RequestAuthentication", "jwt", { jwtRules: rules }),
+    authorization("admins", { rules: [{ when: [{ key: "request.headers[x-role]", values: ["admin"] }] }] }),
+  ]);
+  const spoofed = ["x-role", "admin", "x-b", "e30", "x-kept", "k", "x-role", "admin"];
+  const decide = async (headers: readonly string[], method = "GET") => {
+    const request = get("/", headers, method);
+    assert.ok(policy.jwt !== null);
+    request.jwt = await verifyRequestJwt(policy.jwt, request, { fetchJwks, nowSeconds: () => NOW });
+    const verdict = decideRequest(policy, connect(), request);
+    return [verdict.cause, request.headers.filter((_text, at) => at % 2 === 0).join()];
+  };
+  const preflight = ["origin", "https://a", "access-control-request-method", "GET"];
+  const admin = bearer(await sign({ iss: "a", role: "admin" }));
+  const nobody = bearer(await sign({ iss: "a" }));
+  assert.deepEqual(await decide(spoofed), ["no-allow-matched", "x-kept"]);
+  assert.deepEqual(await decide([...nobody, ...spoofed]), ["no-allow-matched", "x-kept"]);
+  assert.equal((await decide([...preflight, ...spoofed], "OPTIONS"))[0], "no-allow-matched");
+  assert.deepEqual(await decide([...admin, ...spoofed]), ["allow-matched", "x-kept,x-role"]);
+});
+
+test("CUSTOM comes before tokens: its rules see the headers as the client sent them", async () => {
+  const policy = policyOf([
+    resource("RequestAuthentication", "jwt", { jwtRules: [{ issuer: "a", jwks }] }),
+    authorization("ask", {
+      action: "CUSTOM",
+      provider: { name: "nobody" },
+      rules: [{ when: [{ key: "request.headers[authorization]", values: ["Bearer *"] }] }],
+    }),
+  ]);
+  const request = get("/", bearer(await sign({ iss: "a" })));
+  assert.ok(policy.jwt !== null);
+  request.jwt = await verifyRequestJwt(policy.jwt, request, { fetchJwks, nowSeconds: () => NOW });
+  assert.deepEqual(request.headers, []);
+  assert.equal(decideRequest(policy, connect(), request).cause, "ext-authz-misconfigured");
+});
+
+test("claims become header values as in Envoy, and none can end the field or say where the message ends", async () => {
+  const claims = {
+    n: 7,
+    f: 1.5,
+    minus: -3,
+    t: true,
+    l: ["a"],
+    u: "Zoë",
+    edge: " a ",
+    e: "",
+    evil: "a\r\nx: y",
+  };
+  const outputClaimToHeaders = [
+    ...Object.keys(claims).map((claim) => ({ header: `x-${claim}`, claim })),
+    { header: "Content-Length", claim: "n" },
+    { header: "transfer-encoding", claim: "u" },
+    { header: "host", claim: "u" },
+  ];
+  const rules = [{ issuer: "a", jwks, outputClaimToHeaders, outputPayloadToHeader: "Host" }];
+  const result = await verify(rules, bearer(await sign({ iss: "a", ...claims })));
+  assert.deepEqual(result.setHeaders, [
+    ["x-n", "7"],
+    ["x-f", "1.500000"],
+    ["x-minus", "-3.000000"],
+    ["x-t", "true"],
+    ["x-l", "WyJhIl0="],
+    ["x-u", Buffer.from("Zoë").toString("latin1")],
+    ["x-edge", "a"],
+  ]);
+  assert.ok(!result.removeHeaders.includes("content-length") && !result.removeHeaders.includes("host"));
 });
 
 test("a token in the query ends there unless forwarded: the path goes on without it, the rest of the query as written", async () => {

@@ -80,14 +80,12 @@ type NamedRule = { readonly rule: JwtRule; readonly name: string };
  * One good token is enough, even beside a bad one. Without one: none may be bad, and none of those that are required missing.
  */
 function requirement(rules: readonly NamedRule[]): EnvoyObject {
-  const each = rules.map(({ rule, name }) => ({
-    requires_any: {
-      requirements: [
-        { provider_name: name },
-        ...(rule.presence === "REQUIRED" ? [] : [{ allow_missing: {} }]),
-      ],
-    },
-  }));
+  // Envoy takes no list of one.
+  const each: EnvoyObject[] = rules.map(({ rule, name }) =>
+    rule.presence === "REQUIRED"
+      ? { provider_name: name }
+      : { requires_any: { requirements: [{ provider_name: name }, { allow_missing: {} }] } },
+  );
   const [only] = each;
   if (each.length === 1 && only !== undefined) return only;
   const good = rules.map(({ name }) => ({ provider_name: name }));

@@ -6,6 +6,7 @@ import { attachedPolicies } from "../policy-attachment.ts";
 import { jwtVerdict } from "../verdict-catalogue.ts";
 import { sanitizeAudience } from "./audience.ts";
 import type { JwtLocations, JwtPolicy, JwtRule } from "./jwt-policy.ts";
+import { NO_TOKEN } from "./jwt-result.ts";
 import { keySource } from "./key-source.ts";
 
 interface JwtRuleFields {
@@ -52,8 +53,30 @@ export function compileJwtPolicy(mesh: Mesh, workload: Workload): JwtPolicy | nu
     return jwtRules.map((fields) => compileJwtRule(fields, resourceName(policy)));
   });
   if (rules.length === 0) return null;
-  return { rules: rules.toSorted((a, b) => (a.issuer < b.issuer ? -1 : a.issuer > b.issuer ? 1 : 0)) };
+  const outputs = [...new Set(rules.flatMap(outputsOf))];
+  return {
+    rules: rules.toSorted((a, b) => (a.issuer < b.issuer ? -1 : a.issuer > b.issuer ? 1 : 0)),
+    noToken: outputs.length === 0 ? NO_TOKEN : Object.freeze({ ...NO_TOKEN, removeHeaders: outputs }),
+    outputs,
+  };
 }
+
+function outputsOf({ outputPayloadToHeader: payload, outputClaimToHeaders: claims }: JwtRule): string[] {
+  return [...(payload === null ? [] : [payload]), ...claims.map(({ header }) => header)];
+}
+
+/** Fields that say where a message ends or whom it is for: no claim may write them (RFC 9110 §7.6.1, RFC 9112 §6). */
+const FRAMING: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "host",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
 
 function compileJwtRule(fields: JwtRuleFields, policy: string): JwtRule {
   const { issuer = "", jwks = "", outputPayloadToHeader: payloadHeader = "" } = fields;
@@ -67,11 +90,10 @@ function compileJwtRule(fields: JwtRuleFields, policy: string): JwtRule {
     keySource: jwks === "" ? keySource(jwksUri, issuer, timeoutMs) : null,
     locations: compileLocations(fields),
     forward: fields.forwardOriginalToken === true,
-    outputPayloadToHeader: payloadHeader === "" ? null : payloadHeader.toLowerCase(),
-    outputClaimToHeaders: (fields.outputClaimToHeaders ?? []).map(({ header = "", claim = "" }) => ({
-      header: header.toLowerCase(),
-      claim,
-    })),
+    outputPayloadToHeader: isOutput(payloadHeader) ? payloadHeader.toLowerCase() : null,
+    outputClaimToHeaders: (fields.outputClaimToHeaders ?? [])
+      .map(({ header = "", claim = "" }) => ({ header: header.toLowerCase(), claim }))
+      .filter(({ header }) => isOutput(header)),
     spaceDelimitedClaims: new Set([...ALWAYS_SPACE_DELIMITED, ...(fields.spaceDelimitedClaims ?? [])]),
     required: fields.presence === "REQUIRED",
     refusals: {
@@ -82,6 +104,10 @@ function compileJwtRule(fields: JwtRuleFields, policy: string): JwtRule {
       required: jwtVerdict("jwt-required", policy),
     },
   };
+}
+
+function isOutput(header: string): boolean {
+  return header !== "" && !FRAMING.has(header.toLowerCase());
 }
 
 /** A rule that names any location looks nowhere else. */

@@ -1,5 +1,5 @@
 /** Where tokens are in a request, as Envoy's jwt_authn filter looks for them. */
-import type { FlatHeaders, HttpRequest } from "../http-request.ts";
+import type { FlatHeaders } from "../http-request.ts";
 import { joinedField } from "../joined-field.ts";
 import type { JwtLocations } from "./jwt-policy.ts";
 
@@ -11,7 +11,10 @@ export interface FoundToken {
 }
 
 /** Tokens in the order in which Envoy collects them (it verifies the last one first). */
-export function extractTokens(locations: JwtLocations, request: HttpRequest): readonly FoundToken[] {
+export function extractTokens(
+  locations: JwtLocations,
+  request: { readonly headers: FlatHeaders; readonly path: string },
+): readonly FoundToken[] {
   const tokens: FoundToken[] = [];
   // Envoy keeps header locations in a map by name and prefix.
   const headers = locations.headers.toSorted((a, b) => (a.name + a.prefix < b.name + b.prefix ? -1 : 1));

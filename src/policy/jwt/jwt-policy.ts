@@ -1,5 +1,6 @@
 /** RequestAuthentication, compiled: whose tokens a workload takes, and where it looks for them. */
 import type { Verdict } from "../verdict.ts";
+import type { JwtResult } from "./jwt-result.ts";
 import type { KeySource } from "./key-source.ts";
 
 /** Where one rule looks for a token; names of headers in lower case. */
@@ -45,6 +46,10 @@ export interface JwtRule {
 export interface JwtPolicy {
   /** Sorted by issuer, as Istio merges them. Never empty. */
   readonly rules: readonly JwtRule[];
+  /** What a request without a token comes to, where none is required. */
+  readonly noToken: JwtResult;
+  /** Headers that any of the rules sets, in lower case. */
+  readonly outputs: readonly string[];
 }
 
 /**

@@ -3,12 +3,13 @@
  * configures it: any of the rules, or all of them with "no token" allowed.
  * @see https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/jwt_authn_filter
  */
-import type { HttpRequest } from "../http-request.ts";
+import type { FlatHeaders, HttpRequest } from "../http-request.ts";
 import type { Verdict } from "../verdict.ts";
 import { isAudienceAllowed } from "./audience.ts";
+import { claimText } from "./claim-text.ts";
 import { extractTokens, type FoundToken } from "./extract-token.ts";
 import type { FetchJwks, JwtPolicy, JwtRule, RefetchJwks } from "./jwt-policy.ts";
-import { type Claims, type JwtResult, NO_TOKEN } from "./jwt-result.ts";
+import { type Claims, type JwtResult, NO_TOKEN, withoutFields } from "./jwt-result.ts";
 import { KeySet } from "./key-set.ts";
 import { parseToken, type UnverifiedToken } from "./token.ts";
 
@@ -36,22 +37,27 @@ const NO_KEYS: RuleOutcome = { kind: "no-keys" };
 
 /**
  * Verifies what tokens there are. Never rejects. Set the outcome on `request.jwt` before deciding.
- * A request in which no rule finds a token comes back at once, as NO_TOKEN itself.
+ * A request in which no rule finds a token comes back at once, as the policy's `noToken` itself.
  */
 export async function verifyRequestJwt(
   policy: JwtPolicy,
   request: HttpRequest,
   environment: JwtEnvironment,
 ): Promise<JwtResult> {
-  if (isCorsPreflight(request)) return NO_TOKEN;
+  if (isCorsPreflight(request)) return policy.noToken;
+  const { method, path } = request;
+  // A header that one rule sets is no place where another finds a client's token, as in Envoy.
+  const searched: Searched = { method, path, headers: withoutFields(request.headers, policy.outputs) };
   const outcomes: RuleOutcome[] = [];
   for (const rule of policy.rules) {
-    const outcome = await verifyRule(rule, request, environment);
-    if (outcome.kind === "valid") return accept(rule, outcome.token, outcome.found);
+    const outcome = await verifyRule(rule, searched, environment);
+    if (outcome.kind === "valid") return accept(policy, rule, outcome.token, outcome.found);
     outcomes.push(outcome);
   }
   return refuseOrPass(policy, outcomes);
 }
+
+type Searched = Pick<HttpRequest, "method" | "path"> & { readonly headers: FlatHeaders };
 
 /** No rule accepted a token: passes where none found one, and none had to. */
 function refuseOrPass(policy: JwtPolicy, outcomes: readonly RuleOutcome[]): JwtResult {
@@ -60,7 +66,7 @@ function refuseOrPass(policy: JwtPolicy, outcomes: readonly RuleOutcome[]): JwtR
   const outcome = outcomes[index];
   if (rule !== undefined && outcome !== undefined) return refuse(refusalOf(rule, outcome));
   const required = policy.rules.find((candidate) => candidate.required);
-  return required === undefined ? NO_TOKEN : refuse(required.refusals.required);
+  return required === undefined ? policy.noToken : refuse(required.refusals.required);
 }
 
 /**
@@ -94,7 +100,7 @@ function refuse(refusal: Verdict): JwtResult {
 /** All tokens that the rule finds must be good: a backend might read the bad one. */
 async function verifyRule(
   rule: JwtRule,
-  request: HttpRequest,
+  request: Searched,
   environment: JwtEnvironment,
 ): Promise<RuleOutcome> {
   const found = extractTokens(rule.locations, request);
@@ -162,23 +168,33 @@ function keySetOf(document: string): KeySet {
   return made;
 }
 
-function accept(rule: JwtRule, token: UnverifiedToken, found: readonly FoundToken[]): JwtResult {
+function accept(
+  policy: JwtPolicy,
+  rule: JwtRule,
+  { claims, payloadText }: Pick<UnverifiedToken, "claims" | "payloadText">,
+  found: readonly FoundToken[],
+): JwtResult {
   const setHeaders: (readonly [string, string])[] = [];
-  if (rule.outputPayloadToHeader !== null) setHeaders.push([rule.outputPayloadToHeader, token.payloadText]);
-  const outputs = rule.outputClaimToHeaders.map(({ header }) => header);
+  if (rule.outputPayloadToHeader !== null) setHeaders.push([rule.outputPayloadToHeader, payloadText]);
   for (const { header, claim } of rule.outputClaimToHeaders) {
-    const text = headerText(claimByPath(token.claims, claim));
+    const text = claimText(claims, claim);
     if (text !== undefined) setHeaders.push([header, text]);
   }
   const spent = rule.forward ? [] : found;
-  // What a client sent under the name of an output would pass for a claim.
   return {
     refusal: null,
-    claims: splitSpaceDelimited(token.claims, rule.spaceDelimitedClaims),
+    claims: splitSpaceDelimited(claims, rule.spaceDelimitedClaims),
     setHeaders,
-    removeHeaders: [...spent.flatMap(({ header }) => header ?? []), ...outputs],
+    removeHeaders: [...spent.flatMap(({ header }) => header ?? []), ...policy.outputs],
     removeParams: spent.flatMap(({ param }) => param ?? []),
   };
+}
+
+/** What a token with these claims comes to at this rule, taken as verified, wherever it was. */
+export function acceptClaims(policy: JwtPolicy, rule: JwtRule, claims: Claims): JwtResult {
+  const payload = new TextEncoder().encode(JSON.stringify(claims));
+  const payloadText = payload.toBase64({ alphabet: "base64url", omitPadding: true });
+  return accept(policy, rule, { claims, payloadText }, []);
 }
 
 /** Claims as rules look at them: those that are lists in one text, split. */
@@ -193,23 +209,6 @@ export function splitSpaceDelimited(claims: Claims, names: ReadonlySet<string>):
 /** What `can` takes for a token that was verified elsewhere. */
 export function assumedClaims(claims: Claims): JwtResult {
   return { ...NO_TOKEN, claims: splitSpaceDelimited(claims, new Set(["scope", "permission"])) };
-}
-
-function claimByPath(claims: Claims, path: string): unknown {
-  let value: unknown = claims;
-  for (const name of path.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-    value = (value as Claims)[name];
-  }
-  return value;
-}
-
-/** Text, numbers and booleans as they are; lists and objects as base64url JSON; nothing where the claim is not there. */
-function headerText(value: unknown): string | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value === "string") return value;
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  return new TextEncoder().encode(JSON.stringify(value)).toBase64({ alphabet: "base64url" });
 }
 
 function isCorsPreflight(request: HttpRequest): boolean {

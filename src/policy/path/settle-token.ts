@@ -4,7 +4,7 @@ import type { InboundPolicy } from "../inbound.ts";
 import { isAudienceAllowed } from "../jwt/audience.ts";
 import type { JwtPolicy } from "../jwt/jwt-policy.ts";
 import { type Claims, type JwtResult, NO_TOKEN } from "../jwt/jwt-result.ts";
-import { splitSpaceDelimited, verifyRequestJwt } from "../jwt/verify-jwt.ts";
+import { acceptClaims, verifyRequestJwt } from "../jwt/verify-jwt.ts";
 import type { Verdict } from "../verdict.ts";
 import type { Flight, JourneyContext } from "./journey.ts";
 
@@ -44,7 +44,8 @@ export async function settleToken(
 }
 
 /** Signature and times are taken as good; issuer and audience, where the claims have them, are still those that a rule takes. */
-function assumeVerified({ rules }: JwtPolicy, claims: Claims): JwtResult {
+function assumeVerified(policy: JwtPolicy, claims: Claims): JwtResult {
+  const { rules } = policy;
   const { iss, aud } = claims;
   const rule =
     typeof iss === "string" ? rules.find(({ issuer }) => issuer === "" || issuer === iss) : rules[0];
@@ -52,5 +53,5 @@ function assumeVerified({ rules }: JwtPolicy, claims: Claims): JwtResult {
   const audiences = typeof aud === "string" ? [aud] : Array.isArray(aud) ? aud.map(String) : undefined;
   if (audiences !== undefined && !isAudienceAllowed(rule.audiences, audiences))
     return { ...NO_TOKEN, refusal: rule.refusals.wrongAudience };
-  return { ...NO_TOKEN, claims: splitSpaceDelimited(claims, rule.spaceDelimitedClaims) };
+  return acceptClaims(policy, rule, claims);
 }
