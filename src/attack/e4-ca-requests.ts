@@ -1,6 +1,5 @@
 /** Posing as another workload to the CA: tokens and requests that are not the caller's own. */
 import { createHmac, X509Certificate } from "node:crypto";
-import type { RpcPeer } from "../control/rpc.ts";
 import { encodeCsr } from "../identity/csr.ts";
 import { KEY_ALGORITHMS } from "../identity/key-algorithm.ts";
 import type { TokenRequest } from "../identity/service-account-token.ts";
@@ -9,7 +8,7 @@ import type { PodAssignment } from "../substrate/assignment.ts";
 import type { AttackResult, AttackStep } from "./attack.ts";
 import { csrNaming } from "./csr-naming.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
-import { serialOf, signWithToken } from "./stolen-identity.ts";
+import { sayHello, serialOf, signWithToken } from "./stolen-identity.ts";
 import { attackers } from "./targets.ts";
 
 const ID = "e4";
@@ -135,7 +134,7 @@ async function judge(
     got.code === undefined
       ? "the CA signed for the token's account, not for the name asked for"
       : `bulwark/ca (${got.code})`;
-  // What the CA signs is in the log by its rotation record; a connection that never said hello has no name to log by.
+  // What the CA signs is in the log by its rotation record.
   return {
     ...base,
     outcome: "stopped",
@@ -188,23 +187,13 @@ async function crossedTokens(
   attacker: PodAssignment,
   victim: PodAssignment,
 ): Promise<string> {
-  const connect = async (): Promise<RpcPeer> => {
-    const peer = await mesh.dialControl();
-    await peer.request("hello", { token: mesh.tokenOf(attacker) }, TIMEOUT_MS);
-    return peer;
-  };
-  const csr = (await freshCsr()).toString("base64");
-  for (let attempt = 1; ; attempt++) {
-    const peer = await connect();
-    try {
-      const params = { token: mesh.tokenOf(victim), csr };
-      return ((await peer.request("sign", params, TIMEOUT_MS)) as { chainPem: string }).chainPem;
-    } catch (error) {
-      // The pod's own proxy took its place back before the answer: that is no refusal.
-      if (!(error instanceof BulwarkError && error.code === "BW_RPC_CLOSED") || attempt === 8) throw error;
-    } finally {
-      peer.close();
-    }
+  const peer = await mesh.dialControl();
+  try {
+    await sayHello(peer, mesh.tokenOf(attacker));
+    const params = { token: mesh.tokenOf(victim), csr: (await freshCsr()).toString("base64") };
+    return ((await peer.request("sign", params, TIMEOUT_MS)) as { chainPem: string }).chainPem;
+  } finally {
+    peer.close();
   }
 }
 

@@ -8,8 +8,6 @@ import type { PodAssignment } from "../substrate/assignment.ts";
 import type { Credentials } from "./mesh-under-attack.ts";
 
 const REQUEST_TIMEOUT_MS = 5000;
-/** The pod's own proxy connects again at once and takes the place of the attacker's session: then another try. */
-const ATTEMPTS = 8;
 
 /**
  * What code execution in a workload yields: with the service account token that lies in the pod, a certificate for the
@@ -37,18 +35,22 @@ export async function signWithToken(
   token: string,
   csr: Buffer,
 ): Promise<SignAnswer> {
-  for (let attempt = 1; ; attempt++) {
-    const peer = await connect();
-    try {
-      await peer.request("hello", { token }, REQUEST_TIMEOUT_MS);
-      const params = { token, csr: csr.toString("base64") };
-      return (await peer.request("sign", params, REQUEST_TIMEOUT_MS)) as SignAnswer;
-    } catch (error) {
-      const displaced = error instanceof BulwarkError && error.code === "BW_RPC_CLOSED";
-      if (!displaced || attempt === ATTEMPTS) throw error;
-    } finally {
-      peer.close();
-    }
+  const peer = await connect();
+  try {
+    await sayHello(peer, token);
+    const params = { token, csr: csr.toString("base64") };
+    return (await peer.request("sign", params, REQUEST_TIMEOUT_MS)) as SignAnswer;
+  } finally {
+    peer.close();
+  }
+}
+
+/** The pod's own proxy keeps its place; what a token's holder may still do is ask for the pod's certificate. @throws {BulwarkError} */
+export async function sayHello(peer: RpcPeer, token: string): Promise<void> {
+  try {
+    await peer.request("hello", { token }, REQUEST_TIMEOUT_MS);
+  } catch (error) {
+    if (!(error instanceof BulwarkError && error.code === "BW_SESSION_TAKEN")) throw error;
   }
 }
 

@@ -45,16 +45,43 @@ export class CertificateService {
    */
   async authenticate(token: string): Promise<PodAssignment> {
     try {
-      const verified = await verifyServiceAccountToken(token, this.#options.trust, {
-        audience: CA_AUDIENCE,
-        isPodLive: (subject) => this.#podOf(subject) !== undefined,
-      });
-      const pod = this.#podOf(verified);
-      if (pod === undefined) throw new BulwarkError("BW_TOKEN_POD_GONE", "the token's pod is gone");
-      return pod;
+      return await this.#verify(token);
     } catch (error) {
       throw this.#refuse(error, undefined);
     }
+  }
+
+  /**
+   * A certificate was asked for on a connection that has not said who it is.
+   * @throws {BulwarkError} BW_CA_NO_HELLO always; counted and logged, with the pod's name where the token is one's.
+   */
+  async refuseUnnamed(token: string): Promise<never> {
+    const pod = await this.#verify(token).catch(() => undefined);
+    throw this.#refuse(
+      new BulwarkError(
+        "BW_CA_NO_HELLO",
+        "a certificate was asked for on a connection that did not say hello",
+      ),
+      pod,
+    );
+  }
+
+  /** BW_SESSION_TAKEN, counted and logged: who shows a pod's token is not its proxy while another connection is. */
+  refuseSession(pod: PodAssignment): unknown {
+    return this.#refuse(
+      new BulwarkError("BW_SESSION_TAKEN", `another connection is the proxy of ${podKey(pod)}, and lives`),
+      pod,
+    );
+  }
+
+  async #verify(token: string): Promise<PodAssignment> {
+    const verified = await verifyServiceAccountToken(token, this.#options.trust, {
+      audience: CA_AUDIENCE,
+      isPodLive: (subject) => this.#podOf(subject) !== undefined,
+    });
+    const pod = this.#podOf(verified);
+    if (pod === undefined) throw new BulwarkError("BW_TOKEN_POD_GONE", "the token's pod is gone");
+    return pod;
   }
 
   /**

@@ -19,7 +19,7 @@ import { FlowLog } from "./flow-log.ts";
 import { DEFAULT_REFRESH_MS } from "./jwks/jwks-keeper.ts";
 import { JwksService } from "./jwks/jwks-service.ts";
 import { parseKeyAccess } from "./jwks/key-access.ts";
-import type { ControlEvent } from "./messages.ts";
+import { type ControlEvent, textField } from "./messages.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
 import type { RpcPeer } from "./rpc.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
@@ -177,6 +177,7 @@ export class ControlPlane {
       socketPath: this.#state.controlSocket,
       adminToken: readFileSync(this.#state.adminToken, "utf8").trim(),
       welcomeProxy: (peer, params) => this.#sessions.welcome(peer, params),
+      refuseSign: (params) => this.#certificates.refuseUnnamed(textField(params, "token")),
       adminMethods: (peer) => adminMethods(peer, methods),
       onInternalError: (error) =>
         warn(`BUG: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),

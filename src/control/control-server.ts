@@ -9,6 +9,8 @@ export interface ControlServerOptions {
   readonly socketPath: string;
   readonly adminToken: string;
   readonly welcomeProxy: (peer: RpcPeer, params: unknown) => Promise<unknown>;
+  /** `sign` of a connection that has not said who it is. */
+  readonly refuseSign: (params: unknown) => Promise<never>;
   readonly adminMethods: (peer: RpcPeer) => Readonly<Record<string, RpcHandler>>;
   readonly onInternalError: (error: unknown) => void;
 }
@@ -63,7 +65,7 @@ export class ControlServer {
   }
 
   #accept(socket: Socket): void {
-    const { adminToken, adminMethods, welcomeProxy, onInternalError } = this.#options;
+    const { adminToken, adminMethods, welcomeProxy, refuseSign, onInternalError } = this.#options;
     const peer = new RpcPeer(socket, {
       limits: { maxMessageBytes: MAX_CLIENT_MESSAGE_BYTES },
       onInternalError,
@@ -79,6 +81,7 @@ export class ControlServer {
           clearTimeout(timer);
           return welcome;
         },
+        sign: refuseSign,
       },
     });
     const timer = setTimeout(() => peer.close(), HELLO_TIMEOUT_MS);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Mesh } from "../model/mesh.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type PodAssignment, podKey } from "../substrate/assignment.ts";
@@ -29,6 +30,8 @@ export interface ProxySessionsOptions {
   readonly onEvent: (event: ControlEvent) => void;
 }
 
+/** The end of a proxy that was killed may stand unread behind its successor's hello. */
+const END_UNREAD_MS = 100;
 /** How long a proxy may take over a configuration before it is sent again. */
 const PUSH_TIMEOUT_MS = 30_000;
 const RETRY_PUSH_MS = 1000;
@@ -74,22 +77,31 @@ export class ProxySessions {
     }
   }
 
-  /** `hello` of a proxy. @throws {BulwarkError} BW_TOKEN_… */
+  /**
+   * `hello` of a proxy. While a pod's first connection lives it is the proxy: who has come by the pod's token may ask for the
+   * pod's certificate, which is all that a token is worth, but not take its place.
+   * @throws {BulwarkError} BW_TOKEN_…, BW_SESSION_TAKEN
+   */
   async welcome(peer: RpcPeer, params: unknown): Promise<ProxyWelcome> {
     const pod = await this.#options.certificates.authenticate(textField(params, "token"));
     const key = podKey(pod);
-    // The newer connection counts: the older is of a process that died, or whose end was not noticed yet.
-    this.#sessions.get(key)?.peer.close();
     const session = new ProxySession(pod, peer);
+    const methods = this.#methods(session);
+    const first = this.#sessions.get(key);
+    if (first !== undefined && !(await isOver(first, pod)) && this.#sessions.has(key)) {
+      peer.setHandlers({ sign: methods.sign });
+      throw this.#options.certificates.refuseSession(pod);
+    }
+    this.#sessions.get(key)?.peer.close();
     this.#sessions.set(key, session);
-    peer.setHandlers(this.#methods(session));
+    peer.setHandlers(methods);
     this.#options.onEvent({ kind: "proxy-connected", pod: key });
     void peer.closed.then(() => this.#gone(key, session));
     setImmediate(() => void this.#push(session));
     return { pod, externalCaPem: this.#options.externalCaPem() };
   }
 
-  #methods(session: ProxySession): Readonly<Record<string, RpcHandler>> {
+  #methods(session: ProxySession): Readonly<Record<string, RpcHandler>> & { readonly sign: RpcHandler } {
     const { certificates, flowLog } = this.#options;
     return {
       sign: (params) =>
@@ -164,4 +176,10 @@ function takeFlows(flowLog: FlowLog, params: unknown, reporter: string): void {
       { reporter },
     );
   else flowLog.insert(listField(params, "records"), { reporter });
+}
+
+/** Whether a session belongs to a pod of before, or turns out to have ended. */
+async function isOver(session: ProxySession, pod: PodAssignment): Promise<boolean> {
+  if (session.pod.uid !== pod.uid) return true;
+  return Promise.race([session.peer.closed.then(() => true), delay(END_UNREAD_MS, false)]);
 }

@@ -22,10 +22,11 @@ import { TokenFiles, tokenFile } from "../../src/control/token-files.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
 import { KEY_ALGORITHMS } from "../../src/identity/key-algorithm.ts";
 import { openTokenIssuer } from "../../src/identity/service-account-token.ts";
-import { nowRfc3339Nanos } from "../../src/model/flow-record.ts";
+import { type FlowRecord, nowRfc3339Nanos } from "../../src/model/flow-record.ts";
 import { BulwarkError } from "../../src/resources/bulwark-error.ts";
 import { type Assignments, podKey } from "../../src/substrate/assignment.ts";
 import { loopbackSubstrate } from "../../src/substrate/loopback.ts";
+import type { FlowPage } from "../../src/telemetry/flow-query.ts";
 import { until } from "./until.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "control-"));
@@ -111,6 +112,20 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   }
 }
 
+/** The CA's records of one reason, the newest first. */
+async function denials(reason: string, atLeast = 1): Promise<readonly FlowRecord[]> {
+  const admin = await connectAdmin(state);
+  let records: readonly FlowRecord[] = [];
+  await until(async () => {
+    const asked = { filter: ["--reason", reason], order: "newest", limit: 10 };
+    const { flows } = (await admin.request("flows.query", asked, 5000)) as FlowPage;
+    records = flows.map(({ record }) => record);
+    return records.length >= atLeast;
+  });
+  admin.close();
+  return records;
+}
+
 async function csr(): Promise<string> {
   return encodeCsr((await KEY_ALGORITHMS["ecdsa-p256"].generate()).privateKey).toString("base64");
 }
@@ -141,7 +156,7 @@ test("a proxy gets the configuration, only its own application's ports, and a ce
 test("nothing but hello is answered before hello, and each false token is refused, counted and logged", async () => {
   const refusedBefore = (await status()).ca.refused;
   const peer = await dialControl(state.controlSocket);
-  assert.equal(await codeOf(peer.request("sign", { token: "", csr: "" }, 5000)), "BW_RPC_REFUSED");
+  assert.equal(await codeOf(peer.request("sign", { token: "", csr: "" }, 5000)), "BW_CA_NO_HELLO");
   assert.equal(await codeOf(peer.request("status", {}, 5000)), "BW_RPC_REFUSED");
   assert.equal(await codeOf(peer.request("hello", { token: "x" }, 5000)), "BW_TOKEN_MALFORMED");
   assert.equal(await codeOf(peer.request("hello", null, 5000)), "BW_RPC_BAD_PARAMS");
@@ -162,8 +177,41 @@ test("nothing but hello is answered before hello, and each false token is refuse
   });
   assert.equal(await codeOf(peer.request("hello", { token: forged }, 5000)), "BW_TOKEN_UNKNOWN_KEY");
   assert.equal(await codeOf(peer.request("admin", { token: "guess" }, 5000)), "BW_ADMIN_TOKEN");
-  assert.equal((await status()).ca.refused, refusedBefore + 3);
+  assert.equal((await status()).ca.refused, refusedBefore + 4);
+  const own = tokenOf("finance/intranet-0");
+  assert.equal(await codeOf(peer.request("sign", { token: own, csr: await csr() }, 5000)), "BW_CA_NO_HELLO");
   peer.close();
+  const records = await denials("BW_CA_NO_HELLO", 2);
+  assert.deepEqual(
+    records.map(({ layer, source }) => [layer, source?.workload]),
+    [
+      ["ca", "finance/intranet"],
+      ["ca", undefined],
+    ],
+  );
+});
+
+test("who shows a pod's token while its proxy lives gets the pod's certificate, but not its session, and is recorded", async () => {
+  const { peer } = await fakeProxy("finance/intranet-0");
+  const token = tokenOf("finance/intranet-0");
+  const second = await dialControl(state.controlSocket);
+  assert.equal(await codeOf(second.request("hello", { token }, 5000)), "BW_SESSION_TAKEN");
+  assert.equal(await codeOf(second.request("flows", { records: [] }, 5000)), "BW_RPC_REFUSED");
+  const answer = (await second.request("sign", { token, csr: await csr() }, 5000)) as SignAnswer;
+  assert.match(answer.chainPem, /^-----BEGIN CERTIFICATE-----/);
+  assert.equal(
+    await codeOf(peer.request("flows", { records: [] }, 5000)),
+    "none",
+    "the first is still the proxy",
+  );
+  const [record] = await denials("BW_SESSION_TAKEN");
+  assert.deepEqual(
+    [record?.verdict, record?.layer, record?.source?.workload],
+    ["deny", "ca", "finance/intranet"],
+  );
+  peer.close();
+  second.close();
+  (await fakeProxy("finance/intranet-0")).peer.close();
 });
 
 test("a connection of one pod cannot get a certificate with another pod's token", async () => {
