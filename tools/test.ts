@@ -3,8 +3,9 @@
  * Files named on the command line are run instead of a whole suite. `--counts FILE` leaves the totals there, for CI.
  */
 import { spawnSync } from "node:child_process";
-import { globSync } from "node:fs";
-import { resolve } from "node:path";
+import { globSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 /** A file that takes longer hangs: the runner ends it and counts a failure. Within what CI gives to the whole. */
@@ -31,6 +32,8 @@ const reporters = [
   ["spec", "stdout"],
   ...(counts === undefined ? [] : [["./tools/count-reporter.ts", counts]]),
 ];
+// A test that is killed cannot clean up after itself. The name is short: sockets' paths have 108 bytes.
+const temporary = mkdtempSync(join(tmpdir(), "bw-"));
 const run = spawnSync(
   process.execPath,
   [
@@ -45,6 +48,9 @@ const run = spawnSync(
     "--disable-warning=ExperimentalWarning",
     ...files.sort(),
   ],
-  { cwd: root, stdio: "inherit" },
+  { cwd: root, stdio: "inherit", env: { ...process.env, TMPDIR: temporary } },
 );
+const left = readdirSync(temporary);
+if (left.length > 0) console.error(`temporary folders that tests left behind: ${left.sort().join(", ")}`);
+rmSync(temporary, { recursive: true, force: true });
 process.exit(run.status ?? 1);

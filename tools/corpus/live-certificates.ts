@@ -1,7 +1,6 @@
 /** A mesh's real CA, and certificates that it would never issue: for clients and servers of the recorded cases. */
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { type CertificateAuthority, openCa } from "../../src/identity/ca.ts";
@@ -18,6 +17,7 @@ import {
   validityFrom,
 } from "../../src/identity/template.ts";
 import { parseSpiffeId, parseTrustDomain, type TrustDomain } from "../../src/model/spiffe-id.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
 
 const TTL_SECONDS = 3600;
 
@@ -113,7 +113,7 @@ export class LiveAuthority {
   }
 
   static async open(name: string): Promise<LiveAuthority> {
-    const folder = mkdtempSync(join(tmpdir(), "bulwark-corpus-"));
+    const folder = temporaryFolder("bulwark-corpus-");
     const domain = trustDomain(name);
     const ca = await openCa(folder, { trustDomain: domain });
     const { signer } = await loadCaState(join(folder, "ca"), {

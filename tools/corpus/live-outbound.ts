@@ -1,14 +1,14 @@
 /** The client's side, live: recorded requests sent through the client's own proxy, with responders at every address. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { clientHello } from "../../src/attack/client-hello-bytes.ts";
 import { findWorkload } from "../../src/model/build-mesh.ts";
 import type { FlowDraft } from "../../src/model/flow-record.ts";
 import type { Mesh } from "../../src/model/mesh.ts";
 import { OUTBOUND_PROXY_PORT, type StandIn } from "../../src/model/placement.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
 import { CertificateForge, type LiveAuthority, type Names } from "./live-certificates.ts";
 import { type Answer, dialThroughProxy, requestBytes } from "./live-client.ts";
 import { authorityOf, LiveProxy, OUTBOUND_SECRET } from "./live-proxy.ts";
@@ -93,7 +93,7 @@ const stage = {
 
 /** A copy of the case in which the TLS files that DestinationRules name are there. */
 async function withFiles(folder: string): Promise<string> {
-  const copy = mkdtempSync(join(tmpdir(), "bulwark-case-"));
+  const copy = temporaryFolder("bulwark-case-");
   const { certificateChain, privateKey } = outside.pem(["client.test"]);
   const contents = {
     clientCertificate: certificateChain,

@@ -1,10 +1,9 @@
 /** One case, asked of all: the compiled policy, the slow interpreter, a live Envoy, the live proxy. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { compileInbound } from "../../src/policy/inbound.ts";
 import { CertificateForge } from "../corpus/live-certificates.ts";
 import { authorityOf, closeAuthorities } from "../corpus/live-proxy.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
 import { Application } from "./application.ts";
 import { decidedOutcomes, readRequest } from "./decided.ts";
 import type { ConnectionSpec, DifferentialCase, MeshSpec } from "./differential-case.ts";
@@ -52,7 +51,7 @@ export class CaseRunner {
   }
 
   static async start(): Promise<CaseRunner> {
-    const folder = mkdtempSync(join(tmpdir(), "bulwark-differential-"));
+    const folder = temporaryFolder("bulwark-differential-");
     const application = await Application.start();
     const envoy = await EnvoySubject.start(folder, application);
     return new CaseRunner(application, envoy, folder);
