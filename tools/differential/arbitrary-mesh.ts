@@ -97,7 +97,8 @@ const when: fc.Arbitrary<WhenSpec> = fc.constantFrom(...CONDITIONS).chain(([key,
 
 /** Absent where it is empty: Istio takes no empty `from` or `to`. */
 function listOf<Entry>(name: string, entry: fc.Arbitrary<Entry>, maxLength: number): fc.Arbitrary<object> {
-  return fc.array(entry, { maxLength }).map((list) => (list.length === 0 ? {} : { [name]: list }));
+  const some = fc.array(entry, { minLength: 1, maxLength }).map((list) => ({ [name]: list }));
+  return fc.oneof({ weight: 3, arbitrary: fc.constant({}) }, { weight: 2, arbitrary: some });
 }
 
 const writtenRule: fc.Arbitrary<RuleSpec> = fc
@@ -123,8 +124,15 @@ const rule: fc.Arbitrary<RuleSpec> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({}) },
 );
 
-const namespace = fc.constantFrom("foo", "foo", "istio-system", "bar");
-const selects = fc.constantFrom("all" as const, "own" as const, "own" as const, "others" as const);
+const namespace = fc.constantFrom("foo", "foo", "foo", "foo", "istio-system", "istio-system", "bar");
+const selects = fc.constantFrom(
+  "all" as const,
+  "all" as const,
+  "own" as const,
+  "own" as const,
+  "own" as const,
+  "others" as const,
+);
 
 const policy: fc.Arbitrary<PolicySpec> = fc
   .record({
@@ -146,7 +154,14 @@ const policy: fc.Arbitrary<PolicySpec> = fc
     rules: spec.action === "ALLOW" || spec.rules.length > 0 ? spec.rules : [{}],
   }));
 
-const mode = fc.constantFrom("STRICT" as const, "PERMISSIVE" as const, "DISABLE" as const, "UNSET" as const);
+const mode = fc.constantFrom(
+  "STRICT" as const,
+  "PERMISSIVE" as const,
+  "PERMISSIVE" as const,
+  "PERMISSIVE" as const,
+  "DISABLE" as const,
+  "UNSET" as const,
+);
 
 const peer: fc.Arbitrary<PeerSpec> = fc
   .record({
@@ -160,11 +175,10 @@ const peer: fc.Arbitrary<PeerSpec> = fc
 
 const tokenRule: fc.Arbitrary<TokenRuleSpec> = fc
   .tuple(
-    fc.record({ issuer: fc.constantFrom(...ISSUERS) }),
-    fc.constantFrom({}, {}, { audiences: ["app"] }, { audiences: ["app", "https://other/"] }),
+    fc.record({ issuer: fc.constantFrom("iss", "iss", ...ISSUERS) }),
+    fc.constantFrom({}, {}, {}, {}, { audiences: ["app"] }, { audiences: ["app", "https://other/"] }),
     fc.constantFrom(
-      {},
-      {},
+      ...Array.from({ length: 6 }, () => ({})),
       { fromHeaders: [{ name: "x-jwt" }] },
       { fromHeaders: [{ name: "authorization", prefix: "Token " }] },
       { fromParams: ["token"] },
@@ -183,7 +197,13 @@ const tokenPolicy: fc.Arbitrary<TokenPolicySpec> = fc.record({
 
 export const arbitraryMesh: fc.Arbitrary<MeshSpec> = fc.record({
   trustDomain: fc.constantFrom("cluster.local", "cluster.local", "td.example"),
-  trustDomainAliases: fc.constantFrom([], ["old.domain"], ["old.domain", "cluster.local"], ["td.example"]),
+  trustDomainAliases: fc.constantFrom(
+    [],
+    ["old.domain", "td.example", "cluster.local"],
+    ["old.domain", "cluster.local"],
+    ["td.example", "cluster.local"],
+    ["old.domain", "td.example"],
+  ),
   pathNormalization: fc.constantFrom(
     "BASE" as const,
     "NONE" as const,
@@ -191,6 +211,9 @@ export const arbitraryMesh: fc.Arbitrary<MeshSpec> = fc.record({
     "DECODE_AND_MERGE_SLASHES" as const,
   ),
   peers: fc.array(peer, { maxLength: 3 }),
-  tokens: fc.oneof(fc.constant([]), fc.array(tokenPolicy, { maxLength: 2 })),
-  policies: fc.array(policy, { maxLength: 5 }),
+  tokens: fc.oneof(fc.constant([]), fc.array(tokenPolicy, { minLength: 1, maxLength: 2 })),
+  policies: fc.oneof(
+    { weight: 8, arbitrary: fc.array(policy, { minLength: 1, maxLength: 4 }) },
+    { weight: 1, arbitrary: fc.constant([]) },
+  ),
 });

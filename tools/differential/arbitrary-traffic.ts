@@ -1,6 +1,6 @@
 /** Random connections and requests: values that policies name, and values a step beside them. */
 import fc from "fast-check";
-import { HOSTS, METHODS, PATHS, SERVER_NAMES, UNKNOWN_ALPN } from "./alphabets.ts";
+import { HOSTS, PATHS, SERVER_NAMES, UNKNOWN_ALPN } from "./alphabets.ts";
 import type { Claims, ConnectionSpec, RequestSpec, TokenPlace, TokenSpec } from "./differential-case.ts";
 
 /** Most are of the mesh, under one of its trust domains, each a step from what policies name. */
@@ -118,9 +118,23 @@ const path = fc.oneof(
   },
 );
 
-const CLAIMS: readonly Claims[] = [
+/** Good for one issuer or another; what they hold is what policies ask for, or a step beside it. */
+const GOOD_CLAIMS: readonly Claims[] = [
   { iss: "iss", sub: "alice", aud: "app", groups: ["dev", "admin"], azp: "cli", scope: "dev read" },
+  {
+    iss: "iss",
+    sub: "alice",
+    aud: ["app", "other"],
+    groups: "dev",
+    realm: { roles: "r1" },
+    scope: "read write",
+  },
+  { iss: "iss", sub: "bob", aud: ["app"], groups: "admin dev", azp: "clix", realm: { roles: ["r1", "r2"] } },
   { iss: "https://a/b", sub: "bob", aud: ["x", "app"], groups: "dev r1", realm: { roles: ["r1"] } },
+  { iss: "https://a/b", sub: "b/bob", aud: "app", groups: ["administrator"], azp: "", scope: "admin" },
+];
+
+const ODD_CLAIMS: readonly Claims[] = [
   { iss: "iss", aud: [], groups: [1, true], realm: "r1" },
   { iss: "iss", sub: "a/alice", aud: "other", azp: "", groups: "", exp: 4_000_000_000 },
   { iss: "iss", sub: "alice", exp: 1_000_000_000 },
@@ -130,9 +144,9 @@ const CLAIMS: readonly Claims[] = [
   { iss: "other", sub: "", aud: "https://other", scope: "", groups: { dev: true } },
 ];
 
+const USUAL_PLACE: TokenPlace = { kind: "header", name: "Authorization", prefix: "Bearer " };
+
 const PLACES: readonly TokenPlace[] = [
-  { kind: "header", name: "Authorization", prefix: "Bearer " },
-  { kind: "header", name: "Authorization", prefix: "Bearer " },
   { kind: "header", name: "Authorization", prefix: "Token " },
   { kind: "header", name: "Authorization", prefix: "bearer " },
   { kind: "header", name: "X-JWT", prefix: "" },
@@ -143,14 +157,17 @@ const PLACES: readonly TokenPlace[] = [
 ];
 
 const token: fc.Arbitrary<TokenSpec> = fc.record({
-  claims: fc.constantFrom(...CLAIMS),
-  signer: fc.constantFrom("issuer" as const, "issuer" as const, "issuer" as const, "nobody" as const),
+  claims: fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom(...GOOD_CLAIMS) },
+    { weight: 1, arbitrary: fc.constantFrom(...ODD_CLAIMS) },
+  ),
+  signer: fc.constantFrom(...Array.from({ length: 9 }, () => "issuer" as const), "nobody" as const),
   flaw: fc.constantFrom(
-    ...Array.from({ length: 8 }, () => "none" as const),
+    ...Array.from({ length: 18 }, () => "none" as const),
     "garbage" as const,
     "truncated" as const,
   ),
-  place: fc.constantFrom(...PLACES),
+  place: fc.oneof(fc.constant(USUAL_PLACE), fc.constantFrom(...PLACES)),
 });
 
 const headers: fc.Arbitrary<[string, string][]> = fc.array(
@@ -181,13 +198,12 @@ const headers: fc.Arbitrary<[string, string][]> = fc.array(
 );
 
 const request: fc.Arbitrary<RequestSpec> = fc.record({
-  method: fc.constantFrom(
-    ...METHODS.filter((method) => /^[A-Z]+$/.test(method)),
-    "GET",
-    "PUT",
-    "HEAD",
-    "DELETE",
-    "get",
+  method: fc.oneof(
+    {
+      weight: 20,
+      arbitrary: fc.constantFrom("GET", "GET", "POST", "PUT", "OPTIONS", "HEAD", "DELETE", "PATCH"),
+    },
+    { weight: 1, arbitrary: fc.constant("get") },
   ),
   target: path,
   host: fc.constantFrom(
@@ -196,7 +212,7 @@ const request: fc.Arbitrary<RequestSpec> = fc.record({
     "www.example.com",
   ),
   headers,
-  token: fc.oneof(fc.constant(null), token),
+  token: fc.oneof({ weight: 1, arbitrary: fc.constant(null) }, { weight: 2, arbitrary: token }),
 });
 
 /** @param requests at most so many on one connection: a handshake costs as much as ten requests. */
@@ -204,8 +220,8 @@ export function arbitraryConnection(requests: number): fc.Arbitrary<ConnectionSp
   return fc
     .record({
       tls: fc.constantFrom(
-        ...Array.from({ length: 10 }, () => "mtls" as const),
-        ...Array.from({ length: 5 }, () => "plaintext" as const),
+        ...Array.from({ length: 16 }, () => "mtls" as const),
+        ...Array.from({ length: 7 }, () => "plaintext" as const),
         "rogue" as const,
         "simple" as const,
       ),
@@ -214,7 +230,7 @@ export function arbitraryConnection(requests: number): fc.Arbitrary<ConnectionSp
         { weight: 1, arbitrary: fc.constantFrom(...STRANGERS) },
       ),
       alpn: fc.oneof(
-        { weight: 3, arbitrary: fc.constant(null) },
+        { weight: 7, arbitrary: fc.constant(null) },
         { weight: 1, arbitrary: fc.constantFrom(...ALPNS) },
       ),
       sni: fc.constantFrom(
@@ -224,8 +240,8 @@ export function arbitraryConnection(requests: number): fc.Arbitrary<ConnectionSp
         "outbound_.80_._.app",
       ),
       sourceIp: fc.constantFrom("10.1.0.5", "10.1.1.9", "192.168.7.7", "203.0.113.9"),
-      port: fc.constantFrom(8080, 8080, 8080, 9000, 7000, 9999),
-      http: fc.constantFrom(true, true, true, true, false),
+      port: fc.constantFrom(8080, 8080, 8080, 8080, 8080, 9000, 7000, 9999),
+      http: fc.constantFrom(...Array.from({ length: 9 }, () => true), false),
       requests: fc.array(request, { minLength: 1, maxLength: requests, size: "max" }),
     })
     .map((spec) => ({
