@@ -12,6 +12,7 @@ import { clientCertElement, edgeCertElement } from "./client-cert-header.ts";
 import { handshakeCause, handshakeText } from "./connection-failure.ts";
 import { subjectOf } from "./edge-tls-server.ts";
 import { endsEdgeTls } from "./edge-tls-servers.ts";
+import { ENCRYPTED_HELLO } from "./encrypted-hello.ts";
 import { explainDenial } from "./explain-denial.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import { GatewayHttpService } from "./gateway-service.ts";
@@ -440,9 +441,6 @@ export class GatewayListener {
     return flow;
   }
 }
-
-/** A client without ECH that sends its GREASE form looks the same from here: what cannot be told apart is refused. */
-const ENCRYPTED_HELLO = "the application's TLS hides the server's real name (encrypted ClientHello)";
 
 /** On HTTP servers TLS settings only say whether clients are sent to HTTPS. */
 function endsTls({ tls, protocol }: GatewayServer): boolean {

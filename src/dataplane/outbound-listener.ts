@@ -1,7 +1,7 @@
 import { isIP, type Socket } from "node:net";
 import type { FlowSource } from "../model/flow-record.ts";
 import { OUTBOUND_PROXY_PORT, type PodPlacement } from "../model/placement.ts";
-import type { DialedDestination } from "../policy/outbound/types.ts";
+import type { DialedDestination, ForwardDecision, OutboundTarget } from "../policy/outbound/types.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { CONNECT_ESTABLISHED_REPLY, fieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { readProxyRequest } from "./codec/http-connect.ts";
@@ -9,6 +9,7 @@ import { parseRequestHead, type RequestHead } from "./codec/http1-head.ts";
 import { findHeadEnd, HEAD_INCOMPLETE } from "./codec/http1-head-end.ts";
 import { ProxyCredential } from "./codec/proxy-credential.ts";
 import { SOCKS5_REPLY, Socks5Handshake, socks5Reply } from "./codec/socks5.ts";
+import { ENCRYPTED_HELLO } from "./encrypted-hello.ts";
 import { explainRefusal } from "./explain-denial.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
@@ -124,6 +125,11 @@ export class OutboundListener {
       return;
     }
     const target = pickTarget(decision.targets, Math.random());
+    if (first.kind === "tls" && first.hello.hasEncryptedClientHello && leavesMesh(decision, target)) {
+      Object.assign(flow, { verdict: "deny", reason: "sni-encrypted", explanation: [ENCRYPTED_HELLO] });
+      this.#refuse(socket, flow, startedMs);
+      return;
+    }
     const asked = { ...dialed, name: sni ?? host };
     const next =
       target === undefined
@@ -248,6 +254,15 @@ class ExplicitProxyService implements HttpService {
   malformed(status: number, reason: string): MutableFlow {
     return this.#service.malformed(status, reason);
   }
+}
+
+/** Whether it goes to a server that no workload of the mesh is. A gateway is one: it judges the hello itself. */
+function leavesMesh(decision: ForwardDecision, target: OutboundTarget | undefined): boolean {
+  const service = target === undefined ? decision.dialled : target.cluster?.service;
+  if (service === undefined) return true;
+  return (
+    service.origin === "service-entry" && !service.endpoints.some(({ workload }) => workload !== undefined)
+  );
 }
 
 function ignore(): void {}
