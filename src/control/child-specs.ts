@@ -8,6 +8,8 @@ import { workloadEnvironment } from "./workload-environment.ts";
 export interface ChildProgram {
   readonly command: string;
   readonly args: readonly string[];
+  /** Besides what is kept of the environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface MeshChildrenOptions {
@@ -62,7 +64,7 @@ export class MeshChildren {
       ...assignments.pods
         .filter(({ proxied }) => proxied)
         .map((pod) => ({
-          ...this.#own(`proxy ${podKey(pod)}`, "proxy", ["--pod", podKey(pod)]),
+          ...this.#own(proxyName(podKey(pod)), "proxy", ["--pod", podKey(pod)]),
           // A pod under another account is another process, with another identity.
           generation: pod.uid,
         })),
@@ -73,13 +75,13 @@ export class MeshChildren {
   }
 
   #own(name: string, part: "control" | "proxy" | "apps" | "externals", args: readonly string[]): ChildSpec {
-    const { command, args: first } = this.#options.program;
+    const { command, args: first, env = {} } = this.#options.program;
     const kept = KEPT_VARIABLES.map((variable) => [variable, process.env[variable]]);
     return {
       name,
       command,
       args: [...first, part, "--state", this.#state.root, ...args],
-      env: Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+      env: { ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)), ...env },
       logFile: childLog(this.#state, name),
       stopStage: part === "apps" || part === "externals" ? STOP_STAGES.application : STOP_STAGES[part],
     };
@@ -106,6 +108,15 @@ export class MeshChildren {
 function keyFlags({ keys = {} }: MeshChildrenOptions): string[] {
   const refresh = keys.refreshMs === undefined ? [] : ["--jwks-refresh-ms", String(keys.refreshMs)];
   return [...refresh, ...(keys.allow ?? []).flatMap((place) => ["--jwks-allow", place])];
+}
+
+/** @param pod `namespace/name` */
+export function proxyName(pod: string): string {
+  return `proxy ${pod}`;
+}
+
+export function isProxy({ stopStage }: ChildSpec): boolean {
+  return stopStage === STOP_STAGES.proxy;
 }
 
 function childLog(state: StateFolder, name: string): string {

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { readPrivateFile, writePrivateFile } from "../identity/key-store.ts";
 import type { FlowRecord } from "../model/flow-record.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -7,7 +8,8 @@ import { suggestion } from "../resources/did-you-mean.ts";
 import { type Assignments, podKey } from "../substrate/assignment.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
 import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
-import { type ChildProgram, MeshChildren } from "./child-specs.ts";
+import { AppliedVersions } from "./applied-versions.ts";
+import { type ChildProgram, isProxy, MeshChildren, proxyName } from "./child-specs.ts";
 import { ConfigurationKeeper, type CurrentConfiguration } from "./configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "./control-link.ts";
 import { followFlows } from "./follow-flows.ts";
@@ -24,8 +26,9 @@ import {
   stopLeftovers,
   writeRunBook,
 } from "./run-book.ts";
+import { StartGate } from "./start-gate.ts";
 import { createStateFolder, removeSocketFolder, type StateFolder } from "./state-folder.ts";
-import { Supervisor, type SupervisorEvent } from "./supervisor.ts";
+import { type ChildSpec, Supervisor, type SupervisorEvent } from "./supervisor.ts";
 import { TokenFiles } from "./token-files.ts";
 
 export interface MeshRunnerOptions {
@@ -135,6 +138,9 @@ export async function endLeftovers(
 }
 
 const BOOK_RETRY_MS = 1000;
+/** A proxy that starts waits now and then for control. */
+const STARTING_PER_PROCESSOR = 2;
+const START_PATIENCE_MS = 3000;
 
 class MeshRunner implements RunningMesh {
   readonly ok = true;
@@ -146,8 +152,10 @@ class MeshRunner implements RunningMesh {
   readonly #release: () => void;
   readonly #supervisor: Supervisor;
   readonly #children: MeshChildren;
+  /** Proxies only: everything else is one process of its kind. */
+  readonly #gate: StartGate<ChildSpec>;
   readonly #logs: LogFollower;
-  readonly #applied = new Map<string, number>();
+  readonly #applied = new AppliedVersions();
   #tokens: TokenFiles | undefined;
   #link: ControlLink | undefined;
   #onProgress: (() => void) | undefined;
@@ -169,10 +177,18 @@ class MeshRunner implements RunningMesh {
     this.#release = release;
     this.#options = options;
     this.#children = new MeshChildren(state, options);
+    this.#gate = new StartGate({
+      width: STARTING_PER_PROCESSOR * availableParallelism(),
+      patienceMs: START_PATIENCE_MS,
+      start: (spec) => this.#supervisor.start(spec),
+    });
     this.#logs = new LogFollower((name, line) => options.onEvent({ kind: "output", name, line }));
     const supervisor = identifyProcess(process.pid) ?? { pid: process.pid, startTime: "" };
     this.#supervisor = new Supervisor({
-      onEvent: (event) => options.onEvent({ kind: "process", event }),
+      onEvent: (event) => {
+        if (event.kind !== "started") this.#gate.leave(event.name);
+        options.onEvent({ kind: "process", event });
+      },
       onChange: (children) => this.#book({ supervisor, children, sources: options.sources }),
     });
   }
@@ -230,6 +246,7 @@ class MeshRunner implements RunningMesh {
     this.#tokens?.close();
     this.#link?.close();
     await this.#changing;
+    this.#gate.close();
     await this.#supervisor.stopAll();
     this.#logs.close();
     clearTimeout(this.#bookRetry);
@@ -261,19 +278,25 @@ class MeshRunner implements RunningMesh {
     const assignments = (await peer.request("subscribe", {}, 10_000)) as Assignments | null;
     if (assignments !== null) this.#change(assignments);
     const status = (await peer.request("status", {}, 10_000)) as StatusReport;
-    for (const { pod, configurationVersion } of status.pods) this.#applied.set(pod, configurationVersion);
+    for (const { pod, configurationVersion } of status.pods) {
+      this.#applied.note(pod, configurationVersion);
+      if (configurationVersion > 0) this.#gate.leave(proxyName(pod));
+    }
     this.#onProgress?.();
     return peer;
   }
 
   #onDown(why: string): void {
     // At the start control simply is not there yet.
-    if (this.#applied.size > 0) this.#options.onEvent({ kind: "control-away", why });
+    if (!this.#applied.isEmpty) this.#options.onEvent({ kind: "control-away", why });
   }
 
   #tell(event: ControlEvent): void {
     if (event.kind === "assignments") this.#change(event.assignments);
-    if (event.kind === "proxy-applied") this.#applied.set(event.pod, event.version);
+    if (event.kind === "proxy-applied") {
+      this.#applied.note(event.pod, event.version);
+      this.#gate.leave(proxyName(event.pod));
+    }
     this.#options.onEvent(event);
     this.#onProgress?.();
   }
@@ -296,7 +319,8 @@ class MeshRunner implements RunningMesh {
   #follow(assignments: Assignments): void {
     for (const spec of this.#children.specs(assignments)) {
       this.#logs.follow(spec.name, spec.logFile);
-      this.#supervisor.start(spec);
+      if (isProxy(spec) && !this.#supervisor.has(spec.name)) this.#gate.enter(spec);
+      else this.#supervisor.start(spec);
     }
   }
 
@@ -305,15 +329,15 @@ class MeshRunner implements RunningMesh {
     const unwanted = this.#supervisor.specs
       .filter(({ name, generation }) => !wanted.has(name) || wanted.get(name)?.generation !== generation)
       .map(({ name }) => name);
+    this.#gate.keepOnly(new Set(wanted.keys()));
     await Promise.all(unwanted.map((name) => this.#supervisor.stop(name)));
     for (const name of unwanted) this.#logs.forget(name);
-    const pods = new Set(assignments.pods.map(podKey));
-    for (const pod of this.#applied.keys()) if (!pods.has(pod)) this.#applied.delete(pod);
+    this.#applied.keepOnly(new Set(assignments.pods.map(podKey)));
   }
 
   #notReady(): string[] {
     const proxies = this.configuration.assignments.pods.filter(({ proxied }) => proxied).map(podKey);
-    return proxies.filter((pod) => (this.#applied.get(pod) ?? 0) < this.configuration.version);
+    return proxies.filter((pod) => this.#applied.of(pod) < this.configuration.version);
   }
 
   async #showFlows(link: ControlLink): Promise<void> {

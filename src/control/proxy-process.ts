@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { MeshProxy } from "../dataplane/mesh-proxy.ts";
 import type { ApplicationAddress } from "../dataplane/proxy-options.ts";
@@ -46,6 +47,15 @@ export function runProxyProcess(options: ProxyProcessOptions): void {
   const state = stateFolderAt(options.statePath);
   const own = new ProxyProcess(state, options.pod);
   liveAsChild(state, () => own.close());
+}
+
+let isCompiledCodeKept = false;
+
+/** Node writes its compile cache at a process's end; the proxies that start after this one need it now. */
+function keepCompiledCode(): void {
+  if (isCompiledCodeKept) return;
+  isCompiledCodeKept = true;
+  setImmediate(flushCompileCache);
 }
 
 class ProxyProcess {
@@ -116,6 +126,7 @@ class ProxyProcess {
     // Before the policies that need them are in force, and until those that needed others no longer are.
     this.#keys.take(push.keys);
     await running.apply(push);
+    keepCompiledCode();
     this.#keys.keepOnly(push.keys);
     // Ahead of the answer on the same connection: whoever hears that this proxy is ready can see its certificate.
     this.#tell();

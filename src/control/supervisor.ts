@@ -80,6 +80,10 @@ export class Supervisor {
     return [...this.#children.values()].map(({ spec }) => spec);
   }
 
+  has(name: string): boolean {
+    return this.#children.has(name);
+  }
+
   /** Starts a child and keeps it. A name that is there already keeps its process; its new spec holds from its next start. */
   start(spec: ChildSpec): void {
     if (this.#stopping) return;

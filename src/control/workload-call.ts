@@ -1,10 +1,11 @@
-import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import type { IncomingMessage, RequestOptions } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import type { Socket } from "node:net";
 import { connect as connectTls, rootCertificates } from "node:tls";
 import { failureText } from "../dataplane/connection-failure.ts";
 import { OUTBOUND_PROXY_PORT } from "../model/placement.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { http } from "../resources/node-http.ts";
 import type { PodAssignment } from "../substrate/assignment.ts";
 
 export interface WorkloadCall {
@@ -131,7 +132,7 @@ class Attempt {
   #exchange(options: RequestOptions & { headers: readonly string[] }): Promise<Outcome> {
     const { method, body } = this.#call;
     return new Promise((resolve, reject) => {
-      const sent = httpRequest({ ...options, method, signal: this.#signal });
+      const sent = http.request({ ...options, method, signal: this.#signal });
       sent.on("socket", (socket) => this.#noteLocal(socket));
       sent.on("error", reject);
       sent.on("response", (response) => resolve(readResponse(response)));
@@ -144,7 +145,7 @@ class Attempt {
     const port = url.port !== "" ? url.port : url.protocol === "https:" ? "443" : "80";
     const authority = `${url.hostname}:${port}`;
     return new Promise((resolve, reject) => {
-      const sent = httpRequest({
+      const sent = http.request({
         ...this.#proxyAddress(),
         method: "CONNECT",
         path: authority,

@@ -1,8 +1,9 @@
-import { type IncomingMessage, request as requestHttp } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
 import { isIP } from "node:net";
 import { rootCertificates } from "node:tls";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
+import { http } from "../../resources/node-http.ts";
 import { checkAccess, type KeyAccess, type Located } from "./key-access.ts";
 
 export interface FetchTextOptions {
@@ -84,7 +85,7 @@ function get(
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const standInCa = located.place === "stand-in" ? standInCaPem() : null;
   return new Promise((resolve, reject) => {
-    const request = (url.protocol === "https:" ? requestHttps : requestHttp)({
+    const request = (url.protocol === "https:" ? requestHttps : http.request)({
       host: address,
       port: located.port,
       path: `${url.pathname}${url.search}`,

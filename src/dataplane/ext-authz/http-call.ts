@@ -1,7 +1,8 @@
 /** Asks HTTP authorizers. Off the hot path, so by Node's own client; its connections are the mesh's, checked before a byte is sent. */
-import { Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
+import type { Agent, ClientRequest, IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
+import { http } from "../../resources/node-http.ts";
 import { connectUpstream, type UpstreamSettings } from "../connect-upstream.ts";
 import type { UpstreamTarget } from "../upstream-target.ts";
 import type { HttpCheckResponse } from "./check-answer.ts";
@@ -53,7 +54,7 @@ export class HttpCalls {
 
 class StaleConnection extends Error {}
 
-class MeshAgent extends Agent {
+class MeshAgent extends http.Agent {
   readonly #target: UpstreamTarget;
   readonly #settings: UpstreamSettings;
 
@@ -83,7 +84,16 @@ function exchange(
 ): Promise<HttpCheckResponse> {
   const { promise, resolve, reject } = Promise.withResolvers<HttpCheckResponse>();
   const { host, port } = target;
-  const asking: ClientRequest = request({ agent, host, port, method, path, headers, signal, setHost: false });
+  const asking: ClientRequest = http.request({
+    agent,
+    host,
+    port,
+    method,
+    path,
+    headers,
+    signal,
+    setHost: false,
+  });
   asking.on("response", (response) => readAnswer(response).then(resolve, reject));
   asking.on("error", (error: NodeJS.ErrnoException) =>
     reject(asking.reusedSocket && error.code === "ECONNRESET" ? new StaleConnection(error.message) : error),

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from "node:http";
+import { http } from "../node-http.ts";
 import { checkDestination, checkDestinations, checkGatewayNames } from "./destination.ts";
 import { checkDuration, parseDurationNs } from "./duration.ts";
 import { checkFault } from "./fault.ts";
@@ -246,7 +246,7 @@ export function checkRetries(retries: Field): void {
   const retryOn = retries.at("retryOn");
   if (retryOn.text === "") return;
   for (const policy of retryOn.text.split(",")) {
-    if (RETRY_ON.has(policy) || (Object.hasOwn(STATUS_CODES, policy) && policy !== NOT_IN_GO)) continue;
+    if (RETRY_ON.has(policy) || (Object.hasOwn(http.STATUS_CODES, policy) && policy !== NOT_IN_GO)) continue;
     retryOn.error(
       "BW1226_RETRIES",
       `${quoted(policy)} is nothing that can be retried on`,

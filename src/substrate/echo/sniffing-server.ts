@@ -1,10 +1,11 @@
-import { createServer as createHttp1Server, type RequestListener } from "node:http";
+import type { RequestListener } from "node:http";
 import { createServer as createHttp2Server } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type SecureContext, type TLSSocket } from "node:tls";
 import { HTTP_METHODS } from "../../dataplane/codec/http1-grammar.ts";
 import { type SniffedProtocol, sniffProtocol } from "../../dataplane/codec/sniff.ts";
+import { http } from "../../resources/node-http.ts";
 import { acceptWebSocket } from "./websocket-echo.ts";
 
 export interface SniffingServerOptions {
@@ -38,7 +39,7 @@ export class SniffingServer {
 
   constructor(options: SniffingServerOptions) {
     this.#options = options;
-    this.#http1 = createHttp1Server({ keepAliveTimeout: 0, requestTimeout: 0 }, options.onRequest);
+    this.#http1 = http.createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, options.onRequest);
     this.#http1.on("upgrade", acceptWebSocket);
     this.#http1.on("clientError", (_error, socket) => socket.destroy());
     this.#http2.on("request", options.onRequest as never);
