@@ -8,6 +8,7 @@ const ROOMS: readonly string[] = [
   "policy",
   "identity",
   "dataplane",
+  "authorizer",
   "substrate",
   "telemetry",
   "control",

@@ -35,6 +35,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/can.ts"),
   },
   {
+    name: "authorizer",
+    summary: "an external authorizer for CUSTOM policies that decides by live context",
+    load: () => import("./commands/authorizer.ts"),
+  },
+  {
     name: "attack",
     summary: "run known attacks on a mesh, live, with proof of what happened",
     load: () => import("./commands/attack.ts"),
