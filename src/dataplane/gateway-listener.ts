@@ -26,6 +26,7 @@ import { openTunnel } from "./open-tunnel.ts";
 import { noteDecision, outboundFlow } from "./outbound-service.ts";
 import { pickTarget } from "./pick-endpoint.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
+import { connectionRefusal, type Refusal, routeGone } from "./recheck.ts";
 import type { HandshakeFailure, SecuredPeer } from "./tls-acceptor.ts";
 
 /** One connection at the gateway, and what has been learnt of it. */
@@ -312,16 +313,27 @@ export class GatewayListener {
       flow,
       startedMs: accepted.startedMs,
       next: picker.next(decision, target, { port: accepted.port, name }, "tcp"),
-      recheck: () => this.#authorizeAll(connections, permit),
+      recheck: () => this.#refusalNow(connections, permit) ?? this.#unroutedNow(accepted, innerSni),
     });
   }
 
-  #authorizeAll(connections: readonly Connection[], permit: Permit): Permit | Verdict {
+  #refusalNow(connections: readonly Connection[], permit: Permit): Refusal | undefined {
     for (const connection of connections) {
-      const outcome = authorizeConnection(this.#state.policy, connection);
-      if (!outcome.allowed) return outcome.verdict;
+      const perRequest = permit.verdict.cause === "per-request";
+      const refusal = connectionRefusal(this.#state.policy, connection, perRequest);
+      if (refusal !== undefined) return refusal;
     }
-    return permit;
+    return undefined;
+  }
+
+  #unroutedNow(accepted: Accepted, innerSni: string | undefined): Refusal | undefined {
+    const { routes } = this.#state;
+    const server = routes.selectServer(accepted.port, accepted.sni);
+    if (server === undefined) return routeGone("no-server");
+    const asked = names(accepted, innerSni);
+    const passes = server.tls?.mode === "PASSTHROUGH" || server.tls?.mode === "AUTO_PASSTHROUGH";
+    const decision = passes ? routes.routeTls(asked) : routes.routeTcp(asked);
+    return decision.kind === "forward" ? undefined : routeGone(decision.reason);
   }
 
   #serveHttp(

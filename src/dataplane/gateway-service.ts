@@ -1,7 +1,7 @@
 import type { FlowSource, FlowTls } from "../model/flow-record.ts";
 import type { Connection } from "../policy/connection.ts";
 import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
-import { type InboundPolicy, requiredAuthorizer } from "../policy/inbound.ts";
+import { decideConnection, type InboundPolicy, requiredAuthorizer } from "../policy/inbound.ts";
 import type { JwtResult } from "../policy/jwt/jwt-result.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest } from "../policy/permit.ts";
@@ -20,6 +20,7 @@ import type { GatewayState } from "./gateway-state.ts";
 import type { BodySource, HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { DENIAL_BODIES } from "./inbound-service.ts";
 import { answer, forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbound-service.ts";
+import { connectionRefusal, type Revocation, revokedRequest } from "./recheck.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
 import { claimLines, headersAfterToken, withTokenHeaders } from "./token-headers.ts";
@@ -65,9 +66,11 @@ export class GatewayHttpService implements HttpService {
   readonly #peer: GatewayPeer;
   readonly #state: () => GatewayState;
   readonly #jwt: JwtEnvironment;
+  readonly #perRequest: boolean;
 
   constructor(peer: GatewayPeer, state: () => GatewayState, jwt: JwtEnvironment) {
     this.#peer = peer;
+    this.#perRequest = decideConnection(state().policy, peer.connection).cause === "per-request";
     this.#state = state;
     this.#jwt = jwt;
   }
@@ -162,6 +165,22 @@ export class GatewayHttpService implements HttpService {
       flow,
     );
     return passed?.responseEdit === undefined ? action : withResponseEdit(action, passed.responseEdit);
+  }
+
+  recheckConnection(): MutableFlow | undefined {
+    const { connection, source, reporter, connectionId, port, tls, sni, http2 } = this.#peer;
+    const { policy } = this.#state();
+    const refusal = connectionRefusal(policy, connection, this.#perRequest);
+    if (refusal === undefined) return undefined;
+    const flow = outboundFlow("connection", source, { port }, reporter, connectionId);
+    const protocol = http2 ? "http2" : "http";
+    return { ...flow, direction: "inbound", protocol, tls, sni, verdict: "deny", ...refusal };
+  }
+
+  /** Judged as if it came now, its token too; an authorizer that let it pass is not asked again. */
+  async recheckRequest(view: RequestView): Promise<Revocation | undefined> {
+    const { connection, http2 } = this.#peer;
+    return await revokedRequest(this.#state().policy, connection, view, http2 ? 2 : 1, this.#jwt);
   }
 
   malformed(status: number, reason: string): MutableFlow {

@@ -3,6 +3,7 @@ import type { BodyLimits } from "./codec/http1-body-reader.ts";
 import type { HeadLimits } from "./codec/http1-head.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Limits } from "./limits.ts";
+import type { Rechecked } from "./recheck.ts";
 import type { UpstreamPool } from "./upstream-pool.ts";
 
 /** Counters for `status`; one object for each proxy. */
@@ -21,6 +22,8 @@ export interface HttpEnvironment {
   readonly bodyLimits: BodyLimits;
   readonly flows: { push(draft: FlowDraft): void };
   readonly counters: ProxyCounters;
+  /** Open HTTP connections of clients: asked again when policy changes. */
+  readonly live: Set<Rechecked>;
   /** True once the proxy is going away: responses then say `connection: close`. */
   draining: boolean;
 }

@@ -2,6 +2,7 @@ import type { FlowDraft } from "../model/flow-record.ts";
 import type { ForwardDecision } from "../policy/outbound/types.ts";
 import type { Permit } from "../policy/permit.ts";
 import type { FieldLines, HeadEdit, RequestEdit } from "./codec/head-writer.ts";
+import type { Revocation } from "./recheck.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
 
 /** A flow record while it is being filled in; nobody but the exchange holds it until it is pushed. */
@@ -71,6 +72,10 @@ export type HttpAction = ForwardAction | ReplyAction | HangUpAction;
 export interface HttpService {
   /** Called once for each request, in order. Must not throw; a rejected promise counts as 500 and is recorded. */
   decide(request: RequestView, body: BodySource): HttpAction | Promise<HttpAction>;
+  /** After a change of policy: the record of a connection that may not go on; undefined where it may. */
+  recheckConnection?(): MutableFlow | undefined;
+  /** After a change of policy: who forbids a request that is under way; undefined where it may go on. Never rejects. */
+  recheckRequest?(request: RequestView): Promise<Revocation | undefined>;
   /** A message that no policy saw, because it could not be read. */
   malformed(status: number, reason: string): MutableFlow;
 }

@@ -7,6 +7,7 @@ import { parseResponseHead, type RequestHead, type ResponseHead } from "./codec/
 import { findHeadEnd, HEAD_INCOMPLETE } from "./codec/http1-head-end.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { ForwardAction } from "./http-service.ts";
+import type { Revocation } from "./recheck.ts";
 import type { PooledStream } from "./upstream-pool.ts";
 
 const EMPTY = Buffer.alloc(0);
@@ -136,6 +137,25 @@ export class Http1Exchange implements StreamHandler {
     const finished = this.tunnelled;
     this.#finish(finished ? "allow" : "error", finished ? undefined : reason);
     this.#upstream?.stream.destroy();
+  }
+
+  get head(): RequestHead {
+    return this.#head;
+  }
+
+  /** A change of policy forbids it: it ends at once, with an answer where none was given yet. */
+  revoke({ status, body, ...why }: Revocation): void {
+    if (this.#ended) return;
+    // A connection to the server that is still being made is for nobody.
+    this.#clientGone = true;
+    const { answered } = this;
+    const { layer, reason, policy, rule, explanation } = why;
+    Object.assign(this.#action.flow, { layer, reason, policy, rule, explanation, status });
+    this.#env.counters.denied += 1;
+    this.#finish("deny", undefined);
+    this.#upstream?.stream.destroy();
+    if (answered) this.#client.abort();
+    else this.#client.answerFailure(status, body);
   }
 
   /** No answer in time. */
@@ -340,7 +360,7 @@ export class Http1Exchange implements StreamHandler {
     this.#client.abort();
   }
 
-  #finish(verdict: "allow" | "error", reason: string | undefined): void {
+  #finish(verdict: "allow" | "deny" | "error", reason: string | undefined): void {
     this.#ended = true;
     const flow = this.#action.flow;
     flow.verdict = verdict;

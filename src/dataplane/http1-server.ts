@@ -9,6 +9,7 @@ import { BodyPeek } from "./ext-authz/body-peek.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { BodySource, HttpAction, HttpService, MutableFlow } from "./http-service.ts";
 import { type ExchangeClient, Http1Exchange } from "./http1-exchange.ts";
+import type { Rechecked } from "./recheck.ts";
 
 const EMPTY = Buffer.alloc(0);
 /** How long a client that was refused may go on sending, so that the refusal reaches it before a reset does. */
@@ -18,7 +19,7 @@ const LINGER_MS = 2000;
  * The client's side of an HTTP/1.1 connection: reads heads, has each decided, and runs one exchange at a time.
  * What is pipelined waits, unread, for its turn.
  */
-export class Http1Server implements StreamHandler, Bounded, ExchangeClient, BodySource {
+export class Http1Server implements StreamHandler, Bounded, Rechecked, ExchangeClient, BodySource {
   deadlineMs = 0;
   readonly #stream: ByteStream;
   readonly #service: HttpService;
@@ -37,6 +38,8 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient, Body
   #clientEnded = false;
   #keepAlive = true;
   #headOnly = false;
+  /** Policy changed while this request was being decided. */
+  #decidedBefore = false;
 
   constructor(stream: ByteStream, service: HttpService, env: HttpEnvironment, onClosed: () => void) {
     this.#stream = stream;
@@ -46,6 +49,7 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient, Body
     stream.handler = this;
     this.deadlineMs = env.deadlines.nowMs + env.limits.idleTimeoutMs;
     env.deadlines.watch(this);
+    env.live.add(this);
   }
 
   onData(chunk: Buffer): void {
@@ -79,6 +83,7 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient, Body
     if (this.#phase === "closed") return;
     this.#phase = "closed";
     this.#env.deadlines.forget(this);
+    this.#env.live.delete(this);
     this.#peek?.breakOff();
     this.#exchange?.clientClosed("client-closed");
     this.#exchange = undefined;
@@ -95,6 +100,22 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient, Body
     } else if (this.#phase === "head" && this.#pending.length > 0) {
       this.#refuse(408, "the request head did not arrive in time", "head-timeout");
     } else this.#stream.destroy();
+  }
+
+  recheck(): void {
+    if (this.#phase === "lingering" || this.#phase === "closed") return;
+    const cut = this.#service.recheckConnection?.();
+    if (cut !== undefined) {
+      this.#exchange?.revoke({ ...cut, status: 403, body: "" });
+      this.#record(cut, performance.now());
+      this.#stream.destroy();
+    } else if (this.#phase === "deciding") this.#decidedBefore = true;
+    else if (this.#exchange !== undefined) void this.#recheckExchange(this.#exchange);
+  }
+
+  async #recheckExchange(exchange: Http1Exchange): Promise<void> {
+    const revocation = await this.#service.recheckRequest?.(exchange.head);
+    if (revocation !== undefined && this.#exchange === exchange) exchange.revoke(revocation);
   }
 
   /** Closes now if idle, else after the response under way. */
@@ -224,6 +245,10 @@ export class Http1Server implements StreamHandler, Bounded, ExchangeClient, Body
       this.#touch();
       this.#exchange = new Http1Exchange(this, this.#env, head, action, startedMs);
       this.#exchange.start();
+      if (this.#decidedBefore) {
+        this.#decidedBefore = false;
+        this.recheck();
+      }
       return;
     }
     this.#record(action.flow, startedMs);

@@ -10,11 +10,13 @@ import type { HttpEnvironment } from "./http-environment.ts";
 import type { ForwardAction, RequestView } from "./http-service.ts";
 import { editedHeaders, linesToHeaders } from "./http2-headers.ts";
 import type { Http2Upstreams, UpstreamSession } from "./http2-upstreams.ts";
+import type { Revocation } from "./recheck.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
 
 /**
  * Sends one stream on, and settles when both sides are done with it.
  * @param held what of the request's body has been read already.
+ * @param onStarted is given what ends it when policy forbids it.
  */
 export async function relayStream(
   downstream: ServerHttp2Stream,
@@ -24,8 +26,10 @@ export async function relayStream(
   upstreams: Http2Upstreams,
   startedMs: number,
   held: HeldBody | undefined,
+  onStarted: (revoke: (revocation: Revocation) => void) => void,
 ): Promise<void> {
   const relay = new Relay(downstream, view, action, env, startedMs, held);
+  onStarted((revocation) => relay.revoke(revocation));
   const opened = await openSession(action, upstreams);
   if (opened instanceof Error) relay.fail(503, opened.message);
   else relay.run(opened.session, opened.target);
@@ -80,6 +84,7 @@ class Relay {
 
   run({ session, localAddress, localPort }: UpstreamSession, target: UpstreamTarget): void {
     const downstream = this.#downstream;
+    if (this.#recorded) return;
     if (downstream.destroyed) {
       this.#record("error", "client-closed");
       return;
@@ -217,7 +222,23 @@ class Relay {
     upstream.close(constants.NGHTTP2_CANCEL);
   }
 
-  #record(verdict: "allow" | "error", reason: string | undefined): void {
+  /** A change of policy forbids it: it ends at once, with an answer where none was given yet. */
+  revoke({ layer, reason, policy, rule, explanation, status, body }: Revocation): void {
+    if (this.#recorded) return;
+    Object.assign(this.#action.flow, { layer, reason, policy, rule, explanation, status });
+    this.#env.counters.denied += 1;
+    this.#record("deny", undefined);
+    this.#upstream?.close(constants.NGHTTP2_CANCEL);
+    const downstream = this.#downstream;
+    if (downstream.destroyed) return;
+    if (downstream.headersSent) downstream.close(constants.NGHTTP2_CANCEL);
+    else {
+      downstream.respond({ ":status": status, "content-length": Buffer.byteLength(body) });
+      downstream.end(body);
+    }
+  }
+
+  #record(verdict: "allow" | "deny" | "error", reason: string | undefined): void {
     if (this.#recorded) return;
     this.#recorded = true;
     const flow = this.#action.flow;

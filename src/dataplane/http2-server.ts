@@ -14,6 +14,7 @@ import { linesToHeaders } from "./http2-headers.ts";
 import { Http2Refusals } from "./http2-refusals.ts";
 import { relayStream } from "./http2-relay.ts";
 import type { Http2Upstreams } from "./http2-upstreams.ts";
+import type { Rechecked, Revocation } from "./recheck.ts";
 
 /** Headers of HTTP/1.1 connections, which HTTP/2 forbids (RFC 9113 §8.2.2). */
 const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
@@ -59,14 +60,62 @@ export function serveHttp2(
     watched.broke(error);
     session.destroy();
   });
-  session.once("close", onClosed);
+  const underway = new Set<UnderwayStream>();
+  const live: Rechecked = { recheck: () => recheckSession(session, service, underway, env) };
+  env.live.add(live);
+  session.once("close", () => {
+    env.live.delete(live);
+    onClosed();
+  });
   session.setTimeout(env.limits.idleTimeoutMs, () => session.destroy());
   session.on("stream", (stream, headers, _flags, raw) => {
     watched.began(stream);
     stream.on("error", () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
-    void answerStream(stream, headers, raw as unknown as readonly string[], service, env, upstreams);
+    void answerStream(
+      stream,
+      headers,
+      raw as unknown as readonly string[],
+      service,
+      env,
+      upstreams,
+      underway,
+    );
   });
   return session;
+}
+
+/** A request that is being decided, or relayed: then it can be revoked. */
+interface UnderwayStream {
+  readonly view: RequestView;
+  revoke: ((revocation: Revocation) => void) | undefined;
+  /** Policy changed while it was being decided. */
+  decidedBefore: boolean;
+}
+
+function recheckSession(
+  session: ServerHttp2Session,
+  service: HttpService,
+  underway: ReadonlySet<UnderwayStream>,
+  env: HttpEnvironment,
+): void {
+  const cut = service.recheckConnection?.();
+  if (cut === undefined) {
+    for (const entry of underway) void recheckStream(entry, service);
+    return;
+  }
+  for (const { revoke } of [...underway]) revoke?.({ ...cut, status: 403, body: "" });
+  env.counters.denied += 1;
+  env.flows.push(cut);
+  session.destroy();
+}
+
+async function recheckStream(entry: UnderwayStream, service: HttpService): Promise<void> {
+  if (entry.revoke === undefined) {
+    entry.decidedBefore = true;
+    return;
+  }
+  const revocation = await service.recheckRequest?.(entry.view);
+  if (revocation !== undefined) entry.revoke(revocation);
 }
 
 async function answerStream(
@@ -76,6 +125,7 @@ async function answerStream(
   service: HttpService,
   env: HttpEnvironment,
   upstreams: Http2Upstreams,
+  underway: Set<UnderwayStream>,
 ): Promise<void> {
   const startedMs = performance.now();
   env.counters.requests += 1;
@@ -85,11 +135,18 @@ async function answerStream(
     respondLocally(stream, 400, {}, "");
     return;
   }
+  const entry: UnderwayStream = { view, revoke: undefined, decidedBefore: false };
+  underway.add(entry);
+  stream.once("close", () => underway.delete(entry));
   try {
     const body = new StreamPeek(stream);
     const action = await service.decide(view, body);
+    const onStarted = (revoke: (revocation: Revocation) => void): void => {
+      entry.revoke = revoke;
+      if (entry.decidedBefore) void recheckStream(entry, service);
+    };
     if (action.kind === "forward")
-      await relayStream(stream, view, action, env, upstreams, startedMs, body.held);
+      await relayStream(stream, view, action, env, upstreams, startedMs, body.held, onStarted);
     else answerHere(stream, action, env, startedMs);
   } catch (error) {
     env.flows.push(service.malformed(500, `undecided: ${String(error)}`));

@@ -35,6 +35,7 @@ import type { HandshakeFailure, MeshPeer, MeshTlsServer } from "./mesh-tls-serve
 import { openTunnel } from "./open-tunnel.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import type { ApplicationAddress } from "./proxy-options.ts";
+import { connectionRefusal, type Refusal } from "./recheck.ts";
 import { upstreamTarget } from "./upstream-target.ts";
 
 /** The server's side of a sidecar at present. */
@@ -54,9 +55,6 @@ interface Accepted {
   readonly destination: FlowDestination;
   readonly startedMs: number;
 }
-
-/** Who refused a connection, for its record. */
-type Refusal = Pick<MutableFlow, "layer" | "reason" | "policy" | "rule" | "explanation">;
 
 /** Judged from the ClientHello or the ALPN that was agreed on: which names make a connection HTTP/2. */
 const HTTP2_ALPN: ReadonlySet<string> = new Set(["h2", "istio-h2"]);
@@ -260,7 +258,7 @@ export class InboundListener {
       flow: this.#flow(accepted, peer, outcome.verdict, "allow"),
       startedMs: accepted.startedMs,
       next: (attempt) => (attempt === 0 ? target : undefined),
-      recheck: () => authorizeAgain(this.#state.policy, peer),
+      recheck: () => refusalNow(this.#state.policy, peer, outcome),
     });
   }
 
@@ -426,12 +424,15 @@ function ignore(): void {}
 /** Whoever takes the stream over sets its own handler in its constructor. */
 const HANDED_OVER = { onData: ignore, onDrain: ignore, onEnd: ignore, onClose: ignore };
 
-function authorizeAgain(policy: InboundPolicy, { connection, authorizer }: InboundPeer): Permit | Verdict {
+function refusalNow(
+  policy: InboundPolicy,
+  { connection, authorizer }: InboundPeer,
+  permit: Permit,
+): Refusal | undefined {
   // An answer holds for the provider that gave it.
   const demand = requiredAuthorizer(policy, connection, undefined);
   if (demand?.provider.name !== authorizer?.provider) connection.authorizer = undefined;
-  const outcome = authorizeConnection(policy, connection);
-  return outcome.allowed ? outcome : outcome.verdict;
+  return connectionRefusal(policy, connection, permit.verdict.cause === "per-request");
 }
 
 function serviceOf(snapshot: Snapshot, port: number): string | undefined {

@@ -3,7 +3,7 @@ import { nowRfc3339Nanos } from "../model/flow-record.ts";
 import type { Connection } from "../policy/connection.ts";
 import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
 import type { InboundPolicy } from "../policy/inbound.ts";
-import { type AuthorizerDemand, requiredAuthorizer } from "../policy/inbound.ts";
+import { type AuthorizerDemand, decideConnection, requiredAuthorizer } from "../policy/inbound.ts";
 import type { JwtPolicy } from "../policy/jwt/jwt-policy.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest, type Denial, type Permit } from "../policy/permit.ts";
@@ -15,6 +15,7 @@ import { askAboutRequest, type Passed } from "./ext-authz/ask-request.ts";
 import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { headersAfter, joinEdits, type LineEdit } from "./ext-authz/edit-lines.ts";
 import type { BodySource, HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
+import { connectionRefusal, type Revocation, revokedRequest } from "./recheck.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
 import { claimLines, withTokenHeaders } from "./token-headers.ts";
@@ -57,6 +58,7 @@ export class InboundService implements HttpService {
   readonly #application: UpstreamTarget;
   readonly #clientCertLine: FieldLines;
   readonly #jwt: JwtEnvironment;
+  readonly #perRequest: boolean;
   #lastDestination: FlowDestination = NO_DESTINATION;
   readonly #authorizers: (() => AuthorizerClient) | undefined;
 
@@ -71,6 +73,7 @@ export class InboundService implements HttpService {
     this.#jwt = jwt;
     this.#authorizers = authorizers;
     this.#peer = peer;
+    this.#perRequest = decideConnection(policy(), peer.connection).cause === "per-request";
     this.#policy = policy;
     this.#application = application;
     this.#clientCertLine = clientCertLine(peer.clientCertElement);
@@ -104,6 +107,22 @@ export class InboundService implements HttpService {
     }
     if (policy.jwt !== null) return this.#withToken(policy, request, view, noted, id.lines, flow);
     return this.#authorize(policy, request, view, noted, id.lines, flow);
+  }
+
+  recheckConnection(): MutableFlow | undefined {
+    const { connection, destination, http2 } = this.#peer;
+    const policy = this.#policy();
+    const refusal = connectionRefusal(policy, connection, this.#perRequest);
+    if (refusal === undefined) return undefined;
+    const protocol = http2 ? "http2" : "http";
+    return { ...this.#base(), kind: "connection", destination, protocol, verdict: "deny", ...refusal };
+  }
+
+  /** Judged as if it came now, its token too; an authorizer that let it pass is not asked again. */
+  async recheckRequest(view: RequestView): Promise<Revocation | undefined> {
+    const policy = this.#policy();
+    const { connection, http2 } = this.#peer;
+    return await revokedRequest(policy, connection, view, http2 ? 2 : 1, this.#jwt);
   }
 
   malformed(status: number, reason: string): MutableFlow {

@@ -134,7 +134,7 @@ export class MeshProxy {
       gateway === undefined
         ? this.#serveApplication({ snapshot, policy, authorizers }, application)
         : this.#serveGateway(gateway);
-    for (const tunnel of [...this.#env.tunnels]) tunnel.recheck();
+    for (const open of [...this.#env.tunnels, ...this.#env.http.live]) open.recheck();
     await this.#listeners.set(ports);
     await this.#outboundListeners.set(gateway === undefined ? this.#serveOutbound() : new Map());
   }
@@ -254,6 +254,7 @@ function httpEnvironment(
       limits.maxBodyBytes === 0 ? BODY_LIMITS : { ...BODY_LIMITS, maxBodyBytes: limits.maxBodyBytes },
     flows,
     counters: { requests: 0, denied: 0, failed: 0 },
+    live: new Set(),
     draining: false,
   };
 }

@@ -1,11 +1,10 @@
 import type { Socket } from "node:net";
-import type { Permit } from "../policy/permit.ts";
-import type { Verdict } from "../policy/verdict.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { type Connected, connectUpstream } from "./connect-upstream.ts";
 import type { ForwardAction, Leave, MutableFlow } from "./http-service.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
+import type { Refusal } from "./recheck.ts";
 import { Tunnel } from "./tunnel.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
 
@@ -17,8 +16,8 @@ export interface TunnelRequest {
   readonly flow: MutableFlow;
   readonly startedMs: number;
   readonly next: ForwardAction["next"];
-  /** Whether leave would be given now: asked when policy changes. */
-  readonly recheck?: () => Permit | Verdict;
+  /** Who forbids it now; undefined while it may go on. Asked when policy changes. */
+  readonly recheck?: () => Refusal | undefined;
 }
 
 /** Connects a permitted client to its target and relays; every end is recorded. */
@@ -106,6 +105,9 @@ function relay(env: ProxyEnvironment, request: TunnelRequest, server: ByteStream
     ...(recheck === undefined ? {} : { recheck }),
   });
   env.tunnels.add(tunnel);
+  // Policy may have changed while the server was being connected.
+  tunnel.recheck();
+  if (!env.tunnels.has(tunnel)) return;
   tunnel.sendFirst(unread);
   socket.resume();
 }

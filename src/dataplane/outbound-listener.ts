@@ -26,6 +26,7 @@ import {
 } from "./outbound-service.ts";
 import { pickTarget } from "./pick-endpoint.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
+import { routeGone } from "./recheck.ts";
 
 const SOCKS_VERSION = 5;
 /** Where nothing is declared the server name decides nothing, but the record is to have it; a server-first client waits this long. */
@@ -135,7 +136,12 @@ export class OutboundListener {
       target === undefined
         ? picker.direct(decision, asked, "tcp")
         : picker.next(decision, target, asked, "tcp");
-    openTunnel(this.#env, { leave: decision, socket, unread, flow, startedMs, next });
+    const recheck = () => {
+      const { policy: now } = this.#state();
+      const again = first.kind === "tls" ? now.routeTls(named) : now.routeTcp(dialed);
+      return again.kind === "forward" ? undefined : routeGone(again.reason);
+    };
+    openTunnel(this.#env, { leave: decision, socket, unread, flow, startedMs, next, recheck });
   }
 
   #refuse(socket: Socket, flow: MutableFlow, startedMs: number): void {

@@ -1,9 +1,8 @@
 import type { FlowDraft } from "../model/flow-record.ts";
-import type { Permit } from "../policy/permit.ts";
-import type { Verdict } from "../policy/verdict.ts";
 import type { ByteStream, StreamHandler } from "./byte-stream.ts";
 import type { Bounded, Deadlines } from "./deadlines.ts";
 import type { Leave, MutableFlow } from "./http-service.ts";
+import type { Rechecked, Refusal } from "./recheck.ts";
 
 export interface TunnelOptions {
   readonly deadlines: Deadlines;
@@ -12,15 +11,15 @@ export interface TunnelOptions {
   readonly flow: MutableFlow;
   readonly startedMs: number;
   readonly onEnded: () => void;
-  /** Whether leave would be given now. */
-  readonly recheck?: () => Permit | Verdict;
+  /** Who forbids it now; undefined while it may go on. */
+  readonly recheck?: () => Refusal | undefined;
 }
 
 /**
  * Relays bytes both ways between two connections: with back-pressure, and with half-close, which protocols that answer
  * after the client's end depend on. Can only be made with leave to forward.
  */
-export class Tunnel implements Bounded {
+export class Tunnel implements Bounded, Rechecked {
   deadlineMs = 0;
   /** What gave leave; changes of policy ask again. */
   readonly leave: Leave;
@@ -56,11 +55,11 @@ export class Tunnel implements Bounded {
 
   /** Asks again for leave, after a change of policy, and ends what is no longer allowed. */
   recheck(): void {
-    const outcome = this.#options.recheck?.();
-    if (outcome === undefined || !("cause" in outcome)) return;
-    const { layer, cause, policy, rule } = outcome;
-    Object.assign(this.#options.flow, { verdict: "deny", layer, policy, rule });
-    this.cut(cause);
+    const refusal = this.#options.recheck?.();
+    if (refusal === undefined) return;
+    const { layer, reason, policy, rule, explanation } = refusal;
+    Object.assign(this.#options.flow, { verdict: "deny", layer, policy, rule, explanation });
+    this.cut(reason ?? "policy-changed");
   }
 
   /** Ends it at once. */

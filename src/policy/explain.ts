@@ -66,6 +66,8 @@ const CAUSES: Readonly<Record<InboundCause, string>> = {
   "allow-matched": "allowed by a rule",
   "deny-matched": "denied by a rule",
   "no-allow-matched": "denied: ALLOW policies apply to the workload and none of their rules matches",
+  "chain-changed":
+    "the connection would now be taken in another way (as bytes, or as HTTP) than when it began",
   "ext-authz-unanswered": "unknown: an external authorizer has to be asked",
   "ext-authz-denied": "denied by the external authorizer",
   "ext-authz-failed":

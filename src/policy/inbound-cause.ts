@@ -21,6 +21,8 @@ export type InboundCause =
   /** Plaintext to a STRICT port, or TLS that no chain expects. */
   | "no-chain"
   | "no-listener"
+  /** A connection that is there would now be taken by another filter chain. */
+  | "chain-changed"
   | "no-client-certificate"
   | "untrusted-certificate"
   | "foreign-trust-domain"

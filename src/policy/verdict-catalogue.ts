@@ -18,6 +18,7 @@ function fixed(
 export const NO_PROXY = fixed("transport", "no-proxy", true, 0, "ok");
 export const PER_REQUEST = fixed("transport", "per-request", true, 0, "ok");
 export const NO_CHAIN = fixed("transport", "no-chain", false, 0, "no-chain");
+export const CHAIN_CHANGED = fixed("transport", "chain-changed", false, 0, "no-chain");
 export const NO_LISTENER = fixed("transport", "no-listener", false, 0, "closed");
 export const NO_CLIENT_CERTIFICATE = fixed("transport", "no-client-certificate", false, 0, "tls");
 export const UNTRUSTED_CERTIFICATE = fixed("transport", "untrusted-certificate", false, 0, "tls");
