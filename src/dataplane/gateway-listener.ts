@@ -27,6 +27,7 @@ import { noteDecision, outboundFlow } from "./outbound-service.ts";
 import { pickTarget } from "./pick-endpoint.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
 import { connectionRefusal, type Refusal, routeGone } from "./recheck.ts";
+import { shadowOf } from "./shadow-verdicts.ts";
 import type { HandshakeFailure, SecuredPeer } from "./tls-acceptor.ts";
 
 /** One connection at the gateway, and what has been learnt of it. */
@@ -300,6 +301,9 @@ export class GatewayListener {
       return;
     }
     const { verdict } = permit;
+    const [first] = connections;
+    if (first !== undefined)
+      flow.shadow = shadowOf(this.#state.policy, connections.at(-1) ?? first, undefined);
     Object.assign(flow, {
       layer: verdict.layer,
       reason: verdict.cause,
@@ -412,6 +416,7 @@ export class GatewayListener {
   #refuseBy(accepted: Accepted, verdict: Verdict, name: string | undefined, connection: Connection): void {
     const flow = this.#flow(accepted, "connection", name ?? accepted.sni);
     flow.explanation = explainDenial(this.#state.policy, connection, undefined);
+    if (verdict.layer === "authorization") flow.shadow = shadowOf(this.#state.policy, connection, undefined);
     if (name !== accepted.sni) flow.innerSni = name;
     Object.assign(flow, {
       verdict: "deny",

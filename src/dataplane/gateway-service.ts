@@ -23,6 +23,7 @@ import { answer, forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbo
 import { connectionRefusal, type Revocation, revokedRequest } from "./recheck.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
+import { shadowOf } from "./shadow-verdicts.ts";
 import { claimLines, headersAfterToken, withTokenHeaders } from "./token-headers.ts";
 
 /** What every request of one connection at a gateway has in common. */
@@ -134,6 +135,8 @@ export class GatewayHttpService implements HttpService {
     const { policy, routes, picker } = state;
     const { connection, http2, port, sni } = this.#peer;
     const outcome = authorizeRequest(policy, connection, request);
+    if (policy.http.observers.length > 0 && outcome.verdict.layer === "authorization")
+      flow.shadow = shadowOf(policy, connection, request);
     if (!outcome.allowed) {
       flow.explanation = explainDenial(policy, connection, request);
       return refuse(flow, outcome.verdict);

@@ -36,6 +36,7 @@ import { openTunnel } from "./open-tunnel.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import type { ApplicationAddress } from "./proxy-options.ts";
 import { connectionRefusal, type Refusal } from "./recheck.ts";
+import { shadowOf } from "./shadow-verdicts.ts";
 import { upstreamTarget } from "./upstream-target.ts";
 
 /** The server's side of a sidecar at present. */
@@ -255,7 +256,10 @@ export class InboundListener {
       leave: outcome,
       socket,
       unread,
-      flow: this.#flow(accepted, peer, outcome.verdict, "allow"),
+      flow: {
+        ...this.#flow(accepted, peer, outcome.verdict, "allow"),
+        shadow: shadowOf(this.#state.policy, peer.connection, undefined),
+      },
       startedMs: accepted.startedMs,
       next: (attempt) => (attempt === 0 ? target : undefined),
       recheck: () => refusalNow(this.#state.policy, peer, outcome),
@@ -361,9 +365,13 @@ export class InboundListener {
       peer === undefined || verdict.allowed
         ? undefined
         : explainDenial(this.#state.policy, peer.connection, undefined);
+    const shadow =
+      peer === undefined || verdict.layer !== "authorization"
+        ? undefined
+        : shadowOf(this.#state.policy, peer.connection, undefined);
     this.#refuseConnection(
       accepted,
-      { layer: verdict.layer, reason, policy, rule: verdict.rule, explanation },
+      { layer: verdict.layer, reason, policy, rule: verdict.rule, explanation, shadow },
       peer,
     );
   }
@@ -373,7 +381,11 @@ export class InboundListener {
     return verdict.layer === "transport" ? this.#state.policy.transport(port).policy : null;
   }
 
-  #refuseConnection(accepted: Accepted, refusal: Refusal, peer?: InboundPeer): void {
+  #refuseConnection(
+    accepted: Accepted,
+    refusal: Refusal & Pick<MutableFlow, "shadow">,
+    peer?: InboundPeer,
+  ): void {
     this.#env.http.counters.denied += 1;
     this.#env.http.flows.push({
       ...this.#flow(accepted, peer, undefined, "deny"),

@@ -18,6 +18,7 @@ import type { BodySource, HttpAction, HttpService, MutableFlow, RequestView } fr
 import { connectionRefusal, type Revocation, revokedRequest } from "./recheck.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
+import { shadowOf } from "./shadow-verdicts.ts";
 import { claimLines, withTokenHeaders } from "./token-headers.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
 
@@ -197,6 +198,9 @@ export class InboundService implements HttpService {
     flow.reason = verdict.reason === "ok" ? verdict.cause : verdict.reason;
     flow.policy = verdict.policy;
     flow.rule = verdict.rule;
+    // Asked first, so that the usual record keeps its shape.
+    if (policy.http.observers.length > 0 && verdict.layer === "authorization")
+      flow.shadow = shadowOf(policy, this.#peer.connection, request);
     if (!outcome.allowed) {
       flow.explanation = explainDenial(policy, this.#peer.connection, request);
       return refuse(flow, verdict);

@@ -140,6 +140,11 @@ export interface FlowDraft {
   readonly connectionId?: string | undefined;
   readonly upstream?: FlowUpstream | undefined;
   readonly authorizer?: FlowAuthorizer | undefined;
+  /**
+   * What policies that do not block say (action AUDIT, annotation `istio.io/dry-run`), joined by `; `:
+   * `audit by AuthorizationPolicy a/b rule 0`, `would-deny by …`, `would-allow by …`.
+   */
+  readonly shadow?: string | undefined;
   /** Set when the record was too long and its long texts were cut. */
   readonly truncated?: boolean | undefined;
 }

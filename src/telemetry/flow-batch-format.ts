@@ -56,6 +56,7 @@ export const RULE = "rule";
 export const RARE = [
   "authorizer",
   "explanation",
+  "shadow",
   "truncated",
 ] as const satisfies readonly (keyof FlowDraft)[];
 

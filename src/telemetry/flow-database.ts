@@ -11,7 +11,7 @@ export interface FlowDatabaseOptions {
   readonly onMessage?: (message: string) => void;
 }
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 const PAGE_BYTES = 8192;
 
 /**
@@ -25,6 +25,7 @@ const VIEWED: readonly (readonly [string, string])[] = [
   ["host", "$.destination.host"],
   ["direction", "$.direction"],
   ["protocol", "$.protocol"],
+  ["shadow", "$.shadow"],
   ["sni", "$.sni"],
   ["inner_sni", "$.innerSni"],
   ["method", "$.method"],

@@ -67,6 +67,7 @@ const FLOW_FIELDS: Readonly<Record<string, Check>> = {
     durationMs: number,
     failedOpen: boolean,
   }),
+  shadow: text,
   truncated: boolean,
 };
 const isFlow = fields(FLOW_FIELDS);

@@ -13,6 +13,7 @@ export type FlowTextFieldName =
   | "principal"
   | "layer"
   | "reason"
+  | "shadow"
   | "protocol"
   | "method"
   | "path"
@@ -40,6 +41,8 @@ export interface FlowTextField {
 const anyClusterDomain = (pattern: string): string | undefined =>
   pattern.includes("/") ? undefined : `${pattern}.svc.*`;
 const anyPolicyKind = (pattern: string): string => `* ${pattern}`;
+
+const anywhere = (pattern: string): string => `*${pattern}*`;
 
 /** Workloads have a slash, services have none. */
 const workloadOrService = (column: string, pattern: string): boolean =>
@@ -153,6 +156,15 @@ export const FLOW_TEXT_FIELDS: readonly FlowTextField[] = [
     help: "reason of the decision",
     columns: ["reason"],
     read: (record) => [record.reason],
+    splitsAtComma: true,
+  },
+  {
+    name: "shadow",
+    value: "EFFECT",
+    help: "what AUDIT and dry-run policies say: audit, would-deny, would-allow, or part of a policy's name",
+    columns: ["shadow"],
+    read: (record) => [record.shadow],
+    alsoMatches: anywhere,
     splitsAtComma: true,
   },
   {

@@ -25,6 +25,7 @@ export function formatFlowLine(record: FlowRecord, options: FlowLineOptions = {}
     `${sourceName(record.source).padEnd(options.sourceWidth ?? 24)} → ${destinationName(record.destination).padEnd(options.destinationWidth ?? 32)}`,
     clean(asked(record)),
     record.verdict === "allow" ? "" : clean(describeRefusal(record)),
+    record.shadow === undefined ? "" : `[${clean(record.shadow)}]`,
   ];
   return columns
     .filter((column) => column !== "")

@@ -339,6 +339,47 @@ test(
   },
 );
 
+test(
+  "AUDIT and dry-run policies decide nothing, and what they say is on record, by policy and rule, and can be asked for",
+  LIMIT,
+  async () => {
+    const dryRun = (name: string, app: string, spec: string) =>
+      policy(`{app: ${app}}`, spec)
+        .replace("name: p,", `name: ${name},`)
+        .replace("namespace: shop}", 'namespace: shop, annotations: {istio.io/dry-run: "true"}}');
+    const audit = policy("{app: web}", 'action: AUDIT, rules: [{to: [{operation: {paths: ["/none"]}}]}, {}]');
+    await apply(
+      audit +
+        dryRun("no-posts", "web", 'action: DENY, rules: [{to: [{operation: {methods: ["GET"]}}]}]') +
+        dryRun("only-one", "echo", from("one")),
+    );
+    const { status } = (await mesh.call("shop/one", "http://web.shop:8080/x")).answer;
+    assert.equal(status, 200);
+    const seen = await record("--reporter", "shop/web", "--shadow", "would-deny");
+    assert.equal(seen.verdict, "allow");
+    assert.equal(
+      seen.shadow,
+      "audit by AuthorizationPolicy shop/p rule 1; would-deny by AuthorizationPolicy shop/no-posts rule 0",
+    );
+    const one = await tunnelFrom("one", "echo.shop:9000");
+    const two = await tunnelFrom("two", "echo.shop:9000");
+    for (const held of [one, two]) {
+      await speaks(held, "hello");
+      held.socket.destroy();
+    }
+    const allowed = await record("--reporter", "shop/echo", "--shadow", "would-allow");
+    assert.deepEqual(
+      [allowed.source?.workload, allowed.shadow],
+      ["shop/one", "would-allow by AuthorizationPolicy shop/only-one rule 0"],
+    );
+    const denied = await record("--reporter", "shop/echo", "--shadow", "would-deny");
+    assert.deepEqual([denied.source?.workload, denied.verdict], ["shop/two", "allow"]);
+    await apply("");
+    assert.equal((await mesh.call("shop/one", "http://web.shop:8080/y")).answer.status, 200);
+    assert.equal((await record("--reporter", "shop/web", "--path", "/y")).shadow, undefined);
+  },
+);
+
 test("a port that becomes HTTP ends the connections that it took as bytes", LIMIT, async () => {
   const held = hold(connect(9000, podOf("echo").address));
   await speaks(held, "hello");
