@@ -22,6 +22,7 @@ for (const part of ["control/proxy-process.ts", "control/control-process.ts", "c
     assert.deepEqual(
       builtins.filter((name) => name.includes("undici")),
       [],
+      "something imports node:http: take `http` of src/resources/node-http.ts",
     );
   });
 }
