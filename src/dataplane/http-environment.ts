@@ -4,6 +4,7 @@ import type { HeadLimits } from "./codec/http1-head.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Limits } from "./limits.ts";
 import type { Rechecked } from "./recheck.ts";
+import type { UpstreamCalls } from "./routed/upstream-calls.ts";
 import type { UpstreamPool } from "./upstream-pool.ts";
 
 /** Counters for `status`; one object for each proxy. */
@@ -17,6 +18,8 @@ export interface ProxyCounters {
 export interface HttpEnvironment {
   readonly deadlines: Deadlines;
   readonly pool: UpstreamPool;
+  /** For requests that take the long way. */
+  readonly calls: UpstreamCalls;
   readonly limits: Limits;
   readonly headLimits: HeadLimits;
   readonly bodyLimits: BodyLimits;

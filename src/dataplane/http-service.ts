@@ -3,6 +3,7 @@ import type { ForwardDecision } from "../policy/outbound/types.ts";
 import type { Permit } from "../policy/permit.ts";
 import type { FieldLines, HeadEdit, RequestEdit } from "./codec/head-writer.ts";
 import type { Revocation } from "./recheck.ts";
+import type { RoutedPlan } from "./routed/routed-exchange.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
 
 /** A flow record while it is being filled in; nobody but the exchange holds it until it is pushed. */
@@ -39,6 +40,8 @@ export interface ForwardAction {
   /** From the head's arrival to the response's end; 0 = none. */
   readonly timeoutMs: number;
   readonly flow: MutableFlow;
+  /** Set where more is asked than to relay it: another HTTP version, retries of the route's own, copies. */
+  readonly routed?: RoutedPlan;
 }
 
 /** Answer it here. `flow` is complete but for bytes and duration. */

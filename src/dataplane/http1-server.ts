@@ -8,8 +8,9 @@ import type { Bounded } from "./deadlines.ts";
 import { BodyPeek } from "./ext-authz/body-peek.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { BodySource, HttpAction, HttpService, MutableFlow } from "./http-service.ts";
-import { type ExchangeClient, Http1Exchange } from "./http1-exchange.ts";
+import { Http1Exchange } from "./http1-exchange.ts";
 import type { Rechecked } from "./recheck.ts";
+import { type RoutedClient, RoutedHttp1Exchange } from "./routed/http1-downstream.ts";
 
 const EMPTY = Buffer.alloc(0);
 /** How long a client that was refused may go on sending, so that the refusal reaches it before a reset does. */
@@ -19,7 +20,7 @@ const LINGER_MS = 2000;
  * The client's side of an HTTP/1.1 connection: reads heads, has each decided, and runs one exchange at a time.
  * What is pipelined waits, unread, for its turn.
  */
-export class Http1Server implements StreamHandler, Bounded, Rechecked, ExchangeClient, BodySource {
+export class Http1Server implements StreamHandler, Bounded, Rechecked, RoutedClient, BodySource {
   deadlineMs = 0;
   readonly #stream: ByteStream;
   readonly #service: HttpService;
@@ -27,7 +28,7 @@ export class Http1Server implements StreamHandler, Bounded, Rechecked, ExchangeC
   readonly #onClosed: () => void;
   #pending: Buffer = EMPTY;
   #scanned = 0;
-  #exchange: Http1Exchange | undefined;
+  #exchange: Http1Exchange | RoutedHttp1Exchange | undefined;
   /** While deciding: what is being decided, and its body as far as policy wants to see it. */
   #deciding: RequestHead | undefined;
   #peek: BodyPeek | undefined;
@@ -113,7 +114,7 @@ export class Http1Server implements StreamHandler, Bounded, Rechecked, ExchangeC
     else if (this.#exchange !== undefined) void this.#recheckExchange(this.#exchange);
   }
 
-  async #recheckExchange(exchange: Http1Exchange): Promise<void> {
+  async #recheckExchange(exchange: Http1Exchange | RoutedHttp1Exchange): Promise<void> {
     const revocation = await this.#service.recheckRequest?.(exchange.head);
     if (revocation !== undefined && this.#exchange === exchange) exchange.revoke(revocation);
   }
@@ -131,6 +132,11 @@ export class Http1Server implements StreamHandler, Bounded, Rechecked, ExchangeC
   writeLatin1(text: string): boolean {
     this.#touch();
     return this.#stream.writeLatin1(text);
+  }
+
+  writeBytes(bytes: Buffer): boolean {
+    this.#touch();
+    return this.#stream.write(bytes);
   }
 
   pumpBody(): void {
@@ -243,7 +249,10 @@ export class Http1Server implements StreamHandler, Bounded, Rechecked, ExchangeC
       this.#phase = "exchange";
       this.#timeoutAtMs = action.timeoutMs === 0 ? 0 : this.#env.deadlines.nowMs + action.timeoutMs;
       this.#touch();
-      this.#exchange = new Http1Exchange(this, this.#env, head, action, startedMs);
+      this.#exchange =
+        action.routed === undefined || (head.upgrade !== undefined && !action.routed.bridged)
+          ? new Http1Exchange(this, this.#env, head, action, startedMs)
+          : new RoutedHttp1Exchange(this, this.#env, head, action, action.routed, startedMs);
       this.#exchange.start();
       if (this.#decidedBefore) {
         this.#decidedBefore = false;

@@ -15,6 +15,7 @@ import { Http2Refusals } from "./http2-refusals.ts";
 import { relayStream } from "./http2-relay.ts";
 import type { Http2Upstreams } from "./http2-upstreams.ts";
 import type { Rechecked, Revocation } from "./recheck.ts";
+import { routeStream } from "./routed/http2-downstream.ts";
 
 /** Headers of HTTP/1.1 connections, which HTTP/2 forbids (RFC 9113 §8.2.2). */
 const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
@@ -145,7 +146,9 @@ async function answerStream(
       entry.revoke = revoke;
       if (entry.decidedBefore) void recheckStream(entry, service);
     };
-    if (action.kind === "forward")
+    if (action.kind === "forward" && action.routed !== undefined)
+      routeStream(stream, view, action, action.routed, env, startedMs, body.held, onStarted);
+    else if (action.kind === "forward")
       await relayStream(stream, view, action, env, upstreams, startedMs, body.held, onStarted);
     else answerHere(stream, action, env, startedMs);
   } catch (error) {

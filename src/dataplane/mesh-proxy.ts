@@ -28,6 +28,7 @@ import { EndpointPicker } from "./pick-endpoint.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import type { ProxyOptions, ProxyStats } from "./proxy-options.ts";
 import { Resolver } from "./resolver.ts";
+import { UpstreamCalls } from "./routed/upstream-calls.ts";
 import { SecretStore } from "./secret-store.ts";
 import { makeTlsContexts, type TlsContexts } from "./tls-contexts.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
@@ -93,6 +94,7 @@ export class MeshProxy {
     while (this.#openConnections > 0 && performance.now() < untilMs)
       await new Promise((resolve) => setTimeout(resolve, 20));
     this.#env.http.pool.clear();
+    this.#env.http.calls.clear();
     this.#env.http2.clear();
     this.#env.httpCalls.clear();
     for (const socket of this.#env.sockets) socket.destroy();
@@ -194,6 +196,7 @@ export class MeshProxy {
     this.#tls.rotate();
     // Idle connections to other proxies carry the identity of before.
     this.#env.http.pool.clear();
+    this.#env.http.calls.clear();
     this.#env.http2.clear();
     this.#env.httpCalls.clear();
   };
@@ -213,10 +216,11 @@ export class MeshProxy {
       trustDomains: () => this.#trustDomains,
       connectTimeoutMs: limits.connectTimeoutMs,
     };
+    const http2 = new Http2Upstreams(upstream);
     return {
       pod: this.#options.pod,
-      http: httpEnvironment(limits, upstream, this.#options.flows),
-      http2: new Http2Upstreams(upstream),
+      http: httpEnvironment(limits, upstream, http2, this.#options.flows),
+      http2,
       httpCalls: new HttpCalls(upstream),
       upstream,
       jwt: { ...(this.#options.keys ?? NO_KEYS), nowSeconds: () => Date.now() / 1000 },
@@ -237,12 +241,14 @@ export class MeshProxy {
 function httpEnvironment(
   limits: Limits,
   upstream: UpstreamSettings,
+  http2: Http2Upstreams,
   flows: ProxyOptions["flows"],
 ): HttpEnvironment {
   const deadlines = new Deadlines();
   return {
     deadlines,
     pool: new UpstreamPool(upstream, deadlines, limits.maxIdleUpstream),
+    calls: new UpstreamCalls(upstream, http2, limits),
     limits,
     headLimits: {
       ...HEAD_LIMITS,

@@ -1,6 +1,8 @@
 import type { FlowDestination, FlowSource } from "../model/flow-record.ts";
 import { nowRfc3339Nanos } from "../model/flow-record.ts";
+import { plainTarget, withAuthority } from "../policy/outbound/targets.ts";
 import type {
+  ClusterPlan,
   DialedDestination,
   ForwardDecision,
   HeaderOps,
@@ -21,6 +23,9 @@ import type { EndpointPicker } from "./pick-endpoint.ts";
 import { pickTarget } from "./pick-endpoint.ts";
 import { noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
+import type { Mirror } from "./routed/mirror.ts";
+import { retryRule } from "./routed/retry-rule.ts";
+import type { RoutedPlan } from "./routed/routed-exchange.ts";
 
 /** The client's side of a sidecar at present. */
 export interface OutboundState {
@@ -203,7 +208,8 @@ export function forwardHttp(
 ): HttpAction {
   const target = pickTarget(decision.targets, Math.random());
   if (target !== undefined && target.cluster === undefined) return noCluster(decision, target, flow);
-  const wire = own.http2 ? "http2" : "http1";
+  const spoken = own.http2 ? "http2" : "http1";
+  const wire = target?.cluster === undefined ? spoken : wireProtocol(target.cluster, spoken);
   const change = headerChange(target?.requestHeaders, decision.http?.requestHeaders);
   const original = fieldLines(
     ...(decision.originalPath === undefined ? [] : ["x-envoy-original-path", decision.originalPath]),
@@ -225,9 +231,38 @@ export function forwardHttp(
       ...(authority === undefined ? {} : { authority }),
     },
     responseEdit: responseEdit(decision, target),
-    next: delayMs === undefined ? next : afterDelay(delayMs, next),
+    next: delayMs === undefined ? triedAsOften(next, decision) : afterDelay(delayMs, next),
     timeoutMs: decision.http?.timeoutMs ?? 0,
     flow,
+    ...routedPlan(decision, picker, asked, wire !== spoken),
+  };
+}
+
+/** Gateways and sidecars speak to a server what its port says, whatever the client speaks to them. */
+function wireProtocol({ upstreamProtocol, followsClientProtocol }: ClusterPlan, spoken: "http1" | "http2") {
+  if (upstreamProtocol === "http2") return "http2";
+  return followsClientProtocol ? spoken : "http1";
+}
+
+const RELAYED = {};
+
+function routedPlan(
+  decision: ForwardDecision,
+  picker: EndpointPicker,
+  asked: DialedDestination & { readonly name: string | undefined },
+  bridged: boolean,
+): { readonly routed?: RoutedPlan } {
+  const { http } = decision;
+  const ownRetries = http !== undefined && http.retries.isDefault !== true && http.retries.attempts > 0;
+  if (!bridged && !ownRetries && (http === undefined || http.mirrors.length === 0)) return RELAYED;
+  const mirrors = (http?.mirrors ?? []).flatMap(({ name, cluster, percent }): Mirror[] => {
+    if (cluster === undefined || Math.random() * 100 >= percent) return [];
+    const copied = withAuthority(plainTarget(name, cluster), decision.authority ?? asked.name ?? "");
+    return [{ name, next: picker.next(decision, copied, asked, wireProtocol(cluster, "http1")) }];
+  });
+  if (!bridged && !ownRetries && mirrors.length === 0) return RELAYED;
+  return {
+    routed: { bridged, retries: ownRetries ? retryRule(http.retries) : undefined, mirrors },
   };
 }
 
@@ -241,6 +276,12 @@ function noCluster({ http }: ForwardDecision, { name }: OutboundTarget, flow: Mu
 }
 
 type Next = ReturnType<EndpointPicker["next"]>;
+
+/** A route that wants no retries gets none, connecting included. */
+function triedAsOften(next: Next, { http }: ForwardDecision): Next {
+  if (http === undefined || http.retries.attempts > 0) return next;
+  return (attempt) => (attempt > 0 ? undefined : next(0));
+}
 
 function afterDelay(delayMs: number, next: Next): Next {
   return async (attempt) => {

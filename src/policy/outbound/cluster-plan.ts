@@ -153,7 +153,7 @@ function takesMutual(
 }
 
 function assemble(
-  { service, port, subset, rule }: ClusterRequest,
+  { service, port, subset, rule, forGateway }: ClusterRequest,
   resolution: ClusterResolution,
   policy: TrafficPolicy | undefined,
   endpoints: readonly EndpointPlan[],
@@ -177,6 +177,8 @@ function assemble(
     tls: overall,
     ...(tls.settings === undefined || overall === "plaintext" ? {} : { tlsSettings: tls.settings }),
     upstreamProtocol: upstreamProtocol(port.protocol, policy, index),
+    followsClientProtocol:
+      policy?.connectionPool?.http?.useClientProtocol === true || (port.protocol === "auto" && !forGateway),
     destinationRules: rule?.from ?? [],
   };
 }

@@ -177,7 +177,11 @@ export function resolveTarget(
 }
 
 const DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
-const DEFAULT_RETRIES: RetryPlan = Object.freeze({ attempts: 2, retryOn: DEFAULT_RETRY_ON });
+const DEFAULT_RETRIES: RetryPlan = Object.freeze({
+  isDefault: true,
+  attempts: 2,
+  retryOn: DEFAULT_RETRY_ON,
+});
 
 function compileRetries(own: HttpRetry | undefined, meshDefault: HttpRetry | undefined): RetryPlan {
   const policy = own ?? meshDefault;

@@ -100,6 +100,8 @@ export interface ClusterPlan {
   /** Absent when every endpoint is spoken to in clear. */
   readonly tlsSettings?: ClusterTls;
   readonly upstreamProtocol: "tcp" | "http1" | "http2";
+  /** Whether HTTP is sent on in the client's own version instead. */
+  readonly followsClientProtocol: boolean;
   /** The DestinationRules that shaped it, oldest first: `DestinationRule ns/name`. */
   readonly destinationRules: readonly string[];
 }
@@ -132,6 +134,8 @@ export interface HeaderOps {
 }
 
 export interface RetryPlan {
+  /** Set where neither the route nor the mesh says anything: what proxies do of themselves. */
+  readonly isDefault?: true;
   /** Beyond the first try; 0 = never. */
   readonly attempts: number;
   readonly perTryTimeoutMs?: number;
