@@ -94,7 +94,15 @@ function denyByHttp(
   if (status < 200) return { kind: "invalid", status, why: `it answered ${status}` };
   const listed = http?.toDownstreamOnDeny ?? null;
   const told = headers.filter(([name]) => listed === null || listed.matches(name) || ALWAYS_TOLD.has(name));
-  return { kind: "deny", status, code: status, headers: told.flat(), body };
+  return { kind: "deny", status, code: status, headers: typedByBody(told, body), body };
+}
+
+/** Without a body there is nothing to have a type: Envoy says none then, whatever the authorizer does. */
+function typedByBody(
+  headers: readonly (readonly [name: string, value: string])[],
+  body: string,
+): readonly string[] {
+  return headers.filter(([name]) => body !== "" || name !== "content-type").flat();
 }
 
 /** Code 0 allows; an `error_response` is a failure of the authorizer's; everything else denies. */
@@ -130,7 +138,10 @@ function denyByGrpc(status: number, denied: CheckDenied): CheckAnswer {
     kind: "deny",
     status,
     code,
-    headers: headers.flatMap(({ name, value }) => [name, value]),
+    headers: typedByBody(
+      headers.map(({ name, value }) => [name, value]),
+      denied.body,
+    ),
     body: denied.body,
   };
 }
