@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { signWithToken } from "../../src/attack/stolen-identity.ts";
 import { dialControl } from "../../src/control/control-link.ts";
 import type { SignAnswer } from "../../src/control/messages.ts";
 import { readRunBook } from "../../src/control/run-book.ts";
@@ -14,7 +15,6 @@ import { waitForPort } from "./wait-for-port.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const START_TIMEOUT_MS = 30_000;
-const SIGN_ATTEMPTS = 10;
 
 /** The real thing: `bulwark up` on mesh.yaml, with control, CA, flow log, and a sidecar before each server. */
 export class BenchMesh {
@@ -88,24 +88,9 @@ export class BenchMesh {
     await gone;
   }
 
-  /** Says hello as the pod. Its own proxy is put off meanwhile and takes the session back: then we lose, and try again. */
-  async #sign(pod: string, csr: Buffer): Promise<SignAnswer> {
+  #sign(pod: string, csr: Buffer): Promise<SignAnswer> {
     const token = readFileSync(tokenFile(this.#state, pod), "utf8").trim();
-    let failure: unknown;
-    for (let attempt = 0; attempt < SIGN_ATTEMPTS; attempt++) {
-      const peer = await dialControl(this.#state.controlSocket, {
-        configure: (params) => ({ version: (params as { version: number }).version }),
-      });
-      try {
-        await peer.request("hello", { token }, 5000);
-        return (await peer.request("sign", { token, csr: csr.toString("base64") }, 5000)) as SignAnswer;
-      } catch (error) {
-        failure = error;
-      } finally {
-        peer.close();
-      }
-    }
-    throw failure;
+    return signWithToken(() => dialControl(this.#state.controlSocket, {}), token, csr);
   }
 
   #pod(name: string): PodAssignment {
