@@ -19,7 +19,7 @@ import { headersAfter, joinEdits, type LineEdit } from "./ext-authz/edit-lines.t
 import type { GatewayState } from "./gateway-state.ts";
 import type { BodySource, HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { DENIAL_BODIES } from "./inbound-service.ts";
-import { answer, forwardHttp, hostOf, noteDecision, outboundFlow } from "./outbound-service.ts";
+import { answered, forwardHttp, hostOf, noteDecision, originFor, outboundFlow } from "./outbound-service.ts";
 import { connectionRefusal, type Revocation, revokedRequest } from "./recheck.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
@@ -131,7 +131,15 @@ export class GatewayHttpService implements HttpService {
     return this.#authenticate({ ...judged, request: passed.request, passed });
   }
 
-  #route({ state, view, request, noted, lines, flow, passed }: JudgedRequest): HttpAction {
+  #route({
+    state,
+    view,
+    request,
+    noted,
+    lines,
+    flow,
+    passed,
+  }: JudgedRequest): HttpAction | Promise<HttpAction> {
     const { policy, routes, picker } = state;
     const { connection, http2, port, sni } = this.#peer;
     const outcome = authorizeRequest(policy, connection, request);
@@ -156,7 +164,7 @@ export class GatewayHttpService implements HttpService {
     noteDecision(flow, decision);
     if (decision.kind !== "forward") {
       if (decision.kind === "refuse") flow.layer = "route";
-      return answer(decision, flow);
+      return answered(decision, flow);
     }
     const own = editFor(this.#ownEdit(noted, lines), passed, jwt);
     const normal = decision.path === undefined && path !== view.path ? { ...decision, path } : decision;
@@ -164,7 +172,7 @@ export class GatewayHttpService implements HttpService {
       normal,
       picker,
       { port, name: hostOf(authority) },
-      { remove: own.remove, lines: own.add, http2 },
+      { remove: own.remove, lines: own.add, http2, origin: originFor(decision, view.headers) },
       flow,
     );
     return passed?.responseEdit === undefined ? action : withResponseEdit(action, passed.responseEdit);

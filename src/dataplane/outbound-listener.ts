@@ -241,7 +241,7 @@ class ExplicitProxyService implements HttpService {
     this.#credential = credential;
   }
 
-  decide(view: RequestView): HttpAction {
+  decide(view: RequestView): HttpAction | Promise<HttpAction> {
     // INVARIANT: this service stands behind Http1Server only, whose views are the heads themselves.
     const asked = readProxyRequest(view as RequestHead, this.#credential);
     if (asked.kind === "forward") return this.#service.decideFor(view, dialedOf(asked.host, asked.port));

@@ -3,6 +3,7 @@ import { nowRfc3339Nanos } from "../model/flow-record.ts";
 import { plainTarget, withAuthority } from "../policy/outbound/targets.ts";
 import type {
   ClusterPlan,
+  CorsPlan,
   DialedDestination,
   ForwardDecision,
   HeaderOps,
@@ -23,6 +24,7 @@ import type { EndpointPicker } from "./pick-endpoint.ts";
 import { pickTarget } from "./pick-endpoint.ts";
 import { noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
+import { headerOf } from "./routed/call.ts";
 import type { Mirror } from "./routed/mirror.ts";
 import { retryRule } from "./routed/retry-rule.ts";
 import type { RoutedPlan } from "./routed/routed-exchange.ts";
@@ -55,12 +57,12 @@ export class OutboundService implements HttpService {
     this.#state = state;
   }
 
-  decide(view: RequestView): HttpAction {
+  decide(view: RequestView): HttpAction | Promise<HttpAction> {
     return this.decideFor(view, this.#peer.dialed);
   }
 
   /** @param dialed where this very request is to go: an explicit proxy is told anew with each. */
-  decideFor(view: RequestView, dialed: DialedDestination): HttpAction {
+  decideFor(view: RequestView, dialed: DialedDestination): HttpAction | Promise<HttpAction> {
     const noted = noteHeaders(view.headers);
     const id = requestId(noted.traceparent, noted.requestId);
     const { policy, picker } = this.#state();
@@ -70,13 +72,13 @@ export class OutboundService implements HttpService {
     flow.protocol = protocolName(this.#peer.http2, noted.contentType, view.upgrade);
     flow.traceId = id.traceId;
     noteDecision(flow, decision);
-    if (decision.kind !== "forward") return answer(decision, flow);
+    if (decision.kind !== "forward") return answered(decision, flow);
     const remove = noted.forged === undefined ? PROXY_FIELDS : noted.forged.union(PROXY_FIELDS);
     return forwardHttp(
       decision,
       picker,
       { ...dialed, name: hostOf(authority) },
-      { remove, lines: id.lines, http2: this.#peer.http2 },
+      { remove, lines: id.lines, http2: this.#peer.http2, origin: originFor(decision, headers) },
       flow,
     );
   }
@@ -167,11 +169,18 @@ function refusalText(decision: OutboundDecision & { kind: "refuse" }): string {
   }
 }
 
-/** What is answered here, without a server. */
-export function answer(
+/** What is answered here, without a server; an injected fault may want a wait before it. */
+export function answered(
   decision: Exclude<OutboundDecision, { kind: "forward" }>,
   flow: MutableFlow,
-): HttpAction {
+): HttpAction | Promise<HttpAction> {
+  const action = answer(decision, flow);
+  const delayMs = decision.kind === "respond" ? (decision.delayMs ?? 0) : 0;
+  if (delayMs === 0) return action;
+  return new Promise((resolve) => setTimeout(() => resolve(action), delayMs));
+}
+
+function answer(decision: Exclude<OutboundDecision, { kind: "forward" }>, flow: MutableFlow): HttpAction {
   if (decision.kind === "refuse") {
     if (decision.code === 0) return { kind: "hang-up", flow };
     return { kind: "reply", status: decision.code, fields: NO_FIELD_LINES, body: "", flow };
@@ -196,6 +205,13 @@ export interface OwnEdit {
   readonly remove: ReadonlySet<string>;
   readonly lines: FieldLines;
   readonly http2: boolean;
+  /** Of the request, where its route has a CORS policy. */
+  readonly origin?: string | undefined;
+}
+
+/** The Origin header of a request that is decided by a route with a CORS policy; others are not looked through for it. */
+export function originFor(decision: ForwardDecision, headers: readonly string[]): string | undefined {
+  return decision.http?.cors === undefined ? undefined : headerOf(headers, "origin");
 }
 
 /** A request that routing lets pass, as the HTTP engine takes it. Shared by sidecars and gateways. */
@@ -230,7 +246,7 @@ export function forwardHttp(
       ...(decision.path === undefined ? {} : { path: decision.path }),
       ...(authority === undefined ? {} : { authority }),
     },
-    responseEdit: responseEdit(decision, target),
+    responseEdit: withCors(responseEdit(decision, target), decision.http?.cors, own.origin),
     next: delayMs === undefined ? triedAsOften(next, decision) : afterDelay(delayMs, next),
     timeoutMs: decision.http?.timeoutMs ?? 0,
     flow,
@@ -293,6 +309,31 @@ function afterDelay(delayMs: number, next: Next): Next {
 function responseEdit(decision: ForwardDecision, target: OutboundTarget | undefined): HeadEdit | undefined {
   const change = headerChange(target?.responseHeaders, decision.http?.responseHeaders);
   return change === undefined ? undefined : { remove: change.remove, add: changeLines(change) };
+}
+
+const CORS_HEADERS = [
+  "access-control-allow-origin",
+  "access-control-allow-credentials",
+  "access-control-expose-headers",
+] as const;
+
+/** To an origin that the route allows the answer says so, whatever the server says of it. */
+function withCors(
+  edit: HeadEdit | undefined,
+  cors: CorsPlan | undefined,
+  origin: string | undefined,
+): HeadEdit | undefined {
+  if (cors === undefined || origin === undefined || !cors.allowsOrigin(origin)) return edit;
+  const lines = fieldLines(
+    "access-control-allow-origin",
+    origin,
+    ...(cors.allowCredentials === true ? ["access-control-allow-credentials", "true"] : []),
+    ...(cors.exposeHeaders === "" ? [] : ["access-control-expose-headers", cors.exposeHeaders]),
+  );
+  return {
+    remove: new Set([...(edit?.remove ?? []), ...CORS_HEADERS]),
+    add: joinFieldLines(edit?.add ?? NO_FIELD_LINES, lines ?? NO_FIELD_LINES),
+  };
 }
 
 /** What several sets of operations, applied one after the other, come to. */

@@ -117,11 +117,14 @@ export const UNSUPPORTED_FIELDS: readonly UnsupportedField[] = [
   ...TRAFFIC_POLICIES.flatMap(trafficPolicyFields),
   {
     kind: "VirtualService",
-    path: path("spec http [] retries"),
-    why: "`can` shows it; the proxies try again only where connecting failed",
+    path: path("spec http [] retries backoff"),
+    why: "tries are up to 250 ms apart, at random",
   },
-  { kind: "VirtualService", path: path("spec http [] mirror"), why: "`can` shows it; no copies are sent" },
-  { kind: "VirtualService", path: path("spec http [] mirrors"), why: "`can` shows it; no copies are sent" },
+  {
+    kind: "VirtualService",
+    path: path("spec http [] retries retryIgnorePreviousHosts"),
+    why: "each try goes to the next endpoint in turn",
+  },
   {
     kind: "Gateway",
     path: path("spec servers [] tls minProtocolVersion"),
