@@ -1,11 +1,13 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { resolveTargetPort } from "../model/build-services.ts";
 import {
   type FlowDestination,
   type FlowSource,
   type FlowTls,
   nowRfc3339Nanos,
 } from "../model/flow-record.ts";
+import type { AppProtocol } from "../model/mesh.ts";
 import { socketPort } from "../model/placement.ts";
 import { Connection } from "../policy/connection.ts";
 import { causeText } from "../policy/explain.ts";
@@ -199,7 +201,7 @@ export class InboundListener {
       ...application,
       localAddress: undefined,
       tls: undefined,
-      protocol: http2 ? "http2" : "http1",
+      protocol: declaredHttp(this.#state.snapshot, accepted.port) ?? (http2 ? "http2" : "http1"),
       cluster: `inbound|${accepted.port}||`,
     });
     const service = new InboundService(
@@ -445,6 +447,19 @@ function refusalNow(
   const demand = requiredAuthorizer(policy, connection, undefined);
   if (demand?.provider.name !== authorizer?.provider) connection.authorizer = undefined;
   return connectionRefusal(policy, connection, permit.verdict.cause === "per-request");
+}
+
+/** The HTTP version that the application is declared to speak there; undefined where nothing, or several things, are said. */
+function declaredHttp({ mesh, workload }: Snapshot, port: number): "http1" | "http2" | undefined {
+  const said = new Set<AppProtocol>();
+  for (const { endpoints, ports } of mesh.services) {
+    if (!endpoints.some((endpoint) => endpoint.workload === workload)) continue;
+    for (const candidate of ports)
+      if (resolveTargetPort(candidate, workload) === port) said.add(candidate.protocol);
+  }
+  const [only] = said;
+  if (said.size !== 1) return undefined;
+  return only === "http" ? "http1" : only === "http2" || only === "grpc" ? "http2" : undefined;
 }
 
 function serviceOf(snapshot: Snapshot, port: number): string | undefined {

@@ -14,10 +14,18 @@ import { explainDenial } from "./explain-denial.ts";
 import { askAboutRequest, type Passed } from "./ext-authz/ask-request.ts";
 import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { headersAfter, joinEdits, type LineEdit } from "./ext-authz/edit-lines.ts";
-import type { BodySource, HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
+import type {
+  BodySource,
+  ForwardAction,
+  HttpAction,
+  HttpService,
+  MutableFlow,
+  RequestView,
+} from "./http-service.ts";
 import { connectionRefusal, type Revocation, revokedRequest } from "./recheck.ts";
 import { type NotedHeaders, noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
+import type { RoutedPlan } from "./routed/routed-exchange.ts";
 import { shadowOf } from "./shadow-verdicts.ts";
 import { claimLines, withTokenHeaders } from "./token-headers.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
@@ -52,11 +60,14 @@ interface Deciding {
   readonly flow: MutableFlow;
 }
 
+const BRIDGED: RoutedPlan = { bridged: true, retries: undefined, mirrors: [] };
+
 /** The server's sidecar: every request authorized, sanitised, and sent to the application. */
 export class InboundService implements HttpService {
   readonly #peer: InboundPeer;
   readonly #policy: CurrentPolicy;
   readonly #application: UpstreamTarget;
+  readonly #bridge: RoutedPlan | undefined;
   readonly #clientCertLine: FieldLines;
   readonly #jwt: JwtEnvironment;
   readonly #perRequest: boolean;
@@ -77,6 +88,7 @@ export class InboundService implements HttpService {
     this.#perRequest = decideConnection(policy(), peer.connection).cause === "per-request";
     this.#policy = policy;
     this.#application = application;
+    this.#bridge = application.protocol === (peer.http2 ? "http2" : "http1") ? undefined : BRIDGED;
     this.#clientCertLine = clientCertLine(peer.clientCertElement);
   }
 
@@ -220,7 +232,7 @@ export class InboundService implements HttpService {
         flow,
       );
     const remove = jwt === undefined ? noted.forged : withTokenHeaders(noted.forged, jwt);
-    return {
+    return this.#bridged({
       kind: "forward",
       leave: outcome,
       edit: {
@@ -232,7 +244,12 @@ export class InboundService implements HttpService {
       next: this.#onlyTarget,
       timeoutMs: 0,
       flow,
-    };
+    });
+  }
+
+  /** An application of the other HTTP version than the client's. */
+  #bridged(action: ForwardAction): ForwardAction {
+    return this.#bridge === undefined ? action : { ...action, routed: this.#bridge };
   }
 
   /** As the authorizer wants it: its changes stand behind the proxy's own, and what tokens ask for behind those. */
@@ -248,7 +265,7 @@ export class InboundService implements HttpService {
     const tokens =
       jwt === undefined ? undefined : { remove: withTokenHeaders(undefined, jwt), add: claimLines(jwt) };
     const { remove, add } = tokens === undefined ? authorized : joinEdits(authorized, tokens);
-    return {
+    return this.#bridged({
       kind: "forward",
       leave,
       edit: { add, ...(remove === undefined ? {} : { remove }), ...(path === undefined ? {} : { path }) },
@@ -256,7 +273,7 @@ export class InboundService implements HttpService {
       next: this.#onlyTarget,
       timeoutMs: 0,
       flow,
-    };
+    });
   }
 
   #clientCertLines(noted: NotedHeaders): FieldLines {

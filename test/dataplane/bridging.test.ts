@@ -283,3 +283,25 @@ test("a server that breaks off breaks off at the client too, and no answer is ma
   assert.match(text, /^HTTP\/1\.1 200 /);
   assert.doesNotMatch(text, /\r\n0\r\n/);
 });
+
+test("h2UpgradePolicy: HTTP/2 between the proxies, HTTP/1.1 to the application that speaks it", async (context) => {
+  const upgrade = `${named("http")}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: server, namespace: a}
+spec: {host: server, trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}}
+`;
+  const mesh = await startMesh(context, upgrade, { net: 79 });
+  const socket = await dial(mesh.pod("a/client"));
+  socket.write("GET /x HTTP/1.1\r\nhost: server.a\r\n\r\n");
+  const answer = await readAnswer(socket);
+  assert.equal(answer.status, 200);
+  assert.equal((JSON.parse(answer.body) as { path: string }).path, "/x");
+  socket.destroy();
+  const { flows } = mesh.pod("a/server");
+  await until(
+    () => flows.some(({ kind, protocol }) => kind === "request" && protocol === "http2"),
+    "the record",
+  );
+});
