@@ -1,7 +1,8 @@
-import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp1 } from "node:http";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { FlowUpstream } from "../../model/flow-record.ts";
+import { http } from "../../resources/node-http.ts";
 import { connectUpstream, type UpstreamSettings } from "../connect-upstream.ts";
 import type { UpstreamTarget } from "../upstream-target.ts";
 import {
@@ -20,7 +21,7 @@ const IDLE_MS = 4000;
 class ConnectError extends Error {}
 
 /** Connections to servers of HTTP/1.1, kept while they are of use; each verified as everywhere. */
-export class Http1Agent extends Agent {
+export class Http1Agent extends http.Agent {
   readonly #settings: UpstreamSettings;
 
   constructor(settings: UpstreamSettings, maxFreeSockets: number) {
@@ -121,7 +122,7 @@ export class Http1Call implements PendingCall, UpstreamCall {
         maxHeaderSize: this.#maxHeadBytes,
         target: this.#target,
       };
-      const client = requestHttp1(options);
+      const client = http.request(options);
       this.#client = client;
       this.#listen(client);
     } catch (error) {

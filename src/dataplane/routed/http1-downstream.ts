@@ -1,4 +1,4 @@
-import { STATUS_CODES } from "node:http";
+import { http } from "../../resources/node-http.ts";
 import { ChunkDecoder } from "../codec/chunk-decoder.ts";
 import { fieldLines } from "../codec/head-writer.ts";
 import { bodyReader } from "../codec/http1-body.ts";
@@ -108,7 +108,7 @@ export class RoutedHttp1Exchange implements CallDownstream {
   interim(status: number, headers: readonly string[]): void {
     const lines = fieldLines(...headers);
     if (lines !== undefined)
-      this.#client.writeLatin1(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}\r\n`);
+      this.#client.writeLatin1(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ""}\r\n${lines}\r\n`);
   }
 
   respond(status: number, headers: readonly string[], ended: boolean): void {
@@ -125,7 +125,7 @@ export class RoutedHttp1Exchange implements CallDownstream {
         : "content-length: 0\r\n";
     const close = this.#closing ? "connection: close\r\n" : "";
     this.#client.writeLatin1(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${framing}${close}\r\n`,
+      `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ""}\r\n${lines}${framing}${close}\r\n`,
     );
   }
 
