@@ -1,5 +1,5 @@
 /** Envoy's external authorization protocol, served: gRPC and HTTP on one port. */
-import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer as createHttp2, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, createServer as createTcp, type Server, type Socket } from "node:net";
 import {
@@ -10,6 +10,7 @@ import {
   encodeCheckResponse,
 } from "../dataplane/ext-authz/check-message.ts";
 import { frame, MAX_MESSAGE_BYTES, unframe } from "../dataplane/ext-authz/grpc-call.ts";
+import { http } from "../resources/node-http.ts";
 import type { AccessDecision, AccessFacts } from "./decide-access.ts";
 
 /** Decides; undefined where it cannot, because its context is not known. */
@@ -34,7 +35,7 @@ const HTTP2_PREFACE = "PRI ";
 
 export class AuthorizerServer {
   readonly #decide: DecideAccess;
-  readonly #http = createHttp(
+  readonly #http = http.createServer(
     { headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS },
     (request, response) => this.#answerHttp(request, response),
   );

@@ -45,12 +45,12 @@ spec: {selector: {app: authorizer}, ports: [{name: grpc, port: 9000}]}
 ${workload("authorizer", "[{containerPort: 9000}]")}
 ${workload("client", "[{containerPort: 8081}]")}`;
 
-const SERVER = `
+const server = (protocol: string) => `
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: server, namespace: foo}
-spec: {selector: {app: server}, ports: [{name: http, port: 80, targetPort: 8080}]}
+spec: {selector: {app: server}, ports: [{name: ${protocol}, port: 80, targetPort: 8080}]}
 ${workload("server", "[{containerPort: 8080}]")}`;
 
 const custom = (app: string) => `
@@ -65,8 +65,8 @@ spec:
   rules: [{to: [{operation: {paths: ["/checked*"]}}]}]`;
 
 function echoHttp2() {
-  const server = createServer();
-  server.on("stream", (stream: ServerHttp2Stream, headers) => {
+  const app = createServer();
+  app.on("stream", (stream: ServerHttp2Stream, headers) => {
     const chunks: Buffer[] = [];
     let trailers = {};
     stream.on("trailers", (given) => {
@@ -78,7 +78,7 @@ function echoHttp2() {
       stream.end(JSON.stringify({ headers, trailers, body: Buffer.concat(chunks).toString("latin1") }));
     });
   });
-  return server;
+  return app;
 }
 
 function meshSession(context: TestContext, mesh: RunningMesh): ClientHttp2Session {
@@ -137,7 +137,7 @@ function ask(
 
 test("HTTP/2: the body is shown and goes on whole, with its trailers; headers are changed both ways; a denial has the authorizer's words", async (context) => {
   const authorizer = new AuthorizerServers();
-  const mesh = await startMesh(context, config(BODY) + SERVER + custom("server"), {
+  const mesh = await startMesh(context, config(BODY) + server("http2") + custom("server"), {
     net: 62,
     tcpHandler: authorizer.accept,
     httpServer: echoHttp2,
@@ -242,7 +242,7 @@ function request(address: string, head: string): Promise<Answer> {
 
 test("a gateway asks too; it routes by the request as it came, or with clearRouteCache as the authorizer leaves it", async (context) => {
   const authorizer = new AuthorizerServers();
-  const yaml = (settings: string) => config(settings) + SERVER + gateway("x-user") + custom("gw");
+  const yaml = (settings: string) => config(settings) + server("http") + gateway("x-user") + custom("gw");
   const mesh = await startMesh(context, yaml("failOpen: false"), { net: 63, tcpHandler: authorizer.accept });
   const { address } = mesh.pod("foo/gw").pod;
   authorizer.grpc = () => ({
