@@ -195,8 +195,10 @@ class Probe {
       protocol === "http" ? httpBytes(this.request) : (this.#hello ?? TCP_BYTES),
     );
     Math.random = chance;
-    const flow = await this.#proxy.flow(({ direction }) => direction === "outbound");
-    return { answer, arrival: responder.arrivals[0], flow };
+    const flow = await this.#proxy.flow(
+      ({ direction, reason }) => direction === "outbound" && reason !== "mirror",
+    );
+    return { answer, arrival: responder.arrivals.find((arrival) => !isCopy(arrival)), flow };
   }
 
   /** What the wire says of the sidecar's TLS. */
@@ -403,6 +405,11 @@ function arrivedFields(
 /** Headers that every Envoy, or every proxy of ours, puts on: the recordings leave them out. */
 const USUAL =
   /^(host|x-request-id|x-forwarded-proto|x-envoy-(attempt-count|decorator-operation|peer-metadata.*)|traceparent)$/;
+
+/** Mirrors' copies say so by their Host; the recordings are of the requests themselves. */
+function isCopy({ headers }: Arrival): boolean {
+  return headers.some(([name, value]) => name === "host" && /-shadow(:\d+)?$/.test(value));
+}
 
 function headerFields({ headers = [] }: RecordedRequest, arrival: Arrival): Fields {
   const sent = joined(headers);

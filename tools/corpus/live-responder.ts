@@ -1,4 +1,5 @@
 /** What stands at the far end: answers whatever comes, and keeps what came. */
+import { performServerHandshake } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import { type SecureContext, TLSSocket } from "node:tls";
 import { ClientHelloReader } from "../../src/dataplane/codec/client-hello.ts";
@@ -97,10 +98,14 @@ export class Responder {
       requestCert: true,
       rejectUnauthorized: false,
       secureContext,
-      ALPNProtocols: ["istio-http/1.1", "istio", "http/1.1"],
+      ALPNProtocols: ["istio-http/1.1", "istio-h2", "istio", "http/1.1", "h2"],
     });
     secure.on("error", ignore);
-    secure.once("secure", () => this.#serve(secure, dialled, { kind: kindOf(secure), sni }));
+    secure.once("secure", () => {
+      // Only a tls.Server says that the handshake is over; without it HTTP/2 waits for ever.
+      Object.assign(secure, { secureConnecting: false });
+      this.#serve(secure, dialled, { kind: kindOf(secure), sni });
+    });
   }
 
   #serve(socket: Socket, dialled: Dialled, tls: PeeledTls | undefined): void {
@@ -108,6 +113,11 @@ export class Responder {
     const onData = (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk]);
       const text = bytes.toString("latin1");
+      if (text.startsWith(HTTP2_PREFACE)) {
+        socket.off("data", onData).pause().unshift(bytes);
+        this.#serveHttp2(socket, dialled, tls, bytes);
+        return;
+      }
       const isHttp = /^[^ \r\n]+ [^\r\n]* HTTP\/1\.\d\r\n/.test(text);
       if (isHttp && !text.includes("\r\n\r\n")) return;
       socket.off("data", onData).on("data", ignore);
@@ -117,7 +127,29 @@ export class Responder {
     };
     socket.on("data", onData).resume();
   }
+
+  #serveHttp2(socket: Socket, dialled: Dialled, tls: PeeledTls | undefined, bytes: Buffer): void {
+    const session = performServerHandshake(socket);
+    session.on("error", ignore);
+    session.on("stream", (stream, head, _flags, raw) => {
+      stream.on("error", ignore).resume();
+      const flat = raw as unknown as readonly string[];
+      const headers: [string, string][] = [["host", head[":authority"] ?? ""]];
+      for (let at = 0; at + 1 < flat.length; at += 2) {
+        const name = flat[at] ?? "";
+        if (!name.startsWith(":")) headers.push([name, flat[at + 1] ?? ""]);
+      }
+      const requestLine = `${head[":method"] ?? ""} ${head[":path"] ?? ""} HTTP/2`;
+      this.arrivals.push({ ...dialled, tls, bytes, requestLine, headers });
+      stream.respond({ ":status": 200, "content-length": 2 }, { endStream: head[":method"] === "HEAD" });
+      if (head[":method"] !== "HEAD") stream.end("ok");
+      stream.once("close", () => setImmediate(() => session.close()));
+    });
+  }
 }
+
+/** What opens a connection of HTTP/2 (RFC 9113 §3.4), as far as no request of HTTP/1.1 can begin with it. */
+const HTTP2_PREFACE = "PRI * HTTP/2.0\r\n";
 
 interface Dialled {
   readonly address: string;

@@ -14,6 +14,7 @@ import {
   type PendingCall,
   type UpstreamCall,
 } from "./call.ts";
+import { asObject } from "./http2-call.ts";
 
 /** Below the 5 s after which Node's own servers close an idle connection. */
 const IDLE_MS = 4000;
@@ -117,12 +118,18 @@ export class Http1Call implements PendingCall, UpstreamCall {
         agent: this.#agent,
         method,
         path,
-        headers: outgoing(this.#request),
+        headers: asObject(outgoing(this.#request)),
         setHost: false,
         maxHeaderSize: this.#maxHeadBytes,
         target: this.#target,
       };
       const client = http.request(options);
+      // Node would add its own where there is none.
+      client.removeHeader("connection");
+      if (!this.#request.hasBody && headerOf(this.#request.headers, "content-length") === undefined) {
+        client.removeHeader("content-length");
+        client.removeHeader("transfer-encoding");
+      }
       this.#client = client;
       this.#listen(client);
     } catch (error) {
@@ -201,7 +208,7 @@ export class Http1Call implements PendingCall, UpstreamCall {
 }
 
 /** With the framing of HTTP/1.1, and cookies in one line (RFC 9113 §8.2.3). */
-function outgoing({ method, authority, headers, hasBody }: CallRequest): string[] {
+function outgoing({ authority, headers, hasBody }: CallRequest): string[] {
   const out = ["host", authority];
   const cookies: string[] = [];
   for (let at = 0; at + 1 < headers.length; at += 2) {
@@ -212,7 +219,6 @@ function outgoing({ method, authority, headers, hasBody }: CallRequest): string[
   if (cookies.length > 0) out.push("cookie", cookies.join("; "));
   const hasLength = headerOf(headers, "content-length") !== undefined;
   if (hasBody && !hasLength) out.push("transfer-encoding", "chunked");
-  if (!hasBody && !hasLength && ["POST", "PUT", "PATCH"].includes(method)) out.push("content-length", "0");
   return out;
 }
 
