@@ -114,7 +114,14 @@ for (const [name, net, retries, answer, expected, tries] of [
   ],
   ["a number is a status", 93, "attempts: 3, retryOn: '429'", failing(1, 429), 200, 2],
   ["409 is what retriable-4xx means", 94, "attempts: 3, retryOn: retriable-4xx", failing(1, 409), 200, 2],
-  ["a server that breaks off: its sidecar answers 503", 95, "attempts: 3, retryOn: gateway-error", breaking(2), 200, 3],
+  [
+    "a server that breaks off: its sidecar answers 503",
+    95,
+    "attempts: 3, retryOn: gateway-error",
+    breaking(2),
+    200,
+    3,
+  ],
   [
     "not for connect-failure alone: it may have acted",
     96,
