@@ -2,6 +2,7 @@
 import type { Mesh, Workload } from "../model/mesh.ts";
 import { matchesLabels } from "../model/selector.ts";
 import { type Resource, resourceName } from "../resources/resource.ts";
+import { policiesFor } from "./policy-lookup.ts";
 
 export type MutualTlsMode = "STRICT" | "PERMISSIVE" | "DISABLE";
 
@@ -37,7 +38,7 @@ const DEFAULT: TransportRule = Object.freeze({ mode: "PERMISSIVE", policy: null 
 export function compileTransport(mesh: Mesh, workload: Workload): TransportRules {
   const root = mesh.config.rootNamespace;
   // The mesh's lists are sorted by age, so the first of each level is the oldest.
-  const policies = mesh.peerAuthentications;
+  const policies = policiesFor(mesh.peerAuthentications, workload, root);
   const oldest = (namespace: string) =>
     policies.find((policy) => policy.namespace === namespace && labelsOf(policy) === null);
   const own =

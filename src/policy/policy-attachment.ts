@@ -1,7 +1,7 @@
 /** Which policies apply to a workload: by namespace, selector, or targetRefs. */
-import type { Labels, Workload } from "../model/mesh.ts";
-import { matchesLabels } from "../model/selector.ts";
+import type { Workload } from "../model/mesh.ts";
 import type { Resource } from "../resources/resource.ts";
+import { policiesFor } from "./policy-lookup.ts";
 
 interface TargetRef {
   readonly group?: string;
@@ -12,7 +12,6 @@ interface TargetRef {
 
 /** The fields by which AuthorizationPolicy and RequestAuthentication say what they are for. */
 interface TargetableSpec {
-  readonly selector?: { readonly matchLabels?: Labels };
   readonly targetRef?: TargetRef;
   readonly targetRefs?: readonly TargetRef[];
 }
@@ -31,30 +30,25 @@ export function attachedPolicies<T extends Resource>(
   workload: Workload,
   rootNamespace: string,
 ): T[] {
-  return policies.filter(
-    (policy) =>
-      (policy.namespace === workload.namespace || policy.namespace === rootNamespace) &&
-      isAttached(policy, workload, rootNamespace),
+  return policiesFor(policies, workload, rootNamespace).filter((policy) =>
+    isAttached(policy, workload, rootNamespace),
   );
 }
 
+/** @param policy one whose selector, if it has any, is the workload's. */
 function isAttached(policy: Resource, workload: Workload, rootNamespace: string): boolean {
   const spec = (policy.spec ?? {}) as TargetableSpec;
   const targets = targetsOf(spec);
   const gateway = workload.labels[GATEWAY_NAME_LABEL];
   // A policy with targetRefs is for gateways of the Gateway API alone, even where it also selects.
-  if (gateway === undefined) return targets.length === 0 && isSelected(spec, workload);
-  if (targets.length === 0) return workload.role !== "waypoint" && isSelected(spec, workload);
+  if (gateway === undefined) return targets.length === 0;
+  if (targets.length === 0) return workload.role !== "waypoint";
   return targets.some((target) => isTarget(target, policy, workload, gateway, rootNamespace));
 }
 
 function targetsOf(spec: TargetableSpec): readonly TargetRef[] {
   const targets = spec.targetRefs ?? [];
   return targets.length === 0 && spec.targetRef !== undefined ? [spec.targetRef] : targets;
-}
-
-function isSelected(spec: TargetableSpec, workload: Workload): boolean {
-  return matchesLabels(spec.selector?.matchLabels ?? {}, workload.labels);
 }
 
 function isTarget(

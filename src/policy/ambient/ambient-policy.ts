@@ -1,10 +1,10 @@
 /** The server's side of a workload in ambient mode: what its node's ztunnel lets through. Layer 4 only. */
 import type { Labels, Mesh, Workload } from "../../model/mesh.ts";
-import { matchesLabels } from "../../model/selector.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import type { AuthorizationSpec } from "../authorization-spec.ts";
 import type { Connection } from "../connection.ts";
 import type { Semantics } from "../inbound.ts";
+import { policiesFor } from "../policy-lookup.ts";
 import type { Verdict } from "../verdict.ts";
 import {
   closedVerdict,
@@ -61,8 +61,8 @@ export function compileAmbient(
 function compileAs(mesh: Mesh, workload: Workload, semantics: Semantics): AmbientPolicy {
   const { trustDomain, trustDomainAliases } = mesh.config;
   const trustDomains = [...new Set([trustDomain, ...trustDomainAliases])];
-  const attached = mesh.authorizationPolicies
-    .filter((policy) => isSent(policy) && isAttached(policy, workload, mesh.config.rootNamespace, semantics))
+  const attached = policiesFor(mesh.authorizationPolicies, workload, mesh.config.rootNamespace)
+    .filter((policy) => isSent(policy) && isAttached(policy, semantics))
     .toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   const of = (action: "ALLOW" | "DENY"): readonly L4Policy[] =>
     attached
@@ -123,17 +123,10 @@ function isSent(policy: Resource<unknown>): boolean {
 }
 
 /** An empty selector selects nothing there, although it says everything: strict semantics take its word. */
-function isAttached(
-  policy: Resource<unknown>,
-  workload: Workload,
-  root: string,
-  semantics: Semantics,
-): boolean {
-  if (policy.namespace !== workload.namespace && policy.namespace !== root) return false;
+function isAttached(policy: Resource<unknown>, semantics: Semantics): boolean {
   const { selector } = specOf(policy);
-  if (selector === undefined) return true;
-  const labels = selector.matchLabels ?? {};
-  return Object.keys(labels).length === 0 ? semantics === "strict" : matchesLabels(labels, workload.labels);
+  if (selector === undefined || semantics === "strict") return true;
+  return Object.keys(selector.matchLabels ?? {}).length > 0;
 }
 
 const OPEN = openVerdict(TCP_ANSWERS);

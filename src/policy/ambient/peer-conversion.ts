@@ -1,9 +1,9 @@
 /** PeerAuthentication in ambient mode: istiod turns it into DENY policies against callers without a certificate. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
-import { matchesLabels } from "../../model/selector.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import type { Semantics } from "../inbound.ts";
 import { compileTransport } from "../peer-authentication.ts";
+import { policiesFor } from "../policy-lookup.ts";
 
 /** Refuses plaintext to some ports. */
 export interface PlaintextRefusal {
@@ -33,7 +33,7 @@ export function plaintextRefusals(
 function writtenRefusals(mesh: Mesh, workload: Workload): readonly PlaintextRefusal[] {
   const root = mesh.config.rootNamespace;
   // That an empty selector in the root namespace is for nobody outside of it is Istio's word for ambient mode.
-  const peerAuthentications = mesh.peerAuthentications.filter(
+  const peerAuthentications = policiesFor(mesh.peerAuthentications, workload, root).filter(
     (policy) =>
       policy.namespace !== root || workload.namespace === root || fieldsOf(policy).selector === undefined,
   );
@@ -51,18 +51,14 @@ function writtenRefusals(mesh: Mesh, workload: Workload): readonly PlaintextRefu
 function convertedRefusals(mesh: Mesh, workload: Workload): readonly PlaintextRefusal[] {
   const root = mesh.config.rootNamespace;
   // The mesh's lists are sorted by age: the first is the oldest.
-  const levels = mesh.peerAuthentications.filter(
-    ({ namespace }) => namespace === root || namespace === workload.namespace,
-  );
+  const levels = policiesFor(mesh.peerAuthentications, workload, root);
   const wide = levels.filter((policy) => !hasLabels(policy));
   // An empty selector in the root namespace is one of its own pods alone.
   const isMeshWide = (policy: Resource): boolean =>
     workload.namespace === root || fieldsOf(policy).selector === undefined;
   const rootWide = wide.find((policy) => policy.namespace === root && isMeshWide(policy));
   const ownWide = wide.find(({ namespace }) => namespace !== root);
-  const own = levels.find(
-    (policy) => hasLabels(policy) && policy.namespace !== root && selects(policy, workload),
-  );
+  const own = levels.find((policy) => hasLabels(policy) && policy.namespace !== root);
   const inherited = modeOf(ownWide) !== "UNSET" ? ownWide : rootWide;
   const strict = modeOf(inherited) === "STRICT";
   if (own === undefined) return strict ? [everywhere(inherited)] : [];
@@ -139,8 +135,4 @@ function fieldsOf(policy: Resource | undefined): PeerFields {
 
 function hasLabels(policy: Resource): boolean {
   return Object.keys(fieldsOf(policy).selector?.matchLabels ?? {}).length > 0;
-}
-
-function selects(policy: Resource, workload: Workload): boolean {
-  return matchesLabels(fieldsOf(policy).selector?.matchLabels ?? {}, workload.labels);
 }
