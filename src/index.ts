@@ -4,6 +4,7 @@ import type { Mesh } from "./model/mesh.ts";
 import { type DecideOptions, decide } from "./policy/decide.ts";
 import type { AccessRequest } from "./policy/path/access-request.ts";
 import { checkRequest } from "./policy/path/check-request.ts";
+import { carryOver } from "./policy/path/compiled-policies.ts";
 import type { Decision } from "./policy/path/decision.ts";
 import { readRequests } from "./policy/path/read-requests.ts";
 import { BulwarkError } from "./resources/bulwark-error.ts";
@@ -32,11 +33,19 @@ export interface LoadedMesh {
   readonly files: readonly string[];
 }
 
+export interface LoadOptions {
+  /** The mesh as it was read before: only workloads whose AuthorizationPolicies are not the same any more are compiled again. */
+  readonly previous?: Mesh;
+}
+
 /**
  * Reads Kubernetes and Istio resources: YAML or JSON files, or folders of them.
  * @throws {BulwarkError} BW_MESH_INVALID where a file cannot be read, with `detail.diagnostics: Diagnostic[]`.
  */
-export async function loadMesh(paths: string | readonly string[]): Promise<LoadedMesh> {
+export async function loadMesh(
+  paths: string | readonly string[],
+  options: LoadOptions = {},
+): Promise<LoadedMesh> {
   const sources = typeof paths === "string" ? [paths] : paths;
   const { resources, rejected, diagnostics, files } = await loadResources(sources);
   const errors = diagnostics.filter(({ severity }) => severity === "error");
@@ -52,8 +61,10 @@ export async function loadMesh(paths: string | readonly string[]): Promise<Loade
     );
   const { resources: complete, provided } = provideStockGateways(resources);
   const warnings = diagnostics.filter(({ severity }) => severity === "warning");
+  const mesh = buildMesh(complete);
+  if (options.previous !== undefined) carryOver(options.previous, mesh);
   return {
-    mesh: buildMesh(complete),
+    mesh,
     rejected,
     warnings: [...warnings, ...notDecided(resources)],
     stockGateways: provided,

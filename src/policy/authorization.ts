@@ -1,6 +1,7 @@
 /** The AuthorizationPolicies of one workload for one kind of chain, compiled; and how they decide. */
 import type { Mesh, Workload } from "../model/mesh.ts";
 import { type Resource, resourceName } from "../resources/resource.ts";
+import type { AuthorizationCache } from "./authorization-cache.ts";
 import { type CompiledRule, compileRule } from "./authorization-rule.ts";
 import type { AuthorizationAction, AuthorizationSpec } from "./authorization-spec.ts";
 import type { ConditionContext } from "./condition.ts";
@@ -119,20 +120,42 @@ export function observeAuthorization(
 
 type PolicyResource = Resource<unknown>;
 
-/**
- * @param context without the action and the policy's namespace, which are each policy's own.
- */
+/** Without the action and the policy's namespace, which are each policy's own. */
+type CompileContext = Omit<ConditionContext, "action" | "policyNamespace">;
+
 export function compileAuthorization(
   mesh: Mesh,
   workload: Workload,
-  context: Omit<ConditionContext, "action" | "policyNamespace">,
+  context: CompileContext,
+  answers: AnswerCodes,
+  cache?: AuthorizationCache,
+): Authorization {
+  const { rootNamespace } = mesh.config;
+  const all = attachedPolicies<PolicyResource>(mesh.authorizationPolicies, workload, rootNamespace);
+  const compile = (): Authorization => compilePolicies(mesh, all, context, answers);
+  return cache === undefined ? compile() : cache.of(all, settingsText(mesh, all, context, answers), compile);
+}
+
+/** All that {@link compilePolicies} looks at besides the policies. */
+function settingsText(
+  mesh: Mesh,
+  policies: readonly PolicyResource[],
+  context: CompileContext,
+  answers: AnswerCodes,
+): string {
+  const asks = policies.some((policy) => actionOf(policy) === "CUSTOM");
+  const providers = asks
+    ? [mesh.config.extensionProviders, [...compileProviders(mesh)].map(([name, own]) => [name, own.cluster])]
+    : [];
+  return JSON.stringify([context, answers, providers]);
+}
+
+function compilePolicies(
+  mesh: Mesh,
+  all: readonly PolicyResource[],
+  context: CompileContext,
   answers: AnswerCodes,
 ): Authorization {
-  const all: readonly PolicyResource[] = attachedPolicies(
-    mesh.authorizationPolicies,
-    workload,
-    mesh.config.rootNamespace,
-  );
   const compile = (policies: readonly PolicyResource[], action: AuthorizationAction) =>
     policies.flatMap((policy) =>
       compilePolicy(policy, { ...context, action, policyNamespace: policy.namespace }),
@@ -172,7 +195,7 @@ function observer(set: RuleSet | null, effect: Observer["effect"]): Observer[] {
   return set === null ? [] : [{ set: indexRuleSets(set), effect }];
 }
 
-type CompilePolicies = (
+type CompileRules = (
   policies: readonly PolicyResource[],
   action: AuthorizationAction,
 ) => readonly CompiledRule[];
@@ -181,7 +204,7 @@ type CompilePolicies = (
 function compileCustom(
   mesh: Mesh,
   policies: readonly PolicyResource[],
-  compile: CompilePolicies,
+  compile: CompileRules,
   answers: AnswerCodes,
   http: boolean,
 ): Pick<Authorization, "custom" | "broken"> {

@@ -12,6 +12,7 @@ import {
   type Observation,
   observeAuthorization,
 } from "./authorization.ts";
+import type { AuthorizationCache } from "./authorization-cache.ts";
 import type { Connection } from "./connection.ts";
 import { type FilterChain, type FirstBytes, sidecarChain } from "./filter-chain.ts";
 import type { ForwardedForTrust } from "./forwarded-for.ts";
@@ -44,6 +45,8 @@ export type Semantics = "istio" | "strict";
 
 export interface InboundOptions {
   readonly semantics: Semantics;
+  /** Shared by workloads, and kept when the mesh changes, so that nothing is compiled twice. */
+  readonly cache?: AuthorizationCache;
 }
 
 /** Immutable. Everything that deciding needs, and nothing of the mesh besides. */
@@ -74,6 +77,7 @@ const CAPTURE_PORT = 15006;
 export function compileInbound(mesh: Mesh, workload: Workload, options: InboundOptions): InboundPolicy {
   const { config } = mesh;
   const trustDomains = [...new Set([config.trustDomain, ...config.trustDomainAliases])];
+  const { cache } = options;
   const gateway = workload.role === "gateway";
   const transports = compileTransport(mesh, workload);
   const context = {
@@ -90,8 +94,8 @@ export function compileInbound(mesh: Mesh, workload: Workload, options: InboundO
     trustDomains,
     unprotected: workload.dataplane === "none" && !gateway,
     ports: gateway ? new Map() : compilePortProtocols(mesh, workload),
-    http: compileAuthorization(mesh, workload, { ...context, http: true }, HTTP_ANSWERS),
-    tcp: compileAuthorization(mesh, workload, { ...context, http: false }, TCP_ANSWERS),
+    http: compileAuthorization(mesh, workload, { ...context, http: true }, HTTP_ANSWERS, cache),
+    tcp: compileAuthorization(mesh, workload, { ...context, http: false }, TCP_ANSWERS, cache),
     gateway: gateway ? compileGatewayChains(mesh, workload) : null,
   };
 }

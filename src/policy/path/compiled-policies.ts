@@ -1,6 +1,7 @@
 /** What is compiled of a mesh to decide about it: for each workload once, when it is first asked about. */
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
 import { type AmbientPolicy, compileAmbient } from "../ambient/ambient-policy.ts";
+import { AuthorizationCache } from "../authorization-cache.ts";
 import { compileInbound, type InboundPolicy, type Semantics } from "../inbound.ts";
 import { compileGateway } from "../outbound/compile-gateway.ts";
 import { compileOutbound } from "../outbound/compile-outbound.ts";
@@ -25,6 +26,7 @@ export interface MeshDirectory {
 
 const DIRECTORIES = new WeakMap<Mesh, MeshDirectory>();
 const POLICIES = new WeakMap<Mesh, Map<Semantics, CompiledPolicies>>();
+const CACHES = new WeakMap<Mesh, AuthorizationCache>();
 
 export function meshDirectory(mesh: Mesh): MeshDirectory {
   const known = DIRECTORIES.get(mesh);
@@ -72,6 +74,20 @@ export function findService(
   return undefined;
 }
 
+/** What is compiled of a mesh's AuthorizationPolicies. */
+export function authorizationCache(mesh: Mesh): AuthorizationCache {
+  const known = CACHES.get(mesh);
+  if (known !== undefined) return known;
+  const made = new AuthorizationCache();
+  CACHES.set(mesh, made);
+  return made;
+}
+
+/** Takes over what of an earlier snapshot's compiled policies holds in the next, before the next is asked anything. */
+export function carryOver(from: Mesh, to: Mesh): void {
+  CACHES.set(to, authorizationCache(from).successor(to.authorizationPolicies));
+}
+
 export function compiledPolicies(mesh: Mesh, semantics: Semantics): CompiledPolicies {
   let bySemantics = POLICIES.get(mesh);
   if (bySemantics === undefined) {
@@ -80,8 +96,9 @@ export function compiledPolicies(mesh: Mesh, semantics: Semantics): CompiledPoli
   }
   let policies = bySemantics.get(semantics);
   if (policies === undefined) {
+    const cache = authorizationCache(mesh);
     policies = {
-      inbound: memo((workload) => compileInbound(mesh, workload, { semantics })),
+      inbound: memo((workload) => compileInbound(mesh, workload, { semantics, cache })),
       gateway: memo((workload) => compileGateway(mesh, workload, { semantics })),
       ambient: memo((workload) => compileAmbient(mesh, workload, { semantics })),
       // The client's side is the same under both, and shared by equal workloads.
