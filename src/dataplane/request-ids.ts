@@ -1,9 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { type FieldLines, fieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
+import { type FieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 
 const BATCH = 256;
-let pool: Buffer = Buffer.alloc(0);
-let offset = 0;
+const BYTES = 16;
+const DIGITS = 2 * BYTES;
+/** Ids to come, in hexadecimal, one after the other. */
+let ids = "";
+let next = 0;
 
 /** A request's id, and the lines that tell it to the next hop. */
 export interface RequestId {
@@ -15,7 +18,7 @@ export interface RequestId {
 
 /**
  * The trace id of a request: of its `traceparent` (W3C Trace Context), else of its `x-request-id` where that is a UUID, else
- * a new one, sent on as x-request-id. Random bytes are drawn for 256 requests at a time: one draw costs 1 µs.
+ * a new one, sent on as x-request-id. Random bytes are drawn, and written as digits, for 256 requests at a time: either call costs 0.2–1 µs.
  */
 export function requestId(traceparent: string | undefined, requestIdHeader: string | undefined): RequestId {
   if (traceparent !== undefined && traceparent.length >= 35)
@@ -23,20 +26,28 @@ export function requestId(traceparent: string | undefined, requestIdHeader: stri
   if (requestIdHeader !== undefined) return { traceId: uuidDigits(requestIdHeader), lines: NO_FIELD_LINES };
   const traceId = nextId();
   const uuid = `${traceId.slice(0, 8)}-${traceId.slice(8, 12)}-${traceId.slice(12, 16)}-${traceId.slice(16, 20)}-${traceId.slice(20)}`;
-  return { traceId, lines: fieldLines("x-request-id", uuid) ?? NO_FIELD_LINES };
+  // INVARIANT: hexadecimal digits and dashes: no look at each is needed for a sound line.
+  return { traceId, lines: `x-request-id: ${uuid}\r\n` as FieldLines };
 }
 
 function nextId(): string {
-  if (offset + 16 > pool.length) {
-    pool = randomBytes(16 * BATCH);
-    offset = 0;
+  if (next >= ids.length) {
+    ids = drawIds();
+    next = 0;
   }
-  // Version and variant bits of a random UUID (RFC 9562 §5.4).
-  pool[offset + 6] = ((pool[offset + 6] as number) & 0x0f) | 0x40;
-  pool[offset + 8] = ((pool[offset + 8] as number) & 0x3f) | 0x80;
-  const id = pool.toString("hex", offset, offset + 16);
-  offset += 16;
+  const id = ids.slice(next, next + DIGITS);
+  next += DIGITS;
   return id;
+}
+
+function drawIds(): string {
+  const bytes = randomBytes(BYTES * BATCH);
+  for (let at = 0; at < bytes.length; at += BYTES) {
+    // Version and variant bits of a random UUID (RFC 9562 §5.4).
+    bytes[at + 6] = ((bytes[at + 6] as number) & 0x0f) | 0x40;
+    bytes[at + 8] = ((bytes[at + 8] as number) & 0x3f) | 0x80;
+  }
+  return bytes.toString("hex");
 }
 
 function uuidDigits(text: string): string | undefined {

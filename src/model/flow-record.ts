@@ -159,37 +159,57 @@ export interface FlowRecord extends FlowDraft {
 export type NanosClock = () => bigint;
 
 const NANOS_PER_SECOND = 1_000_000_000n;
-let cachedSecond = -1n;
-let cachedPrefix = "";
 
 /**
  * The clock's time as RFC 3339 in UTC with nine fractional digits.
- * The text of the second is kept between calls: 0.2–0.26 µs a call with the system clock, against 0.5–0.7 µs for `toISOString`.
  * @see RFC 3339 §5.6
  */
-export function nowRfc3339Nanos(clock: NanosClock = systemNanos): string {
+export function nowRfc3339Nanos(clock?: NanosClock): string {
+  if (clock === undefined) return systemRfc3339();
   const now = clock();
   const second = now / NANOS_PER_SECOND;
+  return inUtc(Number(second), Number(now - second * NANOS_PER_SECOND));
+}
+
+/** Nanoseconds since the epoch, as {@link nowRfc3339Nanos} tells them without a clock of its own. */
+export function systemNanos(): bigint {
+  const monotonicMs = readClocks();
+  return BigInt(anchorMs) * 1_000_000n + BigInt(Math.floor(monotonicMs * 1e6));
+}
+
+/** Numbers rather than bigints: half the time of a call that each request makes. */
+function systemRfc3339(): string {
+  const monotonicMs = readClocks();
+  const wholeMs = Math.floor(monotonicMs);
+  const nowMs = anchorMs + wholeMs;
+  const second = Math.floor(nowMs / 1000);
+  return inUtc(second, (nowMs - second * 1000) * 1e6 + Math.floor((monotonicMs - wholeMs) * 1e6));
+}
+
+let cachedSecond = -1;
+let cachedPrefix = "";
+
+/** The text of the second is kept between calls: printing it is the dear part. */
+function inUtc(second: number, nanos: number): string {
   if (second !== cachedSecond) {
-    cachedPrefix = new Date(Number(second) * 1000).toISOString().slice(0, 20);
+    cachedPrefix = new Date(second * 1000).toISOString().slice(0, 20);
     cachedSecond = second;
   }
-  const nanos = Number(now - second * NANOS_PER_SECOND);
   return `${cachedPrefix}${String(nanos).padStart(9, "0")}Z`;
 }
 
 /** How far the wall clock may be from where the monotonic one puts it before it counts as having been set. */
 const STEP_MS = 5;
+/** The wall clock's whole milliseconds when the monotonic one was 0. */
 let anchorMs = Number.NaN;
-let anchorNanos = 0n;
 
-/** The wall clock with the monotonic clock's resolution (Date.now() alone has milliseconds); follows when the clock is set. */
-export function systemNanos(): bigint {
+/**
+ * The wall clock has milliseconds; with the monotonic one's digits behind them it tells times a request apart. Follows when the clock is set.
+ * @returns the monotonic clock's milliseconds, to be added to {@link anchorMs}.
+ */
+function readClocks(): number {
   const wallMs = Date.now();
   const monotonicMs = performance.now();
-  if (!(Math.abs(anchorMs + monotonicMs - wallMs) < STEP_MS)) {
-    anchorMs = wallMs - monotonicMs;
-    anchorNanos = BigInt(Math.round(anchorMs)) * 1_000_000n;
-  }
-  return anchorNanos + BigInt(Math.round(monotonicMs * 1e6));
+  if (!(Math.abs(anchorMs + monotonicMs - wallMs) < STEP_MS)) anchorMs = Math.round(wallMs - monotonicMs);
+  return monotonicMs;
 }

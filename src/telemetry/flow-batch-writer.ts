@@ -17,6 +17,8 @@ const MOST_VARINT_BYTES = 8;
 const LONG_TEXT = 512;
 /** Two are taken for "absent" and "null". */
 const MOST_WHOLE = Number.MAX_SAFE_INTEGER - 2;
+/** Text fields that are looked at by place, see #again. */
+const SLOTS = 13;
 const ZERO = 0x30;
 
 /** Collects records; one object serves batch after batch. See flow-batch-format.ts. */
@@ -30,6 +32,8 @@ export class FlowBatchWriter {
   #entriesLength = 0;
   readonly #texts = new Map<string, number>();
   readonly #groups = new Map<object, number>();
+  readonly #lastTexts: (string | null | undefined)[] = Array.from({ length: SLOTS });
+  readonly #lastReferences: number[] = Array.from({ length: SLOTS }, () => 0);
   #timePrefix = "";
   #timeReference = 0;
   #sawLongText = false;
@@ -103,6 +107,8 @@ export class FlowBatchWriter {
     this.#entriesLength = 0;
     this.#texts.clear();
     this.#groups.clear();
+    this.#lastTexts.fill(undefined);
+    this.#lastReferences.fill(0);
     this.#timePrefix = "";
   }
 
@@ -110,22 +116,22 @@ export class FlowBatchWriter {
     this.#reserve();
     const flagsAt = this.#at++;
     let flags = this.#time(draft.time);
-    this.#text(draft.kind);
-    this.#text(draft.reporter);
-    this.#text(draft.verdict);
-    this.#text(draft.direction);
-    this.#text(draft.protocol);
+    this.#again(0, draft.kind);
+    this.#again(1, draft.reporter);
+    this.#again(2, draft.verdict);
+    this.#again(3, draft.direction);
+    this.#again(4, draft.protocol);
     this.#group(draft.source);
     this.#group(draft.destination);
-    this.#text(draft.sni);
-    this.#text(draft.innerSni);
-    this.#text(draft.method);
-    this.#text(draft.path);
+    this.#again(5, draft.sni);
+    this.#again(6, draft.innerSni);
+    this.#again(7, draft.method);
+    this.#again(8, draft.path);
     this.#group(draft.tls);
-    this.#text(draft.layer);
-    this.#text(draft.reason);
-    this.#text(draft.policy);
-    this.#text(draft.connectionId);
+    this.#again(9, draft.layer);
+    this.#again(10, draft.reason);
+    this.#again(11, draft.policy);
+    this.#again(12, draft.connectionId);
     this.#group(draft.upstream);
     this.#number(draft.status);
     this.#number(draft.bytesSent);
@@ -162,10 +168,27 @@ export class FlowBatchWriter {
     return FLAG_SPLIT_TIME;
   }
 
+  /** Most texts of a record are those of the one before. */
+  #again(slot: number, text: string | null | undefined): void {
+    if (text === this.#lastTexts[slot]) {
+      this.#varint(this.#lastReferences[slot] as number);
+      return;
+    }
+    const reference = this.#optional(text);
+    this.#varint(reference);
+    // A long one must be noticed each time.
+    if (this.#sawLongText) return;
+    this.#lastTexts[slot] = text;
+    this.#lastReferences[slot] = reference;
+  }
+
   #text(text: string | null | undefined): void {
-    if (text === undefined) this.#records[this.#at++] = 0;
-    else if (text === null) this.#records[this.#at++] = 1;
-    else this.#varint(this.#reference(text));
+    this.#varint(this.#optional(text));
+  }
+
+  #optional(text: string | null | undefined): number {
+    if (text === undefined) return 0;
+    return text === null ? 1 : this.#reference(text);
   }
 
   #reference(text: string): number {

@@ -32,7 +32,7 @@ export interface FlowBufferOptions {
   readonly onDegraded?: (event: FlowDegradation) => void;
   /** Default 200 ms: what a `kill -9` of this process can lose while the sink is well. */
   readonly flushIntervalMs?: number;
-  /** Records in one batch. Default 512. */
+  /** Records in one batch. Default 1,024. */
   readonly batchRecords?: number;
   /** Records in one `send`. Default 4,096. */
   readonly sendRecords?: number;
@@ -60,7 +60,7 @@ export interface FlowBufferStats {
 
 const DEFAULTS = {
   flushIntervalMs: 200,
-  batchRecords: 512,
+  batchRecords: 1024,
   sendRecords: 4096,
   maxMemoryLength: 8 * 1024 * 1024,
   sendTimeoutMs: 2_000,

@@ -36,6 +36,17 @@ test("systemNanos() is the wall clock to within 10 ms and does not run backwards
   }
 });
 
+test("nowRfc3339Nanos() without a clock is systemNanos()", () => {
+  for (let i = 0; i < 100; i++) {
+    const before = systemNanos();
+    const text = nowRfc3339Nanos();
+    const after = systemNanos();
+    assert.match(text, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/);
+    const micros = BigInt(rfc3339Micros(text) ?? -1);
+    assert.ok(micros >= before / 1000n && micros <= after / 1000n, `${before} ${text} ${after}`);
+  }
+});
+
 test("microsRfc3339() and rfc3339Micros() are inverse", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 4_000_000_000_000_000 }), (micros) => {

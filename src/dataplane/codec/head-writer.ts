@@ -33,7 +33,9 @@ function isFieldValue(value: string): boolean {
 
 /** Joins lines that are sound already. */
 export function joinFieldLines(...parts: readonly FieldLines[]): FieldLines {
-  return parts.join("") as FieldLines;
+  let lines = "";
+  for (const part of parts) lines += part;
+  return lines as FieldLines;
 }
 
 /** How a head is changed on its way. What is not named stays byte for byte as sent. */
