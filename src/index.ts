@@ -1,12 +1,13 @@
 /** Bulwark as a library: what `bulwark can` uses, and nothing else (docs/library.md). */
 import { buildMesh } from "./model/build-mesh.ts";
 import type { Mesh } from "./model/mesh.ts";
-import { type DecideOptions, decide } from "./policy/decide.ts";
+import { type DecideOptions, decide, decideAll } from "./policy/decide.ts";
 import type { AccessRequest } from "./policy/path/access-request.ts";
-import { checkRequest } from "./policy/path/check-request.ts";
+import { checkRequest, checkSurvey } from "./policy/path/check-request.ts";
 import { carryOver } from "./policy/path/compiled-policies.ts";
 import type { Decision } from "./policy/path/decision.ts";
 import { readRequests } from "./policy/path/read-requests.ts";
+import type { Pair, SurveyQuestion } from "./policy/path/survey.ts";
 import { BulwarkError } from "./resources/bulwark-error.ts";
 import { type Diagnostic, formatDiagnostic, type Parsed } from "./resources/diagnostic.ts";
 import { loadResources, type RejectedResource } from "./resources/load.ts";
@@ -17,6 +18,8 @@ export type { Mesh } from "./model/mesh.ts";
 export type { DecideOptions } from "./policy/decide.ts";
 export type { AccessDestination, AccessRequest, AccessSource } from "./policy/path/access-request.ts";
 export type { Decision, HopVerdict, OtherOutcome, SemanticsDifference } from "./policy/path/decision.ts";
+export type { RequestTemplate } from "./policy/path/representative-requests.ts";
+export type { Pair, PairOutcome, PairVerdict, SurveyQuestion } from "./policy/path/survey.ts";
 export type { Diagnostic, Parsed } from "./resources/diagnostic.ts";
 export type { RejectedResource } from "./resources/load.ts";
 export type { StockGateway } from "./substrate/stock-gateways.ts";
@@ -114,15 +117,39 @@ export async function can(
     const problems = checkRequest(mesh, request);
     const [first] = problems;
     if (first !== undefined) {
-      const help = first.help === undefined ? "" : ` (${first.help})`;
       const which = requests.length === 1 ? "" : `request ${request?.id ?? `number ${index + 1}`}: `;
-      throw new BulwarkError("BW_REQUEST_INVALID", `${which}${first.message}${help}`, {
-        detail: { index, problems },
-      });
+      throw invalidRequest(which, first, { index, problems });
     }
     decisions.push(await decide(mesh, { ...request, id: request.id ?? `r${index + 1}` }, options));
   }
   return decisions;
+}
+
+/**
+ * Decides about a workload and every other: who may reach it, or whom it may reach; hosts outside too.
+ * @throws {BulwarkError} BW_REQUEST_INVALID where the question names what the mesh does not have, or nothing is left to ask.
+ */
+export async function canAll(
+  mesh: Mesh,
+  question: SurveyQuestion,
+  options: Omit<DecideOptions, "clientOnly"> = {},
+): Promise<Pair[]> {
+  const problems = checkSurvey(mesh, question);
+  const [first] = problems;
+  if (first !== undefined) throw invalidRequest("", first, { problems });
+  const pairs = await decideAll(mesh, question, options);
+  if (pairs.length > 0) return pairs;
+  const message = `there is nothing to ask: ${question.to === undefined ? "no workload here" : `\`${question.to}\``} declares a port that could be reached`;
+  throw invalidRequest("", { message, help: "name the port: NAMESPACE/NAME:PORT" }, {});
+}
+
+function invalidRequest(
+  which: string,
+  { message, help }: { readonly message: string; readonly help?: string },
+  detail: Readonly<Record<string, unknown>>,
+): BulwarkError {
+  const hint = help === undefined ? "" : ` (${help})`;
+  return new BulwarkError("BW_REQUEST_INVALID", `${which}${message}${hint}`, { detail });
 }
 
 /**

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { AccessDestination, AccessRequest, AccessSource } from "../index.ts";
+import type { AccessDestination, AccessRequest, AccessSource, PairVerdict } from "../index.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 
 export interface CanOptions {
@@ -23,6 +23,10 @@ export interface CanOptions {
   readonly protocol?: "http" | "grpc" | "tcp" | "tls";
   readonly jwt?: string;
   readonly extAuthz?: "allow" | "deny";
+  readonly allTo?: string;
+  readonly allFrom?: string;
+  readonly only?: readonly PairVerdict[];
+  readonly namespace?: string;
 }
 
 type Protocol = NonNullable<AccessRequest["protocol"]>;
@@ -36,6 +40,8 @@ const WORKLOAD = /^[^/:]+\/[^/:]+$/;
  * @throws {BulwarkError} BW_CLI_INPUT, saying how it is written.
  */
 export function parseCan(words: readonly string[], options: CanOptions): AccessRequest {
+  const lost = (["only", "namespace"] as const).find((name) => options[name] !== undefined);
+  if (lost !== undefined) throw invalid(`--${lost} goes with --all-to or --all-from`);
   const rest = [...words];
   const from = options.from ?? (WORKLOAD.test(rest[0] ?? "") ? rest.shift() : undefined);
   const method = options.method ?? (/^[A-Z][A-Z-]*$/.test(rest[0] ?? "") ? rest.shift() : undefined);
@@ -130,14 +136,15 @@ function sourceOf(
   };
 }
 
-function parseHeader(line: string): readonly [string, string] {
+/** @throws {BulwarkError} BW_CLI_INPUT */
+export function parseHeader(line: string): readonly [string, string] {
   const at = line.indexOf(":");
   if (at <= 0) throw invalid(`\`${line}\` is no header: write \`Name: value\``);
   return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
 }
 
-/** A token, `@FILE` with one, or claims as JSON. */
-function parseJwt(text: string): NonNullable<AccessRequest["jwt"]> {
+/** A token, `@FILE` with one, or claims as JSON. @throws {BulwarkError} BW_CLI_INPUT */
+export function parseJwt(text: string): NonNullable<AccessRequest["jwt"]> {
   const own = text.startsWith("@") ? readInput(text.slice(1)).trim() : text;
   if (!own.startsWith("{")) return own;
   try {

@@ -1,6 +1,7 @@
 import {
   type AccessRequest,
   can,
+  canAll,
   type Decision,
   type LoadedMesh,
   loadMesh,
@@ -10,13 +11,16 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { formatDiagnostic } from "../resources/diagnostic.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type CanOptions, parseCan, readInput } from "./parse-can.ts";
+import { parseCanAll } from "./parse-can-all.ts";
 import { writeDecisionNotes, writeDecisionsJson, writeDecisionsText } from "./render/decisions.ts";
+import { writePairsJson, writePairsText } from "./render/pairs.ts";
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_MESH_INVALID, BW_REQUEST_INVALID */
 export async function runCan(words: readonly string[], options: CanOptions): Promise<ExitCode> {
   // With a request file whatever stands besides is more of the mesh: shells expand `--mesh istio/*.yaml` so.
   const sources = [...(options.mesh ?? []), ...(options.requests === undefined ? [] : words)];
   if (sources.length === 0) throw new BulwarkError("BW_CLI_INPUT", "name the mesh: --mesh FOLDER, or a file");
+  if (options.allTo !== undefined || options.allFrom !== undefined) return runCanAll(sources, words, options);
   const one = options.requests === undefined ? parseCan(words, options) : undefined;
   const loaded = await loadMesh(sources);
   const requests = one === undefined ? requestsOf(options.requests ?? "-", loaded) : [one];
@@ -28,6 +32,24 @@ export async function runCan(words: readonly string[], options: CanOptions): Pro
     writeDecisionsText(requests, decisions, one !== undefined || options.explain === true);
   }
   return decisions.every(isAllowed) ? EXIT.ok : EXIT.denied;
+}
+
+async function runCanAll(
+  sources: readonly string[],
+  words: readonly string[],
+  options: CanOptions,
+): Promise<ExitCode> {
+  const { format, semantics, only } = options;
+  const question = parseCanAll(words, options);
+  const loaded = await loadMesh(sources);
+  const pairs = await canAll(loaded.mesh, question, { semantics });
+  const shown = only === undefined ? pairs : pairs.filter(({ verdict }) => only.includes(verdict));
+  if (format === "json") writePairsJson(shown, loaded);
+  else {
+    writeDecisionNotes(loaded);
+    writePairsText(shown, pairs);
+  }
+  return pairs.every(({ verdict }) => verdict === "allowed") ? EXIT.ok : EXIT.denied;
 }
 
 function requestsOf(file: string, { mesh }: LoadedMesh): readonly AccessRequest[] {

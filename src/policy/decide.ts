@@ -9,8 +9,9 @@ import type { AccessRequest } from "./path/access-request.ts";
 import type { ClientFields } from "./path/client-fields.ts";
 import { compiledPolicies } from "./path/compiled-policies.ts";
 import type { Decision, HopVerdict, OtherOutcome, SemanticsDifference } from "./path/decision.ts";
-import { decideWays, type Way } from "./path/follow.ts";
+import { decideWays, outcomeOf, verdictOf, type Way } from "./path/follow.ts";
 import type { JourneyContext, Step } from "./path/journey.ts";
+import { type Pair, type SurveyQuestion, survey } from "./path/survey.ts";
 
 export interface DecideOptions {
   /** `istio` by default: what Istio does with these files. `strict`: what Bulwark's own proxies do. */
@@ -41,6 +42,18 @@ export async function decide(
   return toDecision(request.id ?? "", semantics, decided.ways, decided.fields, differs);
 }
 
+/**
+ * Decides about every pair of a workload and those that may reach it, or that it may reach.
+ * @param question names workloads that the mesh has (checkSurvey).
+ */
+export function decideAll(
+  mesh: Mesh,
+  question: SurveyQuestion,
+  options: Omit<DecideOptions, "clientOnly"> = {},
+): Promise<Pair[]> {
+  return survey(contextOf(mesh, options.semantics ?? "istio", options), question);
+}
+
 function contextOf(mesh: Mesh, semantics: Semantics, options: DecideOptions): JourneyContext {
   const { fetchJwks, nowSeconds = () => Date.now() / 1000 } = options;
   return {
@@ -56,18 +69,6 @@ function firstOf(ways: readonly Way[]): Way {
   const [first] = ways;
   if (first === undefined) throw new Error("BUG: a request without any outcome");
   return first;
-}
-
-/** Who decided on one way: the last hop that it came to. Its status is told by the last that speaks HTTP. */
-function outcomeOf({ steps }: Way): HopVerdict {
-  const last = steps.at(-1);
-  if (last === undefined) throw new Error("BUG: a way without hops");
-  const relayed = !last.allowed && last.code === 0 && steps.slice(0, -1).some((step) => step.answersHttp);
-  return { ...verdictOf(last), code: relayed ? 503 : last.code };
-}
-
-function verdictOf({ explain: _explain, answersHttp: _answersHttp, ...verdict }: Step): HopVerdict {
-  return verdict;
 }
 
 function isSame(a: HopVerdict, b: HopVerdict): boolean {

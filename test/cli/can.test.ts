@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { Decision } from "../../src/index.ts";
+import type { Decision, Pair } from "../../src/index.ts";
 import { bulwark } from "./run-bulwark.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "can-"));
@@ -163,6 +163,58 @@ test("what is not understood exits 3 and says how it is written", async () => {
   for (const [args, message] of wrong) {
     const { code, stderr } = await bulwark(["can", ...args]);
     assert.equal(code, 3, args.join(" "));
+    assert.match(stderr, message);
+  }
+});
+
+const ALL: readonly (readonly [args: readonly string[], code: number, output: RegExp])[] = [
+  [
+    ["--all-to", "finance/payroll:8080", "GET", "/accounts/7", "/salaries", ...PAYROLL],
+    2,
+    /finance\/account-auditor +finance\/payroll:8080 +GET \/accounts\/7 +allowed +200 ok .* rule 0\n +GET \/salaries +denied[\s\S]*\n\n3 pairs: 0 allowed, 1 partly, 0 unknown, 2 denied\n$/,
+  ],
+  [["--all-to", "finance/intranet", "--namespace", "finance", ...PAYROLL], 0, /2 pairs: 2 allowed/],
+  [
+    ["--all-from", "team-a/app-a", "--only", "denied,unknown", ...EGRESS],
+    2,
+    /^FROM[^\n]*\nteam-a\/app-a +mongo1\.composedb\.com:443 +tls +denied +rbac[^\n]*\n[^\n]*any other host[^\n]*\n[^\n]*any other host[^\n]*\n\n5 pairs: 2 allowed/,
+  ],
+];
+for (const [args, code, output] of ALL) {
+  test(`can ${args.join(" ")}: exit ${code}`, async () => {
+    const finished = await bulwark(["can", ...args]);
+    assert.match(finished.stdout, output);
+    assert.equal(finished.code, code, finished.stderr);
+  });
+}
+
+test("--all-to as JSON has a pair a line", async () => {
+  const { stdout } = await bulwark(["can", "--all-to", "finance/payroll", ...PAYROLL, "--format", "json"]);
+  const { pairs } = JSON.parse(stdout) as { pairs: Pair[] };
+  const own = stdout.split("\n").filter((line) => line.startsWith('  {"from":'));
+  assert.deepEqual([pairs.length, own.length], [6, 6]);
+  assert.deepEqual(pairs.map(({ from, port, verdict }) => [from, port, verdict])[0], [
+    "finance/account-auditor",
+    8080,
+    "partly",
+  ]);
+});
+
+test("what --all-to does not go with, and names that there are not, exit 3 with what was meant", async () => {
+  for (const [args, message] of [
+    [["--all-to", "finance/payrol"], /did you mean `finance\/payroll`/],
+    [["--all-to", "payroll"], /`payroll` is no workload: write NAMESPACE\/NAME/],
+    [["--all-to", "finance/payroll", "--all-from", "finance/intranet"], /ask one/],
+    [["--all-to", "finance/payroll", "--client-only"], /--client-only is of one request/],
+    [["--all-from", "finance/intranet", "http://payroll.finance/"], /neither a METHOD nor a \/PATH/],
+    [["--all-from", "finance/intranet:80"], /leave `:80` out/],
+    [
+      ["--only", "denied", "finance/intranet", "http://payroll.finance/"],
+      /--only goes with --all-to or --all-from/,
+    ],
+  ] as const) {
+    const { code, stderr } = await bulwark(["can", ...args, ...PAYROLL]);
+    assert.equal(code, 3, stderr);
     assert.match(stderr, message);
   }
 });

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import * as library from "bulwark";
 
 test("the package's entry exports what docs/library.md names", () => {
-  assert.deepEqual(Object.keys(library).sort(), ["can", "loadMesh", "parseRequests"]);
+  assert.deepEqual(Object.keys(library).sort(), ["can", "canAll", "loadMesh", "parseRequests"]);
 });
 
 test("the example of docs/library.md prints what it says", () => {

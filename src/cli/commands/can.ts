@@ -1,4 +1,5 @@
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { PairVerdict } from "../../index.ts";
 import { collect, examples, formatOption } from "../options.ts";
 import type { CanOptions } from "../parse-can.ts";
 import { runCan } from "../run-can.ts";
@@ -36,6 +37,14 @@ export function configure(command: Command): void {
     .option("--host <host>", "Host header, where it is not the URL's")
     .option("--sni <name>", "server name of the client's TLS; empty for none")
     .option("--jwt <token>", "a token, @FILE with one, or claims as JSON that are taken as verified")
+    .option("--all-to <workload>", "who may reach it (namespace/name[:port])? With [METHOD] [PATH]...")
+    .option("--all-from <workload>", "whom may it reach (namespace/name)? With [METHOD] [PATH]...")
+    .option("--namespace <name>", "with --all-to or --all-from: of the other ends those of a namespace")
+    .option(
+      "--only <verdicts>",
+      "with --all-to or --all-from: show allowed, denied, unknown or partly, or several with commas",
+      parseVerdicts,
+    )
     .addOption(
       new Option("--ext-authz <answer>", "what the external authorizer answers").choices(["allow", "deny"]),
     )
@@ -43,6 +52,17 @@ export function configure(command: Command): void {
     .action(async (words: string[], options: CanOptions) => {
       process.exitCode = await runCan(words, options);
     });
+}
+
+const VERDICTS: ReadonlySet<string> = new Set<PairVerdict>(["allowed", "denied", "unknown", "partly"]);
+
+function parseVerdicts(text: string): readonly PairVerdict[] {
+  const words = text.split(",");
+  const wrong = words.find((word) => !VERDICTS.has(word));
+  if (wrong === undefined) return words as readonly PairVerdict[];
+  throw new InvalidArgumentError(
+    `\`${wrong}\` is none of ${[...VERDICTS].join(", ")}; several are joined by commas.`,
+  );
 }
 
 const HELP = `
@@ -53,5 +73,7 @@ ${examples(
   "bulwark can team-a/app-a https://mongo1.composedb.com --mesh examples/egress",
   "bulwark can --principal cluster.local/ns/finance/sa/intranet --to finance/payroll:8080 GET /salaries --mesh examples/payroll",
   "bulwark can finance/intranet GET http://payroll.finance/ --plaintext --mesh examples/payroll",
+  "bulwark can --all-to finance/payroll GET /accounts/7 /salaries --mesh examples/payroll",
+  "bulwark can --all-from team-a/app-a --mesh examples/egress",
   "bulwark can --mesh examples/payroll --requests requests.json --format json",
 )}`;

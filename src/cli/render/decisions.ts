@@ -6,7 +6,12 @@ import { table } from "./table.ts";
 
 /** One decision a line, so that thousands can be read by lines as well. */
 export function writeDecisionsJson(decisions: readonly Decision[], loaded: LoadedMesh): void {
-  const lines = decisions.map((decision) => `  ${JSON.stringify(decision)}`).join(",\n");
+  writeJsonLines("decisions", decisions, loaded);
+}
+
+/** An object with one list, an entry a line, and what to know about the files. */
+export function writeJsonLines(name: string, entries: readonly unknown[], loaded: LoadedMesh): void {
+  const lines = entries.map((entry) => `  ${JSON.stringify(entry)}`).join(",\n");
   const rest = {
     rejected: loaded.rejected.map(({ kind, namespace, name, errors }) => ({
       kind,
@@ -18,7 +23,7 @@ export function writeDecisionsJson(decisions: readonly Decision[], loaded: Loade
     warnings: loaded.warnings,
     stockGateways: loaded.stockGateways,
   };
-  process.stdout.write(`{"decisions": [\n${lines}\n],\n${JSON.stringify(rest).slice(1, -1)}}\n`);
+  process.stdout.write(`{"${name}": [\n${lines}\n],\n${JSON.stringify(rest).slice(1, -1)}}\n`);
 }
 
 /** What a person must know about the files before they believe an answer. */

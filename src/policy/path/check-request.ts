@@ -5,6 +5,7 @@ import type { FieldPath } from "../../resources/resource.ts";
 import { parseIpAddress } from "../ip-address.ts";
 import type { AccessRequest } from "./access-request.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
+import type { SurveyQuestion } from "./survey.ts";
 
 export interface RequestProblem {
   readonly code: "BW1501_REQUEST_FIELD" | "BW1502_REQUEST_NAME";
@@ -89,6 +90,21 @@ export function checkRequest(mesh: Mesh, value: unknown): readonly RequestProble
   else if (!isRecord(to)) problems.push(field(["to"], "`to` has to be an object"));
   else problems.push(...fieldProblems(to, TO_FIELDS, ["to"], []), ...destinationProblems(to));
   return problems.length > 0 ? problems : nameProblems(mesh, value as unknown as AccessRequest);
+}
+
+/** @param question of a program: every name in it has to be one of the mesh's. */
+export function checkSurvey(mesh: Mesh, question: SurveyQuestion): readonly RequestProblem[] {
+  const { to, from, port = 1, namespace, requests = [] } = question;
+  const own = to ?? from;
+  if (own === undefined || (to !== undefined && from !== undefined))
+    return [field([], "name one workload: `to`, whom others may reach, or `from`, who may reach others")];
+  const asked = requests.length === 0 ? [{}] : requests;
+  const problems = asked.flatMap((request) =>
+    checkRequest(mesh, { ...request, to: { workload: own, port } }),
+  );
+  if (namespace === undefined || mesh.namespaces.has(namespace)) return problems;
+  const message = `the mesh has no namespace \`${namespace}\``;
+  return [...problems, unknownName(["namespace"], message, namespace, mesh.namespaces.keys())];
 }
 
 const EXAMPLE = 'as in {"from": {"workload": "team-a/app-a"}, "to": {"host": "payroll.finance", "port": 80}}';

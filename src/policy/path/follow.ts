@@ -8,6 +8,7 @@ import { ambientClientStep, ambientServerHop } from "./ambient-hop.ts";
 import type { ClientFields } from "./client-fields.ts";
 import { clientHop } from "./client-hop.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
+import type { HopVerdict } from "./decision.ts";
 import { gatewayHop } from "./gateway-hop.ts";
 import {
   type Arrival,
@@ -35,6 +36,18 @@ export interface DecidedWays {
   readonly ways: readonly Way[];
   /** Empty where the client's side was not asked. */
   readonly fields: Partial<ClientFields>;
+}
+
+/** Who decided on one way: the last hop that it came to. Its status is told by the last that speaks HTTP. */
+export function outcomeOf({ steps }: Way): HopVerdict {
+  const last = steps.at(-1);
+  if (last === undefined) throw new Error("BUG: a way without hops");
+  const relayed = !last.allowed && last.code === 0 && steps.slice(0, -1).some((step) => step.answersHttp);
+  return { ...verdictOf(last), code: relayed ? 503 : last.code };
+}
+
+export function verdictOf({ explain: _explain, answersHttp: _answersHttp, ...verdict }: Step): HopVerdict {
+  return verdict;
 }
 
 /** More gateways than this one after another are a loop. */
