@@ -17,7 +17,13 @@ import { provideStockGateways, type StockGateway } from "./substrate/stock-gatew
 export type { Mesh } from "./model/mesh.ts";
 export type { DecideOptions } from "./policy/decide.ts";
 export type { AccessDestination, AccessRequest, AccessSource } from "./policy/path/access-request.ts";
-export type { Decision, HopVerdict, OtherOutcome, SemanticsDifference } from "./policy/path/decision.ts";
+export type {
+  Decision,
+  HopVerdict,
+  ModeDifference,
+  OtherOutcome,
+  SemanticsDifference,
+} from "./policy/path/decision.ts";
 export type { RequestTemplate } from "./policy/path/representative-requests.ts";
 export type { Pair, PairOutcome, PairVerdict, SurveyQuestion } from "./policy/path/survey.ts";
 export type { Diagnostic, Parsed } from "./resources/diagnostic.ts";

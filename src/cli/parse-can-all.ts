@@ -13,6 +13,7 @@ const ONE_REQUEST_ONLY = [
   "ip",
   "sni",
   "clientOnly",
+  "compareModes",
   "explain",
 ] as const satisfies readonly (keyof CanOptions)[];
 

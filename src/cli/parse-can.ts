@@ -8,6 +8,7 @@ export interface CanOptions {
   readonly format: "text" | "json";
   readonly semantics: "istio" | "strict";
   readonly clientOnly?: boolean;
+  readonly compareModes?: boolean;
   readonly explain?: boolean;
   readonly from?: string;
   readonly principal?: string;

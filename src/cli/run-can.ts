@@ -24,8 +24,12 @@ export async function runCan(words: readonly string[], options: CanOptions): Pro
   const one = options.requests === undefined ? parseCan(words, options) : undefined;
   const loaded = await loadMesh(sources);
   const requests = one === undefined ? requestsOf(options.requests ?? "-", loaded) : [one];
-  const { semantics, clientOnly } = options;
-  const decisions = await can(loaded.mesh, requests, { semantics, clientOnly: clientOnly === true });
+  const { semantics, clientOnly, compareModes } = options;
+  const decisions = await can(loaded.mesh, requests, {
+    semantics,
+    clientOnly: clientOnly === true,
+    ...(compareModes === undefined ? {} : { compareModes }),
+  });
   if (options.format === "json") writeDecisionsJson(decisions, loaded);
   else {
     writeDecisionNotes(loaded);

@@ -6,16 +6,24 @@ import type { Mesh } from "../model/mesh.ts";
 import type { Semantics } from "./inbound.ts";
 import type { FetchJwks } from "./jwt/jwt-policy.ts";
 import type { AccessRequest } from "./path/access-request.ts";
-import type { ClientFields } from "./path/client-fields.ts";
 import { compiledPolicies } from "./path/compiled-policies.ts";
-import type { Decision, HopVerdict, OtherOutcome, SemanticsDifference } from "./path/decision.ts";
-import { decideWays, outcomeOf, verdictOf, type Way } from "./path/follow.ts";
+import type {
+  Decision,
+  HopVerdict,
+  ModeDifference,
+  OtherOutcome,
+  SemanticsDifference,
+} from "./path/decision.ts";
+import { type DecidedWays, decideWays, outcomeOf, verdictOf, type Way } from "./path/follow.ts";
 import type { JourneyContext, Step } from "./path/journey.ts";
+import { hasBothModes, otherModeOf } from "./path/other-mode.ts";
 import { type Pair, type SurveyQuestion, survey } from "./path/survey.ts";
 
 export interface DecideOptions {
   /** `istio` by default: what Istio does with these files. `strict`: what Bulwark's own proxies do. */
   readonly semantics?: Semantics;
+  /** Also ask what the server would do in the other mode, sidecar or ambient. Default: where the mesh has workloads in both. */
+  readonly compareModes?: boolean;
   /** Decide the client's side alone. */
   readonly clientOnly?: boolean;
   /** Fetches JWKS documents that are not inline; without it what depends on them is unknown. */
@@ -34,12 +42,14 @@ export async function decide(
   request: AccessRequest,
   options: DecideOptions = {},
 ): Promise<Decision> {
-  const { semantics = "istio" } = options;
-  const decided = await decideWays(contextOf(mesh, semantics, options), request, options.clientOnly === true);
+  const { semantics = "istio", compareModes = hasBothModes(mesh) } = options;
+  const context = contextOf(mesh, semantics, options);
+  const decided = await decideWays(context, request, options.clientOnly === true);
   const other: Semantics = semantics === "istio" ? "strict" : "istio";
   const counterpart = await decideWays(contextOf(mesh, other, options), request, options.clientOnly === true);
   const differs = differenceOf(other, outcomeOf(firstOf(decided.ways)), outcomeOf(firstOf(counterpart.ways)));
-  return toDecision(request.id ?? "", semantics, decided.ways, decided.fields, differs);
+  const otherMode = compareModes ? await otherModeOf(context, request, firstOf(decided.ways)) : undefined;
+  return toDecision(request.id ?? "", semantics, decided, { differs, otherMode });
 }
 
 /**
@@ -97,12 +107,16 @@ function differenceOf(
   };
 }
 
+interface Differences {
+  readonly differs: SemanticsDifference | undefined;
+  readonly otherMode: ModeDifference | undefined;
+}
+
 function toDecision(
   id: string,
   semantics: Semantics,
-  ways: readonly Way[],
-  fields: Partial<ClientFields>,
-  differs: SemanticsDifference | undefined,
+  { ways, fields }: DecidedWays,
+  { differs, otherMode }: Differences,
 ): Decision {
   const way = firstOf(ways);
   const { allowed, code, reason, cause, policy, rule, hop, layer } = outcomeOf(way);
@@ -122,10 +136,12 @@ function toDecision(
     hops: way.steps.map(verdictOf),
     ...(others.length === 0 ? {} : { others }),
     ...(differs === undefined ? {} : { differs }),
+    ...(otherMode === undefined ? {} : { otherMode }),
     explanation: [
       ...way.steps.flatMap(explainStep(way.steps.length > 1)),
       ...mixedLines(ways, others),
       ...differenceLines(differs),
+      ...modeLines(otherMode),
     ],
   };
 }
@@ -177,4 +193,15 @@ function differenceLines(differs: SemanticsDifference | undefined): readonly str
   const by = policy === null ? hop : `${hop}, ${policy}`;
   if (to !== undefined) return [`${who} send it elsewhere: ${hop} to ${to}`];
   return [`${who} decide otherwise: ${wordOf(allowed, reason)} (${code} ${reason}, ${cause}) by ${by}`];
+}
+
+function modeLines(otherMode: ModeDifference | undefined): readonly string[] {
+  if (otherMode === undefined) return [];
+  const { mode, allowed, reason, cause, policy, rule, why } = otherMode;
+  const who = mode === "ambient" ? "in ambient mode ztunnel" : "behind a sidecar the server";
+  const by = policy === null ? "" : `, ${policy}${rule === null ? "" : ` rule ${rule}`}`;
+  return [
+    `${who} decides otherwise: ${wordOf(allowed, reason)} (${cause}${by})`,
+    ...why.map((line) => `because ${line}`),
+  ];
 }

@@ -16,6 +16,7 @@ export function configure(command: Command): void {
         .default("istio"),
     )
     .option("--client-only", "the client's side alone: where its proxy sends the request")
+    .option("--compare-modes", "tell where a server in the other mode, sidecar or ambient, decides otherwise")
     .option("--explain", "explain every request of a file")
     .option(
       "--to <name:port>",

@@ -51,11 +51,7 @@ export function compileL4Rule(
   action: "ALLOW" | "DENY",
   context: L4Context,
 ): L4Rule | null {
-  const dropped = [
-    ...from.flatMap(({ source = {} }) => namesOf(HTTP_SOURCES, source)),
-    ...to.flatMap(({ operation = {} }) => namesOf(HTTP_OPERATIONS, operation)),
-    ...when.flatMap(({ key }) => (WHEN_FIELDS.has(key) ? [] : [key])),
-  ];
+  const dropped = httpAttributes({ from, to, when });
   if (action === "ALLOW" && dropped.length > 0) return null;
   const clauses = [
     ...(to.length === 0 ? [] : [to.map(({ operation = {} }) => operationEntry(operation, context))]),
@@ -63,6 +59,15 @@ export function compileL4Rule(
     ...when.map((condition) => [whenEntry(condition, context)]),
   ];
   return { index, clauses, dropped };
+}
+
+/** What of a rule ztunnel cannot judge. */
+export function httpAttributes({ from = [], to = [], when = [] }: RuleSpec): readonly string[] {
+  return [
+    ...from.flatMap(({ source = {} }) => namesOf(HTTP_SOURCES, source)),
+    ...to.flatMap(({ operation = {} }) => namesOf(HTTP_OPERATIONS, operation)),
+    ...when.flatMap(({ key }) => (WHEN_FIELDS.has(key) ? [] : [key])),
+  ];
 }
 
 const HTTP_SOURCES = [

@@ -22,6 +22,8 @@ export interface MeshDirectory {
   /** By host name in lower case, Kubernetes' own before ServiceEntries. */
   readonly services: ReadonlyMap<string, Service>;
   readonly byVirtualAddress: ReadonlyMap<string, Service>;
+  /** Of applications. */
+  readonly modes: ReadonlySet<Workload["dataplane"]>;
 }
 
 const DIRECTORIES = new WeakMap<Mesh, MeshDirectory>();
@@ -55,7 +57,9 @@ function buildDirectory(mesh: Mesh): MeshDirectory {
     for (const address of service.addresses)
       if (!byVirtualAddress.has(address)) byVirtualAddress.set(address, service);
   }
-  return { workloads, byAddress, services, byVirtualAddress };
+  const applications = mesh.workloads.filter(({ role }) => role === "application");
+  const modes = new Set(applications.map(({ dataplane }) => dataplane));
+  return { workloads, byAddress, services, byVirtualAddress, modes };
 }
 
 /** As the cluster's DNS resolves a name for a pod of the namespace: as it is, then by the search path. */

@@ -47,6 +47,20 @@ export interface SemanticsDifference {
   readonly to?: string;
 }
 
+/** What the same policies come to where the server stands in the other mode: `ambient` is its node's ztunnel, without a waypoint. */
+export interface ModeDifference {
+  readonly mode: "sidecar" | "ambient";
+  readonly allowed: boolean;
+  /** What the server itself answers. */
+  readonly code: number;
+  readonly reason: Reason;
+  readonly cause: string;
+  readonly policy: string | null;
+  readonly rule: number | null;
+  /** Lines for a person. */
+  readonly why: readonly string[];
+}
+
 export interface Decision extends Partial<ClientFields> {
   readonly id: string;
   readonly allowed: boolean;
@@ -65,6 +79,8 @@ export interface Decision extends Partial<ClientFields> {
   /** Outcomes that differ from this one, which is that of the first destination. Absent: there is none. */
   readonly others?: readonly OtherOutcome[];
   readonly differs?: SemanticsDifference;
+  /** Absent where the server would do the same in the other mode, or that was not asked. */
+  readonly otherMode?: ModeDifference;
   /** Lines for a person. */
   readonly explanation: readonly string[];
 }

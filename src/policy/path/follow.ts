@@ -15,6 +15,7 @@ import {
   type Flight,
   type HopResult,
   type JourneyContext,
+  meshAlpn,
   type Sender,
   type Step,
   speaksHttp,
@@ -247,9 +248,12 @@ async function serverHopOf(
   const line = "unknown: waypoints are not decided yet";
   if (role === "waypoint")
     return { step: unknownStep(key, "server", "waypoint-not-decided", speaksHttp(flight), line) };
-  return dataplane === "ambient"
-    ? ambientServerHop(context, flight, arrival, alone)
-    : serverHop(context, flight, arrival);
+  if (dataplane === "none") return serverHop(context, flight, arrival);
+  const ambient = (dataplane === "ambient") !== (context.otherMode === true);
+  // A sidecar's server has no waypoint, and ztunnel's clients no ALPN of a sidecar's: what is compared is the server alone.
+  if (ambient) return ambientServerHop(context, flight, arrival, alone || context.otherMode === true);
+  const bare = context.otherMode === true && arrival.tls === "mtls" && arrival.alpn.length === 0;
+  return serverHop(context, flight, bare ? { ...arrival, alpn: meshAlpn(flight) } : arrival);
 }
 
 function loopStep({ hop }: Step, flight: Flight): Step {

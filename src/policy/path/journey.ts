@@ -18,6 +18,8 @@ export interface JourneyContext {
   /** Absent: keys that are not inline cannot be had, and what hangs on them is unknown. */
   readonly fetchJwks?: FetchJwks;
   readonly nowSeconds: () => number;
+  /** Servers are judged as if they were in the other mode: sidecars by ztunnel, and the other way round. */
+  readonly otherMode?: boolean;
 }
 
 /** The request itself, as it leaves a hop: routes rewrite it. */
@@ -83,6 +85,16 @@ export interface HopResult {
   readonly step: Step;
   /** Absent: the hop is the last. */
   readonly onward?: Onward;
+}
+
+export const HTTP1_ALPN: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
+export const HTTP2_ALPN: readonly string[] = ["istio-h2", "istio", "h2"];
+export const TCP_ALPN: readonly string[] = ["istio-peer-exchange", "istio"];
+
+/** ALPN of a mesh's client, which tells the server's proxy what is inside. */
+export function meshAlpn(flight: Flight): readonly string[] {
+  if (!speaksHttp(flight)) return TCP_ALPN;
+  return flight.protocol === "grpc" ? HTTP2_ALPN : HTTP1_ALPN;
 }
 
 /** A hop that cannot be decided. Never allowed: what is not known is not promised. */

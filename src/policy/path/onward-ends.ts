@@ -4,7 +4,16 @@ import { resolveTargetPort } from "../../model/build-services.ts";
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
 import type { ClusterPlan, EndpointPlan, OutboundTarget, UpstreamTls } from "../outbound/types.ts";
 import { meshDirectory } from "./compiled-policies.ts";
-import { type Arrival, type Flight, type Onward, type Step, speaksHttp } from "./journey.ts";
+import {
+  type Arrival,
+  type Flight,
+  HTTP1_ALPN,
+  HTTP2_ALPN,
+  type Onward,
+  type Step,
+  speaksHttp,
+  TCP_ALPN,
+} from "./journey.ts";
 import { flightTo } from "./rewrite-flight.ts";
 
 /** `outside`: it leaves the mesh, and nobody of it has another say. */
@@ -13,10 +22,6 @@ export type End =
   | { readonly kind: "outside"; readonly way: string }
   | { readonly kind: "refused"; readonly step: Step; readonly way: string };
 
-/** ALPN of a mesh's client, which tells the server's proxy what is inside. */
-const HTTP1_ALPN: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
-const HTTP2_ALPN: readonly string[] = ["istio-h2", "istio", "h2"];
-const TCP_ALPN: readonly string[] = ["istio-peer-exchange", "istio"];
 /** What applications offer in TLS of their own. */
 const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
 

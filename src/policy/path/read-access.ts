@@ -2,11 +2,8 @@
 import type { Workload } from "../../model/mesh.ts";
 import type { TlsKind } from "../connection.ts";
 import type { AccessRequest } from "./access-request.ts";
-import { type Arrival, type Flight, type Sender, speaksHttp } from "./journey.ts";
+import { type Arrival, type Flight, meshAlpn, type Sender } from "./journey.ts";
 
-const HTTP1_ALPN: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
-const HTTP2_ALPN: readonly string[] = ["istio-h2", "istio", "h2"];
-const TCP_ALPN: readonly string[] = ["istio-peer-exchange", "istio"];
 const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
 
 /** The Host header: as given, else the name that the client uses; `app` where only a workload is named. */
@@ -67,9 +64,4 @@ export function arrivalFrom(
     alpn: from.alpn ?? usual,
     ...(sni === undefined ? {} : { sni }),
   };
-}
-
-function meshAlpn(flight: Flight): readonly string[] {
-  if (!speaksHttp(flight)) return TCP_ALPN;
-  return flight.protocol === "grpc" ? HTTP2_ALPN : HTTP1_ALPN;
 }
