@@ -19,6 +19,7 @@ import { connect as connectTls } from "node:tls";
 import { identifyProcess } from "../../src/control/process-identity.ts";
 import { readRunBook } from "../../src/control/run-book.ts";
 import type { CallOutcome } from "../../src/control/run-call.ts";
+import type { Decision } from "../../src/index.ts";
 import { BULWARK, bulwark } from "../cli/run-bulwark.ts";
 import { until } from "../control/until.ts";
 import { removeState, startMesh, type TestMesh } from "./running-mesh.ts";
@@ -183,6 +184,34 @@ test("`bulwark flows` has the refusals, live and by filter", async () => {
   assert.deepEqual(
     [record.verdict, record.reporter, record.source.principal, record.status],
     ["deny", "finance/payroll", "cluster.local/ns/finance/sa/account-auditor", 403],
+  );
+});
+
+test("`bulwark flows` and `bulwark can` explain the intranet's refusal in the same words: policy, rule and what it wanted", async () => {
+  const url = "http://payroll.finance/accounts/7";
+  const { account } = await mesh.call("finance/intranet", url);
+  const live = account.refusal?.explanation ?? [];
+  const asked = await bulwark(["can", "finance/intranet", url, "--mesh", policyFile, "--format", "json"]);
+  const [decision] = JSON.parse(asked.stdout).decisions as Decision[];
+  const atServer = decision?.explanation.filter((line) => line.startsWith("finance/payroll: "));
+  assert.deepEqual(
+    live,
+    atServer?.map((line) => line.slice("finance/payroll: ".length)),
+  );
+  assert.match(
+    live.join("\n"),
+    /nearest rule .* rule 0 of AuthorizationPolicy finance\/auditor-reads-accounts/,
+  );
+  assert.match(live.join("\n"), /it wants principals in \[.*sa\/account-auditor\]; came .*sa\/intranet/);
+  const told = await bulwark([
+    ...["flows", "--verdict", "deny", "--from", "finance/intranet", "--to", "finance/payroll"],
+    ...["--path", "/accounts/7", "-n", "1", "--state", mesh.state.root],
+  ]);
+  const [head, ...lines] = told.stdout.trimEnd().split("\n");
+  assert.match(head ?? "", /DENY .*finance\/intranet → finance\/payroll:8080 .*403/);
+  assert.deepEqual(
+    lines.map((line) => line.trim()),
+    live,
   );
 });
 

@@ -1,6 +1,7 @@
+import type { FlowRecord } from "../../model/flow-record.ts";
 import { flowLineWidths, formatFlowLine } from "../../telemetry/flow-format.ts";
 import type { StoredFlow } from "../../telemetry/flow-query.ts";
-import { isColoured } from "./style.ts";
+import { isColoured, plain } from "./style.ts";
 
 /** Prints records as lines of text, or each as the JSON that is stored. */
 export function flowPrinter(
@@ -15,6 +16,13 @@ export function flowPrinter(
     }
     const records = flows.map(({ record }) => record);
     const widths = flowLineWidths(records);
-    stream.write(records.map((record) => `${formatFlowLine(record, { colour, ...widths })}\n`).join(""));
+    const text = (record: FlowRecord): string =>
+      `${formatFlowLine(record, { colour, ...widths })}\n${whyLines(record)}`;
+    stream.write(records.map(text).join(""));
   };
+}
+
+/** Under a refusal its explanation, in the words of `bulwark can`. */
+function whyLines({ verdict, explanation = [] }: FlowRecord): string {
+  return verdict === "allow" ? "" : explanation.map((line) => `    ${plain(line)}\n`).join("");
 }
