@@ -3,7 +3,7 @@
  * Files named on the command line are run instead of a whole suite. `--counts FILE` leaves the totals there, for CI.
  */
 import { spawnSync } from "node:child_process";
-import { globSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, globSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -34,6 +34,8 @@ const reporters = [
 ];
 // A test that is killed cannot clean up after itself. The name is short: sockets' paths have 108 bytes.
 const temporary = mkdtempSync(join(tmpdir(), "bw-"));
+// Tests that become another user for a while have folders of their own in it.
+chmodSync(temporary, 0o711);
 const run = spawnSync(
   process.execPath,
   [
