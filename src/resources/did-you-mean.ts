@@ -1,6 +1,9 @@
+/** Fewer letters begin too much. */
+const SHORTEST_BEGINNING = 4;
+
 /**
  * The candidate that `written` was most likely meant to be: the nearest by edit distance (a swap of neighbours counts
- * once, case counts nothing), if it is near enough to be a slip. Ties go to the first.
+ * once, case counts nothing), if it is near enough to be a slip. Ties go to the first. Else the only one that begins so.
  */
 export function didYouMean(written: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
@@ -14,7 +17,16 @@ export function didYouMean(written: string, candidates: Iterable<string>): strin
       bestDistance = distance;
     }
   }
-  return best;
+  return best ?? begunAs(written, candidates);
+}
+
+/** A word that was broken off, where only one begins so. */
+function begunAs(written: string, candidates: Iterable<string>): string | undefined {
+  if (written.length < SHORTEST_BEGINNING) return undefined;
+  const [only, ...others] = [...candidates].filter((own) =>
+    own.toLowerCase().startsWith(written.toLowerCase()),
+  );
+  return others.length === 0 ? only : undefined;
 }
 
 /** `did you mean …?` as a line of help, or nothing. */

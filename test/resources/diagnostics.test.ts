@@ -132,3 +132,39 @@ metadata: {name: t}
     ],
   );
 });
+
+const ONE_MISTAKE: readonly (readonly [what: string, text: string, codes: readonly string[]])[] = [
+  [
+    "a misspelt field does not make its clause empty as well",
+    "kind: AuthorizationPolicy\nspec: {rules: [{from: [{source: {principal: [a]}}], to: [{operation: {paths: /a}}]}]}",
+    ["BW1101_UNKNOWN_FIELD", "BW1102_WRONG_TYPE"],
+  ],
+  [
+    "an empty clause beside a misspelt field elsewhere is told",
+    "kind: AuthorizationPolicy\nspec: {rule: [], rules: [{from: [{source: {}}]}]}",
+    ["BW1101_UNKNOWN_FIELD", "BW1209_EMPTY_CLAUSE"],
+  ],
+];
+for (const [what, text, codes] of ONE_MISTAKE)
+  test(what, async () => {
+    const loaded = await loadText(
+      `apiVersion: security.istio.io/v1\nmetadata: {name: p, namespace: default}\n${text}\n`,
+    );
+    assert.deepEqual(
+      problemsOf(loaded).map(({ code }) => code),
+      codes,
+    );
+  });
+
+test("a field that is missing is not said to be empty as well; a wrong type and a bad value are both told", async () => {
+  const loaded = await loadText(`
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: p, namespace: default}
+spec: {hosts: [a.b], http: [{timeout: 5, route: [{destination: {subset: x}}]}]}
+`);
+  assert.deepEqual(
+    problemsOf(loaded).map(({ code }) => code),
+    ["BW1104_MISSING_FIELD", "BW1102_WRONG_TYPE", "BW1218_BAD_DURATION"],
+  );
+});

@@ -16,3 +16,13 @@ test("suggestion() is a sentence or nothing", () => {
   assert.equal(suggestion("mdoe", ["mode"]), "did you mean `mode`?");
   assert.equal(suggestion("zzz", ["mode"]), "");
 });
+
+test("a word that is broken off is found where only one begins so", () => {
+  assert.equal(didYouMean("REGISTRY", ["REGISTRY_ONLY", "ALLOW_ANY"]), "REGISTRY_ONLY");
+  assert.equal(
+    didYouMean("finance/account", ["finance/account-auditor", "finance/payroll"]),
+    "finance/account-auditor",
+  );
+  assert.equal(didYouMean("service", ["service-entry-one", "service-entry-two"]), undefined);
+  assert.equal(didYouMean("the", ["thereabouts"]), undefined, "three letters begin too much");
+});

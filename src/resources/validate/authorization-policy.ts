@@ -4,6 +4,7 @@ import {
   checkPathTemplates,
   checkPortTexts,
   checkServiceAccounts,
+  checkSlips,
   checkTrustDomains,
 } from "./authorization-values.ts";
 import type { Field } from "./field.ts";
@@ -129,6 +130,7 @@ function checkSource(from: Field): boolean {
     checkNotEmpty(source.at(key));
     checkNotEmpty(source.at(`not${key.slice(0, 1).toUpperCase()}${key.slice(1)}`));
   }
+  checkSlips(source, "principals");
   for (const key of ["serviceAccounts", "notServiceAccounts"]) checkServiceAccounts(source.at(key));
   for (const key of ["trustDomains", "notTrustDomains"]) checkTrustDomains(source.at(key));
   return named.some((key) => !HTTP_ONLY.has(key));
@@ -176,6 +178,8 @@ function checkOperation(to: Field): boolean {
   for (const key of OPERATION_FIELDS) checkNotEmpty(operation.at(key));
   for (const key of ["ports", "notPorts"]) checkPortTexts(operation.at(key));
   for (const key of ["paths", "notPaths"]) checkPathTemplates(operation.at(key));
+  checkSlips(operation, "paths");
+  checkSlips(operation, "methods");
   return operation.at("ports").size > 0 || operation.at("notPorts").size > 0;
 }
 

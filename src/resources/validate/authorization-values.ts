@@ -114,3 +114,45 @@ function templateProblem(path: string): string | undefined {
   }
   return undefined;
 }
+
+interface Slip {
+  readonly isOne: (text: string) => boolean;
+  readonly why: string;
+  readonly mended: (text: string) => string;
+}
+
+/** What Istio takes, and what no client can ever show. */
+const SLIPS: Readonly<Record<string, Slip>> = {
+  principals: {
+    isOne: (text) => text.startsWith("spiffe://"),
+    why: "identities are written without `spiffe://`",
+    mended: (text) => text.slice("spiffe://".length),
+  },
+  paths: {
+    isOne: (text) => !/^[/*{]/.test(text),
+    why: "every path begins with `/`",
+    mended: (text) => `/${text}`,
+  },
+  methods: {
+    isOne: (text) =>
+      /^(get|head|post|put|patch|delete|options|trace)$/i.test(text) && text !== text.toUpperCase(),
+    why: "methods are compared as they are written, in capitals",
+    mended: (text) => text.toUpperCase(),
+  },
+};
+
+/** @param key `principals`, `paths` or `methods`, whose list and `not…` list stand in `parent`. */
+export function checkSlips(parent: Field, key: keyof typeof SLIPS & string): void {
+  const slip = SLIPS[key];
+  if (slip === undefined) return;
+  for (const list of [parent.at(key), parent.at(`not${key.slice(0, 1).toUpperCase()}${key.slice(1)}`)])
+    for (const item of list.items()) {
+      const { text } = item;
+      if (text === "" || !slip.isOne(text)) continue;
+      item.warning(
+        "BW1322_NEVER_MATCHES",
+        `\`${item.name}\` is ${quoted(text)}, which nothing matches: ${slip.why}`,
+        `write ${quoted(slip.mended(text))}`,
+      );
+    }
+}

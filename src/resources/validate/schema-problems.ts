@@ -23,9 +23,15 @@ export function wrongType(field: Field, wanted: string): void {
   field.error(
     "BW1102_WRONG_TYPE",
     `\`${field.name}\` must be ${article(wanted)}, but it is ${described(field.value)}`,
-    wanted === "string" && typeof field.value !== "object" ? "put it in quotes" : undefined,
+    typeof field.value === "object" ? undefined : HOW_TO_WRITE[wanted],
   );
 }
+
+/** For what is written as one plain value. */
+const HOW_TO_WRITE: Readonly<Record<string, string>> = {
+  string: "put it in quotes",
+  array: "put it in brackets: `[…]`",
+};
 
 function article(type: string): string {
   return (

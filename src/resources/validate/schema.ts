@@ -154,13 +154,25 @@ function reportSchemaError(error: SchemaError, body: Json, kind: string, root: F
       );
       break;
     default:
-      field.error(
-        "BW1105_OUT_OF_BOUNDS",
-        `\`${field.name}\` ${error.message ?? `does not meet ${error.keyword}`}`,
-        "see the reference of this field for its limits",
-      );
+      outOfBounds(field, error);
       break;
   }
+}
+
+function outOfBounds(field: Field, { keyword, params, message }: SchemaError): void {
+  const isEmpty = keyword.startsWith("min") && params.limit === 1 && typeof field.value !== "number";
+  if (isEmpty)
+    field.error(
+      "BW1105_OUT_OF_BOUNDS",
+      `\`${field.name}\` must not be empty`,
+      "give it a value, or remove it",
+    );
+  else
+    field.error(
+      "BW1105_OUT_OF_BOUNDS",
+      `\`${field.name}\` ${message ?? `does not meet ${keyword}`}`,
+      "see the reference of this field for its limits",
+    );
 }
 
 function notOneOf(field: Field, allowed: unknown, newer: readonly string[] = []): void {

@@ -54,7 +54,9 @@ export async function validateObject(object: SourceObject, namespace: string): P
     check?.(root.at("spec"), { namespace, name, labels: root.at("metadata", "labels") });
   }
   if (isMeshConfig(object)) checkMeshConfig(root);
-  const diagnostics = distinct(problems).map((problem) => toDiagnostic(problem, object, namespace));
+  const diagnostics = withoutConsequences(distinct(problems)).map((problem) =>
+    toDiagnostic(problem, object, namespace),
+  );
   return {
     body: KEEPS_NULLS.has(kind) ? object.body : body,
     errors: diagnostics.filter(({ severity }) => severity === "error"),
@@ -96,6 +98,24 @@ function distinct(problems: readonly FieldProblem[]): FieldProblem[] {
   return problems.filter(({ code, path }) => {
     const key = `${code} ${JSON.stringify(path)}`;
     return !seen.has(key) && seen.add(key);
+  });
+}
+
+/** What is said of a place's shape. */
+const SHAPE: ReadonlySet<string> = new Set(["BW1101_UNKNOWN_FIELD", "BW1102_WRONG_TYPE"]);
+
+/** One mistake is told once: a clause whose only field is misspelt is not empty, and a field that is missing has no bad value. */
+function withoutConsequences(problems: readonly FieldProblem[]): readonly FieldProblem[] {
+  const placesOf = (isMeant: (code: string) => boolean): readonly string[] =>
+    problems.filter(({ code }) => isMeant(code)).map(({ path }) => JSON.stringify(path));
+  const misshapen = placesOf((code) => SHAPE.has(code));
+  const missing = placesOf((code) => code === "BW1104_MISSING_FIELD");
+  if (misshapen.length + missing.length === 0) return problems;
+  return problems.filter(({ code, path }) => {
+    const own = JSON.stringify(path);
+    if (code === "BW1209_EMPTY_CLAUSE")
+      return !misshapen.some((other) => other.startsWith(`${own.slice(0, -1)},`));
+    return code === "BW1104_MISSING_FIELD" || !missing.includes(own);
   });
 }
 
