@@ -44,28 +44,46 @@ export class KnownFields {
     return found;
   }
 
-  /** False where an object was met that the validator was never shown. */
-  #walk(value: unknown, shape: Shape, path: FieldPath, found: UnknownField[]): boolean {
+  /**
+   * Every field of a mesh comes by here, so nothing is made on the way: `path` is one list, which grows and shrinks.
+   * @returns false where an object was met that the validator was never shown.
+   */
+  #walk(value: unknown, shape: Shape, path: (string | number)[], found: UnknownField[]): boolean {
     if (typeof value !== "object" || value === null) return true;
-    if (Array.isArray(value)) {
-      let complete = true;
-      for (const [index, item] of value.entries()) {
-        if (typeof item !== "object" || item === null) continue;
-        if (shape.item === undefined) return shape.seenList;
-        complete = this.#walk(item, shape.item, [...path, index], found) && complete;
-      }
-      return complete;
-    }
+    if (Array.isArray(value)) return this.#walkList(value, shape, path, found);
     if (!shape.seenObject) return false;
     const isFree = shape.fields.size === 0 && shape.mapValue === undefined;
     if (isFree) return true;
     let complete = true;
     for (const key in value) {
       const next = shape.fields.get(key) ?? shape.mapValue;
-      if (next === undefined) found.push({ path, key, known: [...shape.fields.keys()] });
-      else
-        complete =
-          this.#walk((value as Record<string, unknown>)[key], next, [...path, key], found) && complete;
+      if (next === undefined) {
+        found.push({ path: [...path], key, known: [...shape.fields.keys()] });
+        continue;
+      }
+      const own = (value as Record<string, unknown>)[key];
+      if (typeof own !== "object") continue;
+      path.push(key);
+      complete = this.#walk(own, next, path, found) && complete;
+      path.pop();
+    }
+    return complete;
+  }
+
+  #walkList(
+    list: readonly unknown[],
+    shape: Shape,
+    path: (string | number)[],
+    found: UnknownField[],
+  ): boolean {
+    let complete = true;
+    for (let index = 0; index < list.length; index++) {
+      const item = list[index];
+      if (typeof item !== "object" || item === null) continue;
+      if (shape.item === undefined) return shape.seenList;
+      path.push(index);
+      complete = this.#walk(item, shape.item, path, found) && complete;
+      path.pop();
     }
     return complete;
   }

@@ -44,7 +44,7 @@ export async function validateObject(object: SourceObject, namespace: string): P
   const problems: FieldProblem[] = [];
   const report = (problem: FieldProblem): void => void problems.push(problem);
   const { kind, apiVersion, name } = object;
-  const body = withoutNulls(object.body) as Json;
+  const body = hasNullField(object.body) ? (withoutNulls(object.body) as Json) : object.body;
   const root = new Field(body, [], report);
   await checkSchema(body, object.body, report);
   checkMetadata(root, apiVersion, kind);
@@ -71,6 +71,20 @@ const KEEPS_NULLS: ReadonlySet<string> = new Set([
   "TrafficExtension",
   "WasmPlugin",
 ]);
+
+/** Nearly all objects are without: that is found out without making anything. */
+function hasNullField(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (Array.isArray(value)) {
+    for (const item of value) if (hasNullField(item)) return true;
+    return false;
+  }
+  for (const key in value) {
+    const own = (value as Json)[key];
+    if (own === null || (typeof own === "object" && hasNullField(own))) return true;
+  }
+  return false;
+}
 
 /** The API server drops fields that are null; items of lists stay. Unchanged parts are shared, not copied. */
 function withoutNulls(value: unknown): unknown {
