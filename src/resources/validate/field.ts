@@ -18,13 +18,20 @@ export type ReportProblem = (problem: FieldProblem) => void;
  */
 export class Field {
   readonly value: unknown;
-  readonly path: FieldPath;
+  /** From the parent on: few fields are ever named, so their paths are put together only then. */
+  readonly #steps: FieldPath;
+  readonly #parent: Field | undefined;
   readonly #report: ReportProblem;
 
-  constructor(value: unknown, path: FieldPath, report: ReportProblem) {
+  constructor(value: unknown, path: FieldPath, report: ReportProblem, parent?: Field) {
     this.value = value;
-    this.path = path;
+    this.#steps = path;
+    this.#parent = parent;
     this.#report = report;
+  }
+
+  get path(): FieldPath {
+    return this.#parent === undefined ? this.#steps : [...this.#parent.path, ...this.#steps];
   }
 
   at(...keys: readonly (string | number)[]): Field {
@@ -33,12 +40,12 @@ export class Field {
       const isParent = typeof value === "object" && value !== null && Object.hasOwn(value, key);
       value = isParent ? (value as Record<string | number, unknown>)[key] : undefined;
     }
-    return new Field(value, [...this.path, ...keys], this.#report);
+    return new Field(value, keys, this.#report, this);
   }
 
   /** The same place with another value: what its text means. */
   within(value: unknown): Field {
-    return new Field(value, this.path, this.#report);
+    return new Field(value, this.#steps, this.#report, this.#parent);
   }
 
   /** Whether anything is written there: CEL's `has()`. */

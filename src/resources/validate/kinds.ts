@@ -123,6 +123,7 @@ async function findIstioKind(apiVersion: string, kind: string): Promise<KindLook
   const found = await importKind(`@kubernetes-models/istio/${made}/${kind}`, kind);
   if (!found.known || found.validate === undefined) return found;
   const { validate } = found;
+  if (made === apiVersion) return found;
   return { known: true, validate: (value) => validate(withVersion(value, made)) };
 }
 
