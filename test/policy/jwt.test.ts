@@ -399,3 +399,21 @@ test("a token that names a key which is not there is verified with newer keys; n
   assert.equal(await ask(await sign({ iss: "a" }, { kid: "k8" })), "jwt-invalid");
   assert.equal(asked, 3);
 });
+
+/** Found by asking Envoy: a bad token beside a good one in the header of two rules, the good one not to go on. */
+test("of several rules each is asked again without what good tokens took out of the request; a single rule is not", async () => {
+  const good = await sign({ iss: "a", sub: "alice" });
+  const headers = ["x-jwt", "abc", "x-jwt", good];
+  const here = { issuer: "a", jwks, fromHeaders: [{ name: "x-jwt" }] };
+  const elsewhere = { issuer: "b", jwks };
+  assert.equal(causeOf(await verify([here], headers)), "jwt-invalid");
+  const passed = await verify([here, elsewhere], headers);
+  assert.equal(causeOf(passed), "passes");
+  assert.equal(passed.claims?.sub, "alice");
+  assert.deepEqual(passed.removeHeaders, ["x-jwt"]);
+  assert.equal(
+    causeOf(await verify([{ ...here, forwardOriginalToken: true }, elsewhere], headers)),
+    "jwt-invalid",
+  );
+  assert.equal(causeOf(await verify([here, elsewhere], ["x-jwt", "abc", "x-jwt", "abd"])), "jwt-invalid");
+});

@@ -93,10 +93,12 @@ function requestOutcome(
   const http = chain.protocol === "http";
   if (http && request.read === null) return request.refusal;
   const { sent, read } = request;
-  const tokens = http ? tokensOf(mesh, request, signer) : ({ code: 200, claims: null } as const);
+  const tokens = http
+    ? tokensOf(mesh, request, signer)
+    : ({ code: 200, claims: null, headers: sent.headers } as const);
   if (tokens.code !== 200)
     return { allowed: false, reason: "jwt", code: tokens.code, rule: null, forwarded: null };
-  const headers = sent.headers.map(([name, value]): [string, string] => [name.toLowerCase(), value.trim()]);
+  const headers = tokens.headers.map(([name, value]): [string, string] => [name.toLowerCase(), value.trim()]);
   const decision = referenceAuthorization(policiesOf(mesh, podAddress), {
     http,
     subject: chain.mutual ? spiffeName(spec.principal) : null,

@@ -7,7 +7,7 @@ import type { FlatHeaders, HttpRequest } from "../http-request.ts";
 import type { Verdict } from "../verdict.ts";
 import { isAudienceAllowed } from "./audience.ts";
 import { claimText } from "./claim-text.ts";
-import { extractTokens, type FoundToken } from "./extract-token.ts";
+import { extractTokens, type FoundToken, withoutParameters } from "./extract-token.ts";
 import type { FetchJwks, JwtPolicy, JwtRule, RefetchJwks } from "./jwt-policy.ts";
 import { type Claims, type JwtResult, NO_TOKEN, withoutFields } from "./jwt-result.ts";
 import { KeySet } from "./key-set.ts";
@@ -25,14 +25,30 @@ export interface JwtEnvironment {
 const CLOCK_SKEW_SECONDS = 60;
 
 /** What one rule says of the request. */
-type RuleOutcome =
-  | { readonly kind: "missing" | "unknown-issuer" | "wrong-audience" | "invalid" | "no-keys" }
-  | { readonly kind: "valid"; readonly token: UnverifiedToken; readonly found: readonly FoundToken[] };
+interface RuleOutcome {
+  readonly kind: "missing" | "unknown-issuer" | "wrong-audience" | "invalid" | "no-keys" | "valid";
+}
+
+/** A token that was found good, and what it comes to. */
+interface GoodToken {
+  readonly rule: JwtRule;
+  readonly token: Pick<UnverifiedToken, "claims" | "payloadText">;
+  readonly found: FoundToken | null;
+}
+
+/** A request while its tokens are looked at: good ones that are not to go on are taken out at once, and nobody finds them again. */
+interface Search {
+  readonly method: string;
+  path: string;
+  headers: FlatHeaders;
+  readonly good: GoodToken[];
+}
 
 const MISSING: RuleOutcome = { kind: "missing" };
 const UNKNOWN_ISSUER: RuleOutcome = { kind: "unknown-issuer" };
 const WRONG_AUDIENCE: RuleOutcome = { kind: "wrong-audience" };
 const INVALID: RuleOutcome = { kind: "invalid" };
+const VALID: RuleOutcome = { kind: "valid" };
 const NO_KEYS: RuleOutcome = { kind: "no-keys" };
 
 /**
@@ -47,38 +63,61 @@ export async function verifyRequestJwt(
   if (isCorsPreflight(request)) return policy.noToken;
   const { method, path } = request;
   // A header that one rule sets is no place where another finds a client's token, as in Envoy.
-  const searched: Searched = { method, path, headers: withoutFields(request.headers, policy.outputs) };
+  const search: Search = { method, path, headers: withoutFields(request.headers, policy.outputs), good: [] };
   const outcomes: RuleOutcome[] = [];
   for (const rule of policy.rules) {
-    const outcome = await verifyRule(rule, searched, environment);
-    if (outcome.kind === "valid") return accept(policy, rule, outcome.token, outcome.found);
+    const outcome = await verifyRule(rule, search, environment);
     outcomes.push(outcome);
+    if (outcome === VALID) return accept(policy, search.good);
   }
-  return refuseOrPass(policy, outcomes);
+  return await refuseOrPass(policy, outcomes, search, environment);
 }
 
-type Searched = Pick<HttpRequest, "method" | "path"> & { readonly headers: FlatHeaders };
-
-/** No rule accepted a token: passes where none found one, and none had to. */
-function refuseOrPass(policy: JwtPolicy, outcomes: readonly RuleOutcome[]): JwtResult {
-  const index = toldOutcome(outcomes);
+/** No rule accepted all that it found: passes where none finds a token (any more), and none has to. */
+async function refuseOrPass(
+  policy: JwtPolicy,
+  outcomes: readonly RuleOutcome[],
+  search: Search,
+  environment: JwtEnvironment,
+): Promise<JwtResult> {
+  const left = await lookAgain(policy, outcomes, search, environment);
+  const index = toldOutcome(left, outcomes);
   const rule = policy.rules[index];
-  const outcome = outcomes[index];
+  const outcome = left[index]?.kind === "unknown-issuer" ? outcomes[index] : left[index];
   if (rule !== undefined && outcome !== undefined) return refuse(refusalOf(rule, outcome));
-  const required = policy.rules.find((candidate) => candidate.required);
-  return required === undefined ? policy.noToken : refuse(required.refusals.required);
+  const required = policy.rules.find((candidate, at) => candidate.required && left[at] !== VALID);
+  if (required !== undefined) return refuse(required.refusals.required);
+  return search.good.length === 0 ? policy.noToken : accept(policy, search.good);
+}
+
+/**
+ * Several rules are asked twice: each alone, then all together with "no token" allowed. Where the first time took a good token out, and
+ * with it what else stood in its header, the second may find nothing to refuse; the good token counts. A single rule is asked once.
+ */
+async function lookAgain(
+  { rules }: JwtPolicy,
+  outcomes: readonly RuleOutcome[],
+  search: Search,
+  environment: JwtEnvironment,
+): Promise<readonly RuleOutcome[]> {
+  if (rules.length < 2 || search.good.length === 0) return outcomes;
+  const again: RuleOutcome[] = [];
+  for (const rule of rules) again.push(await verifyRule(rule, search, environment));
+  return again;
 }
 
 /**
  * Of several rules that refuse, the one that is told; -1 for none. Envoy asks for any of the rules, or else for all of them: the first
  * that finds a token refuses the latter, and is told, unless it merely does not know the issuer; then the last that says more.
  */
-function toldOutcome(outcomes: readonly RuleOutcome[]): number {
-  const first = outcomes.findIndex(({ kind }) => kind !== "missing");
-  if (outcomes[first]?.kind !== "unknown-issuer") return first;
-  const last = outcomes.findLastIndex(({ kind }) => kind !== "missing" && kind !== "unknown-issuer");
+function toldOutcome(together: readonly RuleOutcome[], alone: readonly RuleOutcome[]): number {
+  const first = together.findIndex(refuses);
+  if (together[first]?.kind !== "unknown-issuer") return first;
+  const last = alone.findLastIndex((outcome) => refuses(outcome) && outcome.kind !== "unknown-issuer");
   return last < 0 ? first : last;
 }
+
+const refuses = ({ kind }: RuleOutcome): boolean => kind !== "missing" && kind !== "valid";
 
 function refusalOf(rule: JwtRule, outcome: RuleOutcome): Verdict {
   switch (outcome.kind) {
@@ -98,28 +137,28 @@ function refuse(refusal: Verdict): JwtResult {
 }
 
 /** All tokens that the rule finds must be good: a backend might read the bad one. */
-async function verifyRule(
-  rule: JwtRule,
-  request: Searched,
-  environment: JwtEnvironment,
-): Promise<RuleOutcome> {
-  const found = extractTokens(rule.locations, request);
+async function verifyRule(rule: JwtRule, search: Search, environment: JwtEnvironment): Promise<RuleOutcome> {
   let outcome = MISSING;
-  for (const { text } of found.toReversed()) {
-    outcome = await verifyToken(rule, text, found, environment);
-    if (outcome.kind !== "valid") return outcome;
+  for (const found of extractTokens(rule.locations, search).toReversed()) {
+    const token = parseToken(found.text);
+    outcome = token === undefined ? INVALID : await verifyToken(rule, token, environment);
+    if (token === undefined || outcome !== VALID) return outcome;
+    search.good.push({ rule, token, found });
+    if (!rule.forward) takeOut(search, found);
   }
   return outcome;
 }
 
+function takeOut(search: Search, { header, param }: FoundToken): void {
+  if (header !== null) search.headers = withoutFields(search.headers, [header]);
+  if (param !== null) search.path = withoutParameters(search.path, [param]);
+}
+
 async function verifyToken(
   rule: JwtRule,
-  text: string,
-  found: readonly FoundToken[],
+  token: UnverifiedToken,
   environment: JwtEnvironment,
 ): Promise<RuleOutcome> {
-  const token = parseToken(text);
-  if (token === undefined) return INVALID;
   if (rule.issuer !== "" && token.issuer !== rule.issuer) return UNKNOWN_ISSUER;
   const now = environment.nowSeconds();
   if (token.notBefore !== null && now + CLOCK_SKEW_SECONDS < token.notBefore) return INVALID;
@@ -127,7 +166,7 @@ async function verifyToken(
   if (!isAudienceAllowed(rule.audiences, token.audiences)) return WRONG_AUDIENCE;
   const keys = await keysOf(rule, environment);
   if (keys === undefined) return NO_KEYS;
-  return (await isSigned(rule, token, keys, environment)) ? { kind: "valid", token, found } : INVALID;
+  return (await isSigned(rule, token, keys, environment)) ? VALID : INVALID;
 }
 
 /** A key that is not known may be newer than what was fetched last. */
@@ -168,33 +207,36 @@ function keySetOf(document: string): KeySet {
   return made;
 }
 
-function accept(
-  policy: JwtPolicy,
-  rule: JwtRule,
-  { claims, payloadText }: Pick<UnverifiedToken, "claims" | "payloadText">,
-  found: readonly FoundToken[],
-): JwtResult {
-  const setHeaders: (readonly [string, string])[] = [];
-  if (rule.outputPayloadToHeader !== null) setHeaders.push([rule.outputPayloadToHeader, payloadText]);
-  for (const { header, claim } of rule.outputClaimToHeaders) {
-    const text = claimText(claims, claim);
-    if (text !== undefined) setHeaders.push([header, text]);
-  }
-  const spent = rule.forward ? [] : found;
+/** @param good in the order in which they were verified: the last one's claims count. */
+function accept(policy: JwtPolicy, good: readonly GoodToken[]): JwtResult {
+  const last = good.at(-1);
+  const spent = good.flatMap(({ rule, found }) => (rule.forward || found === null ? [] : found));
   return {
     refusal: null,
-    claims: splitSpaceDelimited(claims, rule.spaceDelimitedClaims),
-    setHeaders,
-    removeHeaders: [...spent.flatMap(({ header }) => header ?? []), ...policy.outputs],
-    removeParams: spent.flatMap(({ param }) => param ?? []),
+    claims:
+      last === undefined ? null : splitSpaceDelimited(last.token.claims, last.rule.spaceDelimitedClaims),
+    setHeaders: [...new Map(good.flatMap(headersOf))],
+    removeHeaders: [...new Set([...spent.flatMap(({ header }) => header ?? []), ...policy.outputs])],
+    removeParams: [...new Set(spent.flatMap(({ param }) => param ?? []))],
   };
+}
+
+/** Headers that the rule makes of a token. */
+function headersOf({ rule, token }: GoodToken): (readonly [name: string, value: string])[] {
+  const made: (readonly [string, string])[] = [];
+  if (rule.outputPayloadToHeader !== null) made.push([rule.outputPayloadToHeader, token.payloadText]);
+  for (const { header, claim } of rule.outputClaimToHeaders) {
+    const text = claimText(token.claims, claim);
+    if (text !== undefined) made.push([header, text]);
+  }
+  return made;
 }
 
 /** What a token with these claims comes to at this rule, taken as verified, wherever it was. */
 export function acceptClaims(policy: JwtPolicy, rule: JwtRule, claims: Claims): JwtResult {
   const payload = new TextEncoder().encode(JSON.stringify(claims));
   const payloadText = payload.toBase64({ alphabet: "base64url", omitPadding: true });
-  return accept(policy, rule, { claims, payloadText }, []);
+  return accept(policy, [{ rule, token: { claims, payloadText }, found: null }]);
 }
 
 /** Claims as rules look at them: those that are lists in one text, split. */

@@ -6,6 +6,7 @@ export interface ReferenceTokenRule {
   readonly fromParams?: readonly string[];
   readonly fromCookies?: readonly string[];
   readonly spaceDelimitedClaims?: readonly string[];
+  readonly forwardOriginalToken?: boolean;
 }
 
 /** What everybody can see of a token that this test made: no cryptography here. */
@@ -19,7 +20,12 @@ export interface KnownToken {
 
 export type TokenOutcome =
   | { readonly code: 401 | 403 }
-  | { readonly code: 200; readonly claims: Readonly<Record<string, unknown>> | null };
+  | {
+      readonly code: 200;
+      readonly claims: Readonly<Record<string, unknown>> | null;
+      /** What goes on, and what rules look at. */
+      readonly headers: TokenRequest["headers"];
+    };
 
 export interface TokenRequest {
   readonly method: string;
@@ -38,28 +44,53 @@ export function referenceTokens(
 ): TokenOutcome {
   const has = (name: string) => valuesOf(request, name).some((value) => value !== "");
   if (request.method === "OPTIONS" && has("origin") && has("access-control-request-method"))
-    return { code: 200, claims: null };
-  const findings = rules
-    .toSorted((a, b) => (a.issuer < b.issuer ? -1 : a.issuer > b.issuer ? 1 : 0))
-    .map((rule) => findingOf(rule, request, known));
-  const good = findings.find((finding) => typeof finding === "object");
-  if (typeof good === "object") return { code: 200, claims: good.claims };
+    return { code: 200, claims: null, headers: request.headers };
+  const sorted = rules.toSorted((a, b) => (a.issuer < b.issuer ? -1 : a.issuer > b.issuer ? 1 : 0));
+  const seen: Seen = { ...request, claims: null };
+  const findings: Finding[] = [];
+  for (const rule of sorted) {
+    const finding = findingOf(rule, seen, known);
+    if (typeof finding === "object") return { code: 200, claims: finding.claims, headers: seen.headers };
+    findings.push(finding);
+  }
+  // One rule alone is not asked again; several are, all together, of what the first time left of the request.
+  const again = sorted.length > 1 ? sorted.map((rule) => findingOf(rule, seen, known)) : findings;
   // All together fail at the first that found something; of those alone the last that says more than "not mine" is told.
-  const together = findings.find((finding) => finding !== "missing");
+  const together = again.find((finding) => finding !== "missing" && typeof finding !== "object");
   const alone = findings.findLast((finding) => typeof finding === "number");
   if (typeof together === "number") return { code: together };
-  if (typeof alone === "number") return { code: alone };
-  return together === "unknown" ? { code: 401 } : { code: 200, claims: null };
+  if (together === "unknown") return { code: typeof alone === "number" ? alone : 401 };
+  return { code: 200, claims: seen.claims, headers: seen.headers };
 }
 
-function findingOf(rule: ReferenceTokenRule, request: TokenRequest, known: readonly KnownToken[]): Finding {
+/** A request from which good tokens have been taken, and what the last of them claims. */
+interface Seen extends TokenRequest {
+  path: string;
+  headers: TokenRequest["headers"];
+  claims: Readonly<Record<string, unknown>> | null;
+}
+
+function findingOf(rule: ReferenceTokenRule, seen: Seen, known: readonly KnownToken[]): Finding {
   let last: Finding = "missing";
-  for (const text of textsFor(rule, request).toReversed()) {
+  for (const { text, header, param } of placesFor(rule, seen).toReversed()) {
     const token = known.find((candidate) => candidate.wellFormed && candidate.text === text);
     last = token === undefined ? 401 : judge(rule, token);
     if (typeof last !== "object") return last;
+    seen.claims = last.claims;
+    if (rule.forwardOriginalToken === true) continue;
+    seen.headers = seen.headers.filter(([name]) => name.toLowerCase() !== header);
+    if (param !== undefined) seen.path = withoutParam(seen.path, param);
   }
   return last;
+}
+
+function withoutParam(path: string, name: string): string {
+  const [before, ...query] = path.split("?");
+  const kept = query
+    .join("?")
+    .split("&")
+    .filter((pair) => pair.split("=")[0] !== name);
+  return kept.length === 0 ? `${before}` : `${before}?${kept.join("&")}`;
 }
 
 function judge(rule: ReferenceTokenRule, { claims, signer }: KnownToken): Finding {
@@ -92,15 +123,23 @@ function split(claims: Readonly<Record<string, unknown>>, names: readonly string
   );
 }
 
-function textsFor(rule: ReferenceTokenRule, request: TokenRequest): string[] {
+interface Place {
+  readonly text: string;
+  readonly header?: string;
+  readonly param?: string;
+}
+
+function placesFor(rule: ReferenceTokenRule, request: TokenRequest): Place[] {
   const { fromHeaders = [], fromParams = [], fromCookies = [] } = rule;
   const nowhere = fromHeaders.length + fromParams.length + fromCookies.length === 0;
   const headers = nowhere ? [{ name: "authorization", prefix: "Bearer " }] : fromHeaders;
   const params = nowhere ? ["access_token"] : fromParams;
   return [
-    ...headers.flatMap(({ name, prefix = "" }) => fromHeader(request, name.toLowerCase(), prefix)),
-    ...params.flatMap((name) => fromParam(request.path, name)),
-    ...fromCookies.flatMap((name) => fromCookie(request, name)),
+    ...headers.flatMap(({ name, prefix = "" }) =>
+      fromHeader(request, name.toLowerCase(), prefix).map((text) => ({ text, header: name.toLowerCase() })),
+    ),
+    ...params.flatMap((name) => fromParam(request.path, name).map((text) => ({ text, param: name }))),
+    ...fromCookies.flatMap((name) => fromCookie(request, name).map((text) => ({ text }))),
   ];
 }
 
