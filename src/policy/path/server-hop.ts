@@ -1,7 +1,7 @@
 /** The server's side: a sidecar, or an application that has none. */
 import { Connection } from "../connection.ts";
 import { explainInbound } from "../explain.ts";
-import { asSeenBy, chainOf, decideConnection, type InboundPolicy } from "../inbound.ts";
+import { asSeenBy, chainOf, decideConnection, decideRequest, type InboundPolicy } from "../inbound.ts";
 import type { Verdict } from "../verdict.ts";
 import { type Arrival, type Flight, type HopResult, type JourneyContext, speaksHttp } from "./journey.ts";
 import { judgeRequest } from "./judge-request.ts";
@@ -91,5 +91,24 @@ export function explainVerdict(
   if (here !== undefined) return [here];
   if (verdict.cause === "bad-request") return ["refused with 400: not an acceptable HTTP request"];
   if (verdict.cause === "no-relative-path") return ["refused with 404: the request target has no path"];
-  return explainInbound(policy, connection, request);
+  const lines = explainInbound(policy, connection, request);
+  return verdict.cause === "ext-authz-unanswered"
+    ? [...lines, ...ifItAllowed(policy, connection, request)]
+    : lines;
+}
+
+/** What hangs on the authorizer that nobody asks here. */
+function ifItAllowed(
+  policy: InboundPolicy,
+  connection: Connection,
+  request: Parameters<typeof explainInbound>[2],
+): readonly string[] {
+  const hint = "its answer decides: give --ext-authz allow or deny (`extAuthz` in a file of requests)";
+  if (request === undefined) return [hint];
+  const { authorizer } = request;
+  request.authorizer = "allow";
+  const { allowed, cause, policy: by, rule } = decideRequest(policy, connection, request);
+  request.authorizer = authorizer;
+  const name = by === null ? "" : `, ${by}${rule === null ? "" : ` rule ${rule}`}`;
+  return [hint, `were it to allow, the request would be ${allowed ? "allowed" : "denied"} (${cause}${name})`];
 }

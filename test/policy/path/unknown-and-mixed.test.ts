@@ -64,6 +64,14 @@ data:
     [unasked.allowed, unasked.reason, unasked.cause],
     [false, "unknown", "ext-authz-unanswered"],
   );
+  const told = unasked.explanation.join("\n");
+  assert.match(told, /AuthorizationPolicy default\/p rule 0\n.*\n.*give --ext-authz allow or deny/);
+  assert.match(told, /were it to allow, the request would be allowed \(no-allow-policies\)/);
+  const { mesh: narrow } = await meshFrom(config, WORKLOADS, policy(custom), policy("{}", "nobody"));
+  assert.match(
+    (await one(narrow, toServer)).explanation.join("\n"),
+    /were it to allow, the request would be denied \(no-allow-matched\)/,
+  );
   assert.equal((await one(mesh, { ...toServer, extAuthz: "allow" })).allowed, true);
   assert.deepEqual((await one(mesh, { ...toServer, extAuthz: "deny" })).reason, "rbac");
 });
