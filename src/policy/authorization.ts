@@ -56,6 +56,8 @@ export interface Authorization {
   readonly deny: RuleSet | null;
   /** Null: no ALLOW policy applies, so what is not denied is allowed. */
   readonly allow: RuleSet | null;
+  /** ALLOW rules that can never match on such a chain: they ask for HTTP on TCP, or for a value that nothing has. For explanations. */
+  readonly dropped: readonly { readonly policy: string; readonly rule: number }[];
   /** The rules of `deny`, then those of `allow`: one search finds which decides. */
   readonly enforced: IndexedRuleSet;
   readonly open: Verdict;
@@ -180,6 +182,7 @@ function compilePolicies(
     ...compileCustom(mesh, of("CUSTOM", false), compile, answers, context.http),
     deny,
     allow,
+    dropped: droppedRules(of("ALLOW", false), allow),
     enforced: indexRuleSets(deny, allow),
     open: openVerdict(answers),
     closed: closedVerdict(answers),
@@ -189,6 +192,16 @@ function compilePolicies(
       ...observer(ruleSet("ALLOW", true), "would-allow"),
     ],
   };
+}
+
+function droppedRules(policies: readonly PolicyResource[], kept: RuleSet | null): Authorization["dropped"] {
+  const keys = new Set(kept?.rules.map(({ rule }) => `${rule.policy} ${rule.index}`));
+  return policies.flatMap((policy) => {
+    const name = resourceName(policy);
+    return (specOf(policy).rules ?? []).flatMap((_, rule) =>
+      keys.has(`${name} ${rule}`) ? [] : [{ policy: name, rule }],
+    );
+  });
 }
 
 function observer(set: RuleSet | null, effect: Observer["effect"]): Observer[] {

@@ -119,7 +119,12 @@ function explainVerdict(
     return [named, ...clauses, ...strictNote(policy, connection)];
   }
   if (verdict.cause === "no-allow-matched" && authorization.allow !== null)
-    return [head, ...nearest(authorization.allow, connection, request), ...strictNote(policy, connection)];
+    return [
+      head,
+      ...nearest(authorization.allow, connection, request),
+      ...droppedLines(authorization, request),
+      ...strictNote(policy, connection),
+    ];
   return [verdict.policy === null ? head : `${head} (${verdict.policy})`];
 }
 
@@ -187,6 +192,21 @@ function nearest(allow: RuleSet, connection: Connection, request: HttpRequest | 
     ...misses.map(
       (condition) => `it wants ${wanted(condition)}; came ${condition.seen(connection, request)}`,
     ),
+  ];
+}
+
+const SHOWN_DROPPED = 2;
+
+/** Rules that a reader of the policy would look for first. */
+function droppedLines({ dropped }: Authorization, request: HttpRequest | null): string[] {
+  const why =
+    request === null
+      ? "counts for nothing on a port that is decided as TCP: it asks for HTTP, or has a value that cannot be compiled"
+      : "counts for nothing: it has a value that cannot be compiled";
+  const more = dropped.length - SHOWN_DROPPED;
+  return [
+    ...dropped.slice(0, SHOWN_DROPPED).map(({ policy, rule }) => `rule ${rule} of ${policy} ${why}`),
+    ...(more > 0 ? [`and so do ${more} more`] : []),
   ];
 }
 

@@ -62,3 +62,15 @@ test("explainInbound() names the difference where semantics differ on an odd ide
   assert.match(lines("istio") ?? "", /strict semantics would not/);
   assert.match(lines("strict") ?? "", /no rule about namespaces or accounts allows it/);
 });
+
+test("explainInbound() names the ALLOW rules that count for nothing on TCP", () => {
+  const lines = explainInbound(policyOf([auditor]), fromAuditor, undefined);
+  assert.equal(lines[0], "the connection is taken; each HTTP request on it is decided by itself");
+  const database = connect({ principal: "cluster.local/ns/audit/sa/account-auditor", destinationPort: 9000 });
+  assert.deepEqual(explainInbound(policyOf([auditor]), database, undefined), [
+    "denied: ALLOW policies apply to the workload and none of their rules matches",
+    "the ALLOW policies that apply have no rule that could match here",
+    "rule 0 of AuthorizationPolicy foo/auditor-reads-accounts counts for nothing on a port that is decided as TCP: it asks for HTTP, or has a value that cannot be compiled",
+    "rule 1 of AuthorizationPolicy foo/auditor-reads-accounts counts for nothing on a port that is decided as TCP: it asks for HTTP, or has a value that cannot be compiled",
+  ]);
+});
