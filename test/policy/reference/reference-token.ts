@@ -89,7 +89,7 @@ function withoutParam(path: string, name: string): string {
   const kept = query
     .join("?")
     .split("&")
-    .filter((pair) => pair.split("=")[0] !== name);
+    .filter((pair) => nameOf(pair) !== name);
   return kept.length === 0 ? `${before}` : `${before}?${kept.join("&")}`;
 }
 
@@ -161,9 +161,16 @@ function fromParam(path: string, name: string): string[] {
   const query = path.split("?").slice(1).join("?");
   return query
     .split("&")
-    .filter((pair) => pair.split("=")[0] === name)
+    .filter((pair) => nameOf(pair) === name)
     .slice(0, 1)
-    .map((pair) => pair.slice(name.length + 1));
+    .map((pair) => pair.split("=").slice(1).join("="));
+}
+
+function nameOf(pair: string): string {
+  const [name = ""] = pair.split("=");
+  return name.replace(/%[0-9a-f]{2}/gi, (escape) =>
+    String.fromCharCode(Number.parseInt(escape.slice(1), 16)),
+  );
 }
 
 function fromCookie(request: TokenRequest, name: string): string[] {
