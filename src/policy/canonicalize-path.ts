@@ -56,7 +56,7 @@ class PathCanonicalizer {
   run(): string | null {
     if (!isSlash(this.#path.charCodeAt(0))) this.#out.push(SLASH);
     while (this.#at < this.#path.length) this.#step();
-    return this.#valid ? String.fromCharCode(...this.#out) : null;
+    return this.#valid ? textOf(this.#out) : null;
   }
 
   #step(): void {
@@ -148,6 +148,16 @@ class PathCanonicalizer {
     this.#out.splice(percent + 1, this.#out.length, 0x32, 0x35, ...kept);
   }
 }
+
+/** In parts: a call takes only so many arguments (some ten thousands, less on a deep stack). */
+function textOf(codes: readonly number[]): string {
+  if (codes.length <= PART) return String.fromCharCode(...codes);
+  let text = "";
+  for (let at = 0; at < codes.length; at += PART) text += String.fromCharCode(...codes.slice(at, at + PART));
+  return text;
+}
+
+const PART = 4096;
 
 function isSlash(code: number): boolean {
   return code === SLASH || code === BACKSLASH;
