@@ -5,6 +5,7 @@ import type { FlowRecord } from "../../model/flow-record.ts";
 import { type Diagnostic, formatDiagnostic } from "../../resources/diagnostic.ts";
 import { formatFlowLine } from "../../telemetry/flow-format.ts";
 import { accessWarning, changeLines } from "./change.ts";
+import { SaidOnce } from "./said-once.ts";
 import { startNotes } from "./start-notes.ts";
 import { renderPods } from "./status.ts";
 import { isColoured, plain, style } from "./style.ts";
@@ -51,12 +52,15 @@ export function textAccount(quiet: boolean): Account {
   return new TextAccount(quiet);
 }
 
+const REFUSAL_PERIOD_MS = 30_000;
+
 class TextAccount implements Account {
   readonly #quiet: boolean;
   readonly #startedAt = performance.now();
   #isUp = false;
   #isLive = false;
   #stopping = false;
+  readonly #refusals = new SaidOnce(REFUSAL_PERIOD_MS);
 
   constructor(quiet: boolean) {
     this.#quiet = quiet;
@@ -123,7 +127,7 @@ class TextAccount implements Account {
         this.#say(`stopped what an earlier up has left running: ${event.names.join(", ")}`);
         break;
       default:
-        complainIf(trouble(event));
+        this.#trouble(event);
     }
   }
 
@@ -142,6 +146,13 @@ class TextAccount implements Account {
     if (event.kind === "died")
       complain(`${event.name} died (${event.how}); it starts again in ${event.restartInMs} ms`);
     if (event.kind === "not-started") complain(`${event.name} cannot be started: ${plain(event.why)}`);
+  }
+
+  /** Everybody who has a pod's token can have the CA refuse something, as often as they like. */
+  #trouble(event: RunnerEvent): void {
+    const line = trouble(event);
+    if (line === undefined) return;
+    complainIf(event.kind === "certificate-refused" ? this.#refusals.say(line) : line);
   }
 
   /** An application's output is shown as it comes; our own processes write only what went wrong. */
