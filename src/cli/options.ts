@@ -1,6 +1,7 @@
 /** Options that several commands have, read in one way. */
 import { InvalidArgumentError, Option } from "commander";
 import { defaultStatePath, type StateFolder, stateFolderAt } from "../control/state-folder.ts";
+import { MAX_TTL_SECONDS } from "../identity/ca.ts";
 import { durationMs } from "../model/mesh-config.ts";
 
 export function stateOption(): Option {
@@ -32,10 +33,12 @@ export function parseDuration(text: string): number {
 /** Certificates that live shorter would end before they could be renewed. */
 const MIN_CERTIFICATE_MS = 2000;
 
-/** As {@link parseDuration}, in milliseconds, at least two seconds. */
+/** As {@link parseDuration}, in milliseconds: two seconds to what the CA signs at most. */
 export function parseCertificateLifetime(text: string): number {
   const ms = parseDuration(text);
   if (ms < MIN_CERTIFICATE_MS) throw new InvalidArgumentError("Certificates live 2s at least.");
+  if (ms > MAX_TTL_SECONDS * 1000)
+    throw new InvalidArgumentError(`Certificates live ${MAX_TTL_SECONDS / 86_400}d at most.`);
   return ms;
 }
 

@@ -15,6 +15,9 @@ const DAY_SECONDS = 86_400;
 /** Below this a certificate could end in the second in which it starts (X.509 counts whole seconds). */
 const MIN_TTL_SECONDS = 2;
 
+/** Longest lifetime that a request may ask for by default, as in Istio. */
+export const MAX_TTL_SECONDS = 90 * DAY_SECONDS;
+
 export interface CaOptions {
   readonly trustDomain: TrustDomain;
   /** Milliseconds since the epoch. */
@@ -22,7 +25,7 @@ export interface CaOptions {
   readonly random?: (bytes: number) => Buffer;
   /** Lifetime of a certificate whose request asks for 0; default 24 h. */
   readonly defaultTtlSeconds?: number;
-  /** Longest lifetime that a request may ask for; default 90 d, as in Istio. */
+  /** Longest lifetime that a request may ask for; default {@link MAX_TTL_SECONDS}. */
   readonly maxTtlSeconds?: number;
   readonly rootTtlSeconds?: number;
   readonly intermediateTtlSeconds?: number;
@@ -72,7 +75,7 @@ export class CertificateAuthority {
       clock: options.clock ?? Date.now,
       random: options.random ?? randomBytes,
       defaultTtlSeconds: options.defaultTtlSeconds ?? DAY_SECONDS,
-      maxTtlSeconds: options.maxTtlSeconds ?? 90 * DAY_SECONDS,
+      maxTtlSeconds: options.maxTtlSeconds ?? MAX_TTL_SECONDS,
     };
   }
 
