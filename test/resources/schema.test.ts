@@ -184,3 +184,33 @@ spec:
 `;
   assert.deepEqual(problemsOf(await loadText(text)), []);
 });
+
+test("a security kind in a group that is a slip of Istio's is an error, for it would be lost in silence; another product's of the same name is not", async () => {
+  const errorsOf = async (apiVersion: string, kind: string): Promise<readonly string[]> => {
+    const { rejected } = await loadText(
+      `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: a, namespace: b}\n`,
+    );
+    return rejected.flatMap(({ errors }) => errors.map(({ code, help }) => `${code} ${help}`));
+  };
+  const slips: readonly (readonly [string, string])[] = [
+    ["securityistio.io/v1", "AuthorizationPolicy"],
+    ["security.istio.i/v1", "AuthorizationPolicy"],
+    ["security.istio.io.x/v1", "PeerAuthentication"],
+    ["secrity.isto.io/v1beta1", "RequestAuthentication"],
+    ["security.istio/v1", "RequestAuthentication"],
+  ];
+  for (const [apiVersion, kind] of slips)
+    assert.deepEqual(
+      await errorsOf(apiVersion, kind),
+      ["BW1108_UNKNOWN_KIND write `apiVersion: security.istio.io/v1`"],
+      apiVersion,
+    );
+  assert.match(String(await errorsOf("networkingistio.io/v1", "Sidecar")), /networking\.istio\.io\/v1/);
+  for (const [apiVersion, kind] of [
+    ["policy.linkerd.io/v1alpha1", "AuthorizationPolicy"],
+    ["example.com/v1", "AuthorizationPolicy"],
+    ["networking.x-k8s.io/v1alpha1", "Gateway"],
+    ["istio.example.com/v1", "Anything"],
+  ] as const)
+    assert.deepEqual(await errorsOf(apiVersion, kind), [], apiVersion);
+});

@@ -1,3 +1,4 @@
+import { didYouMean } from "../did-you-mean.ts";
 import { apiGroup } from "../scope.ts";
 import { NEWER_KINDS } from "./newer-fields.ts";
 
@@ -110,7 +111,21 @@ async function findKind(apiVersion: string, kind: string): Promise<KindLookup> {
     const found = await importKind(`@kubernetes-models/gateway-api/${apiVersion}/${kind}`, kind);
     return found.known ? found : { known: true };
   }
-  return { known: true };
+  return isSlipOfIstio(group, kind) ? { known: false } : { known: true };
+}
+
+/** Lost, these would open what they close. */
+const SECURITY_KINDS: ReadonlySet<string> = new Set([
+  "AuthorizationPolicy",
+  "PeerAuthentication",
+  "RequestAuthentication",
+]);
+
+/** Other products have kinds of the same names: the group must look like Istio's, for kinds that decide access even remotely. */
+function isSlipOfIstio(group: string, kind: string): boolean {
+  if (!Object.hasOwn(ISTIO_KINDS, kind)) return false;
+  const isNear = SECURITY_KINDS.has(kind) && didYouMean(group, Object.keys(ISTIO_VERSIONS)) !== undefined;
+  return isNear || group.includes("istio");
 }
 
 async function findIstioKind(apiVersion: string, kind: string): Promise<KindLookup> {
