@@ -14,9 +14,14 @@ export interface CallOutcome {
   readonly call: WorkloadCall;
   readonly answer: CallAnswer;
   readonly account: CallAccount;
-  /** `answered`: by the server. `refused`: by a policy of the mesh. `failed`: by neither. */
-  readonly result: "answered" | "refused" | "failed";
+  readonly result: CallResult;
 }
+
+/**
+ * `answered`: by the server. `refused`: by a policy of the mesh. `failed`: by neither. `unknown`: an error status came, and
+ * the records that would tell whether the server or the mesh gave it are missing.
+ */
+export type CallResult = "answered" | "refused" | "failed" | "unknown";
 
 /**
  * Calls as a workload of the running mesh, and finds out from the flow log who refused.
@@ -36,20 +41,26 @@ export async function runCall(
     const pod = choosePod(assignments, from, replica);
     const call = simulatesExternal(assignments) ? trustStandIns(state, wanted) : wanted;
     const answer = await callAsWorkload(pod, call);
-    const suspicious = answer.failure !== undefined || answer.status >= 400;
+    const suspicious = isSuspicious(answer);
     const account =
       suspicious || options.alwaysExplain === true
         ? await explainCall((method, params) => peer.request(method, params, 10_000), answer, suspicious)
         : { records: [] };
-    return { from, call, answer, account, result: resultOf(answer, account) };
+    return { from, call, answer, account, result: callResult(answer, account) };
   } finally {
     peer.close();
   }
 }
 
-function resultOf(answer: CallAnswer, { refusal }: CallAccount): CallOutcome["result"] {
+/** Fails closed: an error of HTTP counts as the server's only where the records can tell so. */
+export function callResult(answer: CallAnswer, { refusal, missing }: CallAccount): CallResult {
   if (refusal?.verdict === "deny") return "refused";
-  return answer.failure === undefined && refusal === undefined ? "answered" : "failed";
+  if (answer.failure !== undefined || refusal !== undefined) return "failed";
+  return isSuspicious(answer) && missing !== undefined ? "unknown" : "answered";
+}
+
+function isSuspicious({ failure, status }: CallAnswer): boolean {
+  return failure !== undefined || status >= 400;
 }
 
 function trustStandIns(state: StateFolder, call: WorkloadCall): WorkloadCall {

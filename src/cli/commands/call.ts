@@ -30,7 +30,7 @@ export function configure(command: Command): void {
     .option("--cacert <file>", "trust this CA for the server, too")
     .addHelpText(
       "after",
-      `\nExit code: 0 answered, 2 refused by the mesh (it says by whom and by which rule), 1 failed.\n${examples(
+      `\nExit code: 0 answered, 2 refused by the mesh (it says by whom and by which rule), 1 failed, or who answered with an error is not known.\n${examples(
         "bulwark call finance/account-auditor http://payroll.finance/accounts/7",
         "bulwark call team-a/app-a https://www.ibm.com/ -i",
         "bulwark call finance/intranet tcp://payroll.finance:9000 -d hello",

@@ -40,17 +40,27 @@ export function exitCodeOf({ result }: CallOutcome): ExitCode {
   return result === "answered" ? EXIT.ok : result === "refused" ? EXIT.denied : EXIT.failed;
 }
 
+const WORDS: Readonly<Record<CallOutcome["result"], string>> = {
+  answered: "answered",
+  refused: "refused",
+  failed: "failed",
+  unknown: "refused or failed",
+};
+
 /** One line, and below it what the record explains. */
 export function refusalText(outcome: CallOutcome): string {
   const { answer, account, from, call } = outcome;
-  const word = style("red", outcome.result === "refused" ? "refused" : "failed", process.stderr);
+  const word = style("red", WORDS[outcome.result], process.stderr);
   const saw = answer.status > 0 ? `HTTP ${answer.status}` : (answer.failure ?? "no answer");
   const head = `${word}: ${from} → ${plain(call.url.href)}: ${plain(saw)}`;
   const { refusal } = account;
   if (refusal === undefined) {
     // What passed may still be told of: TLS inside TLS is let through, and then fails at its ends.
     const told = [...new Set(account.records.flatMap(({ explanation }) => explanation ?? []))];
-    return `${head}${indented(told.length > 0 ? told : ["nothing in the flow log says why"])}`;
+    const lost =
+      account.missing === undefined ? [] : [`${account.missing}, so who refused or failed is not known`];
+    const lines = [...told, ...lost];
+    return `${head}${indented(lines.length > 0 ? lines : ["nothing in the flow log says why"])}`;
   }
   return `${head}${indented([describeRefusal(refusal), ...(refusal.explanation ?? [])])}`;
 }
@@ -74,6 +84,7 @@ function callJson({ from, call, answer, account, result }: CallOutcome): unknown
     answer: { ...rest, body: body.toString("utf8") },
     refusal: account.refusal ?? null,
     summary: account.refusal === undefined ? null : describeRefusal(account.refusal),
+    missing: account.missing ?? null,
     flows: account.records,
   };
 }
