@@ -7,6 +7,8 @@ export const EXIT = {
   denied: 2,
   /** The mesh's files, the arguments or another input are not valid. */
   invalid: 3,
+  /** Ctrl-C, or another signal, before it was done (128 + SIGINT, as shells have it). */
+  interrupted: 130,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

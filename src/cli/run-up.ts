@@ -24,11 +24,22 @@ export interface UpOptions extends StateOptions {
 
 const READY_TIMEOUT_MS = 60_000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** A launcher such as npm passes the Ctrl-C on that the terminal has sent already: those two are one. */
+const SAME_CTRL_C_MS = 250;
+const READER_GONE = "EPIPE";
 
-/** Brings a mesh up and stays until a signal asks it to end. @throws {BulwarkError} as startMesh, BW_CLI_INPUT. */
+/**
+ * Brings a mesh up and stays until a signal asks it to end: `interrupted` before the mesh was ready. A second Ctrl-C
+ * ends everything, and this process, at once.
+ * @throws {BulwarkError} as startMesh, BW_CLI_INPUT.
+ */
 export async function runUp(sources: readonly string[], options: UpOptions): Promise<ExitCode> {
   const account = options.format === "json" ? jsonAccount() : textAccount(options.quiet === true);
-  const asked = firstSignal();
+  let kill = () => {};
+  const asked = firstSignal(() => {
+    kill();
+    process.exit(EXIT.interrupted);
+  });
   const mesh = await startMesh({
     statePath: options.state ?? defaultStatePath(),
     sources,
@@ -44,6 +55,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     account.notStarted(mesh);
     return EXIT.invalid;
   }
+  kill = () => mesh.kill();
   return await stayUp(mesh, account, asked, options);
 }
 
@@ -57,12 +69,13 @@ async function stayUp(
   try {
     account.started(mesh);
     const ready = mesh.untilReady(READY_TIMEOUT_MS).then(() => "ready");
-    if ((await Promise.race([ready, asked])) === "ready") {
+    const first = await Promise.race([asked, ready]);
+    if (first === "ready") {
       account.ready(await mesh.status());
       if (options.demo === true) await Promise.race([runDemo(mesh, aborting(asked)), asked]);
       account.live();
       await asked;
-    }
+    } else if (first !== READER_GONE) code = EXIT.interrupted;
     account.stopping();
   } catch (error) {
     process.stderr.write(`bulwark: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -73,11 +86,17 @@ async function stayUp(
   return code;
 }
 
-/** Settles with the first signal, or when nobody reads what is told any more; later ones change nothing, since stopping is under way and has its own time limits. */
-function firstSignal(): Promise<string> {
+/** Settles with the first signal, or when nobody reads what is told any more. A second Ctrl-C is `onImpatience`. */
+function firstSignal(onImpatience: () => void): Promise<string> {
+  let askedAt: number | undefined;
   return new Promise((settle) => {
-    for (const signal of SIGNALS) process.on(signal, () => settle(signal));
-    whenReaderGone(() => settle("EPIPE"));
+    for (const signal of SIGNALS)
+      process.on(signal, () => {
+        askedAt ??= performance.now();
+        if (signal === "SIGINT" && performance.now() - askedAt > SAME_CTRL_C_MS) onImpatience();
+        settle(signal);
+      });
+    whenReaderGone(() => settle(READER_GONE));
   });
 }
 

@@ -71,11 +71,13 @@ export interface RunningMesh {
   readonly warnings: readonly Diagnostic[];
   /** What was read and has no effect. */
   readonly notActedOn: readonly Diagnostic[];
-  /** Settles when every proxy has its certificate and its configuration; rejects when that takes longer. */
+  /** Settles when every proxy has its certificate and its configuration, or the mesh is being stopped; rejects when that takes longer. */
   untilReady(timeoutMs: number): Promise<void>;
   status(): Promise<StatusReport>;
   /** Stops everything in order. Nothing of the mesh runs, and no socket is there, when it settles. */
   stop(): Promise<void>;
+  /** Ends everything at once, without asking it, also in the midst of `stop`. */
+  kill(): void;
 }
 
 /**
@@ -217,7 +219,8 @@ class MeshRunner implements RunningMesh {
       reject(new Error(`not ready after ${timeoutMs / 1000} s: ${this.#notReady().join(", ")}`));
     }, timeoutMs);
     this.#onProgress = () => {
-      if (this.#notReady().length === 0) resolve();
+      // Who stops before all is ready must not be kept alive by this wait.
+      if (this.#stopping !== undefined || this.#notReady().length === 0) resolve();
     };
     this.#onProgress();
     try {
@@ -239,7 +242,14 @@ class MeshRunner implements RunningMesh {
 
   stop(): Promise<void> {
     this.#stopping ??= this.#end();
+    this.#onProgress?.();
     return this.#stopping;
+  }
+
+  kill(): void {
+    this.#gate.close();
+    this.#supervisor.killAll();
+    this.#leave();
   }
 
   async #end(): Promise<void> {
@@ -249,6 +259,11 @@ class MeshRunner implements RunningMesh {
     this.#gate.close();
     await this.#supervisor.stopAll();
     this.#logs.close();
+    this.#leave();
+  }
+
+  /** Nothing runs any more: whoever comes next finds no trace of it. */
+  #leave(): void {
     clearTimeout(this.#bookRetry);
     removeRunBook(this.state);
     removeSocketFolder(this.state);

@@ -127,6 +127,16 @@ export class Supervisor {
     this.#book();
   }
 
+  /** Kills all, whatever they do. Nothing starts any more. */
+  killAll(): void {
+    this.#stopping = true;
+    for (const child of this.#children.values()) {
+      child.wanted = false;
+      clearTimeout(child.timer);
+      if (child.identity !== undefined) signalProcess(child.identity, "SIGKILL", true);
+    }
+  }
+
   #spawn(child: Child): void {
     child.timer = undefined;
     child.restarts++;

@@ -34,6 +34,7 @@ export function configure(command: Command): void {
       )}`,
     )
     .action(async (sources: string[], options: UpOptions) => {
-      process.exitCode = await runUp(sources, options);
+      // All that it started has been stopped by now: nothing that is still under way here, such as a call of the demo, may hold it.
+      process.exit(await runUp(sources, options));
     });
 }
