@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import type { WorkloadCall } from "../control/workload-call.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { StateOptions } from "./options.ts";
@@ -19,12 +20,18 @@ export interface CallOptions extends StateOptions {
 
 const SCHEMES: ReadonlySet<string> = new Set(["http:", "https:", "tcp:", "tls:"]);
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** What no field value holds (RFC 9110 §5.5), and what has no byte of its own. */
+const UNSENDABLE = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** @throws {BulwarkError} BW_CLI_INPUT, saying what is wrong and how it is written. */
 export function parseCall(target: string, options: CallOptions): WorkloadCall {
   const body = options.data === undefined ? undefined : bodyOf(options.data);
   const method = options.method ?? (body === undefined ? "GET" : "POST");
   if (!TOKEN.test(method)) throw invalid(`\`${method}\` is no HTTP method`);
+  if (isIP(options.sni ?? "") !== 0)
+    throw invalid(
+      `\`--sni ${options.sni}\` is an address: a server name is a host's name, or empty for none`,
+    );
   return {
     url: parseTarget(target),
     method,
@@ -54,7 +61,12 @@ function parseHeader(line: string): readonly [string, string] {
   const at = line.indexOf(":");
   const name = line.slice(0, at);
   if (at <= 0 || !TOKEN.test(name)) throw invalid(`\`${line}\` is no header: write \`Name: value\``);
-  return [name, line.slice(at + 1).trim()];
+  const value = line.slice(at + 1).trim();
+  if (UNSENDABLE.test(value))
+    throw invalid(
+      `the value of the header \`${name}\` has a line break, another control character or one beyond Latin-1: HTTP cannot carry it`,
+    );
+  return [name, value];
 }
 
 function bodyOf(data: string): Buffer {

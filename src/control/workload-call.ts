@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestOptions } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
-import type { Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import { connect as connectTls, rootCertificates } from "node:tls";
 import { failureText } from "../dataplane/connection-failure.ts";
 import { OUTBOUND_PROXY_PORT } from "../model/placement.ts";
@@ -14,7 +14,7 @@ export interface WorkloadCall {
   readonly method: string;
   readonly headers: readonly (readonly [string, string])[];
   readonly body?: Buffer;
-  /** The server name of the caller's own TLS; default the URL's host. An empty one sends none. */
+  /** The server name of the caller's own TLS; default the URL's host, none for an address (RFC 6066 §3). An empty one sends none. */
   readonly serverName?: string;
   readonly http2: boolean;
   readonly timeoutMs: number;
@@ -177,10 +177,14 @@ class Attempt {
   }
 
   #openTls(tunnel: Socket): Promise<Socket> {
-    const { url, serverName = url.hostname, insecure, caPem, http2 } = this.#call;
+    const { url, insecure, caPem, http2 } = this.#call;
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const { serverName = isIP(host) === 0 ? host : "" } = this.#call;
     return new Promise((resolve, reject) => {
       const socket = connectTls({
         socket: tunnel,
+        // What the certificate has to name where no server name is sent.
+        host,
         ...(serverName === "" ? {} : { servername: serverName }),
         ALPNProtocols: [http2 ? "h2" : "http/1.1"],
         rejectUnauthorized: !insecure,

@@ -92,7 +92,7 @@ export class OutboundListener {
   }
 
   #dialedHttp(socket: Socket, dialed: DialedDestination, http2: boolean): void {
-    const service = new OutboundService(this.#peer(socket, dialed, http2), this.#state);
+    const service = new OutboundService(this.#peer(socket, dialed, http2), this.#state, this.#snapshot);
     if (http2) serveHttp2(socket, service, this.#env.http, this.#env.http2, ignore);
     else new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
   }
@@ -207,7 +207,10 @@ export class OutboundListener {
 
   #serveProxy(socket: Socket): void {
     const peer = this.#peer(socket, { port: OUTBOUND_PROXY_PORT }, false);
-    const service = new ExplicitProxyService(new OutboundService(peer, this.#state), this.#credential);
+    const service = new ExplicitProxyService(
+      new OutboundService(peer, this.#state, this.#snapshot),
+      this.#credential,
+    );
     new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
   }
 

@@ -19,9 +19,11 @@ import {
   joinFieldLines,
   NO_FIELD_LINES,
 } from "./codec/head-writer.ts";
+import { explainRefusal } from "./explain-denial.ts";
 import type { HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import type { EndpointPicker } from "./pick-endpoint.ts";
 import { pickTarget } from "./pick-endpoint.ts";
+import type { Snapshot } from "./proxy-environment.ts";
 import { noteHeaders, protocolName } from "./request-headers.ts";
 import { requestId } from "./request-ids.ts";
 import { headerOf } from "./routed/call.ts";
@@ -51,10 +53,13 @@ const PROXY_FIELDS: ReadonlySet<string> = new Set(["proxy-authorization", "proxy
 export class OutboundService implements HttpService {
   readonly #peer: OutboundPeer;
   readonly #state: () => OutboundState;
+  readonly #snapshot: () => Snapshot;
 
-  constructor(peer: OutboundPeer, state: () => OutboundState) {
+  /** @param snapshot whose mesh explains what is refused. */
+  constructor(peer: OutboundPeer, state: () => OutboundState, snapshot: () => Snapshot) {
     this.#peer = peer;
     this.#state = state;
+    this.#snapshot = snapshot;
   }
 
   decide(view: RequestView): HttpAction | Promise<HttpAction> {
@@ -67,11 +72,15 @@ export class OutboundService implements HttpService {
     const id = requestId(noted.traceparent, noted.requestId);
     const { policy, picker } = this.#state();
     const { method, path, authority, headers } = view;
-    const decision = policy.routeHttp({ ...dialed, authority, method, path, headers, roll: Math.random() });
+    const request = { ...dialed, authority, method, path, headers, roll: Math.random() };
+    const decision = policy.routeHttp(request);
     const flow = this.#flow(view, dialed);
     flow.protocol = protocolName(this.#peer.http2, noted.contentType, view.upgrade);
     flow.traceId = id.traceId;
     noteDecision(flow, decision);
+    if (decision.kind === "refuse")
+      flow.explanation =
+        explainRefusal(this.#snapshot(), { protocol: "http", ...request }) ?? flow.explanation;
     if (decision.kind !== "forward") return answered(decision, flow);
     const remove = noted.forged === undefined ? PROXY_FIELDS : noted.forged.union(PROXY_FIELDS);
     return forwardHttp(
@@ -159,7 +168,7 @@ function ruledBy(by: RouteRef): string | null {
 function refusalText(decision: OutboundDecision & { kind: "refuse" }): string {
   switch (decision.reason) {
     case "blackhole":
-      return "no host that this workload may see, and the outbound policy is REGISTRY_ONLY";
+      return "nothing that this workload may see has this host on this port, and the outbound policy is REGISTRY_ONLY";
     case "no-route":
       return "the host is known, but no route of it matches this request";
     case "no-cluster":

@@ -69,8 +69,9 @@ test("a sidecar refuses an encrypted ClientHello that goes straight out, GREASE 
     const answer = await throughSidecar(client, target, withEncryptedHello(hello));
     assert.equal(answer.length, 0, target);
     await until(() => client.flows.length === 1, `the record of ${target}`);
-    const [{ verdict, reason, layer } = {}] = client.flows;
+    const [{ verdict, reason, layer, explanation } = {}] = client.flows;
     assert.deepEqual([verdict, reason, layer], ["deny", "sni-encrypted", "client-route"]);
+    assert.match(explanation?.join() ?? "", /GREASE.*Chrome.*Switch both off/);
     client.flows.length = 0;
   }
   const inside = withEncryptedHello(await clientHello("server.a"));
