@@ -86,7 +86,10 @@ export function parseFields(
       if (isAmbiguousField(name)) return refuse("header-name-ambiguous");
       block.headers.push(name, value);
     } else {
-      const refusal = known.role === FIELD_ROLE.plain ? undefined : applyRole(block, known.role, value);
+      const refusal =
+        known.role === FIELD_ROLE.plain
+          ? undefined
+          : (refuseTab(bytes, nameEnd, at, known.role) ?? applyRole(block, known.role, value));
       if (refusal !== undefined) return refusal;
       if (known.role >= FIELD_ROLE.connection && known.role !== FIELD_ROLE.expect) continue;
       block.headers.push(known.name, value);
@@ -109,6 +112,21 @@ function refuseName(bytes: Buffer, lineStart: number, at: number): Http1Refusal 
 function refuseValue(bytes: Buffer, at: number): Http1Refusal {
   if (bytes[at] === LF) return refuse("bare-lf");
   return refuse(bytes[at] === CR ? "bare-cr" : "header-value-invalid");
+}
+
+/**
+ * Lines are sent on as they came. A tab around a framing value is legal (RFC 9110 §5.6.3), but readers that cut spaces alone
+ * (llhttp) do not see the value, and would end the message elsewhere.
+ */
+function refuseTab(bytes: Buffer, from: number, to: number, role: number): Http1Refusal | undefined {
+  if (role !== FIELD_ROLE.contentLength && role !== FIELD_ROLE.transferEncoding) return undefined;
+  for (let at = from; at < to; at++) {
+    if (bytes[at] !== HTAB) continue;
+    return refuse(
+      role === FIELD_ROLE.contentLength ? "content-length-invalid" : "transfer-encoding-unsupported",
+    );
+  }
+  return undefined;
 }
 
 function applyRole(block: FieldBlock, role: number, value: string): Http1Refusal | undefined {

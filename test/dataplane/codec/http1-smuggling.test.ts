@@ -53,6 +53,11 @@ const REQUEST_LINES: readonly (readonly [lines: string, expected: Http1RefusalCo
   ["Transfer-Encoding: \x0bchunked", "header-value-invalid"],
   ["Transfer-Encoding: \x0cchunked", "header-value-invalid"],
   ["Transfer-Encoding: chunked\x00", "header-value-invalid"],
+  ["Transfer-Encoding:\tchunked", "transfer-encoding-unsupported"],
+  ["Transfer-Encoding: chunked\t", "transfer-encoding-unsupported"],
+  ["Transfer-Encoding: chunked \t ", "transfer-encoding-unsupported"],
+  ["Content-Length:\t6", "content-length-invalid"],
+  ["Content-Length: 6\t", "content-length-invalid"],
   ["Transfer-Encoding : chunked", "space-before-colon"],
   ["Transfer-Encoding\x0b: chunked", "header-name-invalid"],
   ["\x00Transfer-Encoding: chunked", "header-name-invalid"],
@@ -172,7 +177,7 @@ for (const [head, expected] of START_LINES) {
 /** The negations: near misses of the vectors above that are sound. */
 const ACCEPTED: readonly string[] = [
   "POST / HTTP/1.1\r\nHost: mesh\r\nTransfer-Encoding: chunked\r\n\r\n",
-  "POST / HTTP/1.1\r\nHost: mesh\r\nTRANSFER-encoding: \t Chunked \t\r\n\r\n",
+  "POST / HTTP/1.1\r\nHost: mesh\r\nTRANSFER-encoding:   Chunked  \r\n\r\n",
   "POST / HTTP/1.1\r\nHost: mesh\r\nContent-Length: 6\r\n\r\n",
   "POST / HTTP/1.1\r\nHost: mesh\r\nContent-Length: 0006\r\n\r\n",
   "POST / HTTP/1.1\r\nHost: mesh\r\nContent-Length: 9007199254740991\r\n\r\n",
