@@ -1,6 +1,6 @@
 /**
  * What reaches the application after tokens are verified, and what rules see then: real Envoy and the sidecar's own service, on the
- * same requests. `node --test test/differential/token-headers.ts`; needs Envoy (see docs/testing.md).
+ * same requests. `npm run test:real -- test/real/token-headers.test.ts`; needs Envoy (see docs/testing.md).
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
