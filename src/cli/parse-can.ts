@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { AccessDestination, AccessRequest, AccessSource, PairVerdict } from "../index.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 
@@ -60,6 +60,18 @@ export function parseCan(words: readonly string[], options: CanOptions): AccessR
     ...(jwt === undefined ? {} : { jwt: parseJwt(jwt) }),
     ...(extAuthz === undefined ? {} : { extAuthz }),
   };
+}
+
+/**
+ * What stands besides `--requests FILE`: more of the mesh, since shells expand `--mesh istio/*.yaml` so.
+ * @throws {BulwarkError} BW_CLI_INPUT for a word that is no path: who asks for what stands in the file.
+ */
+export function parseMeshWords(words: readonly string[]): readonly string[] {
+  const lost = words.find((word) => !existsSync(word));
+  if (lost === undefined) return words;
+  throw invalid(
+    `\`${lost}\` does not go with --requests, and is no file or folder of the mesh: who asks for what stands in the requests file`,
+  );
 }
 
 interface Asked {

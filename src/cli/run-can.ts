@@ -10,15 +10,14 @@ import {
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { formatDiagnostic } from "../resources/diagnostic.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
-import { type CanOptions, parseCan, readInput } from "./parse-can.ts";
+import { type CanOptions, parseCan, parseMeshWords, readInput } from "./parse-can.ts";
 import { parseCanAll } from "./parse-can-all.ts";
 import { writeDecisionNotes, writeDecisionsJson, writeDecisionsText } from "./render/decisions.ts";
 import { writePairsJson, writePairsText } from "./render/pairs.ts";
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_MESH_INVALID, BW_REQUEST_INVALID */
 export async function runCan(words: readonly string[], options: CanOptions): Promise<ExitCode> {
-  // With a request file whatever stands besides is more of the mesh: shells expand `--mesh istio/*.yaml` so.
-  const sources = [...(options.mesh ?? []), ...(options.requests === undefined ? [] : words)];
+  const sources = [...(options.mesh ?? []), ...(options.requests === undefined ? [] : parseMeshWords(words))];
   if (sources.length === 0) throw new BulwarkError("BW_CLI_INPUT", "name the mesh: --mesh FOLDER, or a file");
   if (options.allTo !== undefined || options.allFrom !== undefined) return runCanAll(sources, words, options);
   const one = options.requests === undefined ? parseCan(words, options) : undefined;

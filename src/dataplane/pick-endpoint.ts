@@ -10,6 +10,7 @@ import type {
   OutboundTarget,
 } from "../policy/outbound/types.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { resourceName } from "../resources/resource.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import { type UpstreamTarget, type UpstreamTls, upstreamTarget } from "./upstream-target.ts";
 
@@ -99,7 +100,11 @@ export class EndpointPicker {
       );
     return async (attempt) => {
       if (attempt > 0) return undefined;
-      const [host] = await this.#snapshot.resolver.resolve(asked.ip ?? asked.host ?? "");
+      const [host] = await this.#snapshot.resolver
+        .resolve(asked.ip ?? asked.host ?? "")
+        .catch((error: unknown) => {
+          throw unservedName(decision.dialled, asked, error);
+        });
       return this.#target(
         host as string,
         socketPort(this.#snapshot.placement, asked.port),
@@ -217,6 +222,17 @@ export class EndpointPicker {
   ): UpstreamTarget {
     return upstreamTarget({ host, port, tls, protocol, cluster, localAddress: this.#env.pod.address });
   }
+}
+
+/** A name that DNS does not have may still be a service's: then what is asked for is not served there. */
+function unservedName(service: Service | undefined, asked: RequestedDestination, cause: unknown): unknown {
+  if (service === undefined) return cause;
+  const { ports, resource } = service;
+  const lacks = ports.some(({ port }) => port === asked.port)
+    ? "nothing that serves"
+    : `no port ${asked.port} (it has ${ports.map(({ port }) => port).join(", ")}); nothing else serves`;
+  const message = `${resourceName(resource)} has ${lacks} \`${asked.host}:${asked.port}\``;
+  return new BulwarkError("BW_RESOLVE_FAILED", message, { cause });
 }
 
 interface Address {

@@ -98,9 +98,14 @@ const CAUSES: Readonly<Record<InboundCause, string>> = {
 function transportLines(policy: InboundPolicy, connection: Connection): string[] {
   if (policy.gateway !== null) return [];
   const { mode, policy: by } = policy.transport(connection.destinationPort);
-  const came =
-    connection.tls === "plaintext" ? "plaintext" : `TLS, client: ${connection.principal ?? "no certificate"}`;
+  const came = connection.tls === "plaintext" ? "plaintext" : `TLS, client: ${shownBy(connection)}`;
   return [`port ${connection.destinationPort} is ${mode} by ${by ?? "default"}; what came is ${came}`];
+}
+
+function shownBy({ tls, principal }: Connection): string {
+  return tls === "rogue"
+    ? "a certificate of an authority that the mesh does not trust"
+    : (principal ?? "no certificate");
 }
 
 function explainVerdict(

@@ -58,8 +58,11 @@ function sourceName(source: FlowSource | undefined): string {
 }
 
 function destinationName(destination: FlowDestination | undefined): string {
-  const name = destination?.workload ?? destination?.host ?? destination?.service ?? destination?.ip;
-  return clean(withPort(name, destination?.port) ?? "?");
+  const { workload, host, service, ip, port } = destination ?? {};
+  const name = workload ?? host ?? service ?? ip;
+  // A host that a client claims by its server name or Host header proves nothing about the address that it dialled.
+  const dialled = name === host && ip !== undefined && ip !== host ? ` at ${ip}` : "";
+  return clean(`${withPort(name, port) ?? "?"}${dialled}`);
 }
 
 function withPort(host: string | undefined, port: number | undefined): string | undefined {

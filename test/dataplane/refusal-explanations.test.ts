@@ -83,3 +83,33 @@ test("a call to an address over TLS sends no server name, and its refusal is the
     assert.deepEqual([verdict, reason, sni, protocol], ["deny", "blackhole", undefined, "tls"]);
   }
 });
+
+test("under ALLOW_ANY a port that a Service lacks is told as such, and an unknown name as unresolved", async (context) => {
+  const yaml = `
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: a}
+spec: {serviceAccountName: client, containers: [{name: app, image: app}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: server, namespace: a}
+spec: {selector: {app: client}, ports: [{name: http, port: 80}, {name: tcp, port: 9000}]}
+`;
+  // A stand-in makes the resolver work offline.
+  const { pod } = await startMesh(context, yaml, {
+    net: 63,
+    standIns: [{ host: "outside.test", address: "127.63.9.9" }],
+  });
+  const client = pod("a/client");
+  const explain = async (host: string): Promise<string> => {
+    client.flows.length = 0;
+    await callThroughSidecar(client, "GET", `http://${host}/`);
+    await until(() => client.flows.length === 1, "the record");
+    const [{ verdict, explanation = [] } = {}] = client.flows;
+    assert.equal(verdict, "error");
+    return explanation.join("\n");
+  };
+  assert.match(await explain("server.a:443"), /Service a\/server has no port 443 \(it has 80, 9000\)/);
+  assert.match(await explain("nobody.test"), /no stand-in for `nobody\.test`/);
+});

@@ -42,6 +42,14 @@ test("explainInbound() tells the port's mode and who set it where the transport 
   ]);
 });
 
+test("explainInbound() tells a certificate that is not trusted from none", () => {
+  const came = (tls: "rogue" | "simple") =>
+    explainInbound(policyOf([]), connect({ tls, principal: null }), get("/")).join("\n");
+  assert.match(came("rogue"), /TLS, client: a certificate of an authority that the mesh does not trust/);
+  assert.doesNotMatch(came("rogue"), /no certificate/);
+  assert.match(came("simple"), /TLS, client: no certificate/);
+});
+
 test("explainInbound() tells what AUDIT and dry-run policies say", () => {
   const dry = authorization(
     "d",

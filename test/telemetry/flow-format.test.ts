@@ -24,6 +24,15 @@ test("formatFlowLine() of a denial names who refused, by which policy and rule",
   );
 });
 
+test("formatFlowLine() shows the address that was dialled besides the host that was claimed", () => {
+  const to = (destination: FlowRecord["destination"]) =>
+    formatFlowLine({ ...sampleRecord(1), ...(destination === undefined ? {} : { destination }) });
+  assert.match(to({ host: "www.ibm.com", ip: "127.0.0.1", port: 22 }), /→ www\.ibm\.com:22 at 127\.0\.0\.1 /);
+  assert.match(to({ host: "www.ibm.com", port: 443 }), /→ www\.ibm\.com:443 +(?!at)/);
+  assert.doesNotMatch(to({ host: "www.ibm.com", port: 443 }), / at /);
+  assert.doesNotMatch(to({ workload: "a/b", host: "b.a", ip: "127.1.1.1", port: 80 }), / at /);
+});
+
 test("formatFlowLine() of what passed tells no refusal", () => {
   const line = formatFlowLine(sampleRecord(1));
   assert.match(line, /ALLOW {2}request/);
