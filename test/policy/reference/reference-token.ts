@@ -168,8 +168,8 @@ function fromParam(path: string, name: string): string[] {
 
 function nameOf(pair: string): string {
   const [name = ""] = pair.split("=");
-  return name.replace(/%[0-9a-f]{2}/gi, (escape) =>
-    String.fromCharCode(Number.parseInt(escape.slice(1), 16)),
+  return name.replace(/%([0-9a-f]{2})/gi, (_all, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
   );
 }
 
