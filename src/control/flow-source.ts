@@ -5,6 +5,7 @@ import type { FlowPage, StoredFlow } from "../telemetry/flow-query.ts";
 import { FlowStore } from "../telemetry/flow-store.ts";
 import { connectAdmin } from "./control-link.ts";
 import { followFlows } from "./follow-flows.ts";
+import { operationalCode } from "./operational-error.ts";
 import type { RpcPeer } from "./rpc.ts";
 import type { StateFolder } from "./state-folder.ts";
 
@@ -17,7 +18,7 @@ export interface FlowSource {
   close(): void;
 }
 
-/** @throws {BulwarkError} those of the store when there is no log at all. */
+/** @throws {BulwarkError} BW_CONTROL_UNREACHABLE when there is no log at all, BW_STATE_UNUSABLE, and those of the store. */
 export async function flowSource(state: StateFolder): Promise<FlowSource> {
   try {
     return new LiveFlows(await connectAdmin(state));
@@ -25,7 +26,21 @@ export async function flowSource(state: StateFolder): Promise<FlowSource> {
     if (!(error instanceof BulwarkError) || error.code !== "BW_CONTROL_UNREACHABLE") throw error;
     if (!existsSync(state.flowLog))
       throw new BulwarkError("BW_CONTROL_UNREACHABLE", `no mesh has run on ${state.root}`);
-    return new StoredFlows(new FlowStore(state.flowLog, { readOnly: true }));
+    return new StoredFlows(openStored(state));
+  }
+}
+
+function openStored(state: StateFolder): FlowStore {
+  try {
+    return new FlowStore(state.flowLog, { readOnly: true });
+  } catch (cause) {
+    if (operationalCode(cause) !== "BW_FLOWS_READ_ONLY") throw cause;
+    // SQLite has to make its -shm file beside a log of WAL mode (https://www.sqlite.org/wal.html#read_only_databases).
+    throw new BulwarkError(
+      "BW_STATE_UNUSABLE",
+      `the state folder \`${state.root}\` cannot be used: its flow log cannot be opened where nothing may be written; copy the folder to a place where you may write, and name the copy with --state`,
+      { cause },
+    );
   }
 }
 

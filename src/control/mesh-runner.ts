@@ -27,7 +27,7 @@ import {
   writeRunBook,
 } from "./run-book.ts";
 import { StartGate } from "./start-gate.ts";
-import { createStateFolder, removeSocketFolder, type StateFolder } from "./state-folder.ts";
+import { createStateFolder, removeSocketFolder, type StateFolder, stateUnusable } from "./state-folder.ts";
 import { type ChildSpec, Supervisor, type SupervisorEvent } from "./supervisor.ts";
 import { TokenFiles } from "./token-files.ts";
 
@@ -105,12 +105,23 @@ export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh
     }
     refuseUnknownApplications(current.assignments, options.applications);
     const runner = new MeshRunner(state, release, options, current, loaded);
-    await runner.start();
+    try {
+      await runner.start();
+    } catch (error) {
+      await runner.stop();
+      throw error;
+    }
     return runner;
   } catch (error) {
     release();
-    throw error;
+    throw isOfFolder(error, state) ? stateUnusable(state.root, error) : error;
   }
+}
+
+/** An error of the file system about something in the state folder: not a bug, but a full disk, a lost right, a broken mount. */
+function isOfFolder(error: unknown, { root }: StateFolder): boolean {
+  const { syscall, path } = error as Partial<NodeJS.ErrnoException>;
+  return syscall !== undefined && path?.startsWith(root) === true;
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT: a slip in a name must not leave the built-in echo in the place of an application. */

@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { writePrivateFile } from "../identity/key-store.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { identifyProcess, isRunning, type ProcessIdentity, signalProcess } from "./process-identity.ts";
-import { readJson, type StateFolder } from "./state-folder.ts";
+import { readJson, type StateFolder, stateUnusable } from "./state-folder.ts";
 
 export interface BookedProcess extends ProcessIdentity {
   readonly name: string;
@@ -46,7 +46,7 @@ export function runningSupervisor(state: StateFolder): ProcessIdentity | undefin
 /**
  * Takes the state folder for this process, so that two `up` cannot share it.
  * @returns gives it back.
- * @throws {BulwarkError} BW_STATE_IN_USE, naming the process that has it.
+ * @throws {BulwarkError} BW_STATE_IN_USE, naming the process that has it; BW_STATE_UNUSABLE where nothing can be written.
  */
 export function lockState(state: StateFolder): () => void {
   const own = identifyProcess(process.pid);
@@ -55,7 +55,7 @@ export function lockState(state: StateFolder): () => void {
       writeFileSync(state.lock, JSON.stringify(own), { flag: "wx", mode: 0o600, flush: true });
       return () => rmSync(state.lock, { force: true });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw stateUnusable(state.root, error);
     }
     const holder = readJson(state.lock);
     if (isIdentity(holder) && isRunning(holder)) throw stateInUse(state, holder.pid);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 
 /** sun_path of a Unix socket, less its final NUL (unix(7)). macOS has 104 bytes; the lower bound serves both. */
@@ -81,7 +81,7 @@ function socketPath(root: string): string {
 
 function privateFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path);
     const found = lstatSync(path);
     // A name under a shared temp folder could have been made, or linked elsewhere, by another user first.
     if (!found.isDirectory() || (process.getuid !== undefined && found.uid !== process.getuid())) {
@@ -89,10 +89,32 @@ function privateFolder(path: string): void {
     }
     if ((found.mode & 0o077) !== 0) chmodSync(path, 0o700);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new BulwarkError("BW_STATE_UNUSABLE", `the state folder \`${path}\` cannot be used: ${why}`, {
-      cause,
-    });
+    throw stateUnusable(path, cause);
+  }
+}
+
+/** BW_STATE_UNUSABLE: what the file system, or another's folder, does not let us do. */
+export function stateUnusable(path: string, cause: unknown): BulwarkError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new BulwarkError("BW_STATE_UNUSABLE", `the state folder \`${path}\` cannot be used: ${why}`, {
+    cause,
+  });
+}
+
+/**
+ * A folder and those above it. Node's own (`recursive`) never returns where a folder that is there says ENOENT to a new entry,
+ * as those of /proc do.
+ */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    const above = dirname(path);
+    if (code !== "ENOENT" || existsSync(above)) throw error;
+    makeFolder(above);
+    mkdirSync(path, { mode: 0o700 });
   }
 }
 
