@@ -1,0 +1,38 @@
+import type { FuzzTarget } from "./target.ts";
+import { connectTarget } from "./targets/connect.ts";
+import { derTarget } from "./targets/der.ts";
+import { flowBatchTarget } from "./targets/flow-batch.ts";
+import { helloTarget } from "./targets/hello.ts";
+import { httpTarget } from "./targets/http.ts";
+import { jwtTarget } from "./targets/jwt.ts";
+import { pathTarget } from "./targets/path.ts";
+import { protobufTarget } from "./targets/protobuf.ts";
+import { sniffTarget } from "./targets/sniff.ts";
+import { socks5Target } from "./targets/socks5.ts";
+import { templateTarget } from "./targets/template.ts";
+import { xfccTarget } from "./targets/xfcc.ts";
+import { yamlTarget } from "./targets/yaml.ts";
+
+export const TARGETS: readonly FuzzTarget[] = [
+  yamlTarget,
+  pathTarget,
+  helloTarget,
+  jwtTarget,
+  httpTarget,
+  templateTarget,
+  sniffTarget,
+  socks5Target,
+  connectTarget,
+  xfccTarget,
+  flowBatchTarget,
+  protobufTarget,
+  derTarget,
+];
+
+/** @throws for a name that no target has. */
+export function findTarget(name: string): FuzzTarget {
+  const found = TARGETS.find((target) => target.name === name);
+  if (found === undefined)
+    throw new Error(`no target \`${name}\`; there are: ${TARGETS.map((target) => target.name).join(", ")}`);
+  return found;
+}
