@@ -8,6 +8,7 @@ import type { FlowGroup } from "../telemetry/flow-query.ts";
 import type { CertificateService } from "./certificate-service.ts";
 import type { ConfigurationKeeper } from "./configuration-keeper.ts";
 import type { FlowLog } from "./flow-log.ts";
+import { gatewayAddresses } from "./gateway-addresses.ts";
 import type { JwksService } from "./jwks/jwks-service.ts";
 import {
   fieldsOf,
@@ -28,7 +29,8 @@ export interface AdminMethodsOptions {
   readonly flowLog: FlowLog;
   readonly keys: Pick<JwksService, "report">;
   readonly sources: readonly string[];
-  readonly startedAt: string;
+  /** `startedAt` and `control` of the status. */
+  readonly life: () => Pick<StatusReport, "startedAt" | "control">;
   readonly subscribers: Set<RpcPeer>;
 }
 
@@ -109,10 +111,10 @@ function pageOf(params: unknown): { order: "newest" | "oldest"; limit: number; a
 }
 
 function statusReport(options: AdminMethodsOptions): StatusReport {
-  const { keeper, certificates, flowLog, sources, startedAt } = options;
+  const { keeper, certificates, flowLog, sources } = options;
   const { current } = keeper;
   return {
-    startedAt,
+    ...options.life(),
     sources,
     trustDomain: current?.mesh.config.trustDomain ?? "",
     configuration: {
@@ -123,6 +125,7 @@ function statusReport(options: AdminMethodsOptions): StatusReport {
       lastChange: current?.lastChange ?? null,
     },
     pods: podStatuses(options),
+    gateways: current === undefined ? [] : gatewayAddresses(current.mesh, current.assignments),
     policies: current === undefined ? [] : policiesOf(current.mesh),
     keys: options.keys.report(),
     ca: certificates.counts,

@@ -94,6 +94,21 @@ export interface PolicyStatus {
   readonly effect: string;
 }
 
+/** A server of a gateway as clients reach it. */
+export interface GatewayAddress {
+  /** Of the gateway: `namespace/name`. */
+  readonly pod: string;
+  /** `Gateway namespace/name` */
+  readonly gateway: string;
+  /** `http://127.150.216.77:8080`; the scheme is `http`, `https`, `tls` or `tcp`. */
+  readonly url: string;
+  readonly hosts: readonly string[];
+  /** What runs on it, inside TLS where there is any. */
+  readonly protocol: string;
+  /** As Istio's Gateway names it; null: in clear. */
+  readonly tlsMode: string | null;
+}
+
 /** A saved change that is not in force, with everything that is wrong with it. */
 export interface RefusedChange {
   readonly at: string;
@@ -101,7 +116,10 @@ export interface RefusedChange {
 }
 
 export interface StatusReport {
+  /** Of the mesh (RFC 3339). */
   readonly startedAt: string;
+  /** The control plane's own process: control that died is started again, and the mesh goes on meanwhile. */
+  readonly control: { readonly startedAt: string; readonly restarts: number };
   readonly sources: readonly string[];
   readonly trustDomain: string;
   readonly configuration: {
@@ -113,6 +131,7 @@ export interface StatusReport {
     readonly lastChange: ConfigurationChange | null;
   };
   readonly pods: readonly PodStatus[];
+  readonly gateways: readonly GatewayAddress[];
   readonly policies: readonly PolicyStatus[];
   /** Sources of keys for tokens. */
   readonly keys: readonly JwksStatus[];

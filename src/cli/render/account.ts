@@ -7,7 +7,7 @@ import { formatFlowLine } from "../../telemetry/flow-format.ts";
 import { accessWarning, changeLines } from "./change.ts";
 import { SaidOnce } from "./said-once.ts";
 import { startNotes } from "./start-notes.ts";
-import { renderPods } from "./status.ts";
+import { renderGateways, renderPods } from "./status.ts";
 import { isColoured, plain, style } from "./style.ts";
 
 /** What `up` tells while it runs. */
@@ -91,6 +91,7 @@ class TextAccount implements Account {
     this.#isUp = true;
     const seconds = ((performance.now() - this.#startedAt) / 1000).toFixed(1);
     this.#say(`\n${renderPods(status.pods, new Date())}`);
+    if (status.gateways.length > 0) this.#say(renderGateways(status.gateways));
     this.#say(style("bold", `The mesh is up (${seconds} s). Ctrl-C stops it.`));
   }
 

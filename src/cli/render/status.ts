@@ -1,4 +1,4 @@
-import type { PodStatus, StatusReport } from "../../control/messages.ts";
+import type { GatewayAddress, PodStatus, StatusReport } from "../../control/messages.ts";
 import { formatDiagnostic } from "../../resources/diagnostic.ts";
 import { accessWarning, changeLines } from "./change.ts";
 import { plain, style } from "./style.ts";
@@ -8,8 +8,9 @@ import { table } from "./table.ts";
 export function renderStatus(report: StatusReport, now: Date): string {
   const { configuration, policies, flowLog, ca, skipped } = report;
   const parts = [
-    `${style("bold", `trust domain ${report.trustDomain}`)}, up for ${age(report.startedAt, now)}; configuration ${configuration.version} of ${clock(configuration.loadedAt)} (${configuration.resources} resources) from ${report.sources.join(", ")}\n`,
+    `${style("bold", `trust domain ${report.trustDomain}`)}, up for ${age(report.startedAt, now)}${renderControl(report, now)}; configuration ${configuration.version} of ${clock(configuration.loadedAt)} (${configuration.resources} resources) from ${report.sources.join(", ")}\n`,
     renderPods(report.pods, now),
+    renderGateways(report.gateways),
     table(
       ["POLICY", "EFFECT"],
       policies.map(({ kind, namespace, name, effect }) => [`${kind} ${namespace}/${name}`, effect]),
@@ -23,6 +24,19 @@ export function renderStatus(report: StatusReport, now: Date): string {
     renderRefused(report),
   ];
   return parts.filter((part) => part !== "").join("\n");
+}
+
+/** Where gateways listen, for whom, and how they are spoken to. */
+export function renderGateways(gateways: readonly GatewayAddress[]): string {
+  return table(
+    ["GATEWAY AT", "TLS", "HOSTS", "BY"],
+    gateways.map(({ url, tlsMode, hosts, gateway, pod }) => [
+      url,
+      tlsMode ?? "none",
+      hosts.join(", "),
+      `${gateway} in ${pod}`,
+    ]),
+  );
 }
 
 /** Whose tokens can be verified, and by which keys. */
