@@ -29,8 +29,7 @@ export interface AdminMethodsOptions {
   readonly flowLog: FlowLog;
   readonly keys: Pick<JwksService, "report">;
   readonly sources: readonly string[];
-  /** `startedAt` and `control` of the status. */
-  readonly life: () => Pick<StatusReport, "startedAt" | "control">;
+  readonly startedAt: string;
   readonly subscribers: Set<RpcPeer>;
 }
 
@@ -111,10 +110,10 @@ function pageOf(params: unknown): { order: "newest" | "oldest"; limit: number; a
 }
 
 function statusReport(options: AdminMethodsOptions): StatusReport {
-  const { keeper, certificates, flowLog, sources } = options;
+  const { keeper, certificates, flowLog, sources, startedAt } = options;
   const { current } = keeper;
   return {
-    ...options.life(),
+    startedAt,
     sources,
     trustDomain: current?.mesh.config.trustDomain ?? "",
     configuration: {

@@ -8,7 +8,7 @@ import { table } from "./table.ts";
 export function renderStatus(report: StatusReport, now: Date): string {
   const { configuration, policies, flowLog, ca, skipped } = report;
   const parts = [
-    `${style("bold", `trust domain ${report.trustDomain}`)}, up for ${age(report.startedAt, now)}${renderControl(report, now)}; configuration ${configuration.version} of ${clock(configuration.loadedAt)} (${configuration.resources} resources) from ${report.sources.join(", ")}\n`,
+    `${style("bold", `trust domain ${report.trustDomain}`)}, up for ${age(report.startedAt, now)}; configuration ${configuration.version} of ${clock(configuration.loadedAt)} (${configuration.resources} resources) from ${report.sources.join(", ")}\n`,
     renderPods(report.pods, now),
     renderGateways(report.gateways),
     table(
