@@ -29,7 +29,8 @@ export interface AdminMethodsOptions {
   readonly flowLog: FlowLog;
   readonly keys: Pick<JwksService, "report">;
   readonly sources: readonly string[];
-  readonly startedAt: string;
+  /** `startedAt` and `control` of the status. */
+  readonly life: () => Pick<StatusReport, "startedAt" | "control">;
   readonly subscribers: Set<RpcPeer>;
 }
 
@@ -110,10 +111,10 @@ function pageOf(params: unknown): { order: "newest" | "oldest"; limit: number; a
 }
 
 function statusReport(options: AdminMethodsOptions): StatusReport {
-  const { keeper, certificates, flowLog, sources, startedAt } = options;
+  const { keeper, certificates, flowLog, sources } = options;
   const { current } = keeper;
   return {
-    startedAt,
+    ...options.life(),
     sources,
     trustDomain: current?.mesh.config.trustDomain ?? "",
     configuration: {

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { isRunning } from "./process-identity.ts";
 import { type RpcHandler, RpcPeer } from "./rpc.ts";
+import { readRunBook } from "./run-book.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /** @throws {BulwarkError} BW_CONTROL_UNREACHABLE */
@@ -29,9 +31,25 @@ export async function connectAdmin(
   state: StateFolder,
   handlers: Readonly<Record<string, RpcHandler>> = {},
 ): Promise<RpcPeer> {
-  const peer = await dialControl(state.controlSocket, handlers);
+  const peer = await dialControl(state.controlSocket, handlers).catch((cause) => {
+    throw new BulwarkError("BW_CONTROL_UNREACHABLE", whatRuns(state), { cause });
+  });
   await peer.request("admin", { token: adminToken(state) }, 10_000);
   return peer;
+}
+
+/** Why control does not answer: there is no mesh, or control alone is away, or all of it that could start control again. */
+function whatRuns(state: StateFolder): string {
+  const book = readRunBook(state);
+  if (book !== undefined && isRunning(book.supervisor))
+    return `the control plane is away; \`bulwark up\` (process ${book.supervisor.pid}) starts it again`;
+  const left = book?.children.filter(isRunning).length ?? 0;
+  if (left === 0) return "no mesh runs on this state folder";
+  const processes =
+    left === 1
+      ? "1 process of an earlier `up` still runs"
+      : `${left} processes of an earlier \`up\` still run`;
+  return `no control plane runs on this state folder, but ${processes}: \`bulwark up\` replaces them, \`bulwark down\` ends them`;
 }
 
 function adminToken(state: StateFolder): string {

@@ -19,9 +19,10 @@ import { FlowLog } from "./flow-log.ts";
 import { DEFAULT_REFRESH_MS } from "./jwks/jwks-keeper.ts";
 import { JwksService } from "./jwks/jwks-service.ts";
 import { parseKeyAccess } from "./jwks/key-access.ts";
-import { type ControlEvent, textField } from "./messages.ts";
+import { type ControlEvent, type StatusReport, textField } from "./messages.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
 import type { RpcPeer } from "./rpc.ts";
+import { readRunBook } from "./run-book.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
 
 export interface ControlProcessOptions {
@@ -163,6 +164,7 @@ export class ControlPlane {
   }
 
   #makeServer(): ControlServer {
+    const startedAt = new Date().toISOString();
     const methods = {
       keeper: this.#keeper,
       sessions: this.#sessions,
@@ -171,7 +173,7 @@ export class ControlPlane {
       keys: this.#keys,
       subscribers: this.#subscribers,
       sources: this.#options.sources,
-      startedAt: new Date().toISOString(),
+      life: () => lifeOf(this.#state, startedAt),
     };
     return new ControlServer({
       socketPath: this.#state.controlSocket,
@@ -191,6 +193,16 @@ export class ControlPlane {
   #tell(event: ControlEvent): void {
     for (const peer of this.#subscribers) peer.notify("event", event);
   }
+}
+
+/** The book knows what a control plane that was started again cannot. */
+function lifeOf(state: StateFolder, controlStartedAt: string): Pick<StatusReport, "startedAt" | "control"> {
+  const book = readRunBook(state);
+  const own = book?.children.find(({ pid }) => pid === process.pid);
+  return {
+    startedAt: book?.startedAt || controlStartedAt,
+    control: { startedAt: controlStartedAt, restarts: own?.restarts ?? 0 },
+  };
 }
 
 function tokenTrust(state: StateFolder) {

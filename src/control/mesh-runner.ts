@@ -196,13 +196,14 @@ class MeshRunner implements RunningMesh {
       start: (spec) => this.#supervisor.start(spec),
     });
     this.#logs = new LogFollower((name, line) => options.onEvent({ kind: "output", name, line }));
+    const startedAt = new Date().toISOString();
     const supervisor = identifyProcess(process.pid) ?? { pid: process.pid, startTime: "" };
     this.#supervisor = new Supervisor({
       onEvent: (event) => {
         if (event.kind !== "started") this.#gate.leave(event.name);
         options.onEvent({ kind: "process", event });
       },
-      onChange: (children) => this.#book({ supervisor, children, sources: options.sources }),
+      onChange: (children) => this.#book({ supervisor, startedAt, children, sources: options.sources }),
     });
   }
 

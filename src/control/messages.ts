@@ -116,7 +116,10 @@ export interface RefusedChange {
 }
 
 export interface StatusReport {
+  /** Of the mesh (RFC 3339). */
   readonly startedAt: string;
+  /** The control plane's own process: control that died is started again, and the mesh goes on meanwhile. */
+  readonly control: { readonly startedAt: string; readonly restarts: number };
   readonly sources: readonly string[];
   readonly trustDomain: string;
   readonly configuration: {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { MeshProxy } from "../dataplane/mesh-proxy.ts";
@@ -139,7 +139,12 @@ class ProxyProcess {
 
   /** Read each time: the supervisor renews it. */
   #token(): string {
-    return readFileSync(tokenFile(this.#state, this.#podKey), "utf8").trim();
+    const file = tokenFile(this.#state, this.#podKey);
+    try {
+      return readFileSync(file, "utf8").trim();
+    } catch (cause) {
+      throw tokenUnreadable(this.#state, file, cause);
+    }
   }
 }
 
@@ -241,6 +246,14 @@ class RunningProxy {
       nextRotation: new Date(atMs + (svid.notAfter.getTime() - atMs) / 2).toISOString(),
     };
   }
+}
+
+function tokenUnreadable({ root }: StateFolder, file: string, cause: unknown): BulwarkError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const message = existsSync(root)
+    ? `the pod's token ${file} cannot be read: ${why}`
+    : `the state folder ${root} is gone, and with it the keys and tokens of this mesh; stop the mesh and bring it up again`;
+  return new BulwarkError("BW_TOKEN_UNREADABLE", message, { cause });
 }
 
 function placementOf({ name, workload, replica, address }: PodAssignment): PodPlacement {

@@ -29,6 +29,7 @@ export interface RpcPeerOptions {
 }
 
 interface Pending {
+  readonly method: string;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: BulwarkError) => void;
   readonly timer: NodeJS.Timeout | undefined;
@@ -97,7 +98,7 @@ export class RpcPeer {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const timer = timeoutMs > 0 ? setTimeout(() => this.#expire(id, method), timeoutMs) : undefined;
-      this.#pending.set(id, { resolve, reject, timer });
+      this.#pending.set(id, { method, resolve, reject, timer });
       this.#write(`{"jsonrpc":"2.0","id":${id},"method":${JSON.stringify(method)},"params":${paramsJson}}`);
     });
   }
@@ -116,7 +117,7 @@ export class RpcPeer {
     this.#open = false;
     for (const pending of this.#pending.values()) {
       clearTimeout(pending.timer);
-      pending.reject(connectionClosed("a request"));
+      pending.reject(connectionClosed(pending.method));
     }
     this.#pending.clear();
     this.#closed.resolve();
@@ -216,6 +217,6 @@ function remoteError(body: unknown): BulwarkError {
   return new BulwarkError(code, typeof message === "string" ? message : "the request was refused");
 }
 
-function connectionClosed(what: string): BulwarkError {
-  return new BulwarkError("BW_RPC_CLOSED", `the connection ended before \`${what}\` was answered`);
+function connectionClosed(method: string): BulwarkError {
+  return new BulwarkError("BW_RPC_CLOSED", `the connection ended before \`${method}\` was answered`);
 }

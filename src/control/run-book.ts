@@ -6,11 +6,15 @@ import { readJson, type StateFolder, stateUnusable } from "./state-folder.ts";
 
 export interface BookedProcess extends ProcessIdentity {
   readonly name: string;
+  /** How often it was started again. */
+  readonly restarts?: number;
 }
 
 /** What `up` has started: enough for a later command to find and stop it, and nothing else, after a crash. */
 export interface RunBook {
   readonly supervisor: ProcessIdentity;
+  /** When the mesh was brought up (RFC 3339). */
+  readonly startedAt: string;
   readonly children: readonly BookedProcess[];
   /** The folders and files that the mesh was made from. */
   readonly sources: readonly string[];
@@ -20,10 +24,11 @@ export interface RunBook {
 export function readRunBook(state: StateFolder): RunBook | undefined {
   const value = readJson(state.runBook);
   if (typeof value !== "object" || value === null) return undefined;
-  const { supervisor, children, sources } = value as Record<string, unknown>;
+  const { supervisor, startedAt, children, sources } = value as Record<string, unknown>;
   if (!isIdentity(supervisor)) return undefined;
   return {
     supervisor,
+    startedAt: typeof startedAt === "string" ? startedAt : "",
     children: Array.isArray(children) ? children.filter(isBooked) : [],
     sources: Array.isArray(sources) ? sources.filter((source) => typeof source === "string") : [],
   };

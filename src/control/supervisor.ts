@@ -151,7 +151,7 @@ export class Supervisor {
       started.once("exit", (code, signal) => this.#died(child, signal ?? `exit code ${code}`));
       if (started.pid === undefined) return;
       const identity = identifyProcess(started.pid);
-      child.identity = identity && { ...identity, name };
+      child.identity = identity && { ...identity, name, restarts: child.restarts };
       this.#book();
       this.#options.onEvent({ kind: "started", name, pid: started.pid, restarts: child.restarts });
     } catch (error) {

@@ -88,7 +88,9 @@ test("request() fails when the connection ends and when the time is up", async (
   assert.equal((await rejection(client.request("never", null, 20))).code, "BW_RPC_TIMEOUT");
   const waiting = rejection(client.request("never", null));
   (await accepted).close();
-  assert.equal((await waiting).code, "BW_RPC_CLOSED");
+  const closed = await waiting;
+  assert.equal(closed.code, "BW_RPC_CLOSED");
+  assert.match(closed.message, /before `never` was answered/);
   await client.closed;
   assert.equal((await rejection(client.request("never", null))).code, "BW_RPC_CLOSED");
 });

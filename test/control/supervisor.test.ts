@@ -142,6 +142,7 @@ test("stopLeftovers() ends what was booked, and spares a process that has only t
   assert.ok(identity !== undefined && other !== undefined);
   await stopLeftovers({
     supervisor: identity,
+    startedAt: "",
     sources: [],
     children: [
       { ...identity, name: "leftover" },
@@ -173,6 +174,7 @@ test("readRunBook() leaves out what could make a signal hit strangers", () => {
   const bad = [-1, 0, 1, 1.5, "7", null].map((pid) => ({ pid, startTime: "5", name: "bad" }));
   writeRunBook(state, {
     supervisor: { pid: 99, startTime: "1" },
+    startedAt: "2026-01-01T00:00:00.000Z",
     sources: [],
     children: [good, ...bad] as BookedProcess[],
   });

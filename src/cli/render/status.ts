@@ -8,8 +8,8 @@ import { table } from "./table.ts";
 export function renderStatus(report: StatusReport, now: Date): string {
   const { configuration, policies, flowLog, ca, skipped } = report;
   const parts = [
-    `${style("bold", `trust domain ${report.trustDomain}`)}, up for ${age(report.startedAt, now)}; configuration ${configuration.version} of ${clock(configuration.loadedAt)} (${configuration.resources} resources) from ${report.sources.join(", ")}\n`,
-    renderPods(report.pods, now),
+    `${style("bold", `trust domain ${report.trustDomain}`)}, up for ${age(report.startedAt, now)}${renderControl(report, now)}; configuration ${configuration.version} of ${clock(configuration.loadedAt)} (${configuration.resources} resources) from ${report.sources.join(", ")}\n`,
+    `${renderPods(report.pods, now)}DENIED counts connections and handshakes, too; REQUESTS are those of HTTP alone\n`,
     renderGateways(report.gateways),
     table(
       ["POLICY", "EFFECT"],
@@ -37,6 +37,13 @@ export function renderGateways(gateways: readonly GatewayAddress[]): string {
       `${gateway} in ${pod}`,
     ]),
   );
+}
+
+/** Only where control has died: its age is the mesh's otherwise. */
+function renderControl({ control }: StatusReport, now: Date): string {
+  if (control.restarts === 0) return "";
+  const times = control.restarts === 1 ? "once" : `${control.restarts} times`;
+  return ` (control for ${age(control.startedAt, now)}, restarted ${times})`;
 }
 
 /** Whose tokens can be verified, and by which keys. */
