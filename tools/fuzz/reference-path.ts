@@ -44,7 +44,7 @@ function canonicalPath(path: string): string | null {
     const atSegmentStart = out.at(-1)?.text === "/";
     const dots = atSegmentStart ? (ONE_DOT.exec(left) ?? TWO_DOTS.exec(left)) : null;
     if (dots !== null) {
-      if (TWO_DOTS.test(left)) out = withoutLastSegment(out);
+      if (TWO_DOTS.test(left)) dropLastSegment(out);
       left = left.slice(dots[0].length);
       continue;
     }
@@ -79,11 +79,11 @@ function ofCharacter(char: string): OutputCharacter[] {
   return [...`%${hex}`].map(plain);
 }
 
-/** What was before the last segment, with the slash that ends it; the first slash stays. */
-function withoutLastSegment(out: readonly OutputCharacter[]): OutputCharacter[] {
-  if (out.length < 2) return [...out];
-  const before = out.slice(0, -1).findLastIndex(({ text }) => text === "/");
-  return out.slice(0, before + 1);
+/** Drops the last segment and leaves the slash before it; the first slash stays. */
+function dropLastSegment(out: OutputCharacter[]): void {
+  if (out.length < 2) return;
+  const last = out.length - 1;
+  out.length = out.findLastIndex(({ text }, at) => text === "/" && at < last) + 1;
 }
 
 /** Where undoing an escape completes the broken one before it (`%%30%30`), that one's percent sign is written as `%25`. */

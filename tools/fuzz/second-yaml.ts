@@ -25,11 +25,22 @@ export interface SecondReading {
 /** Scalars stay text: which text means a number is judged when compared. */
 export function secondReading(text: string): SecondReading {
   if (text.includes("<<")) return { objects: [], whole: false };
-  const read = parseAllDocuments(text.replace(/^\uFEFF/, ""), { schema: "failsafe", logLevel: "silent" });
-  const documents = Array.isArray(read) ? read : [];
+  const documents = parseSecond(text.replace(/^\uFEFF/, ""));
+  if (documents === undefined) return { objects: [], whole: false };
   const sound = documents.filter(({ errors, warnings }) => errors.length + warnings.length === 0);
   const objects = sound.flatMap((document) => objectsIn({ node: document.contents, document }, 0));
   return { objects, whole: sound.length === documents.length };
+}
+
+/** Undefined for what is nested deeper than its recursion goes: ours refuses such texts. */
+function parseSecond(text: string): readonly Document[] | undefined {
+  try {
+    const read = parseAllDocuments(text, { schema: "failsafe", logLevel: "silent" });
+    return Array.isArray(read) ? read : [];
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 function objectsIn(place: SecondNode, depth: number): SecondObject[] {

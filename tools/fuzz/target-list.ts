@@ -4,6 +4,7 @@ import { derTarget } from "./targets/der.ts";
 import { flowBatchTarget } from "./targets/flow-batch.ts";
 import { helloTarget } from "./targets/hello.ts";
 import { httpTarget } from "./targets/http.ts";
+import { httpServerTarget } from "./targets/http-server.ts";
 import { jwtTarget } from "./targets/jwt.ts";
 import { pathTarget } from "./targets/path.ts";
 import { protobufTarget } from "./targets/protobuf.ts";
@@ -19,6 +20,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   helloTarget,
   jwtTarget,
   httpTarget,
+  httpServerTarget,
   templateTarget,
   sniffTarget,
   socks5Target,
