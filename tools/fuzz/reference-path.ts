@@ -37,7 +37,7 @@ export function referencePath(mode: PathNormalization, target: string): string |
 }
 
 function canonicalPath(path: string): string | null {
-  let out: OutputCharacter[] = /^[/\\]/.test(path) ? [] : [plain("/")];
+  const out: OutputCharacter[] = /^[/\\]/.test(path) ? [] : [plain("/")];
   let left = path;
   let valid = true;
   while (left !== "") {
@@ -61,7 +61,7 @@ function canonicalPath(path: string): string | null {
     valid &&= meant !== "\0";
     if (UNRESERVED.test(meant)) {
       out.push(plain(meant));
-      out = guarded(out, left);
+      guard(out, left);
     } else out.push(...[...escaped].map(plain));
   }
   return valid ? out.map(({ text }) => text).join("") : null;
@@ -87,12 +87,11 @@ function dropLastSegment(out: OutputCharacter[]): void {
 }
 
 /** Where undoing an escape completes the broken one before it (`%%30%30`), that one's percent sign is written as `%25`. */
-function guarded(out: OutputCharacter[], left: string): OutputCharacter[] {
+function guard(out: OutputCharacter[], left: string): void {
   const recent = out.slice(-3).findLastIndex(({ brokenEscape }) => brokenEscape);
-  if (recent < 0) return out;
+  if (recent < 0) return;
   const at = Math.max(0, out.length - 3) + recent;
   const since = out.slice(at + 1).map(({ text }) => text);
   const digits = since.length === 1 ? since[0] + left.slice(0, 1) : since.join("");
-  if (!/^[0-9a-fA-F]{2}$/.test(digits)) return out;
-  return [...out.slice(0, at + 1), plain("2"), plain("5"), ...out.slice(at + 1)];
+  if (/^[0-9a-fA-F]{2}$/.test(digits)) out.splice(at + 1, 0, plain("2"), plain("5"));
 }
