@@ -10,6 +10,7 @@ import type { HttpEnvironment } from "./http-environment.ts";
 import type { ForwardAction, RequestView } from "./http-service.ts";
 import { editedHeaders, linesToHeaders } from "./http2-headers.ts";
 import type { Http2Upstreams, UpstreamSession } from "./http2-upstreams.ts";
+import { keptTrailers } from "./kept-trailers.ts";
 import type { Revocation } from "./recheck.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
 
@@ -59,7 +60,6 @@ class Relay {
   readonly #startedMs: number;
   readonly #held: HeldBody | undefined;
   #upstream: ClientHttp2Stream | undefined;
-  #requestTrailers: OutgoingHttpHeaders = {};
   #responseTrailers: OutgoingHttpHeaders = {};
   #bytesSent = 0;
   #bytesReceived = 0;
@@ -132,14 +132,12 @@ class Relay {
 
   #relayRequest(upstream: ClientHttp2Stream): void {
     const downstream = this.#downstream;
-    downstream.on("trailers", (trailers: IncomingHttpHeaders) => {
-      this.#requestTrailers = withoutPseudo(trailers);
-    });
     if (downstream.endAfterHeaders) return;
-    upstream.on("wantTrailers", () => this.#attempt(() => upstream.sendTrailers(this.#requestTrailers)));
+    upstream.on("wantTrailers", () =>
+      this.#attempt(() => upstream.sendTrailers(withoutPseudo(keptTrailers(downstream)))),
+    );
     if (this.#held !== undefined) {
       this.#bytesSent += this.#held.bytes.length;
-      this.#requestTrailers = withoutPseudo(this.#held.trailers ?? {});
       if (this.#held.ended) {
         upstream.end(this.#held.bytes);
         return;

@@ -14,6 +14,7 @@ import { linesToHeaders } from "./http2-headers.ts";
 import { Http2Refusals } from "./http2-refusals.ts";
 import { relayStream } from "./http2-relay.ts";
 import type { Http2Upstreams } from "./http2-upstreams.ts";
+import { keepTrailers } from "./kept-trailers.ts";
 import type { Rechecked, Revocation } from "./recheck.ts";
 import { routeStream } from "./routed/http2-downstream.ts";
 
@@ -71,6 +72,7 @@ export function serveHttp2(
   session.setTimeout(env.limits.idleTimeoutMs, () => session.destroy());
   session.on("stream", (stream, headers, _flags, raw) => {
     watched.began(stream);
+    keepTrailers(stream);
     stream.on("error", () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
     void answerStream(
       stream,

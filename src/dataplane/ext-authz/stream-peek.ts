@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import type { BodySource } from "../http-service.ts";
 import { GrowingBuffer } from "./body-peek.ts";
 
@@ -7,9 +7,8 @@ type Peeked = Awaited<ReturnType<BodySource["peekBody"]>>;
 /** What was read of a stream ahead of its relay, which sends it on first. */
 export interface HeldBody {
   readonly bytes: Buffer;
-  /** The stream has ended: nothing follows, but these trailers. */
+  /** The stream has ended: nothing follows, but its trailers (`keptTrailers`). */
   readonly ended: boolean;
-  readonly trailers: IncomingHttpHeaders | undefined;
 }
 
 /** Reads the beginning of an HTTP/2 request's body. Costs nothing where nobody asks. */
@@ -17,7 +16,6 @@ export class StreamPeek implements BodySource {
   readonly #stream: ServerHttp2Stream;
   #read: GrowingBuffer | undefined;
   #ended = false;
-  #trailers: IncomingHttpHeaders | undefined;
 
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream;
@@ -26,7 +24,7 @@ export class StreamPeek implements BodySource {
   /** Undefined where nothing was read. */
   get held(): HeldBody | undefined {
     if (this.#read === undefined) return undefined;
-    return { bytes: this.#read.bytes, ended: this.#ended, trailers: this.#trailers };
+    return { bytes: this.#read.bytes, ended: this.#ended };
   }
 
   peekBody(maxBytes: number): Promise<Peeked> {
@@ -59,9 +57,6 @@ export class StreamPeek implements BodySource {
       settle(shown());
     };
     const onClose = (): void => settle("gone");
-    stream.once("trailers", (trailers) => {
-      this.#trailers = trailers;
-    });
     stream.on("readable", onReadable).once("end", onEnd).once("close", onClose);
     return promise;
   }

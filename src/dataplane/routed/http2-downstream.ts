@@ -2,6 +2,7 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "nod
 import type { HeldBody } from "../ext-authz/stream-peek.ts";
 import type { HttpEnvironment } from "../http-environment.ts";
 import type { ForwardAction, RequestView } from "../http-service.ts";
+import { keptTrailers } from "../kept-trailers.ts";
 import type { Revocation } from "../recheck.ts";
 import { endToEnd } from "./call.ts";
 import { asObject } from "./http2-call.ts";
@@ -27,7 +28,6 @@ class RoutedHttp2Stream implements CallDownstream {
   readonly #stream: ServerHttp2Stream;
   readonly #exchange: RoutedExchange;
   readonly #timeoutMs: number;
-  #requestTrailers: readonly string[] = [];
   #trailers: readonly string[] = [];
   #ended = false;
 
@@ -64,10 +64,9 @@ class RoutedHttp2Stream implements CallDownstream {
     });
     exchange.start();
     if (held !== undefined) {
-      this.#requestTrailers = flat(held.trailers ?? {});
       exchange.takeData(held.bytes);
       if (held.ended) {
-        exchange.endRequest(this.#requestTrailers);
+        exchange.endRequest(flat(keptTrailers(stream)));
         return;
       }
     }
@@ -75,13 +74,10 @@ class RoutedHttp2Stream implements CallDownstream {
   }
 
   #read(stream: ServerHttp2Stream): void {
-    stream.on("trailers", (trailers: IncomingHttpHeaders) => {
-      this.#requestTrailers = flat(trailers);
-    });
     stream.on("data", (chunk: Buffer) => {
       if (!this.#exchange.takeData(chunk)) stream.pause();
     });
-    stream.once("end", () => this.#exchange.endRequest(this.#requestTrailers));
+    stream.once("end", () => this.#exchange.endRequest(flat(keptTrailers(stream))));
   }
 
   #limit(timeoutMs: number): void {
