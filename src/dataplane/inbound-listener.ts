@@ -1,14 +1,11 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { resolveTargetPort } from "../model/build-services.ts";
 import {
   type FlowDestination,
   type FlowSource,
   type FlowTls,
   nowRfc3339Nanos,
 } from "../model/flow-record.ts";
-import type { AppProtocol } from "../model/mesh.ts";
-import { socketPort } from "../model/placement.ts";
 import { Connection } from "../policy/connection.ts";
 import { causeText } from "../policy/explain.ts";
 import {
@@ -31,6 +28,7 @@ import { judgeFirstBytes } from "./first-bytes.ts";
 import type { MutableFlow } from "./http-service.ts";
 import { Http1Server } from "./http1-server.ts";
 import { serveHttp2 } from "./http2-server.ts";
+import { declaredHttp, serviceOf } from "./inbound-ports.ts";
 import { type InboundPeer, InboundService } from "./inbound-service.ts";
 import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
 import type { HandshakeFailure, MeshPeer, MeshTlsServer } from "./mesh-tls-server.ts";
@@ -447,35 +445,4 @@ function refusalNow(
   const demand = requiredAuthorizer(policy, connection, undefined);
   if (demand?.provider.name !== authorizer?.provider) connection.authorizer = undefined;
   return connectionRefusal(policy, connection, permit.verdict.cause === "per-request");
-}
-
-/** The HTTP version that the application is declared to speak there; undefined where nothing, or several things, are said. */
-function declaredHttp({ mesh, workload }: Snapshot, port: number): "http1" | "http2" | undefined {
-  const said = new Set<AppProtocol>();
-  for (const { endpoints, ports } of mesh.services) {
-    if (!endpoints.some((endpoint) => endpoint.workload === workload)) continue;
-    for (const candidate of ports)
-      if (resolveTargetPort(candidate, workload) === port) said.add(candidate.protocol);
-  }
-  const [only] = said;
-  if (said.size !== 1) return undefined;
-  return only === "http" ? "http1" : only === "http2" || only === "grpc" ? "http2" : undefined;
-}
-
-function serviceOf(snapshot: Snapshot, port: number): string | undefined {
-  const { mesh, workload } = snapshot;
-  for (const service of mesh.services) {
-    if (!service.endpoints.some((endpoint) => endpoint.workload === workload)) continue;
-    if (service.ports.some((candidate) => candidate.targetPort === port || candidate.port === port))
-      return service.hostname;
-  }
-  return undefined;
-}
-
-/** The sockets that a workload's sidecar opens: socket port → container port. */
-export function inboundPorts(
-  snapshot: Snapshot,
-  application: ReadonlyMap<number, ApplicationAddress>,
-): Map<number, number> {
-  return new Map([...application.keys()].map((port) => [socketPort(snapshot.placement, port), port]));
 }
