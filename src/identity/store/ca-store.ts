@@ -1,0 +1,122 @@
+import type { SpiffeId } from "../../model/spiffe-id.ts";
+
+/** One certificate that the CA handed out. */
+export interface IssuedCertificateRecord {
+  /** Lower-case hexadecimal, no leading zero byte. */
+  readonly serial: string;
+  /** Key identifier of the certificate that signed, lower-case hexadecimal: a serial is unique only under its issuer. */
+  readonly issuerKeyId: string;
+  readonly spiffeId: SpiffeId;
+  /** Milliseconds since the epoch. */
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  /** SHA-256 of the SubjectPublicKeyInfo, hexadecimal: two keys in use for one identity show here. */
+  readonly keyHash: string;
+  readonly issuedAtMs: number;
+  /** How the caller proved who it is: `token`, `certificate`, `oidc`, `node-agent`, `workload-api`. */
+  readonly method: string;
+}
+
+/** Reasons that a revocation can state (RFC 5280 §5.3.1; hold and removal are not offered: a key that was doubted is replaced). */
+export type RevocationReason =
+  | "unspecified"
+  | "keyCompromise"
+  | "cACompromise"
+  | "affiliationChanged"
+  | "superseded"
+  | "cessationOfOperation"
+  | "privilegeWithdrawn";
+
+/** One revoked certificate. */
+export interface Revocation {
+  /** Position in the order of all revocations of this store, from 1, without repeats: what `revocationsSince` counts by. */
+  readonly sequence: number;
+  readonly serial: string;
+  readonly issuerKeyId: string;
+  readonly spiffeId: SpiffeId;
+  readonly notAfterMs: number;
+  readonly reason: RevocationReason;
+  readonly revokedAtMs: number;
+  /** Who did it: `cli`, an authenticated identity, a drill. */
+  readonly by: string;
+}
+
+/**
+ * A line drawn under what an identity held: certificates and tokens of it that were issued before `beforeMs` no longer prove anything to the CA.
+ * A token that is issued later does: its workload has been attested anew.
+ */
+export interface IdentityCutoff {
+  readonly spiffeId: SpiffeId;
+  readonly beforeMs: number;
+}
+
+export interface AuditRecord {
+  readonly timeMs: number;
+  readonly kind: "issued" | "refused" | "revoked" | "rotation" | "key-use" | "alert";
+  /** The authenticated caller; null where there is none. */
+  readonly caller: string | null;
+  readonly method: string | null;
+  readonly spiffeId: string | null;
+  readonly serial: string | null;
+  /** A BulwarkErrorCode for refusals; null otherwise. */
+  readonly code: string | null;
+  /** For a person. Never holds a token, a key or what a stranger sent. */
+  readonly message: string;
+}
+
+/** A value that several replicas change by compare-and-set: the phase of a rotation, the number of the last CRL. */
+export interface VersionedValue {
+  /** 0 while the value has never been set. */
+  readonly version: number;
+  /** JSON text; empty while never set. */
+  readonly text: string;
+}
+
+/** Which certificates to revoke. */
+export type RevocationTarget =
+  | { readonly serial: string; readonly issuerKeyId?: string }
+  | { readonly spiffeId: SpiffeId };
+
+export interface IssuedFilter {
+  readonly spiffeId?: SpiffeId;
+  readonly serial?: string;
+  /** Only those that end after this. */
+  readonly endsAfterMs?: number;
+  readonly limit?: number;
+}
+
+/**
+ * What a CA must not lose, in one place that several replicas may share. Every promise resolves only once its change is durable (on the disk, or committed by
+ * the database); a change that failed has not happened. All reject with BulwarkError BW_CA_STORE_… .
+ */
+export interface CaStore {
+  /** For messages: `sqlite:PATH`, or the database's address without its password. */
+  readonly name: string;
+  /** @throws BW_CA_STORE_SERIAL_TAKEN when a certificate of that issuer and serial is on record: the caller draws another. */
+  recordIssued(record: IssuedCertificateRecord): Promise<void>;
+  /** Newest first. */
+  issued(filter?: IssuedFilter): AsyncIterable<IssuedCertificateRecord>;
+  /**
+   * Revokes what the target names and is neither revoked nor ended; a `spiffeId` also draws its cutoff at `atMs`, even where no certificate lives.
+   * @returns the new revocations, in order; empty when there was nothing left to revoke.
+   * @throws BW_CA_STORE_UNKNOWN_SERIAL when no certificate has that serial.
+   */
+  revoke(
+    target: RevocationTarget,
+    how: { readonly reason: RevocationReason; readonly by: string; readonly atMs: number },
+  ): Promise<readonly Revocation[]>;
+  /** Revocations with a sequence above `sequence`, in order. */
+  revocationsSince(sequence: number): Promise<readonly Revocation[]>;
+  revocationOf(issuerKeyId: string, serial: string): Promise<Revocation | undefined>;
+  cutoffOf(spiffeId: SpiffeId): Promise<IdentityCutoff | undefined>;
+  /** Calls back within a second of any replica's revocation or cutoff, until `signal` aborts. The call says only that there is news. */
+  watchRevocations(onNews: () => void, signal: AbortSignal): void;
+  read(name: string): Promise<VersionedValue>;
+  /** @returns false when the version is no longer `expectedVersion`: read again. */
+  compareAndSet(name: string, expectedVersion: number, text: string): Promise<boolean>;
+  audit(record: AuditRecord): Promise<void>;
+  /** Newest first. */
+  audited(limit: number): Promise<readonly AuditRecord[]>;
+  /** Waits for changes under way; later calls reject with BW_CA_STORE_CLOSED. */
+  close(): Promise<void>;
+}
