@@ -12,10 +12,24 @@ import { WATCH_BYTES, WATCH_HEADER_BYTES, type WorkerTask } from "./fuzz/worker.
 /** Without any progress for so long an input counts as one that hangs: processor time cannot be asked of a thread that is busy. */
 const HANG_MS = 20_000;
 
+const USAGE = `npm run fuzz -- [TARGET…] [--minutes N] [--seed N]
+
+All targets, or the named ones, N minutes each (1). See docs/fuzzing.md.
+
+${TARGETS.map(({ name, about }) => `  ${name.padEnd(12)} ${about}`).join("\n")}`;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { minutes: { type: "string", default: "1" }, seed: { type: "string" } },
+  options: {
+    minutes: { type: "string", default: "1" },
+    seed: { type: "string" },
+    help: { type: "boolean", short: "h", default: false },
+  },
 });
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 const minutes = Number(values.minutes);
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 if (!(minutes > 0) || !Number.isInteger(seed)) throw new Error("--minutes and --seed are numbers");
