@@ -104,6 +104,20 @@ export class CertificateService {
     }
   }
 
+  /**
+   * Signs for a pod that was attested by something other than a token, such as the socket on which its application asks.
+   * @throws {BulwarkError} BW_TOKEN_POD_GONE, BW_CA_…, BW_CSR_…; refusals are counted and logged.
+   */
+  async signAttested(csr: Buffer, pod: PodAssignment): Promise<SignAnswer> {
+    try {
+      if (this.#options.pods().every(({ uid }) => uid !== pod.uid))
+        throw new BulwarkError("BW_TOKEN_POD_GONE", "the pod that asks is gone");
+      return await this.#issue(csr, pod);
+    } catch (error) {
+      throw this.#refuse(error, pod);
+    }
+  }
+
   async #issue(csr: Buffer, pod: PodAssignment): Promise<SignAnswer> {
     const { ca, ttlSeconds, onIssued } = this.#options;
     const verifiedIdentity = this.#identityOf(pod);
