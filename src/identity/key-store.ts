@@ -124,6 +124,14 @@ export function checkPrivateFileMode(path: string): void {
   });
 }
 
+/** Removes a file so that it stays removed after a power cut. Absent files are removed already. @throws {BulwarkError} BW_KEYSTORE_IO */
+export function removePrivateFile(path: string): void {
+  attempt(`cannot remove ${path}`, () => {
+    rmSync(path, { force: true });
+    syncFolder(dirname(path));
+  });
+}
+
 /** Removes temporary files that a killed process left behind: they may hold keys. */
 export function removeStaleTemporaries(folder: string): void {
   attempt(`cannot clean ${folder}`, () => {
