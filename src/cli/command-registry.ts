@@ -50,6 +50,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/flows.ts"),
   },
   {
+    name: "ca",
+    summary: "certificates: their status, revoking them, and letting an identity back in",
+    load: () => import("./commands/ca.ts"),
+  },
+  {
     name: "env",
     summary: "the environment of a workload, so that a shell can act as it",
     load: () => import("./commands/env.ts"),

@@ -1,0 +1,46 @@
+import { type Command, Option } from "commander";
+import { connectAdmin } from "../../control/control-link.ts";
+import { REVOCATION_REASONS, type RevokeReport } from "../../control/revocation/messages.ts";
+import { examples, formatOption, type StateOptions, stateOf, stateOption } from "../options.ts";
+import { renderRevocation } from "../render/ca-status.ts";
+import { revocationTarget } from "../revocation-target.ts";
+
+interface RevokeOptions extends StateOptions {
+  readonly format: string;
+  readonly workload?: string;
+  readonly reason: string;
+}
+
+export function configure(group: Command): void {
+  group
+    .command("revoke")
+    .description("revoke a certificate, or all that an identity has: at once, on live connections, too")
+    .argument("[serial|spiffe-id]", "a certificate's serial number, or an identity")
+    .option("--workload <ns/name>", "the identity that this workload runs as")
+    .addOption(
+      new Option("--reason <reason>", "as CRLs state it (RFC 5280, 5.3.1)")
+        .choices(REVOCATION_REASONS)
+        .default("unspecified"),
+    )
+    .addOption(stateOption())
+    .addOption(formatOption())
+    .addHelpText(
+      "after",
+      examples(
+        "bulwark ca revoke --workload team-a/app-a --reason keyCompromise",
+        "bulwark ca revoke spiffe://cluster.local/ns/team-a/sa/app-a",
+        "bulwark ca revoke 5b20c1…   # this certificate only: its proxy gets another",
+        "bulwark ca restore --workload team-a/app-a   # once the workload is clean",
+      ),
+    )
+    .action(async (argument: string | undefined, options: RevokeOptions) => {
+      const target = revocationTarget(argument, options.workload);
+      const peer = await connectAdmin(stateOf(options));
+      const params = { ...target, reason: options.reason };
+      const report = (await peer.request("ca.revoke", params, 30_000)) as RevokeReport;
+      peer.close();
+      process.stdout.write(
+        options.format === "json" ? `${JSON.stringify(report, undefined, 2)}\n` : renderRevocation(report),
+      );
+    });
+}

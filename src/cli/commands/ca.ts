@@ -1,0 +1,11 @@
+import type { Command } from "commander";
+import { configure as restore } from "./ca-restore.ts";
+import { configure as revoke } from "./ca-revoke.ts";
+import { configure as status } from "./ca-status.ts";
+
+/** Each adds one subcommand. */
+const SUBCOMMANDS: readonly ((group: Command) => void)[] = [status, revoke, restore];
+
+export function configure(group: Command): void {
+  for (const add of SUBCOMMANDS) add(group);
+}

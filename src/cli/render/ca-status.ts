@@ -1,0 +1,68 @@
+import type { CaAlert, CaCertificate, CaReport, RevokeReport } from "../../control/revocation/messages.ts";
+import { plain, style } from "./style.ts";
+import { table } from "./table.ts";
+
+/** The certificates of a mesh on a page, what is wrong with them first. */
+export function renderCa(report: CaReport, now: Date): string {
+  const { alerts, authorities, certificates, more, store, trustDomain } = report;
+  const parts = [
+    `${style("bold", `CA of ${trustDomain}`)}, records in ${plain(store)}\n`,
+    alerts.map(renderAlert).join(""),
+    table(
+      ["AUTHORITY", "KEY ID", "ENDS"],
+      authorities.map(({ role, keyId, notAfter }) => [role, keyId, left(notAfter, now)]),
+    ),
+    table(
+      ["SERIAL", "IDENTITY", "ISSUER", "ENDS", "STATUS", "USED BY"],
+      certificates.map((certificate) => [
+        certificate.serial,
+        certificate.identity,
+        certificate.issuerKeyId.slice(0, 16),
+        left(certificate.notAfter, now),
+        statusOf(certificate),
+        certificate.usedBy ?? "-",
+      ]),
+    ),
+    more ? "there are more: --limit\n" : "",
+  ];
+  return parts.filter((part) => part !== "").join("\n");
+}
+
+function renderAlert({ kind, identity, serial, message }: CaAlert): string {
+  const about = [identity, serial].filter((part) => part !== null).join(" ");
+  return `${style("red", `ALERT ${kind}`)} ${plain(about === "" ? message : `${about}: ${message}`)}\n`;
+}
+
+function statusOf({ status, revoked }: CaCertificate): string {
+  return revoked === null ? status : `revoked ${revoked.at} (${revoked.reason})`;
+}
+
+/** What a revocation did. */
+export function renderRevocation(report: RevokeReport): string {
+  const { revoked, cutOff, workloads, proxies, connectionsCut, durationMs } = report;
+  const lines = [
+    ...revoked.map(
+      ({ serial, identity, notAfter }) => `revoked ${serial} of ${identity}, would have ended ${notAfter}`,
+    ),
+    ...(revoked.length === 0 ? ["there was no live certificate left to revoke"] : []),
+    `${connectionsCut} live connections cut; ${proxies.confirmed} of ${proxies.told} proxies confirmed in ${Math.ceil(durationMs)} ms`,
+    ...(proxies.confirmed < proxies.told
+      ? ["the others are told again as soon as they connect, and take no connection before"]
+      : []),
+    ...(cutOff === null
+      ? []
+      : [
+          `${cutOff} gets no certificate with what it has (${workloads.join(", ") || "no workload runs as it"}); to let it back in: bulwark ca restore ${cutOff}`,
+        ]),
+  ];
+  return lines.map((line) => `${plain(line)}\n`).join("");
+}
+
+function left(notAfter: string, now: Date): string {
+  const seconds = Math.round((Date.parse(notAfter) - now.getTime()) / 1000);
+  if (seconds <= 0) return `${notAfter} (over)`;
+  const unit =
+    seconds < 120 ? `${seconds} s` : seconds < 7200 ? `${Math.round(seconds / 60)} min` : undefined;
+  const hours = Math.round(seconds / 3600);
+  return `${notAfter} (in ${unit ?? (hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} d`)})`;
+}

@@ -1,0 +1,170 @@
+import type { CertificateAuthority } from "../../identity/ca.ts";
+import { readCertificate, readSubjectKeyId } from "../../identity/certificate-der.ts";
+import type {
+  CaStore,
+  IssuedCertificateRecord,
+  RevocationReason,
+  RevocationTarget,
+} from "../../identity/store/ca-store.ts";
+import { parseSpiffeId, type SpiffeId } from "../../model/spiffe-id.ts";
+import { BulwarkError } from "../../resources/bulwark-error.ts";
+import { type PodAssignment, podKey } from "../../substrate/assignment.ts";
+import { fieldsOf, numberField, textField } from "../messages.ts";
+import type { RpcHandler } from "../rpc.ts";
+import { type CertificateInUse, caAlerts } from "./ca-alerts.ts";
+import {
+  type CaAuthority,
+  type CaCertificate,
+  type CaReport,
+  REVOCATION_REASONS,
+  type RestoreReport,
+  type RevokeReport,
+} from "./messages.ts";
+import type { RevocationService } from "./revocation-service.ts";
+
+export interface CaMethodsOptions {
+  readonly ca: Pick<CertificateAuthority, "trustDomain" | "trustBundle" | "issuerCertificate">;
+  readonly store: CaStore;
+  readonly revocations: RevocationService;
+  readonly pods: () => readonly PodAssignment[];
+  /** What the connected proxies say that they use. */
+  readonly inUse: () => readonly CertificateInUse[];
+  readonly everUsed: ReadonlySet<string>;
+  /** Has new tokens made for these pods. */
+  readonly restore: (identity: SpiffeId, pods: readonly PodAssignment[]) => void;
+  readonly startedAtMs: number;
+}
+
+/** Certificates that one answer lists at most. */
+export const MAX_CERTIFICATES = 10_000;
+
+/** What the command line may ask about the CA, besides its status: see adminMethods. */
+export function caMethods(options: CaMethodsOptions): Readonly<Record<string, RpcHandler>> {
+  return {
+    "ca.status": (params) => caReport(options, params),
+    "ca.revoke": (params) => revoke(options, params),
+    "ca.restore": (params) => restore(options, params),
+  };
+}
+
+async function revoke(options: CaMethodsOptions, params: unknown): Promise<RevokeReport> {
+  const target = targetOf(options, params);
+  const outcome = await options.revocations.revoke(target, { reason: reasonOf(params), by: "cli" });
+  const cutOff = "spiffeId" in target ? target.spiffeId : null;
+  const runAs = new Set(cutOff === null ? outcome.revoked.map(({ identity }) => identity) : [cutOff]);
+  const workloads = options.pods().filter(({ spiffeId }) => runAs.has(spiffeId));
+  return { ...outcome, cutOff, workloads: [...new Set(workloads.map(({ workload }) => workload))] };
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT */
+function restore(options: CaMethodsOptions, params: unknown): RestoreReport {
+  const target = targetOf(options, params);
+  if (!("spiffeId" in target))
+    throw new BulwarkError("BW_CLI_INPUT", "a certificate stays revoked; name an identity or a workload");
+  const pods = options.pods().filter(({ spiffeId }) => spiffeId === target.spiffeId);
+  if (pods.length === 0)
+    throw new BulwarkError("BW_CLI_INPUT", `no pod of the mesh runs as \`${target.spiffeId}\``);
+  options.restore(target.spiffeId, pods);
+  return { identity: target.spiffeId, pods: pods.map(podKey) };
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT, BW_RPC_BAD_PARAMS */
+function targetOf({ pods }: CaMethodsOptions, params: unknown): RevocationTarget {
+  const fields = fieldsOf(params);
+  if (fields.serial !== undefined) return { serial: serialOf(textField(params, "serial")) };
+  if (fields.spiffeId !== undefined) return { spiffeId: identityOf(textField(params, "spiffeId")) };
+  const workload = textField(params, "workload");
+  const pod = pods().find((candidate) => candidate.workload === workload);
+  if (pod === undefined) throw new BulwarkError("BW_CLI_INPUT", `the mesh has no workload \`${workload}\``);
+  return { spiffeId: identityOf(pod.spiffeId) };
+}
+
+function identityOf(text: string): SpiffeId {
+  const parsed = parseSpiffeId(text);
+  if (parsed !== undefined && parsed.path !== "") return parsed.id;
+  throw new BulwarkError("BW_CLI_INPUT", `\`${text}\` is no SPIFFE ID of a workload`);
+}
+
+/** As records have it: lower case, no colons, no leading zero byte. */
+function serialOf(text: string): string {
+  const digits = text.replaceAll(":", "").toLowerCase();
+  if (/^[0-9a-f]{1,40}$/.test(digits)) {
+    const whole = digits.length % 2 === 0 ? digits : `0${digits}`;
+    return whole.replace(/^(00)+(?=..)/, "");
+  }
+  throw new BulwarkError("BW_CLI_INPUT", `\`${text}\` is no serial number: write it in hexadecimal`);
+}
+
+function reasonOf(params: unknown): RevocationReason {
+  const { reason = "unspecified" } = fieldsOf(params);
+  const known = REVOCATION_REASONS.find((one) => one === reason);
+  if (known !== undefined) return known;
+  throw new BulwarkError("BW_CLI_INPUT", `no such reason; there are ${REVOCATION_REASONS.join(", ")}`);
+}
+
+async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaReport> {
+  const limit = numberField(params, "limit", 1, MAX_CERTIFICATES);
+  const everything = fieldsOf(params).ended === true;
+  const nowMs = Date.now();
+  const records = await recordsOf(options.store, everything ? 0 : nowMs, MAX_CERTIFICATES);
+  const revocations = new Map(
+    (await options.store.revocationsSince(0)).map((one) => [`${one.issuerKeyId} ${one.serial}`, one]),
+  );
+  const revocationOf = (record: IssuedCertificateRecord) =>
+    revocations.get(`${record.issuerKeyId} ${record.serial}`);
+  const inUse = options.inUse();
+  const users = new Map(inUse.map(({ pod, certificate }) => [certificate.serial, pod]));
+  const authorities = authoritiesOf(options.ca);
+  return {
+    trustDomain: options.ca.trustDomain,
+    store: options.store.name,
+    authorities,
+    certificates: records.slice(0, limit).map((record): CaCertificate => {
+      const revoked = revocationOf(record);
+      return {
+        serial: record.serial,
+        identity: record.spiffeId,
+        issuerKeyId: record.issuerKeyId,
+        issuedAt: new Date(record.issuedAtMs).toISOString(),
+        notAfter: new Date(record.notAfterMs).toISOString(),
+        method: record.method,
+        status: revoked !== undefined ? "revoked" : record.notAfterMs <= nowMs ? "ended" : "valid",
+        revoked:
+          revoked === undefined
+            ? null
+            : { at: new Date(revoked.revokedAtMs).toISOString(), reason: revoked.reason, by: revoked.by },
+        usedBy: users.get(record.serial) ?? null,
+      };
+    }),
+    more: records.length > limit,
+    alerts: caAlerts({
+      nowMs,
+      authorities,
+      issuerKeyIds: new Set(authorities.map(({ keyId }) => keyId)),
+      live: records.filter(({ notAfterMs }) => notAfterMs > nowMs),
+      isRevoked: (record) => revocationOf(record) !== undefined,
+      inUse,
+      everUsed: options.everUsed,
+      watchingSinceMs: options.startedAtMs,
+    }),
+  };
+}
+
+async function recordsOf(store: CaStore, endsAfterMs: number, limit: number) {
+  const records: IssuedCertificateRecord[] = [];
+  for await (const record of store.issued({ endsAfterMs, limit: limit + 1 })) records.push(record);
+  return records;
+}
+
+function authoritiesOf({ trustBundle, issuerCertificate }: CaMethodsOptions["ca"]): CaAuthority[] {
+  return [
+    ...trustBundle.map((root) => authority("root", root)),
+    authority("intermediate", issuerCertificate),
+  ];
+}
+
+function authority(role: CaAuthority["role"], certificate: Buffer): CaAuthority {
+  const fields = readCertificate(certificate);
+  const keyId = readSubjectKeyId(fields) ?? "";
+  return { role, keyId, notAfter: fields.notAfter.toISOString() };
+}

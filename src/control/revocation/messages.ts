@@ -1,0 +1,108 @@
+/** What `bulwark ca`, control and proxies say to each other about certificates and their revocation. */
+import type { RevokedCertificate } from "../../identity/revocation/revoked-set.ts";
+import type { RevocationReason } from "../../identity/store/ca-store.ts";
+
+/** In `hello`'s answer: all that is revoked. As `revoked`: what came since. Each replaces nothing: what was revoked stays so. */
+export interface RevocationUpdate {
+  readonly revoked: readonly RevokedCertificate[];
+  /** After so long without word from control a proxy refuses every mesh handshake; 0: it goes on with what it knows. */
+  readonly maxAgeMs: number;
+}
+
+/** A proxy's answer to `revoked`. */
+export interface RevocationAnswer {
+  /** Live connections that it ended. */
+  readonly cut: number;
+}
+
+/** `ca.revoke`: exactly one of the first three. */
+export interface RevokeParams {
+  /** Hexadecimal, with or without colons. */
+  readonly serial?: string;
+  readonly spiffeId?: string;
+  /** `namespace/name` */
+  readonly workload?: string;
+  readonly reason: RevocationReason;
+}
+
+export interface RevokeReport {
+  readonly revoked: readonly {
+    readonly serial: string;
+    readonly identity: string;
+    readonly notAfter: string;
+  }[];
+  /** The identity that lost its standing with the CA; null where only a certificate was revoked. */
+  readonly cutOff: string | null;
+  /** Workloads of the mesh that run as that identity. */
+  readonly workloads: readonly string[];
+  /** Proxies that were told, and those that said that they act on it. The others are told again when they connect, before they accept anything. */
+  readonly proxies: { readonly told: number; readonly confirmed: number };
+  readonly connectionsCut: number;
+  /** From the command's arrival to the last confirmation. */
+  readonly durationMs: number;
+}
+
+/** `ca.restore`: an identity may ask for certificates again. */
+export interface RestoreReport {
+  readonly identity: string;
+  readonly pods: readonly string[];
+}
+
+export type CertificateStanding = "valid" | "ended" | "revoked";
+
+export interface CaCertificate {
+  readonly serial: string;
+  readonly identity: string;
+  readonly issuerKeyId: string;
+  readonly issuedAt: string;
+  readonly notAfter: string;
+  readonly method: string;
+  readonly status: CertificateStanding;
+  readonly revoked: { readonly at: string; readonly reason: RevocationReason; readonly by: string } | null;
+  /** The pod whose proxy says that it uses this certificate now. */
+  readonly usedBy: string | null;
+}
+
+export type CaAlertKind =
+  | "certificate-ending"
+  | "authority-ending"
+  | "two-keys"
+  | "unexpected-issuer"
+  | "not-on-record"
+  | "clock-skew"
+  | "revoked-in-use";
+
+export interface CaAlert {
+  readonly kind: CaAlertKind;
+  readonly identity: string | null;
+  readonly serial: string | null;
+  /** For a person. */
+  readonly message: string;
+}
+
+export interface CaAuthority {
+  readonly role: "root" | "intermediate";
+  readonly keyId: string;
+  readonly notAfter: string;
+}
+
+/** `ca.status` */
+export interface CaReport {
+  readonly trustDomain: string;
+  readonly store: string;
+  readonly authorities: readonly CaAuthority[];
+  readonly certificates: readonly CaCertificate[];
+  /** Whether there are more than were asked for. */
+  readonly more: boolean;
+  readonly alerts: readonly CaAlert[];
+}
+
+export const REVOCATION_REASONS: readonly RevocationReason[] = [
+  "unspecified",
+  "keyCompromise",
+  "cACompromise",
+  "affiliationChanged",
+  "superseded",
+  "cessationOfOperation",
+  "privilegeWithdrawn",
+];
