@@ -1,22 +1,20 @@
-import type { KeyObject } from "node:crypto";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parseTrustDomain, type TrustDomain } from "../model/spiffe-id.ts";
+import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { type Manifest, readManifest, writeManifest } from "./ca-manifest.ts";
 import type { KeyAlgorithm } from "./key-algorithm.ts";
-import { spkiOf } from "./key-algorithm.ts";
 import {
-  checkPrivateFileMode,
   ensurePrivateFolder,
   readPrivateFile,
-  readPrivateKey,
   removeStaleTemporaries,
   writePrivateFile,
-  writePrivateKey,
 } from "./key-store.ts";
+import type { CaKeyRole, CaKeyStore } from "./keys/ca-key-store.ts";
+import { FileKeyStore } from "./keys/file-key-store.ts";
 import { decodePem, encodePem } from "./pem.ts";
-import { type Signer, signCertificate, signerFrom } from "./sign.ts";
+import { type Issuer, issueCertificate, readIssuerCertificate } from "./sign.ts";
 import { authorityTemplate, serialFrom, validityFrom } from "./template.ts";
 import { verifyIssued } from "./verify-issued.ts";
 
@@ -32,21 +30,12 @@ export interface CaState {
   readonly trustDomain: TrustDomain;
   /** Every root to trust: one, but two or more while roots are being replaced. */
   readonly roots: readonly TrustedRoot[];
-  /** The intermediate that signs now, first of the chain's rest. */
-  readonly signer: Signer;
-}
-
-/**
- * The commit point of the folder: a certificate or key that it does not name does not exist. Written last, in one
- * step, so a kill between files leaves only orphans.
- */
-interface Manifest {
-  readonly format: 1;
-  readonly trustDomain: string;
-  readonly roots: readonly string[];
-  /** The root whose key signs new intermediates. */
-  readonly signingRoot: string;
-  readonly intermediate: string;
+  /** The intermediate that signs now. */
+  readonly signer: Issuer;
+  /** What a peer sends after its leaf: from the signer's certificate up to, not including, a root. */
+  readonly chain: readonly Buffer[];
+  /** What these were read from: where a rotation stands. None where the CA is plugged in from outside. */
+  readonly manifest?: Manifest;
 }
 
 export interface CaStateOptions {
@@ -55,9 +44,10 @@ export interface CaStateOptions {
   readonly rootTtlSeconds: number;
   readonly intermediateTtlSeconds: number;
   readonly nowMs: number;
+  /** Where keys are kept; default: files beside the certificates. */
+  readonly keys?: CaKeyStore;
 }
 
-const MANIFEST = "ca.json";
 export const JOURNAL = "issued.jsonl";
 
 /**
@@ -68,7 +58,7 @@ export const JOURNAL = "issued.jsonl";
 export async function loadCaState(folder: string, options: CaStateOptions): Promise<CaState> {
   ensurePrivateFolder(folder);
   removeStaleTemporaries(folder);
-  const manifest = readManifest(folder) ?? (await createManifest(folder, options));
+  const manifest = storedManifest(folder) ?? (await createManifest(folder, options));
   if (manifest.trustDomain !== options.trustDomain) {
     throw new BulwarkError(
       "BW_CA_TRUST_DOMAIN_CHANGED",
@@ -76,51 +66,53 @@ export async function loadCaState(folder: string, options: CaStateOptions): Prom
       { detail: { stored: manifest.trustDomain, wanted: options.trustDomain } },
     );
   }
-  const signer = loadSigner(folder, manifest);
-  if (!isDue(signer, options.nowMs)) return stateOf(folder, options.trustDomain, manifest, signer);
-  const renewed = await replaceIntermediate(folder, manifest, options);
-  return stateOf(folder, options.trustDomain, renewed, loadSigner(folder, renewed));
+  const keys = options.keys ?? new FileKeyStore(folder);
+  const signer = await openIssuer(folder, keys, "intermediate", manifest.intermediate);
+  if (!isDue(signer, options.nowMs)) return stateOf(folder, keys, manifest, signer);
+  const renewed = await replaceIntermediate(folder, keys, manifest, options);
+  const successor = await openIssuer(folder, keys, "intermediate", renewed.intermediate);
+  return stateOf(folder, keys, renewed, successor);
 }
 
-function stateOf(folder: string, trustDomain: TrustDomain, manifest: Manifest, signer: Signer): CaState {
+function stateOf(folder: string, keys: CaKeyStore, manifest: Manifest, signer: Issuer): CaState {
   const roots = manifest.roots.map((id) => ({ id, certificate: readCertificateFile(folder, `root-${id}`) }));
   const parent = roots.find((root) => root.id === manifest.signingRoot);
-  checkPrivateFileMode(keyPath(folder, `root-${manifest.signingRoot}`));
-  if (
-    parent === undefined ||
-    !signer.x509.verify(signerFrom(parent.certificate, signer.privateKey).publicKey)
-  ) {
+  keys.inspect("root", manifest.signingRoot);
+  if (parent === undefined || !signer.x509.verify(readIssuerCertificate(parent.certificate).publicKey)) {
     damaged(folder, "its intermediate is not signed by its root");
   }
-  return { folder, trustDomain, roots, signer };
+  return { folder, trustDomain: manifest.trustDomain, roots, signer, chain: [signer.certificate], manifest };
 }
 
-function isDue(signer: Signer, nowMs: number): boolean {
+/** Whether a certificate is in the last quarter of its life. */
+export function isDue(signer: Pick<Issuer, "notBefore" | "notAfter">, nowMs: number): boolean {
   const lifetimeMs = signer.notAfter.getTime() - signer.notBefore.getTime();
   return signer.notAfter.getTime() - nowMs < lifetimeMs / 4;
 }
 
-function loadSigner(folder: string, manifest: Manifest): Signer {
-  const name = `intermediate-${manifest.intermediate}`;
-  return checkedSigner(folder, name, readPrivateKey(keyPath(folder, name)));
-}
-
-function checkedSigner(folder: string, name: string, key: KeyObject | undefined): Signer {
-  if (key === undefined) damaged(folder, `${name}.key.pem is missing`);
-  const signer = signerFrom(readCertificateFile(folder, name), key);
-  if (!signer.spki.equals(spkiOf(key)))
-    damaged(folder, `${name}: the key does not belong to the certificate`);
-  return signer;
+/** A stored certificate of the CA with its key. @throws {BulwarkError} BW_CA_STATE_DAMAGED, and those of the key store. */
+export async function openIssuer(
+  folder: string,
+  keys: CaKeyStore,
+  role: CaKeyRole,
+  keyId: string,
+): Promise<Issuer> {
+  const key = await keys.open(role, keyId);
+  if (key === undefined) damaged(folder, `the key of ${role}-${keyId} is missing (${keys.name})`);
+  const certificate = readIssuerCertificate(readCertificateFile(folder, `${role}-${keyId}`));
+  if (!certificate.spki.equals(key.spki))
+    damaged(folder, `${role}-${keyId}: the key does not belong to the certificate`);
+  return { ...certificate, key };
 }
 
 /** Two processes may start at once: the one whose manifest is placed first is the CA, the other loads that one. */
 async function createManifest(folder: string, options: CaStateOptions): Promise<Manifest> {
   // A record of certificates without a manifest is no first run: making new roots would cut off every workload.
-  if (existsSync(join(folder, JOURNAL)))
-    damaged(folder, `${MANIFEST} is missing, but certificates were issued`);
-  const root = await createAuthority(folder, options);
+  if (existsSync(join(folder, JOURNAL))) damaged(folder, "ca.json is missing, but certificates were issued");
+  const keys = options.keys ?? new FileKeyStore(folder);
+  const root = await createAuthority(folder, keys, options);
   const rootId = root.subjectKeyId.toString("hex");
-  const intermediate = await createAuthority(folder, options, root);
+  const intermediate = await createAuthority(folder, keys, options, root);
   const manifest: Manifest = {
     format: 1,
     trustDomain: options.trustDomain,
@@ -128,85 +120,57 @@ async function createManifest(folder: string, options: CaStateOptions): Promise<
     signingRoot: rootId,
     intermediate: intermediate.subjectKeyId.toString("hex"),
   };
-  writePrivateFile(join(folder, MANIFEST), printManifest(manifest), { exclusive: true });
-  return readManifest(folder) ?? damaged(folder, `${MANIFEST} vanished`);
+  writeManifest(folder, manifest, { exclusive: true });
+  return storedManifest(folder) ?? damaged(folder, "ca.json vanished");
 }
 
 async function replaceIntermediate(
   folder: string,
+  keys: CaKeyStore,
   manifest: Manifest,
   options: CaStateOptions,
 ): Promise<Manifest> {
-  const name = `root-${manifest.signingRoot}`;
-  const root = checkedSigner(folder, name, readPrivateKey(keyPath(folder, name)));
-  const intermediate = await createAuthority(folder, options, root);
+  const root = await openIssuer(folder, keys, "root", manifest.signingRoot);
+  const intermediate = await createAuthority(folder, keys, options, root);
   const renewed = { ...manifest, intermediate: intermediate.subjectKeyId.toString("hex") };
-  writePrivateFile(join(folder, MANIFEST), printManifest(renewed));
+  writeManifest(folder, renewed);
   return renewed;
 }
 
-/** Makes a key and its certificate, signed by `issuer` or by itself, and keeps both in the folder. */
-async function createAuthority(folder: string, options: CaStateOptions, issuer?: Signer): Promise<Signer> {
-  const { privateKey, publicKey } = await options.algorithm.generate();
+/** Makes a key and its certificate, signed by `issuer` or by itself, and keeps both. */
+export async function createAuthority(
+  folder: string,
+  keys: CaKeyStore,
+  options: CaStateOptions,
+  issuer?: Issuer,
+): Promise<Issuer> {
+  const role = issuer === undefined ? "root" : "intermediate";
+  const key = await keys.generate(role, options.algorithm);
   const ttlSeconds = issuer === undefined ? options.rootTtlSeconds : options.intermediateTtlSeconds;
   const template = authorityTemplate({
     trustDomain: options.trustDomain,
-    spki: spkiOf(publicKey),
+    spki: key.spki,
     validity: validityFrom(options.nowMs, ttlSeconds, issuer),
     serial: serialFrom(randomBytes(16)),
     ...(issuer && { issuer }),
   });
-  const certificate = signCertificate(template, issuer?.privateKey ?? privateKey);
-  const signer = signerFrom(certificate, privateKey);
-  verifyIssued(certificate, template, issuer ?? signer);
-  const name = `${template.profile}-${template.subjectKeyId.toString("hex")}`;
-  writePrivateKey(keyPath(folder, name), privateKey);
+  const certificate = await issueCertificate(template, issuer?.key ?? key);
+  const made = { ...readIssuerCertificate(certificate), key };
+  verifyIssued(certificate, template, issuer ?? made);
+  const name = `${role}-${template.subjectKeyId.toString("hex")}`;
   writePrivateFile(certificatePath(folder, name), encodePem("CERTIFICATE", certificate));
-  return signer;
+  return made;
 }
 
-function readManifest(folder: string): Manifest | undefined {
-  const text = readPrivateFile(join(folder, MANIFEST));
-  if (text === undefined) return undefined;
-  const manifest = parseManifest(text);
-  return manifest ?? damaged(folder, `${MANIFEST} cannot be read`);
-}
-
-function parseManifest(text: string): Manifest | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { format, trustDomain, roots, signingRoot, intermediate }: Readonly<Record<string, unknown>> = {
-    ...value,
-  };
-  if (format !== 1 || typeof trustDomain !== "string" || parseTrustDomain(trustDomain) === undefined)
-    return undefined;
-  if (!Array.isArray(roots) || !roots.every(isKeyId) || !isKeyId(signingRoot) || !isKeyId(intermediate))
-    return undefined;
-  return { format, trustDomain, roots, signingRoot, intermediate };
-}
-
-/** Key identifiers become file names, so nothing else may pass for one. */
-function isKeyId(value: unknown): value is string {
-  return typeof value === "string" && /^[0-9a-f]{40}$/.test(value);
-}
-
-function printManifest(manifest: Manifest): string {
-  return `${JSON.stringify(manifest, undefined, 2)}\n`;
+function storedManifest(folder: string): Manifest | undefined {
+  const manifest = readManifest(folder);
+  return manifest === "damaged" ? damaged(folder, "ca.json cannot be read") : manifest;
 }
 
 function readCertificateFile(folder: string, name: string): Buffer {
   const pem = readPrivateFile(certificatePath(folder, name));
   const certificate = pem === undefined ? undefined : decodePem("CERTIFICATE", pem)[0];
   return certificate ?? damaged(folder, `${name}.crt.pem is missing or empty`);
-}
-
-function keyPath(folder: string, name: string): string {
-  return join(folder, `${name}.key.pem`);
 }
 
 function certificatePath(folder: string, name: string): string {

@@ -7,7 +7,7 @@ import { verifyCsr } from "./csr.ts";
 import { IssuedJournal, type IssuedRecord } from "./issued-journal.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "./key-algorithm.ts";
 import { encodePem } from "./pem.ts";
-import { signCertificate } from "./sign.ts";
+import { issueCertificate } from "./sign.ts";
 import { type CertificateTemplate, serialFrom, validityFrom, workloadTemplate } from "./template.ts";
 import { verifyIssued } from "./verify-issued.ts";
 
@@ -111,7 +111,7 @@ export class CertificateAuthority {
       serial: serialFrom(this.#options.random(16)),
       issuer: signer,
     });
-    const certificate = signCertificate(template, signer.privateKey);
+    const certificate = await issueCertificate(template, signer.key);
     verifyIssued(certificate, template, signer);
     await this.#journal.append(this.#record(template, request.verifiedIdentity, nowMs));
     return {

@@ -15,6 +15,8 @@ export interface KeyAlgorithm {
   /** The signature algorithm with which a CA key of this kind signs, and its hash (null: the scheme has its own). */
   readonly signatureOid: string;
   readonly hash: "sha256" | "sha384" | null;
+  /** True where a signature takes so long (0.5 ms and more) that it is computed beside the event loop. */
+  readonly slow: boolean;
   /** Signature algorithms accepted in a request's proof of possession. SHA-1 is in none. */
   readonly proofHashes: Readonly<Record<string, "sha256" | "sha384" | "sha512" | null>>;
   readonly generate: () => Promise<{ privateKey: KeyObject; publicKey: KeyObject }>;
@@ -34,6 +36,7 @@ const P256: KeyAlgorithm = {
   spkiBytes: 91,
   signatureOid: OID.ecdsaWithSha256,
   hash: "sha256",
+  slow: false,
   proofHashes: ECDSA_PROOFS,
   generate: () => generate("ec", { namedCurve: "P-256" }),
 };
@@ -44,6 +47,7 @@ const P384: KeyAlgorithm = {
   spkiBytes: 120,
   signatureOid: OID.ecdsaWithSha384,
   hash: "sha384",
+  slow: true,
   proofHashes: ECDSA_PROOFS,
   generate: () => generate("ec", { namedCurve: "P-384" }),
 };
@@ -54,6 +58,7 @@ const ED25519: KeyAlgorithm = {
   spkiBytes: 44,
   signatureOid: OID.ed25519,
   hash: null,
+  slow: false,
   proofHashes: { [OID.ed25519]: null },
   generate: () => generate("ed25519", {}),
 };
@@ -64,6 +69,7 @@ const RSA: KeyAlgorithm = {
   spkiBytes: 0,
   signatureOid: OID.sha256WithRsa,
   hash: "sha256",
+  slow: true,
   proofHashes: {
     [OID.sha256WithRsa]: "sha256",
     [OID.sha384WithRsa]: "sha384",

@@ -12,7 +12,7 @@ import {
 } from "./certificate-der.ts";
 import { DerError } from "./der-reader.ts";
 import { OID } from "./object-ids.ts";
-import type { Signer } from "./sign.ts";
+import type { IssuerCertificate } from "./sign.ts";
 import type { CertificateProfile, CertificateTemplate } from "./template.ts";
 
 interface ExpectedUse {
@@ -50,7 +50,7 @@ const KNOWN_EXTENSIONS: ReadonlySet<string> = new Set([
 export function verifyIssued(
   certificate: Buffer,
   template: CertificateTemplate,
-  signer: Pick<Signer, "x509" | "publicKey">,
+  signer: Pick<IssuerCertificate, "x509" | "publicKey">,
 ): void {
   const difference =
     firstDifference(certificate, template) ?? opensslDifference(certificate, template, signer);
@@ -108,7 +108,7 @@ function extensionDifference(fields: CertificateFields, template: CertificateTem
 function opensslDifference(
   certificate: Buffer,
   template: CertificateTemplate,
-  signer: Pick<Signer, "x509" | "publicKey">,
+  signer: Pick<IssuerCertificate, "x509" | "publicKey">,
 ): string | undefined {
   try {
     const read = new X509Certificate(certificate);

@@ -6,6 +6,7 @@ import { CertificateAuthority } from "../../src/identity/ca.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
 import { IssuedJournal, type IssuedRecord } from "../../src/identity/issued-journal.ts";
 import { KEY_ALGORITHMS, spkiOf } from "../../src/identity/key-algorithm.ts";
+import { memorySigner } from "../../src/identity/keys/ca-signer.ts";
 import { decodePem } from "../../src/identity/pem.ts";
 import { type Signer, signCertificate, signerFrom } from "../../src/identity/sign.ts";
 import type { CertificateProfile, CertificateTemplate } from "../../src/identity/template.ts";
@@ -198,8 +199,8 @@ test("issue() reads back what it signed: a signing key that is not its certifica
   const { signer: stranger } = await signerAndLeaf();
   const folder = temporaryFolder(t);
   const journal = await IssuedJournal.open(join(folder, "issued.jsonl"));
-  const swapped = { ...signer, privateKey: stranger.privateKey };
-  const state = { folder, trustDomain: CLUSTER_LOCAL, roots: [], signer: swapped };
+  const swapped = { ...signer, key: memorySigner(stranger.privateKey) };
+  const state = { folder, trustDomain: CLUSTER_LOCAL, roots: [], signer: swapped, chain: [] };
   const ca = new CertificateAuthority(state, journal, { trustDomain: CLUSTER_LOCAL, clock: () => NOW });
   t.after(() => ca.close());
   await assert.rejects(credentials(ca), { code: "BW_CA_ISSUED_MISMATCH", message: /signature/ });

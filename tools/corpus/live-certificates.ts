@@ -6,6 +6,7 @@ import { createSecureContext, type SecureContext } from "node:tls";
 import { type CertificateAuthority, openCa } from "../../src/identity/ca.ts";
 import { loadCaState } from "../../src/identity/ca-state.ts";
 import { KEY_ALGORITHMS } from "../../src/identity/key-algorithm.ts";
+import { readPrivateKey } from "../../src/identity/key-store.ts";
 import { encodePem } from "../../src/identity/pem.ts";
 import { SvidSource } from "../../src/identity/rotation.ts";
 import { type Signer, signCertificate, signerFrom } from "../../src/identity/sign.ts";
@@ -123,7 +124,11 @@ export class LiveAuthority {
       intermediateTtlSeconds: TTL_SECONDS,
       nowMs: Date.now(),
     });
-    return new LiveAuthority(ca, folder, signer);
+    const key = readPrivateKey(
+      join(folder, "ca", `intermediate-${signer.subjectKeyId.toString("hex")}.key.pem`),
+    );
+    if (key === undefined) throw new Error("the CA keeps its key elsewhere");
+    return new LiveAuthority(ca, folder, signerFrom(signer.certificate, key));
   }
 
   /** A workload's own source of certificates, with its first one. */
