@@ -23,7 +23,12 @@ export interface MeshEvent {
 /** What `bulwark call --format json` prints. */
 export interface CallReport {
   readonly result: "answered" | "refused" | "failed";
-  readonly answer: { readonly status: number; readonly body: string; readonly failure?: string };
+  readonly answer: {
+    readonly status: number;
+    readonly headers: readonly (readonly [string, string])[];
+    readonly body: string;
+    readonly failure?: string;
+  };
   readonly refusal: FlowRecord | null;
   readonly summary: string | null;
   readonly flows: readonly FlowRecord[];
