@@ -2,11 +2,12 @@ import { hash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { type CaState, JOURNAL, loadCaState } from "./ca-state.ts";
+import { type CaState, type CaStateOptions, JOURNAL, loadCaState } from "./ca-state.ts";
 import { verifyCsr } from "./csr.ts";
 import { IssuedJournal, type IssuedRecord } from "./issued-journal.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "./key-algorithm.ts";
 import { encodePem } from "./pem.ts";
+import type { RotationStep } from "./rotation/rotation-steps.ts";
 import { issueCertificate } from "./sign.ts";
 import { type CertificateTemplate, serialFrom, validityFrom, workloadTemplate } from "./template.ts";
 import { verifyIssued } from "./verify-issued.ts";
@@ -61,16 +62,18 @@ export interface IssuedCertificate {
  */
 export class CertificateAuthority {
   readonly trustDomain: TrustDomain;
-  readonly #state: CaState;
+  #state: CaState;
   readonly #journal: IssuedJournal;
   readonly #options: Required<Pick<CaOptions, "clock" | "random" | "defaultTtlSeconds" | "maxTtlSeconds">>;
-  readonly #issuerPem: string;
+  readonly #stateOptions: () => CaStateOptions;
+  /** Steps of a rotation, one after the other. */
+  #stepping: Promise<unknown> = Promise.resolve();
 
   constructor(state: CaState, journal: IssuedJournal, options: CaOptions) {
     this.trustDomain = state.trustDomain;
     this.#state = state;
     this.#journal = journal;
-    this.#issuerPem = encodePem("CERTIFICATE", state.signer.certificate);
+    this.#stateOptions = () => stateOptionsOf(options);
     this.#options = {
       clock: options.clock ?? Date.now,
       random: options.random ?? randomBytes,
@@ -84,13 +87,36 @@ export class CertificateAuthority {
     return this.#state.roots.map((root) => root.certificate);
   }
 
+  /** What is being replaced, and what was last; undefined where the CA is plugged in from outside. */
+  get manifest(): CaState["manifest"] {
+    return this.#state.manifest;
+  }
+
   get trustBundlePem(): string {
-    return this.trustBundle.map((certificate) => encodePem("CERTIFICATE", certificate)).join("");
+    return pemOf(this.trustBundle);
   }
 
   /** The intermediate that signs now, in DER. */
   get issuerCertificate(): Buffer {
     return this.#state.signer.certificate;
+  }
+
+  /** Key identifier of the intermediate that signs now, lower-case hexadecimal, and its life. */
+  get issuer(): { readonly keyId: string; readonly notBefore: Date; readonly notAfter: Date } {
+    const { subjectKeyId, notBefore, notAfter } = this.#state.signer;
+    return { keyId: subjectKeyId.toString("hex"), notBefore, notAfter };
+  }
+
+  /**
+   * Takes the CA's keys a step further; certificates are signed by what the step put into force from when this settles.
+   * @throws {BulwarkError} those of the step, and nothing has changed then.
+   */
+  rotate(step: RotationStep): Promise<void> {
+    const stepped = this.#stepping.then(async () => {
+      this.#state = await step(this.#state, this.#stateOptions());
+    });
+    this.#stepping = stepped.catch(() => {});
+    return stepped;
   }
 
   /**
@@ -102,7 +128,8 @@ export class CertificateAuthority {
     this.#checkIdentity(request.verifiedIdentity);
     const ttlSeconds = this.#ttlSeconds(request.ttlSeconds);
     const { spki } = verifyCsr(request.csr);
-    const { signer } = this.#state;
+    // One state for all of it: a rotation may put another into force meanwhile.
+    const { signer, chain } = this.#state;
     const nowMs = this.#options.clock();
     const template = workloadTemplate({
       identity: request.verifiedIdentity,
@@ -113,12 +140,12 @@ export class CertificateAuthority {
     });
     const certificate = await issueCertificate(template, signer.key);
     verifyIssued(certificate, template, signer);
-    await this.#journal.append(this.#record(template, request.verifiedIdentity, nowMs));
+    await this.#journal.append(this.#record(template, request.verifiedIdentity, nowMs, signer));
     return {
       serial: template.serial.toString("hex"),
       spiffeId: request.verifiedIdentity,
       certificate,
-      chainPem: encodePem("CERTIFICATE", certificate) + this.#issuerPem,
+      chainPem: pemOf([certificate, ...chain]),
       trustBundlePem: this.trustBundlePem,
       notBefore: template.notBefore,
       notAfter: template.notAfter,
@@ -160,14 +187,19 @@ export class CertificateAuthority {
     throw new BulwarkError("BW_CA_TTL_TOO_LONG", message, { detail: { ttlSeconds, maxTtlSeconds } });
   }
 
-  #record(template: CertificateTemplate, identity: SpiffeId, nowMs: number): IssuedRecord {
+  #record(
+    template: CertificateTemplate,
+    identity: SpiffeId,
+    nowMs: number,
+    signer: CaState["signer"],
+  ): IssuedRecord {
     return {
       serial: template.serial.toString("hex"),
       spiffeId: identity,
       notBefore: template.notBefore.toISOString(),
       notAfter: template.notAfter.toISOString(),
       keyHash: hash("sha256", template.spki, "hex"),
-      issuerSerial: this.#state.signer.x509.serialNumber.toLowerCase(),
+      issuerSerial: signer.x509.serialNumber.toLowerCase(),
       time: new Date(nowMs).toISOString(),
     };
   }
@@ -179,12 +211,20 @@ export class CertificateAuthority {
  */
 export async function openCa(stateDir: string, options: CaOptions): Promise<CertificateAuthority> {
   const folder = join(stateDir, "ca");
-  const state = await loadCaState(folder, {
+  const state = await loadCaState(folder, stateOptionsOf(options));
+  return new CertificateAuthority(state, await IssuedJournal.open(join(folder, JOURNAL)), options);
+}
+
+function stateOptionsOf(options: CaOptions): CaStateOptions {
+  return {
     trustDomain: options.trustDomain,
     algorithm: KEY_ALGORITHMS[options.keyAlgorithm ?? "ecdsa-p256"],
     rootTtlSeconds: options.rootTtlSeconds ?? 3650 * DAY_SECONDS,
     intermediateTtlSeconds: options.intermediateTtlSeconds ?? 365 * DAY_SECONDS,
     nowMs: (options.clock ?? Date.now)(),
-  });
-  return new CertificateAuthority(state, await IssuedJournal.open(join(folder, JOURNAL)), options);
+  };
+}
+
+function pemOf(certificates: readonly Buffer[]): string {
+  return certificates.map((certificate) => encodePem("CERTIFICATE", certificate)).join("");
 }
