@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from "node:crypto";
+import { createPublicKey, type KeyObject, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import {
   calculateJwkThumbprint,
@@ -45,7 +45,12 @@ export interface TokenVerification {
 }
 
 export interface VerifiedToken extends TokenSubject {
+  readonly issuedAt: Date;
   readonly notAfter: Date;
+  /** `jti`, where there is one. */
+  readonly tokenId?: string;
+  /** The node that the pod is bound to, where the token names it (Kubernetes 1.32 and later). */
+  readonly node?: string;
 }
 
 /** What signatures are held against; the API server's own keys come here as well. */
@@ -62,7 +67,9 @@ export interface TokenIssuerOptions {
 }
 
 /** More than any service account token has; it bounds what is parsed before the signature is known to be good. */
-const MAX_TOKEN_CHARS = 8192;
+export const MAX_TOKEN_CHARS = 8192;
+/** Clocks of issuers run ahead of ours by so much at most. */
+const MAX_AHEAD_MS = 60_000;
 /** Kubernetes signs with these; the symmetric ones and `none` are not among them, so no public key can pass for a secret. */
 const ALGORITHMS = ["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
 const DEFAULT_TTL_SECONDS = 3600;
@@ -109,6 +116,7 @@ export class ServiceAccountTokenIssuer {
       .setIssuedAt(now)
       .setNotBefore(now)
       .setExpirationTime(now + Math.ceil(ttlSeconds))
+      .setJti(randomUUID())
       .sign(this.#key);
   }
 
@@ -172,13 +180,30 @@ export async function verifyServiceAccountToken(
     refuse("BW_TOKEN_MALFORMED", "the token is longer than any service account token");
   const payload = await verifiedPayload(jwt, trust, verification.audience);
   const subject = boundSubject(payload);
-  if (subject === undefined || payload.exp === undefined) {
+  const { exp, iat } = payload;
+  if (subject === undefined || exp === undefined || iat === undefined) {
     refuse("BW_TOKEN_CLAIMS", "the token is not a service account's, or is not bound to a pod");
   }
   if (verification.isPodLive !== undefined && !verification.isPodLive(subject)) {
     refuse("BW_TOKEN_POD_GONE", "the pod that the token is bound to is gone");
   }
-  return { ...subject, notAfter: new Date(payload.exp * 1000) };
+  refuseFutureToken(iat * 1000, trust.clock());
+  return {
+    ...subject,
+    issuedAt: new Date(iat * 1000),
+    notAfter: new Date(exp * 1000),
+    ...(typeof payload.jti === "string" ? { tokenId: payload.jti } : {}),
+    ...boundNode(payload),
+  };
+}
+
+/**
+ * A token of the future would outlive every cutoff that is drawn today.
+ * @throws {BulwarkError} BW_TOKEN_NOT_YET_VALID
+ */
+export function refuseFutureToken(issuedAtMs: number, nowMs: number): void {
+  if (issuedAtMs > nowMs + MAX_AHEAD_MS)
+    refuse("BW_TOKEN_NOT_YET_VALID", "the token was issued in the future");
 }
 
 async function verifiedPayload(jwt: string, trust: TokenTrust, audience: string): Promise<JWTPayload> {
@@ -196,8 +221,8 @@ async function verifiedPayload(jwt: string, trust: TokenTrust, audience: string)
   }
 }
 
-/** jose's errors carry the payload, so none is passed on as a cause. */
-function tokenError(error: unknown): BulwarkError {
+/** Why jose refused a token, as an error of ours. jose's carry the payload, so none is passed on as a cause. */
+export function tokenError(error: unknown): BulwarkError {
   const [code, message] = tokenRefusal(error);
   return new BulwarkError(code, message);
 }
@@ -232,6 +257,11 @@ function claimRefusal(claim: string): readonly [BulwarkErrorCode, string] {
   if (claim === "iss") return ["BW_TOKEN_ISSUER", "the token is of another issuer"];
   if (claim === "nbf") return ["BW_TOKEN_NOT_YET_VALID", "the token is not valid yet"];
   return ["BW_TOKEN_CLAIMS", `the token's claim ${claim} is missing or wrong`];
+}
+
+function boundNode(payload: JWTPayload): { readonly node?: string } {
+  const { name } = record(record(payload["kubernetes.io"]).node);
+  return typeof name === "string" && name !== "" ? { node: name } : {};
 }
 
 function boundSubject(payload: JWTPayload): TokenSubject | undefined {

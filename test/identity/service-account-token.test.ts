@@ -68,9 +68,13 @@ test("mintToken() makes the token that an API server would, and verifyToken() re
   const { issuer, kid } = await fixture(t);
   const jwt = await issuer.mintToken(SUBJECT);
   assert.deepEqual(decodeProtectedHeader(jwt), { alg: "ES256", kid });
-  assert.deepEqual(decodeJwt(jwt), claims({ exp: NOW_SECONDS + 3600 }));
+  const { jti: tokenId, ...others } = decodeJwt(jwt);
+  assert.deepEqual(others, claims({ exp: NOW_SECONDS + 3600 }));
+  assert.match(tokenId ?? "", /^[0-9a-f-]{36}$/);
   assert.deepEqual(await issuer.verifyToken(jwt, FOR_CA), {
     ...SUBJECT,
+    tokenId,
+    issuedAt: new Date(NOW),
     notAfter: new Date(NOW + 3_600_000),
   });
 });
