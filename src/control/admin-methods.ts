@@ -20,12 +20,15 @@ import {
   textField,
 } from "./messages.ts";
 import type { ProxySessions } from "./proxy-sessions.ts";
+import type { RotateParams } from "./rotation/messages.ts";
+import type { RotationDriver } from "./rotation/rotation-driver.ts";
 import type { RpcHandler, RpcPeer } from "./rpc.ts";
 
 export interface AdminMethodsOptions {
   readonly keeper: ConfigurationKeeper;
   readonly sessions: ProxySessions;
   readonly certificates: CertificateService;
+  readonly rotation: RotationDriver;
   readonly flowLog: FlowLog;
   readonly keys: Pick<JwksService, "report">;
   readonly sources: readonly string[];
@@ -50,6 +53,11 @@ export function adminMethods(
   const { keeper, flowLog, subscribers } = options;
   return {
     status: () => statusReport(options),
+    "ca.rotate": (params) => {
+      const { kind, force } = rotateParams(params);
+      return options.rotation.rotate(kind, force, "cli");
+    },
+    "ca.rotation": () => options.rotation.report(),
     pods: () => keeper.current?.assignments ?? null,
     subscribe: () => {
       subscribers.add(peer);
@@ -92,6 +100,13 @@ async function follow(peer: RpcPeer, flowLog: FlowLog, params: unknown): Promise
   }
 }
 
+/** @throws {BulwarkError} BW_RPC_BAD_PARAMS */
+function rotateParams(params: unknown): RotateParams {
+  const { kind, force } = fieldsOf(params);
+  if (kind === "root" || kind === "intermediate") return { kind, force: force === true };
+  throw new BulwarkError("BW_RPC_BAD_PARAMS", "the parameter `kind` is neither `root` nor `intermediate`");
+}
+
 function filterOf(params: unknown): FlowFilter {
   const { filter } = fieldsOf(params);
   if (!Array.isArray(filter) || !filter.every((part) => typeof part === "string"))
@@ -128,7 +143,7 @@ function statusReport(options: AdminMethodsOptions): StatusReport {
     gateways: current === undefined ? [] : gatewayAddresses(current.mesh, current.assignments),
     policies: current === undefined ? [] : policiesOf(current.mesh),
     keys: options.keys.report(),
-    ca: certificates.counts,
+    ca: { ...certificates.counts, rotation: options.rotation.report() },
     flowLog: { ok: flowLog.problem === null, message: flowLog.problem, rows: flowLog.rows },
     skipped: current?.assignments.skipped ?? [],
     stockGateways: current?.stockGateways ?? [],

@@ -21,6 +21,7 @@ import { JwksService } from "./jwks/jwks-service.ts";
 import { parseKeyAccess } from "./jwks/key-access.ts";
 import { type ControlEvent, type StatusReport, textField } from "./messages.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
+import { RotationDriver } from "./rotation/rotation-driver.ts";
 import type { RpcPeer } from "./rpc.ts";
 import { readRunBook } from "./run-book.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
@@ -60,6 +61,7 @@ export class ControlPlane {
   readonly #flows: FlowBuffer;
   readonly #certificates: CertificateService;
   readonly #keys: JwksService;
+  readonly #rotation: RotationDriver;
   readonly #sessions: ProxySessions;
   readonly #watch: ConfigurationWatch;
   readonly #server: ControlServer;
@@ -93,6 +95,12 @@ export class ControlPlane {
     });
     this.#certificates = this.#makeCertificateService();
     this.#keys = this.#makeJwksService();
+    this.#rotation = new RotationDriver({
+      ca,
+      proxies: () => this.#proxiedPods(),
+      onPhase: (rotation, last) => this.#tell({ kind: "ca-rotation", rotation, last }),
+      onProblem: (message) => this.#tell({ kind: "ca-rotation-problem", message }),
+    });
     this.#sessions = new ProxySessions({
       keys: this.#keys,
       certificates: this.#certificates,
@@ -102,6 +110,7 @@ export class ControlPlane {
       pods: () => this.#pods(),
       externalCaPem: () => (options.simulateExternal ? standInCa(state) : null),
       onEvent: (event) => this.#tell(event),
+      follow: (pod, peer) => this.#rotation.welcome(pod, peer),
     });
     this.#watch = new ConfigurationWatch({
       sources: options.sources,
@@ -118,10 +127,12 @@ export class ControlPlane {
   async serve(): Promise<void> {
     await this.#server.listen();
     this.#watch.start();
+    this.#rotation.start();
   }
 
   async close(): Promise<void> {
     this.#watch.stop();
+    this.#rotation.close();
     this.#keys.close();
     await this.#flows.close(1000);
     this.#subscribers.clear();
@@ -168,6 +179,7 @@ export class ControlPlane {
     const methods = {
       keeper: this.#keeper,
       sessions: this.#sessions,
+      rotation: this.#rotation,
       certificates: this.#certificates,
       flowLog: this.#flowLog,
       keys: this.#keys,
@@ -184,6 +196,10 @@ export class ControlPlane {
       onInternalError: (error) =>
         warn(`BUG: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
     });
+  }
+
+  #proxiedPods(): readonly string[] {
+    return this.#pods().flatMap((pod) => (pod.proxied ? [podKey(pod)] : []));
   }
 
   #pods(): readonly PodAssignment[] {

@@ -1,5 +1,6 @@
 /** What control, proxies and commands say to each other. The methods that carry these are in docs/running.md. */
 import type { ProxyStats } from "../dataplane/proxy-options.ts";
+import type { FinishedRotation, Rotation } from "../identity/rotation/rotation.ts";
 import type { Placement } from "../model/placement.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
@@ -13,6 +14,7 @@ import type {
 import type { StockGateway } from "../substrate/stock-gateways.ts";
 import type { ConfigurationChange } from "./configuration-change.ts";
 import type { JwksStatus } from "./jwks/jwks-keeper.ts";
+import type { RotationReport } from "./rotation/messages.ts";
 
 /** One version of everything that a proxy decides by. A higher version replaces a lower one whole. */
 export interface ConfigurationPush {
@@ -135,7 +137,7 @@ export interface StatusReport {
   readonly policies: readonly PolicyStatus[];
   /** Sources of keys for tokens. */
   readonly keys: readonly JwksStatus[];
-  readonly ca: { readonly issued: number; readonly refused: number };
+  readonly ca: { readonly issued: number; readonly refused: number; readonly rotation: RotationReport };
   readonly flowLog: { readonly ok: boolean; readonly message: string | null; readonly rows: number };
   readonly skipped: readonly SkippedWorkload[];
   readonly stockGateways: readonly StockGateway[];
@@ -165,6 +167,13 @@ export type ControlEvent =
       readonly serial: string;
       readonly notAfter: string;
     }
+  /** A phase in the replacement of the CA's keys has begun; with `rotation` null the last has ended. */
+  | {
+      readonly kind: "ca-rotation";
+      readonly rotation: Rotation | null;
+      readonly last: FinishedRotation | null;
+    }
+  | { readonly kind: "ca-rotation-problem"; readonly message: string }
   | { readonly kind: "certificate-refused"; readonly code: string; readonly message: string }
   /** Keys of an issuer are there, or others than before; or, with an error, cannot be had any more. */
   | {

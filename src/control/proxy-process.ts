@@ -1,9 +1,10 @@
+import { hash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { MeshProxy } from "../dataplane/mesh-proxy.ts";
 import type { ApplicationAddress } from "../dataplane/proxy-options.ts";
-import { type Svid, SvidSource } from "../identity/rotation.ts";
+import { issuerKeyIdOf, type Svid, SvidSource } from "../identity/rotation.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import type { PodPlacement } from "../model/placement.ts";
 import { parseSpiffeId } from "../model/spiffe-id.ts";
@@ -25,6 +26,7 @@ import {
   type ProxyWelcome,
   type SignAnswer,
 } from "./messages.ts";
+import type { TrustAnswer, TrustUpdate } from "./rotation/messages.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
 import { tokenFile } from "./token-files.ts";
 
@@ -90,6 +92,7 @@ class ProxyProcess {
   async #connect() {
     const peer = await dialControl(this.#state.controlSocket, {
       configure: (params) => this.#configure(params as PodConfigurationPush),
+      trust: (params) => this.#follow(params as TrustUpdate),
       keys: (params) => this.#keys.take(listField(params, "keys") as readonly KeyText[]),
     });
     try {
@@ -131,6 +134,13 @@ class ProxyProcess {
     // Ahead of the answer on the same connection: whoever hears that this proxy is ready can see its certificate.
     this.#tell();
     return { version: push.version };
+  }
+
+  async #follow(update: TrustUpdate): Promise<TrustAnswer> {
+    const running = await this.#welcomed.promise;
+    const answer = await running.follow(update);
+    this.#tell();
+    return answer;
   }
 
   #tell(): void {
@@ -184,7 +194,9 @@ class RunningProxy {
     this.#identity.on("rotated", (svid) => {
       if (failing !== "") options.onWarning("certificates are renewed again");
       failing = "";
-      this.#adopted = { svid, atMs: Date.now() };
+      // Of other trust roots alone the certificate is not newer.
+      const isSame = this.#adopted?.svid.serial === svid.serial;
+      this.#adopted = { svid, atMs: isSame ? (this.#adopted?.atMs ?? 0) : Date.now() };
       this.#firstCertificate.resolve();
     });
     // Told once for each outage, not for each of its attempts.
@@ -217,6 +229,19 @@ class RunningProxy {
     for (const { port, host, socketPort } of push.applicationPorts)
       this.#application.set(port, { host, port: socketPort });
     await this.#proxy.apply(buildMesh(fromWire(push.resources)), push.placement);
+  }
+
+  /** Settles when nothing of before is left: neither in force nor in a handshake under way. */
+  async follow(update: TrustUpdate): Promise<TrustAnswer> {
+    // The first certificate comes by itself; asking for another meanwhile would get two.
+    await this.#firstCertificate.promise;
+    await this.#identity.follow(update);
+    await this.#proxy.untilOldHandshakesEnded();
+    const svid = this.#identity.current;
+    return {
+      issuerKeyId: issuerKeyIdOf(svid) ?? "",
+      bundle: hash("sha256", svid?.trustBundlePem ?? "", "hex"),
+    };
   }
 
   report(): ProxyReport {

@@ -28,6 +28,8 @@ export interface ProxySessionsOptions {
   readonly keys: Pick<JwksService, "keysFor" | "refetch">;
   readonly externalCaPem: () => string | null;
   readonly onEvent: (event: ControlEvent) => void;
+  /** Has a proxy follow the CA, before anything else that it is told. */
+  readonly follow: (pod: string, peer: RpcPeer) => void;
 }
 
 /** The end of a proxy that was killed may stand unread behind its successor's hello. */
@@ -97,7 +99,10 @@ export class ProxySessions {
     peer.setHandlers(methods);
     this.#options.onEvent({ kind: "proxy-connected", pod: key });
     void peer.closed.then(() => this.#gone(key, session));
-    setImmediate(() => void this.#push(session));
+    setImmediate(() => {
+      this.#options.follow(key, peer);
+      void this.#push(session);
+    });
     return { pod, externalCaPem: this.#options.externalCaPem() };
   }
 

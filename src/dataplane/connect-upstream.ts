@@ -13,6 +13,7 @@ import {
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { explainedFailure } from "./connection-failure.ts";
+import type { HandshakesInFlight } from "./handshakes-in-flight.ts";
 import { LentReads } from "./lent-reads.ts";
 import { CLIENT_ALPN, type TlsContexts } from "./tls-contexts.ts";
 import type { UpstreamTarget, UpstreamTls } from "./upstream-target.ts";
@@ -23,6 +24,8 @@ export interface UpstreamSettings {
   contexts(): TlsContexts | undefined;
   trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };
   readonly connectTimeoutMs: number;
+  /** Counts handshakes of the mesh while they are under way. */
+  readonly handshakes: HandshakesInFlight;
 }
 
 /**
@@ -51,6 +54,7 @@ export function connectUpstream(
   }
   const reads = lend && target.tls === undefined ? new LentReads() : undefined;
   const socket = open(target, contexts, settings, reads);
+  if (contexts !== undefined) settings.handshakes.began(contexts);
   const event = target.tls === undefined ? "connect" : "secureConnect";
   const onReady = () => settle(undefined);
   const onError = (error: Error) => settle(error);
@@ -61,6 +65,7 @@ export function connectUpstream(
 
   function settle(error: Error | undefined): void {
     clearTimeout(timer);
+    if (contexts !== undefined) settings.handshakes.ended(contexts);
     socket.off(event, onReady).off("close", onClose).off("error", onError);
     if (error === undefined) {
       done(socket, reads);

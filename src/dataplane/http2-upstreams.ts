@@ -36,7 +36,9 @@ export class Http2Upstreams {
 
   /** New requests get new sessions; those under way finish on the old. */
   clear(): void {
-    for (const opening of this.#sessions.values()) opening.then(({ session }) => session.close(), ignore);
+    // A turn later: whoever waited for this session makes its request first. One that is closing takes none.
+    for (const opening of this.#sessions.values())
+      opening.then(({ session }) => setImmediate(() => session.close()), ignore);
     this.#sessions.clear();
   }
 

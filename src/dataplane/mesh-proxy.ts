@@ -16,6 +16,7 @@ import { HttpCalls } from "./ext-authz/http-call.ts";
 import { ExternalContexts } from "./external-contexts.ts";
 import { GatewayListener } from "./gateway-listener.ts";
 import type { GatewayState } from "./gateway-state.ts";
+import { HandshakesInFlight } from "./handshakes-in-flight.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import { Http2Upstreams } from "./http2-upstreams.ts";
 import { InboundListener, type InboundState } from "./inbound-listener.ts";
@@ -100,6 +101,14 @@ export class MeshProxy {
     this.#env.httpCalls.clear();
     for (const socket of this.#env.sockets) socket.destroy();
     this.#env.http.deadlines.close();
+  }
+
+  /**
+   * Settles when no handshake is under way that began with a certificate, or trust, of before: after the limit on connecting
+   * at the latest.
+   */
+  untilOldHandshakesEnded(): Promise<void> {
+    return this.#env.upstream.handshakes.untilOthersEnded(this.#contexts);
   }
 
   stats(): ProxyStats {
@@ -216,6 +225,7 @@ export class MeshProxy {
       contexts: () => this.#validContexts(),
       trustDomains: () => this.#trustDomains,
       connectTimeoutMs: limits.connectTimeoutMs,
+      handshakes: new HandshakesInFlight(),
     };
     const http2 = new Http2Upstreams(upstream);
     return {

@@ -5,6 +5,8 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { Alarm, SYSTEM_TIMERS, type Timers } from "./alarm.ts";
 import { encodeCsr } from "./csr.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "./key-algorithm.ts";
+import { peerFromCertificateDer } from "./peer-certificate.ts";
+import { decodePem } from "./pem.ts";
 import { type CertificateGrant, verifyGrant } from "./verify-grant.ts";
 
 /** A workload's certificate with its key. The key is an opaque handle: logging this prints nothing of it. */
@@ -18,6 +20,13 @@ export interface Svid {
   readonly serial: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
+}
+
+/** Who signs, and whom to trust, from now on. */
+export interface TrustToFollow {
+  /** Key identifier of the intermediate, lower-case hexadecimal. */
+  readonly issuerKeyId: string;
+  readonly trustBundlePem: string;
 }
 
 /** Carries a PKCS#10 request (DER) to the CA, with whatever proves who asks. */
@@ -104,6 +113,25 @@ export class SvidSource extends EventEmitter<SvidSourceEvents> {
     if (this.#running === undefined) this.#running = this.#run();
     else this.#askAgain = true;
     return this.#running;
+  }
+
+  /**
+   * Follows the CA to another signer or other roots: gets a certificate of this signer, unless the one in force is, and trusts
+   * this bundle, from when it settles. What was asked for before cannot undo it.
+   * @throws {BulwarkError} BW_SVID_NOT_RENEWED: no certificate of this signer is to be had now; BW_SVID_GRANT_REFUSED: the own
+   *   certificate does not end in the bundle. What was in force before still is.
+   */
+  async follow({ issuerKeyId, trustBundlePem }: TrustToFollow): Promise<void> {
+    await this.#running;
+    if (issuerKeyIdOf(this.current) !== issuerKeyId) await this.requestNow();
+    const svid = this.current;
+    if (svid === undefined || issuerKeyIdOf(svid) !== issuerKeyId)
+      throw new BulwarkError("BW_SVID_NOT_RENEWED", "no certificate of the new signer could be had");
+    if (svid.trustBundlePem === trustBundlePem) return;
+    const { identity, chainPem, privateKey } = svid;
+    verifyGrant({ chainPem, trustBundlePem }, { identity, privateKey, nowMs: this.#options.clock() });
+    this.#svid = { ...svid, trustBundlePem };
+    this.#tell("rotated", this.#svid);
   }
 
   /** Ends timers and the request under way. `current` keeps answering until the certificate ends. */
@@ -207,6 +235,13 @@ export class SvidSource extends EventEmitter<SvidSourceEvents> {
 export function tlsCredentials(svid: Svid): { key: string; cert: string; ca: string } {
   const key = svid.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
   return { key, cert: svid.chainPem, ca: svid.trustBundlePem };
+}
+
+/** Key identifier of who signed a certificate, lower-case hexadecimal. */
+export function issuerKeyIdOf(svid: Pick<Svid, "chainPem"> | undefined): string | undefined {
+  const leaf = svid && decodePem("CERTIFICATE", svid.chainPem)[0];
+  const read = leaf && peerFromCertificateDer(leaf);
+  return read === undefined || "error" in read ? undefined : read.authorityKeyId;
 }
 
 function asBulwarkError(cause: unknown): BulwarkError {
