@@ -48,6 +48,9 @@ export interface CaStateOptions {
   readonly keys?: CaKeyStore;
 }
 
+/** The embedded store. */
+export const RECORDS = "records.sqlite";
+/** Where certificates were recorded before there was a store. */
 export const JOURNAL = "issued.jsonl";
 
 /**
@@ -108,7 +111,10 @@ export async function openIssuer(
 /** Two processes may start at once: the one whose manifest is placed first is the CA, the other loads that one. */
 async function createManifest(folder: string, options: CaStateOptions): Promise<Manifest> {
   // A record of certificates without a manifest is no first run: making new roots would cut off every workload.
-  if (existsSync(join(folder, JOURNAL))) damaged(folder, "ca.json is missing, but certificates were issued");
+  if ([RECORDS, JOURNAL].some((file) => existsSync(join(folder, file)))) {
+    // Another process that began at the same time writes its manifest first, then the record.
+    return storedManifest(folder) ?? damaged(folder, "ca.json is missing, but certificates were issued");
+  }
   const keys = options.keys ?? new FileKeyStore(folder);
   const root = await createAuthority(folder, keys, options);
   const rootId = root.subjectKeyId.toString("hex");

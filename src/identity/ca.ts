@@ -2,13 +2,16 @@ import { hash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { type CaState, type CaStateOptions, JOURNAL, loadCaState } from "./ca-state.ts";
+import { type CaState, type CaStateOptions, JOURNAL, loadCaState, RECORDS } from "./ca-state.ts";
 import { verifyCsr } from "./csr.ts";
-import { IssuedJournal, type IssuedRecord } from "./issued-journal.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "./key-algorithm.ts";
 import { encodePem } from "./pem.ts";
 import type { RotationStep } from "./rotation/rotation-steps.ts";
 import { issueCertificate } from "./sign.ts";
+import type { CaStore, IssuanceProof, IssuedCertificateRecord } from "./store/ca-store.ts";
+import { keepPruned } from "./store/retention.ts";
+import { SqliteCaStore } from "./store/sqlite-ca-store.ts";
+import { takeOverJournal } from "./store/take-over-journal.ts";
 import { type CertificateTemplate, serialFrom, validityFrom, workloadTemplate } from "./template.ts";
 import { verifyIssued } from "./verify-issued.ts";
 
@@ -32,6 +35,8 @@ export interface CaOptions {
   readonly intermediateTtlSeconds?: number;
   /** Kind of the CA's own keys, when they are made; default ECDSA P-256. */
   readonly keyAlgorithm?: KeyAlgorithmName;
+  /** Where records are kept, opened; the CA closes it. Default: a file beside the keys. */
+  readonly store?: CaStore;
 }
 
 export interface IssueRequest {
@@ -41,6 +46,10 @@ export interface IssueRequest {
   readonly verifiedIdentity: SpiffeId;
   /** 0 asks for the default. */
   readonly ttlSeconds: number;
+  /** How the caller proved who it is, for the record (IssuedCertificateRecord); default `token`. */
+  readonly method?: string;
+  /** When what it proved it with was issued, milliseconds since the epoch: nothing is issued when the identity was revoked since. Default: now. */
+  readonly proofIssuedAtMs?: number;
 }
 
 export interface IssuedCertificate {
@@ -62,17 +71,19 @@ export interface IssuedCertificate {
  */
 export class CertificateAuthority {
   readonly trustDomain: TrustDomain;
+  /** What was issued and revoked, and what replicas of this CA share. */
+  readonly store: CaStore;
   #state: CaState;
-  readonly #journal: IssuedJournal;
   readonly #options: Required<Pick<CaOptions, "clock" | "random" | "defaultTtlSeconds" | "maxTtlSeconds">>;
   readonly #stateOptions: () => CaStateOptions;
   /** Steps of a rotation, one after the other. */
   #stepping: Promise<unknown> = Promise.resolve();
+  readonly #stopPruning: () => void;
 
-  constructor(state: CaState, journal: IssuedJournal, options: CaOptions) {
+  constructor(state: CaState, store: CaStore, options: CaOptions) {
     this.trustDomain = state.trustDomain;
     this.#state = state;
-    this.#journal = journal;
+    this.store = store;
     this.#stateOptions = () => stateOptionsOf(options);
     this.#options = {
       clock: options.clock ?? Date.now,
@@ -80,6 +91,7 @@ export class CertificateAuthority {
       defaultTtlSeconds: options.defaultTtlSeconds ?? DAY_SECONDS,
       maxTtlSeconds: options.maxTtlSeconds ?? MAX_TTL_SECONDS,
     };
+    this.#stopPruning = keepPruned(store, this.#options.clock);
   }
 
   /** Root certificates that proxies must trust, in DER; more than one while roots are being replaced. */
@@ -140,7 +152,7 @@ export class CertificateAuthority {
     });
     const certificate = await issueCertificate(template, signer.key);
     verifyIssued(certificate, template, signer);
-    await this.#journal.append(this.#record(template, request.verifiedIdentity, nowMs, signer));
+    await this.store.recordIssued(recordOf(template, request, nowMs, signer), proofOf(request));
     return {
       serial: template.serial.toString("hex"),
       spiffeId: request.verifiedIdentity,
@@ -152,14 +164,10 @@ export class CertificateAuthority {
     };
   }
 
-  /** Every certificate on record, oldest first. */
-  issued(): AsyncGenerator<IssuedRecord> {
-    return this.#journal.records();
-  }
-
-  /** Waits for records under way, then lets go of the journal; `issue` refuses from then on. */
+  /** Waits for records under way, then closes the store; `issue` refuses from then on. */
   close(): Promise<void> {
-    return this.#journal.close();
+    this.#stopPruning();
+    return this.store.close();
   }
 
   #checkIdentity(identity: SpiffeId): void {
@@ -186,33 +194,45 @@ export class CertificateAuthority {
     const message = `a certificate of ${ttlSeconds} s is asked for, above the maximum of ${maxTtlSeconds} s`;
     throw new BulwarkError("BW_CA_TTL_TOO_LONG", message, { detail: { ttlSeconds, maxTtlSeconds } });
   }
+}
 
-  #record(
-    template: CertificateTemplate,
-    identity: SpiffeId,
-    nowMs: number,
-    signer: CaState["signer"],
-  ): IssuedRecord {
-    return {
-      serial: template.serial.toString("hex"),
-      spiffeId: identity,
-      notBefore: template.notBefore.toISOString(),
-      notAfter: template.notAfter.toISOString(),
-      keyHash: hash("sha256", template.spki, "hex"),
-      issuerSerial: signer.x509.serialNumber.toLowerCase(),
-      time: new Date(nowMs).toISOString(),
-    };
-  }
+function recordOf(
+  template: CertificateTemplate,
+  request: IssueRequest,
+  nowMs: number,
+  signer: CaState["signer"],
+): IssuedCertificateRecord {
+  return {
+    serial: template.serial.toString("hex"),
+    issuerKeyId: signer.subjectKeyId.toString("hex"),
+    spiffeId: request.verifiedIdentity,
+    notBeforeMs: template.notBefore.getTime(),
+    notAfterMs: template.notAfter.getTime(),
+    keyHash: hash("sha256", template.spki, "hex"),
+    issuedAtMs: nowMs,
+    method: request.method ?? "token",
+  };
+}
+
+function proofOf({ proofIssuedAtMs }: IssueRequest): IssuanceProof | undefined {
+  return proofIssuedAtMs === undefined ? undefined : { issuedAtMs: proofIssuedAtMs };
 }
 
 /**
  * Opens the CA kept under `stateDir` (in its folder `ca`, mode 0700), making it on the first run.
- * @throws {BulwarkError} BW_CA_TRUST_DOMAIN_CHANGED, BW_CA_STATE_DAMAGED, BW_CA_JOURNAL_OPEN, BW_KEYSTORE_….
+ * @throws {BulwarkError} BW_CA_TRUST_DOMAIN_CHANGED, BW_CA_STATE_DAMAGED, BW_CA_STORE_…, BW_KEYSTORE_….
  */
 export async function openCa(stateDir: string, options: CaOptions): Promise<CertificateAuthority> {
   const folder = join(stateDir, "ca");
   const state = await loadCaState(folder, stateOptionsOf(options));
-  return new CertificateAuthority(state, await IssuedJournal.open(join(folder, JOURNAL)), options);
+  const store = options.store ?? (await SqliteCaStore.open(join(folder, RECORDS)));
+  try {
+    await takeOverJournal(join(folder, JOURNAL), folder, store);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return new CertificateAuthority(state, store, options);
 }
 
 function stateOptionsOf(options: CaOptions): CaStateOptions {

@@ -50,7 +50,7 @@ test("openCa() reloads the roots and the record that it made before", async (t) 
   const ca = await openCa(stateDir, { trustDomain: CLUSTER_LOCAL });
   t.after(() => ca.close());
   let records = 0;
-  for await (const _ of ca.issued()) records += 1;
+  for await (const _ of ca.store.issued()) records += 1;
   assert.equal(records, 2);
 });
 
@@ -192,7 +192,7 @@ test("kill -9 while making or using a CA loses no certificate that was handed ou
   const ca = await openCa(stateDir, { trustDomain: CLUSTER_LOCAL });
   t.after(() => ca.close());
   const recorded = new Set<string>();
-  for await (const { serial } of ca.issued()) recorded.add(serial);
+  for await (const { serial } of ca.store.issued()) recorded.add(serial);
   assert.ok(handedOut.size > 0);
   assert.deepEqual(
     [...handedOut].filter((serial) => !recorded.has(serial)),

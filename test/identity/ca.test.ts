@@ -3,12 +3,14 @@ import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { test } from "node:test";
 import { CertificateAuthority } from "../../src/identity/ca.ts";
+import { readCertificate, readSubjectKeyId } from "../../src/identity/certificate-der.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
-import { IssuedJournal, type IssuedRecord } from "../../src/identity/issued-journal.ts";
 import { KEY_ALGORITHMS, spkiOf } from "../../src/identity/key-algorithm.ts";
 import { memorySigner } from "../../src/identity/keys/ca-signer.ts";
 import { decodePem } from "../../src/identity/pem.ts";
 import { type Signer, signCertificate, signerFrom } from "../../src/identity/sign.ts";
+import type { IssuedCertificateRecord } from "../../src/identity/store/ca-store.ts";
+import { SqliteCaStore } from "../../src/identity/store/sqlite-ca-store.ts";
 import type { CertificateProfile, CertificateTemplate } from "../../src/identity/template.ts";
 import {
   authorityTemplate,
@@ -102,24 +104,24 @@ test("issue() records every certificate before it hands it out", async (t) => {
   const handedOut = await Promise.all(
     [AUDITOR, PAYROLL, AUDITOR].map((identity) => credentials(ca, { identity })),
   );
-  const records: IssuedRecord[] = [];
-  for await (const record of ca.issued()) records.push(record);
+  const records: IssuedCertificateRecord[] = [];
+  for await (const record of ca.store.issued()) records.push(record);
   assert.deepEqual(
     new Set(records.map((r) => r.serial)),
     new Set(handedOut.map(({ issued }) => issued.serial)),
   );
   const first = records.find((record) => record.serial === handedOut[0]?.issued.serial);
   assert.equal(first?.spiffeId, AUDITOR);
-  assert.equal(first?.notAfter, handedOut[0]?.issued.notAfter.toISOString());
-  assert.equal(first?.time, new Date(NOW).toISOString());
-  assert.equal(first?.issuerSerial, new X509Certificate(ca.issuerCertificate).serialNumber.toLowerCase());
+  assert.equal(first?.notAfterMs, handedOut[0]?.issued.notAfter.getTime());
+  assert.equal(first?.issuedAtMs, NOW);
+  assert.equal(first?.issuerKeyId, readSubjectKeyId(readCertificate(ca.issuerCertificate)));
   assert.equal(new Set(records.map((record) => record.keyHash)).size, 3);
 });
 
 test("issue() hands nothing out once the record cannot be written", async (t) => {
   const ca = await testCa(t);
   await ca.close();
-  await assert.rejects(credentials(ca), { code: "BW_CA_JOURNAL_WRITE" });
+  await assert.rejects(credentials(ca), { code: "BW_CA_STORE_CLOSED" });
 });
 
 test("issue() gives each certificate a serial of its own", async (t) => {
@@ -198,13 +200,13 @@ test("issue() reads back what it signed: a signing key that is not its certifica
   const { signer } = await signerAndLeaf();
   const { signer: stranger } = await signerAndLeaf();
   const folder = temporaryFolder(t);
-  const journal = await IssuedJournal.open(join(folder, "issued.jsonl"));
+  const store = await SqliteCaStore.open(join(folder, "records.sqlite"));
   const swapped = { ...signer, key: memorySigner(stranger.privateKey) };
   const state = { folder, trustDomain: CLUSTER_LOCAL, roots: [], signer: swapped, chain: [] };
-  const ca = new CertificateAuthority(state, journal, { trustDomain: CLUSTER_LOCAL, clock: () => NOW });
+  const ca = new CertificateAuthority(state, store, { trustDomain: CLUSTER_LOCAL, clock: () => NOW });
   t.after(() => ca.close());
   await assert.rejects(credentials(ca), { code: "BW_CA_ISSUED_MISMATCH", message: /signature/ });
-  for await (const record of ca.issued()) assert.fail(`recorded ${record.serial}`);
+  for await (const record of ca.store.issued()) assert.fail(`recorded ${record.serial}`);
 });
 
 test("signerFrom() refuses a leaf as a signer", async () => {

@@ -41,6 +41,19 @@ export interface Revocation {
   readonly by: string;
 }
 
+/** How and when something is revoked. */
+export interface RevokeHow {
+  readonly reason: RevocationReason;
+  readonly by: string;
+  readonly atMs: number;
+}
+
+/** What the caller of an issuance proved itself with. */
+export interface IssuanceProof {
+  /** When that token or certificate was itself issued, milliseconds since the epoch. */
+  readonly issuedAtMs: number;
+}
+
 /**
  * A line drawn under what an identity held: certificates and tokens of it that were issued before `beforeMs` no longer prove anything to the CA.
  * A token that is issued later does: its workload has been attested anew.
@@ -92,8 +105,13 @@ export interface IssuedFilter {
 export interface CaStore {
   /** For messages: `sqlite:PATH`, or the database's address without its password. */
   readonly name: string;
-  /** @throws BW_CA_STORE_SERIAL_TAKEN when a certificate of that issuer and serial is on record: the caller draws another. */
-  recordIssued(record: IssuedCertificateRecord): Promise<void>;
+  /**
+   * @param proof without it, the certificate's own time counts as the proof's.
+   * @throws BW_CA_STORE_SERIAL_TAKEN when a certificate of that issuer and serial is on record: the caller draws another.
+   * @throws BW_CA_STORE_CUT_OFF when the proof is older than the identity's cutoff. One step with the record: what is revoked while a request of it is
+   * under way gets nothing.
+   */
+  recordIssued(record: IssuedCertificateRecord, proof?: IssuanceProof): Promise<void>;
   /** Newest first. */
   issued(filter?: IssuedFilter): AsyncIterable<IssuedCertificateRecord>;
   /**
@@ -101,10 +119,7 @@ export interface CaStore {
    * @returns the new revocations, in order; empty when there was nothing left to revoke.
    * @throws BW_CA_STORE_UNKNOWN_SERIAL when no certificate has that serial.
    */
-  revoke(
-    target: RevocationTarget,
-    how: { readonly reason: RevocationReason; readonly by: string; readonly atMs: number },
-  ): Promise<readonly Revocation[]>;
+  revoke(target: RevocationTarget, how: RevokeHow): Promise<readonly Revocation[]>;
   /** Revocations with a sequence above `sequence`, in order. */
   revocationsSince(sequence: number): Promise<readonly Revocation[]>;
   revocationOf(issuerKeyId: string, serial: string): Promise<Revocation | undefined>;
@@ -117,6 +132,8 @@ export interface CaStore {
   audit(record: AuditRecord): Promise<void>;
   /** Newest first. */
   audited(limit: number): Promise<readonly AuditRecord[]>;
+  /** Removes what has served its time (see Retention). @returns how many records went. */
+  prune(nowMs: number): Promise<number>;
   /** Waits for changes under way; later calls reject with BW_CA_STORE_CLOSED. */
   close(): Promise<void>;
 }
