@@ -4,9 +4,12 @@ import {
   checkServerIdentity,
   connect as connectTls,
   type PeerCertificate as NodeCertificate,
+  type TLSSocket,
 } from "node:tls";
 import {
   matchesExpectedSans,
+  type PeerCertificate,
+  peerCertificateDer,
   peerFromCertificateDer,
   verifyPeerIdentity,
 } from "../identity/peer-certificate.ts";
@@ -15,6 +18,7 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { explainedFailure } from "./connection-failure.ts";
 import type { HandshakesInFlight } from "./handshakes-in-flight.ts";
 import { LentReads } from "./lent-reads.ts";
+import type { RevocationGuard } from "./revocation-guard.ts";
 import { CLIENT_ALPN, type TlsContexts } from "./tls-contexts.ts";
 import type { UpstreamTarget, UpstreamTls } from "./upstream-target.ts";
 
@@ -23,6 +27,7 @@ export interface UpstreamSettings {
   /** Undefined while there is no valid certificate: mesh connections are then refused, not made without one. */
   contexts(): TlsContexts | undefined;
   trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };
+  readonly revocations: RevocationGuard;
   readonly connectTimeoutMs: number;
   /** Counts handshakes of the mesh while they are under way. */
   readonly handshakes: HandshakesInFlight;
@@ -56,7 +61,8 @@ export function connectUpstream(
   const socket = open(target, contexts, settings, reads);
   if (contexts !== undefined) settings.handshakes.began(contexts);
   const event = target.tls === undefined ? "connect" : "secureConnect";
-  const onReady = () => settle(undefined);
+  const onReady = () =>
+    settle(contexts === undefined ? undefined : unrevoked(socket as TLSSocket, contexts, settings));
   const onError = (error: Error) => settle(error);
   const onClose = () => settle(new BulwarkError("BW_UPSTREAM_CLOSED", "the server closed while connecting"));
   const onTimeout = () => settle(new BulwarkError("BW_UPSTREAM_TIMEOUT", "connecting timed out"));
@@ -77,6 +83,25 @@ export function connectUpstream(
 }
 
 function ignore(): void {}
+
+/**
+ * Asked of every connection, resumed ones included (Node then skips the check of the server's identity): read from the session, as servers do.
+ * What stands is known to the guard from this moment on.
+ */
+function unrevoked(
+  socket: TLSSocket,
+  { own }: TlsContexts,
+  { revocations }: UpstreamSettings,
+): BulwarkError | undefined {
+  const der = peerCertificateDer(socket);
+  const peer: PeerCertificate | { readonly error: string } =
+    der === undefined ? { error: "the server showed no certificate" } : peerFromCertificateDer(der);
+  if ("error" in peer) return new BulwarkError("BW_UPSTREAM_BAD_CERTIFICATE", peer.error);
+  const refusal = revocations.refusal(peer, own);
+  if (refusal !== undefined) return new BulwarkError(refusal.code, refusal.message);
+  revocations.track(socket, "outbound", peer, own);
+  return undefined;
+}
 
 function open(
   target: UpstreamTarget,

@@ -64,10 +64,22 @@ const FAILURES: readonly FailureRow[] = [
     cause: "untrusted-certificate",
   },
   {
-    code: /^(CERT_REVOKED|CRL_\w+)$/,
+    code: /^(CERT_REVOKED|CRL_\w+|BW_PEER_REVOKED)$/,
     what: "the other side's certificate was revoked",
-    mend: "renew it there",
-    cause: "untrusted-certificate",
+    mend: "`bulwark ca status` says when and why; `bulwark ca restore` lets an identity back in",
+    cause: "certificate-revoked",
+  },
+  {
+    code: /^BW_OWN_CERTIFICATE_REVOKED$/,
+    what: "this side's own certificate was revoked",
+    mend: "`bulwark ca status` says when and why; `bulwark ca restore` lets an identity back in",
+    cause: "certificate-revoked",
+  },
+  {
+    code: /^BW_REVOCATION_UNKNOWN$/,
+    what: "what is revoked is not known: the control plane has been silent for too long",
+    mend: "see why it is away, or give it more time (`up --revocation-max-age`)",
+    cause: "revocation-unknown",
   },
   {
     code: /^BW_PEER_FOREIGN_TRUST_DOMAIN$/,

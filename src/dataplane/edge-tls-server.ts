@@ -63,7 +63,9 @@ export class EdgeTlsServer {
     const shown = asksClients(this.#tls) ? shownCertificate(socket) : undefined;
     if (shown === undefined) return secured(socket, undefined);
     if ("error" in shown) return { code: "BW_PEER_BAD_CERTIFICATE", message: shown.error };
-    return this.#refuse(socket, shown) ?? secured(socket, shown);
+    const refusal = this.#refuse(socket, shown) ?? this.#revoked(shown);
+    if (refusal === undefined) this.#env.revocations.track(socket, "inbound", shown, undefined);
+    return refusal ?? secured(socket, shown);
   }
 
   #refuse(socket: TLSSocket, certificate: PeerCertificate): HandshakeFailure | undefined {
@@ -91,6 +93,12 @@ export class EdgeTlsServer {
         certificate,
       };
     return undefined;
+  }
+
+  /** Of the mesh's own certificates; other authorities' revocations are the server's own list (`caCrl`). */
+  #revoked(certificate: PeerCertificate): HandshakeFailure | undefined {
+    if (!this.#env.revocations.isRevoked(certificate)) return undefined;
+    return { code: "BW_PEER_REVOKED", message: "the client's certificate was revoked", certificate };
   }
 
   #claimsMesh({ uris }: PeerCertificate): boolean {

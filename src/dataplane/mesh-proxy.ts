@@ -30,6 +30,7 @@ import { EndpointPicker } from "./pick-endpoint.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import type { ProxyOptions, ProxyStats } from "./proxy-options.ts";
 import { Resolver } from "./resolver.ts";
+import { RevocationGuard, type RevocationNews } from "./revocation-guard.ts";
 import { UpstreamCalls } from "./routed/upstream-calls.ts";
 import { SecretStore } from "./secret-store.ts";
 import { makeTlsContexts, type TlsContexts } from "./tls-contexts.ts";
@@ -73,6 +74,7 @@ export class MeshProxy {
     this.#edge = new EdgeTlsServers(this.#env);
     options.identity.on("rotated", this.#rotated);
     options.identity.on("expired", this.#rotated);
+    options.identity.on("discarded", this.#rotated);
   }
 
   /**
@@ -89,7 +91,10 @@ export class MeshProxy {
   /** Stops listening, lets requests under way finish for `graceMs`, then closes what is left. */
   async close(graceMs: number): Promise<void> {
     this.#env.http.draining = true;
-    this.#options.identity.off("rotated", this.#rotated).off("expired", this.#rotated);
+    this.#options.identity
+      .off("rotated", this.#rotated)
+      .off("expired", this.#rotated)
+      .off("discarded", this.#rotated);
     await this.#listeners.stop();
     await this.#outboundListeners.stop();
     const untilMs = performance.now() + graceMs;
@@ -101,6 +106,17 @@ export class MeshProxy {
     this.#env.httpCalls.clear();
     for (const socket of this.#env.sockets) socket.destroy();
     this.#env.http.deadlines.close();
+  }
+
+  /**
+   * Refuses what is revoked from now on, and ends what stands on it. All that is known must have come before the first {@link apply}, with which
+   * connections begin.
+   * @returns how many live connections were ended.
+   */
+  takeRevocations(news: RevocationNews): number {
+    const cut = this.#env.revocations.take(news);
+    this.#discardRevoked();
+    return cut;
   }
 
   /**
@@ -203,6 +219,7 @@ export class MeshProxy {
   /** A certificate was renewed, trust changed, or the last certificate ended. Connections that are there keep theirs. */
   readonly #rotated = (): void => {
     this.#takeCertificate();
+    if (this.#discardRevoked()) return;
     this.#tls.rotate();
     // Idle connections to other proxies carry the identity of before.
     this.#env.http.pool.clear();
@@ -210,6 +227,14 @@ export class MeshProxy {
     this.#env.http2.clear();
     this.#env.httpCalls.clear();
   };
+
+  /** Without a certificate everything is refused; the source asks for another, which a revoked identity does not get. */
+  #discardRevoked(): boolean {
+    const contexts = this.#contexts;
+    if (contexts === undefined || !this.#env.revocations.isRevoked(contexts.own)) return false;
+    this.#contexts = undefined;
+    return this.#options.identity.discard(contexts.svid.serial);
+  }
 
   #takeCertificate(): void {
     const svid = this.#options.identity.current;
@@ -221,7 +246,13 @@ export class MeshProxy {
   }
 
   #environment(limits: Limits): ProxyEnvironment {
+    const revocations = new RevocationGuard({
+      reporter: this.#options.pod.workload,
+      flows: this.#options.flows,
+      workloadAt: (address) => this.#snapshot?.workloadByAddress.get(address),
+    });
     const upstream: UpstreamSettings = {
+      revocations,
       contexts: () => this.#validContexts(),
       trustDomains: () => this.#trustDomains,
       connectTimeoutMs: limits.connectTimeoutMs,
@@ -236,6 +267,7 @@ export class MeshProxy {
       upstream,
       jwt: { ...(this.#options.keys ?? NO_KEYS), nowSeconds: () => Date.now() / 1000 },
       external: new ExternalContexts(this.#options.externalCaPem),
+      revocations,
       tls: () => this.#validContexts(),
       trustDomains: () => this.#trustDomains,
       sockets: new Set(),

@@ -6,6 +6,7 @@ import {
   agreedNames,
   describeTls,
   type HandshakeFailure,
+  rawSocket,
   type SecuredPeer,
   shownCertificate,
   TlsAcceptor,
@@ -30,6 +31,8 @@ export type HandshakeDone = (outcome: MeshPeer | HandshakeFailure) => void;
 export class MeshTlsServer {
   readonly #env: ProxyEnvironment;
   readonly #acceptor: TlsAcceptor<MeshPeer>;
+  /** What this proxy shows in each handshake: a rotation in its midst does not change that. */
+  readonly #shown = new WeakMap<Socket, PeerCertificate>();
 
   constructor(env: ProxyEnvironment) {
     this.#env = env;
@@ -56,11 +59,13 @@ export class MeshTlsServer {
 
   /** @param socket whose next byte is a ClientHello's first. `done` is called at most once. */
   accept(socket: Socket, done: HandshakeDone): void {
-    if (this.#env.tls() === undefined) {
+    const tls = this.#env.tls();
+    if (tls === undefined) {
       done({ code: "no-certificate", message: "this proxy has no valid certificate at present" });
       socket.destroy();
       return;
     }
+    this.#shown.set(socket, tls.own);
     this.#acceptor.accept(socket, done);
   }
 
@@ -69,6 +74,11 @@ export class MeshTlsServer {
     if ("error" in certificate) return { code: "BW_PEER_BAD_CERTIFICATE", message: certificate.error };
     const verified = verifyPeerIdentity(certificate, { ...this.#env.trustDomains(), nowMs: Date.now() });
     if (!verified.ok) return { code: verified.code, message: verified.reason, certificate };
+    const { revocations } = this.#env;
+    const own = this.#shown.get(rawSocket(socket));
+    const refusal = revocations.refusal(certificate, own);
+    if (refusal !== undefined) return { ...refusal, certificate };
+    revocations.track(socket, "inbound", certificate, own);
     return {
       socket,
       certificate,

@@ -9,6 +9,7 @@ import type { ExternalContexts } from "./external-contexts.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { Http2Upstreams } from "./http2-upstreams.ts";
 import type { Resolver } from "./resolver.ts";
+import type { RevocationGuard } from "./revocation-guard.ts";
 import type { TlsContexts } from "./tls-contexts.ts";
 import type { Tunnel } from "./tunnel.ts";
 
@@ -33,6 +34,7 @@ export interface ProxyEnvironment {
   /** How keys for tokens are had. */
   readonly jwt: JwtEnvironment;
   readonly external: ExternalContexts;
+  readonly revocations: RevocationGuard;
   /** Undefined while there is no valid certificate. */
   tls(): TlsContexts | undefined;
   trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };

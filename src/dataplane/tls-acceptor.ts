@@ -115,7 +115,7 @@ function ignore(): void {}
  * The socket under a TLS socket. Node has no public way from one to the other; the property has been there since 0.11, and
  * mesh-tls-server.test.ts fails if it goes.
  */
-function rawSocket(socket: TLSSocket): Socket {
+export function rawSocket(socket: TLSSocket): Socket {
   return (socket as unknown as { _parent?: Socket })._parent ?? socket;
 }
 

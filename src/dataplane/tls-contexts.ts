@@ -1,4 +1,6 @@
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { type PeerCertificate, peerFromCertificateDer } from "../identity/peer-certificate.ts";
+import { decodePem } from "../identity/pem.ts";
 import { type Svid, tlsCredentials } from "../identity/rotation.ts";
 
 /** Mesh TLS is 1.3 only (meshMTLS.minProtocolVersion is honoured upwards; nothing lowers it). */
@@ -31,6 +33,8 @@ export type UpstreamAlpn = keyof typeof CLIENT_ALPN;
 /** The secure contexts of one certificate. New ones at each rotation and trust change; connections keep theirs. */
 export interface TlsContexts {
   readonly svid: Svid;
+  /** What peers see: what a revocation names. */
+  readonly own: PeerCertificate;
   readonly options: { key: string; cert: string; ca: string; minVersion: "TLSv1.3"; maxVersion: "TLSv1.3" };
   readonly client: SecureContext;
 }
@@ -41,7 +45,15 @@ export interface TlsContexts {
  */
 export function makeTlsContexts(svid: Svid): TlsContexts {
   const options = { ...tlsCredentials(svid), ...PROTOCOL, ciphers: CIPHERS, ecdhCurve: GROUPS };
-  return { svid, options, client: createSecureContext(options) };
+  return { svid, own: leafOf(svid), options, client: createSecureContext(options) };
+}
+
+function leafOf({ chainPem }: Svid): PeerCertificate {
+  const [leaf] = decodePem("CERTIFICATE", chainPem);
+  const own = leaf === undefined ? { error: "no certificate" } : peerFromCertificateDer(leaf);
+  if ("error" in own)
+    throw new Error(`BUG: a verified grant holds a certificate that cannot be read: ${own.error}`);
+  return own;
 }
 
 /** For servers outside of the mesh: TLS 1.2 at least, the system's roots, and `extraCaPem` besides. */

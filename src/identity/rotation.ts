@@ -52,6 +52,8 @@ export interface SvidSourceEvents {
   failed: [error: BulwarkError, retryInMs: number];
   /** The certificate ended with no successor: `current` is undefined, and callers must refuse. */
   expired: [];
+  /** The certificate must not be used any more (see `discard`): `current` is undefined until the next one. */
+  discarded: [serial: string];
 }
 
 const MIN_RETRY_MS = 200;
@@ -113,6 +115,19 @@ export class SvidSource extends EventEmitter<SvidSourceEvents> {
     if (this.#running === undefined) this.#running = this.#run();
     else this.#askAgain = true;
     return this.#running;
+  }
+
+  /**
+   * Lets go of a certificate that was revoked, and asks for another at once.
+   * @returns whether it was the one in force.
+   */
+  discard(serial: string): boolean {
+    if (this.#svid?.serial !== serial) return false;
+    this.#svid = undefined;
+    this.#expiry.clear();
+    this.#tell("discarded", serial);
+    void this.requestNow();
+    return true;
   }
 
   /**

@@ -74,12 +74,17 @@ const CAUSES: Readonly<Record<InboundCause, string>> = {
     "denied: the external authorizer could not be asked, and its provider does not fail open",
   "ext-authz-misconfigured":
     "denied: the CUSTOM policy names a provider that cannot be used, or several providers apply",
+  "ext-authz-dry-run":
+    "denied: the CUSTOM policy is annotated istio.io/dry-run, which Istio (since 1.30) makes a DENY of what it matches",
   "no-chain":
     "refused: no filter chain takes the connection (plaintext to a STRICT port, or TLS without the mesh's ALPN)",
   "no-listener": "refused: nothing listens on the port",
   "no-client-certificate": "refused in the handshake: the client has no certificate",
   "untrusted-certificate":
     "refused in the handshake: the client's certificate is not a valid one of this mesh's authority for a workload",
+  "certificate-revoked": "refused in the handshake: a certificate that was revoked",
+  "revocation-unknown":
+    "refused in the handshake: the control plane has been silent for longer than `--revocation-max-age` allows",
   "foreign-trust-domain":
     "refused in the handshake: the client's identity is not of the mesh's trust domain or an alias of it",
   "tls-to-plaintext-port": "refused: the port takes no TLS",

@@ -18,6 +18,8 @@ export type InboundCause =
   | "ext-authz-failed"
   /** A CUSTOM policy matched, and its provider is unknown, broken, or one of several. */
   | "ext-authz-misconfigured"
+  /** A CUSTOM policy that is annotated `istio.io/dry-run` matched: Istio makes it a DENY. */
+  | "ext-authz-dry-run"
   /** Plaintext to a STRICT port, or TLS that no chain expects. */
   | "no-chain"
   | "no-listener"
@@ -25,6 +27,10 @@ export type InboundCause =
   | "chain-changed"
   | "no-client-certificate"
   | "untrusted-certificate"
+  /** The client's certificate, or the one that this proxy would show, was revoked. */
+  | "certificate-revoked"
+  /** The control plane has not said for too long what is revoked (`up --revocation-max-age`). */
+  | "revocation-unknown"
   | "foreign-trust-domain"
   /** TLS to a port that does not speak it. */
   | "tls-to-plaintext-port"
