@@ -22,6 +22,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
       "simulate-external": { type: "boolean", default: false },
       "jwks-refresh-ms": { type: "string" },
       "jwks-allow": { type: "string", multiple: true, default: [] },
+      "workload-api": { type: "boolean", default: false },
     },
   });
   const statePath = values.state;
@@ -41,6 +42,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
             ? {}
             : { refreshMs: Number(values["jwks-refresh-ms"]) }),
         },
+        interfaces: { workloadApi: values["workload-api"] },
       });
     default:
       return (await import("../control/echo-process.ts")).runEchoProcess({

@@ -19,6 +19,7 @@ export interface UpOptions extends StateOptions {
   /** Milliseconds. */
   readonly jwksRefresh?: number;
   readonly jwksAllow?: readonly string[];
+  readonly workloadApi?: boolean;
   readonly demo?: boolean;
 }
 
@@ -46,6 +47,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),
     simulateExternal: options.simulateExternal === true,
     keys: keySettings(options),
+    interfaces: { workloadApi: options.workloadApi === true },
     applications: parseApplications(options.app ?? []),
     program: thisProgram(),
     showFlows: options.quiet !== true,

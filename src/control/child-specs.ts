@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type Assignments, type PodAssignment, podKey } from "../substrate/assignment.ts";
+import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import type { StateFolder } from "./state-folder.ts";
 import type { ChildSpec } from "./supervisor.ts";
 import { workloadEnvironment } from "./workload-environment.ts";
@@ -18,6 +19,8 @@ export interface MeshChildrenOptions {
   readonly simulateExternal: boolean;
   /** See ControlProcessOptions. */
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
+  /** See ControlProcessOptions. */
+  readonly interfaces?: IdentityInterfaceChoice;
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;
 }
@@ -58,6 +61,7 @@ export class MeshChildren {
         String(certTtlSeconds),
         ...flags,
         ...keyFlags(this.#options),
+        ...interfaceFlags(this.#options),
         "--",
         ...sources,
       ]),
@@ -91,13 +95,15 @@ export class MeshChildren {
     const command = this.#options.applications.get(pod.workload);
     if (command === undefined || pod.role === "gateway") return [];
     const name = `app ${podKey(pod)}`;
+    const { simulateExternal, interfaces } = this.#options;
+    const hasWorkloadApi = interfaces?.workloadApi === true;
     return [
       {
         name,
         generation: pod.uid,
         command: "/bin/sh",
         args: ["-c", command],
-        env: { ...process.env, ...workloadEnvironment(this.#state, pod, this.#options.simulateExternal) },
+        env: { ...process.env, ...workloadEnvironment(this.#state, pod, simulateExternal, hasWorkloadApi) },
         logFile: childLog(this.#state, name),
         stopStage: STOP_STAGES.application,
       },
@@ -108,6 +114,10 @@ export class MeshChildren {
 function keyFlags({ keys = {} }: MeshChildrenOptions): string[] {
   const refresh = keys.refreshMs === undefined ? [] : ["--jwks-refresh-ms", String(keys.refreshMs)];
   return [...refresh, ...(keys.allow ?? []).flatMap((place) => ["--jwks-allow", place])];
+}
+
+function interfaceFlags({ interfaces = {} }: MeshChildrenOptions): string[] {
+  return interfaces.workloadApi === true ? ["--workload-api"] : [];
 }
 
 /** @param pod `namespace/name` */

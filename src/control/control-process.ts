@@ -16,6 +16,7 @@ import { ConfigurationKeeper } from "./configuration-keeper.ts";
 import { ConfigurationWatch } from "./configuration-watch.ts";
 import { ControlServer } from "./control-server.ts";
 import { FlowLog } from "./flow-log.ts";
+import { type IdentityInterfaceChoice, IdentityInterfaces } from "./identity-interfaces.ts";
 import { DEFAULT_REFRESH_MS } from "./jwks/jwks-keeper.ts";
 import { JwksService } from "./jwks/jwks-service.ts";
 import { parseKeyAccess } from "./jwks/key-access.ts";
@@ -34,6 +35,8 @@ export interface ControlProcessOptions {
   readonly simulateExternal: boolean;
   /** How keys for tokens are fetched; by default every 20 minutes, from the places that checkAccess lets through. */
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
+  /** What programs that are not ours are given identities by; by default nothing. */
+  readonly interfaces?: IdentityInterfaceChoice;
 }
 
 /** Public keys of the token issuer, in the token folder: the CA checks tokens without being able to make them. */
@@ -65,6 +68,7 @@ export class ControlPlane {
   readonly #sessions: ProxySessions;
   readonly #watch: ConfigurationWatch;
   readonly #server: ControlServer;
+  #interfaces: IdentityInterfaces | undefined;
 
   /** @throws {BulwarkError} BW_CA_…, BW_KEYSTORE_…, BW_TRUST_DOMAIN_INVALID. */
   static async open(state: StateFolder, options: ControlProcessOptions): Promise<ControlPlane> {
@@ -119,12 +123,14 @@ export class ControlPlane {
       onAccepted: () => {
         this.#keys.configurationChanged();
         this.#sessions.pushAll();
+        void this.#interfaces?.podsChanged();
       },
     });
     this.#server = this.#makeServer();
   }
 
   async serve(): Promise<void> {
+    this.#interfaces = await this.#openInterfaces();
     await this.#server.listen();
     this.#watch.start();
     this.#rotation.start();
@@ -134,6 +140,7 @@ export class ControlPlane {
     this.#watch.stop();
     this.#rotation.close();
     this.#keys.close();
+    await this.#interfaces?.close();
     await this.#flows.close(1000);
     this.#subscribers.clear();
     this.#server.close();
@@ -157,6 +164,16 @@ export class ControlPlane {
           notAfter: notAfter.toISOString(),
         }),
       onRefused: (code, message) => this.#tell({ kind: "certificate-refused", code, message }),
+    });
+  }
+
+  #openInterfaces(): Promise<IdentityInterfaces | undefined> {
+    return IdentityInterfaces.open(this.#options.interfaces ?? {}, {
+      state: this.#state,
+      ca: this.#ca,
+      certificates: this.#certificates,
+      pods: () => this.#pods(),
+      onWarning: warn,
     });
   }
 

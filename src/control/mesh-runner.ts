@@ -13,6 +13,7 @@ import { type ChildProgram, isProxy, MeshChildren, proxyName } from "./child-spe
 import { ConfigurationKeeper, type CurrentConfiguration } from "./configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "./control-link.ts";
 import { followFlows } from "./follow-flows.ts";
+import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import { type LoadedConfiguration, loadConfiguration } from "./load-configuration.ts";
 import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
@@ -39,6 +40,8 @@ export interface MeshRunnerOptions {
   readonly simulateExternal: boolean;
   /** See ControlProcessOptions. */
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
+  /** See ControlProcessOptions. */
+  readonly interfaces?: IdentityInterfaceChoice;
   /** By workload (`namespace/name`): a shell command that replaces the built-in echo. */
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;

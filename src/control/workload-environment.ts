@@ -3,6 +3,7 @@ import { OUTBOUND_PROXY_PORT } from "../model/placement.ts";
 import type { PodAssignment } from "../substrate/assignment.ts";
 import { STAND_IN_CA_FILE } from "../substrate/stand-in-authority.ts";
 import type { StateFolder } from "./state-folder.ts";
+import { workloadSocket } from "./workload-api/workload-sockets.ts";
 
 /** The name in the outbound proxy's credentials; only the password is checked. */
 const PROXY_USER = "bulwark";
@@ -15,6 +16,7 @@ export function workloadEnvironment(
   state: StateFolder,
   pod: PodAssignment,
   simulateExternal: boolean,
+  hasWorkloadApi: boolean,
 ): Readonly<Record<string, string>> {
   const [first] = pod.applicationPorts;
   const ports = pod.applicationPorts.map(({ port, socketPort }) => [`PORT_${port}`, String(socketPort)]);
@@ -25,6 +27,7 @@ export function workloadEnvironment(
     POD_NAMESPACE: pod.namespace,
     POD_IP: pod.address,
     SERVICE_ACCOUNT: pod.serviceAccount,
+    ...(hasWorkloadApi ? { SPIFFE_ENDPOINT_SOCKET: `unix://${workloadSocket(state, pod)}` } : {}),
     ...(pod.proxied ? proxyVariables(pod) : {}),
     ...(simulateExternal ? trustVariables(join(state.standInFolder, STAND_IN_CA_FILE)) : {}),
   };

@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
 import { Argument, type Command } from "commander";
 import { findPod, simulatesExternal } from "../../control/find-pod.ts";
+import { workloadSocket } from "../../control/workload-api/workload-sockets.ts";
 import { workloadEnvironment } from "../../control/workload-environment.ts";
 import { examples, parseCount, type StateOptions, stateOf, stateOption } from "../options.ts";
 import { renderShellEnvironment } from "../render/shell-environment.ts";
@@ -20,7 +22,12 @@ export function configure(command: Command): void {
     .action(async (workload: string, options: StateOptions & { replica: number; format: string }) => {
       const state = stateOf(options);
       const { pod, assignments } = await findPod(state, workload, options.replica);
-      const variables = workloadEnvironment(state, pod, simulatesExternal(assignments));
+      const variables = workloadEnvironment(
+        state,
+        pod,
+        simulatesExternal(assignments),
+        existsSync(workloadSocket(state, pod)),
+      );
       process.stdout.write(
         options.format === "json"
           ? `${JSON.stringify(variables, undefined, 2)}\n`

@@ -20,6 +20,20 @@ export class MessageWriter {
     return this;
   }
 
+  /** As `int`, also for 0: members of a `oneof` say by being there which of them is meant. */
+  presentInt(field: number, value: number): this {
+    this.#parts.push(varint(BigInt(field * 8 + VARINT)), varint(BigInt.asUintN(64, BigInt(value))));
+    return this;
+  }
+
+  /** A double, also when it is 0. */
+  double(field: number, value: number): this {
+    const bytes = Buffer.alloc(8);
+    bytes.writeDoubleLE(value);
+    this.#parts.push(varint(BigInt(field * 8 + FIXED64)), bytes);
+    return this;
+  }
+
   text(field: number, value: string): this {
     return value === "" ? this : this.bytes(field, Buffer.from(value, "utf8"));
   }

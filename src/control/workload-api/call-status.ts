@@ -1,0 +1,32 @@
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { BulwarkError } from "../../resources/bulwark-error.ts";
+
+/** A gRPC call's bad end. */
+export class CallStatus extends Error implements ServiceError {
+  readonly code: status;
+  readonly details: string;
+  readonly metadata: Metadata = new Metadata();
+
+  constructor(code: status, details: string) {
+    super(details);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+export function permissionDenied(details: string): CallStatus {
+  return new CallStatus(status.PERMISSION_DENIED, details);
+}
+
+export function invalidArgument(details: string): CallStatus {
+  return new CallStatus(status.INVALID_ARGUMENT, details);
+}
+
+/** That this caller will never be given anything, or that asking again may help; never what went wrong inside. */
+export function statusOf(error: unknown): CallStatus {
+  if (error instanceof CallStatus) return error;
+  const code = error instanceof BulwarkError ? error.code : "";
+  if (code === "BW_TOKEN_POD_GONE" || code === "BW_CA_FOREIGN_IDENTITY" || code.startsWith("BW_REVO"))
+    return permissionDenied("no identity is issued to this workload");
+  return new CallStatus(status.UNAVAILABLE, "no identity can be issued at present");
+}
