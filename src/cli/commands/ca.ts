@@ -1,10 +1,17 @@
 import type { Command } from "commander";
 import { configure as restore } from "./ca-restore.ts";
 import { configure as revoke } from "./ca-revoke.ts";
+import { configureRotateIntermediate, configureRotateRoot } from "./ca-rotate.ts";
 import { configure as status } from "./ca-status.ts";
 
 /** Each adds one subcommand. */
-const SUBCOMMANDS: readonly ((group: Command) => void)[] = [status, revoke, restore];
+const SUBCOMMANDS: readonly ((group: Command) => void)[] = [
+  status,
+  revoke,
+  restore,
+  configureRotateRoot,
+  configureRotateIntermediate,
+];
 
 export function configure(group: Command): void {
   for (const add of SUBCOMMANDS) add(group);

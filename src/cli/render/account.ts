@@ -194,11 +194,20 @@ function trouble(event: RunnerEvent): string | undefined {
       return event.error === null
         ? undefined
         : `the keys of ${plain(event.url)} cannot be fetched: ${plain(event.error)}; ${event.keyIds.length === 0 ? "its tokens are refused" : "those fetched before are used"}`;
+    case "ca-rotation":
+      return rotationText(event);
+    case "ca-rotation-problem":
+      return `the rotation of the CA's keys cannot go on, and is tried again: ${plain(event.message)}`;
     case "warning":
       return plain(event.message);
     default:
       return undefined;
   }
+}
+
+function rotationText({ rotation, last }: Extract<RunnerEvent, { kind: "ca-rotation" }>): string | undefined {
+  if (rotation !== null) return `the CA's ${rotation.kind} is being replaced: ${rotation.phase}`;
+  return last === null ? undefined : `the CA's ${last.kind} has been replaced`;
 }
 
 function acceptedText({ version, resources }: { version: number; resources: number }): string {

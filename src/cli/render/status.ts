@@ -1,6 +1,7 @@
 import type { GatewayAddress, PodStatus, StatusReport } from "../../control/messages.ts";
 import { formatDiagnostic } from "../../resources/diagnostic.ts";
 import { accessWarning, changeLines } from "./change.ts";
+import { renderRotation } from "./rotation.ts";
 import { plain, style } from "./style.ts";
 import { table } from "./table.ts";
 
@@ -17,6 +18,7 @@ export function renderStatus(report: StatusReport, now: Date): string {
     ),
     renderKeys(report.keys, now),
     `certificates: ${ca.issued} issued, ${ca.refused} requests refused. flow log: ${flowLog.rows} records${flowLog.ok ? "" : `, ${style("red", `NOT WRITABLE: ${plain(flowLog.message ?? "")}`)}; proxies keep their records`}\n`,
+    renderRotation(ca.rotation),
     skipped.length === 0
       ? ""
       : `not run: ${skipped.map(({ kind, workload, why }) => plain(`${kind} ${workload} (${why})`)).join(", ")}\n`,
