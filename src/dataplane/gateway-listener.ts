@@ -4,7 +4,7 @@ import type { FlowDestination, FlowSource } from "../model/flow-record.ts";
 import { Connection } from "../policy/connection.ts";
 import { causeText } from "../policy/explain.ts";
 import type { GatewayServer, OutboundDecision } from "../policy/outbound/types.ts";
-import { authorizeConnection, type Denial, type Permit } from "../policy/permit.ts";
+import type { Denial, Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { ByteStream } from "./byte-stream.ts";
@@ -14,6 +14,12 @@ import { subjectOf } from "./edge-tls-server.ts";
 import { endsEdgeTls } from "./edge-tls-servers.ts";
 import { ENCRYPTED_HELLO } from "./encrypted-hello.ts";
 import { explainDenial } from "./explain-denial.ts";
+import {
+  type AskedAnswer,
+  type AskedPeers,
+  authorizeAsked,
+  forgetOthers,
+} from "./ext-authz/authorize-asked.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import { GatewayHttpService } from "./gateway-service.ts";
 import type { GatewayState } from "./gateway-state.ts";
@@ -40,6 +46,14 @@ interface Accepted {
   readonly startedMs: number;
   /** Server name of the TLS that reached us. */
   readonly sni: string | undefined;
+  /** What the authorizer of a CUSTOM policy said of it, where one was asked. */
+  readonly asked?: AskedAnswer | undefined;
+}
+
+/** A connection whose mesh's TLS has ended here, and leave to look at what is inside. */
+interface Outer {
+  readonly connection: Connection;
+  readonly permit: Permit;
 }
 
 /**
@@ -158,18 +172,52 @@ export class GatewayListener {
       destinationPort: accepted.port,
       sni: accepted.sni,
     });
-    const outcome = authorizeConnection(this.#state.policy, connection);
-    if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, accepted.sni, connection);
-    else
-      this.#forward(
-        accepted,
-        accepted.socket,
-        this.#state.routes.routeTls(names(accepted, undefined)),
-        outcome,
-        [connection],
-        undefined,
-        unread,
-      );
+    this.#authorize(accepted, connection, undefined, (outcome, known) => {
+      if (!outcome.allowed) this.#refuseBy(known, outcome.verdict, accepted.sni, connection);
+      else
+        this.#forward(
+          known,
+          accepted.socket,
+          this.#state.routes.routeTls(names(accepted, undefined)),
+          outcome,
+          [connection],
+          undefined,
+          unread,
+        );
+    });
+  }
+
+  /** Decides, after the authorizer of a CUSTOM policy has said its word where one is to be asked; nothing is read meanwhile. */
+  #authorize(
+    accepted: Accepted,
+    connection: Connection,
+    mesh: SecuredPeer | undefined,
+    settled: (outcome: Permit | Denial, accepted: Accepted) => void,
+  ): void {
+    const { policy, authorizers } = this.#state;
+    const peers = (): AskedPeers => ({
+      source: {
+        ip: connection.sourceIp,
+        port: accepted.source.port ?? 0,
+        principal: connection.subject ?? "",
+      },
+      destination: {
+        ip: connection.destinationIp,
+        port: connection.destinationPort,
+        principal: mesh === undefined ? "" : policy.workload.spiffeId,
+      },
+    });
+    authorizeAsked(
+      () => this.#state.policy,
+      authorizers,
+      connection,
+      accepted.asked,
+      peers,
+      (outcome, asked) => {
+        if (!accepted.socket.destroyed)
+          settled(outcome, asked === undefined ? accepted : { ...accepted, asked });
+      },
+    );
   }
 
   #secured(accepted: Accepted, mesh: SecuredPeer, server: GatewayServer): void {
@@ -207,26 +255,23 @@ export class GatewayListener {
     }
     if (endsEdgeTls(server)) {
       // What is inside comes from outside of the mesh and goes where the server's routes say, whatever it is.
-      this.#routeOpaque(identified, mesh.socket, connection, undefined, NOTHING);
+      this.#routeOpaque(identified, mesh.socket, connection, undefined, NOTHING, mesh);
       return;
     }
-    const outcome = authorizeConnection(this.#state.policy, connection);
-    if (!outcome.allowed) {
-      this.#refuseBy(identified, outcome.verdict, mesh.sni, connection);
-      return;
-    }
-    judgeFirstBytes(
-      mesh.socket,
-      snapshot.mesh.config.protocolDetectionTimeoutMs,
-      protocolJudge(),
-      (first, unread) => {
-        if (first !== undefined) this.#inside(identified, mesh, first, outcome, unread);
-      },
-    );
+    this.#authorize(identified, connection, mesh, (outcome, known) => {
+      if (!outcome.allowed) {
+        this.#refuseBy(known, outcome.verdict, mesh.sni, connection);
+        return;
+      }
+      const { protocolDetectionTimeoutMs } = snapshot.mesh.config;
+      judgeFirstBytes(mesh.socket, protocolDetectionTimeoutMs, protocolJudge(), (first, unread) => {
+        if (first !== undefined) this.#inside(known, mesh, first, { connection, permit: outcome }, unread);
+      });
+    });
   }
 
   /** What the application itself opened inside the mesh's TLS. INVARIANT: its server name passes every check that the outer one did. */
-  #inside(accepted: Accepted, mesh: SecuredPeer, first: FirstBytes, outer: Permit, unread: Buffer): void {
+  #inside(accepted: Accepted, mesh: SecuredPeer, first: FirstBytes, outer: Outer, unread: Buffer): void {
     if (first.kind === "broken-tls") {
       this.#refuse(accepted, "protocol", first.reason);
       return;
@@ -245,13 +290,10 @@ export class GatewayListener {
       );
       return;
     }
-    const outerConnection = this.#meshConnection(accepted, mesh, mesh.sni);
     // Clear text inside has no name, and a condition on one is not met by the name that the client wrote outside.
     const trusted = innerSni === undefined && this.#state.policy.semantics === "istio";
-    const connection = trusted ? outerConnection : this.#meshConnection(accepted, mesh, innerSni ?? "");
-    const outcome: Permit | Denial = trusted ? outer : authorizeConnection(this.#state.policy, connection);
-    if (!outcome.allowed) this.#refuseBy(accepted, outcome.verdict, innerSni, connection);
-    else this.#routeOpaque(accepted, mesh.socket, connection, innerSni, unread, outerConnection);
+    const connection = trusted ? outer.connection : this.#meshConnection(accepted, mesh, innerSni ?? "");
+    this.#routeOpaque(accepted, mesh.socket, connection, innerSni, unread, mesh, outer.connection);
   }
 
   #routeOpaque(
@@ -260,23 +302,18 @@ export class GatewayListener {
     connection: Connection,
     innerSni: string | undefined,
     unread: Buffer,
+    mesh?: SecuredPeer,
     outer?: Connection,
   ): void {
-    const outcome = authorizeConnection(this.#state.policy, connection);
-    if (!outcome.allowed) {
-      this.#refuseBy(accepted, outcome.verdict, innerSni, connection);
-      return;
-    }
-    const decision = this.#state.routes.routeTcp(names(accepted, innerSni));
-    this.#forward(
-      accepted,
-      socket,
-      decision,
-      outcome,
-      outer === undefined ? [connection] : [outer, connection],
-      innerSni,
-      unread,
-    );
+    this.#authorize(accepted, connection, mesh, (outcome, known) => {
+      if (!outcome.allowed) {
+        this.#refuseBy(known, outcome.verdict, innerSni, connection);
+        return;
+      }
+      const decision = this.#state.routes.routeTcp(names(accepted, innerSni));
+      const connections = outer === undefined ? [connection] : [outer, connection];
+      this.#forward(known, socket, decision, outcome, connections, innerSni, unread);
+    });
   }
 
   /** @param connections every connection, real and as by its inner name, that must stay permitted. */
@@ -317,12 +354,13 @@ export class GatewayListener {
       flow,
       startedMs: accepted.startedMs,
       next: picker.next(decision, target, { port: accepted.port, name }, "tcp"),
-      recheck: () => this.#refusalNow(connections, permit) ?? this.#unroutedNow(accepted, innerSni),
+      recheck: () => this.#refusalNow(accepted, connections, permit) ?? this.#unroutedNow(accepted, innerSni),
     });
   }
 
-  #refusalNow(connections: readonly Connection[], permit: Permit): Refusal | undefined {
+  #refusalNow({ asked }: Accepted, connections: readonly Connection[], permit: Permit): Refusal | undefined {
     for (const connection of connections) {
+      forgetOthers(this.#state.policy, connection, asked?.record);
       const perRequest = permit.verdict.cause === "per-request";
       const refusal = connectionRefusal(this.#state.policy, connection, perRequest);
       if (refusal !== undefined) return refusal;
@@ -455,6 +493,7 @@ export class GatewayListener {
     flow.direction = "inbound";
     flow.sni = accepted.sni;
     flow.protocol = accepted.sni === undefined ? "tcp" : "tls";
+    flow.authorizer = accepted.asked?.record;
     return flow;
   }
 }

@@ -8,21 +8,14 @@ import {
 } from "../model/flow-record.ts";
 import { Connection } from "../policy/connection.ts";
 import { causeText } from "../policy/explain.ts";
-import {
-  type AuthorizerDemand,
-  decideConnection,
-  type FilterChain,
-  type InboundPolicy,
-  requiredAuthorizer,
-  selectChain,
-} from "../policy/inbound.ts";
-import { authorizeConnection, type Permit } from "../policy/permit.ts";
+import { decideConnection, type FilterChain, type InboundPolicy, selectChain } from "../policy/inbound.ts";
+import type { Denial, Permit } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { clientCertElement } from "./client-cert-header.ts";
 import { handshakeCause, handshakeText } from "./connection-failure.ts";
 import { explainDenial } from "./explain-denial.ts";
-import { askAboutConnection } from "./ext-authz/ask-request.ts";
+import { type AskedPeers, authorizeAsked, forgetOthers } from "./ext-authz/authorize-asked.ts";
 import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import type { MutableFlow } from "./http-service.ts";
@@ -214,32 +207,34 @@ export class InboundListener {
   }
 
   #serveTcp(accepted: Accepted, socket: Socket, peer: InboundPeer, unread: Buffer): void {
-    const { policy } = this.#state;
-    const demand = policy.tcp.custom === null ? null : requiredAuthorizer(policy, peer.connection, undefined);
-    if (demand === null) this.#tunnel(accepted, socket, peer, unread);
-    else void this.#askFirst(demand, accepted, socket, peer, unread);
-  }
-
-  /** Nothing is read of the connection meanwhile. Never rejects. */
-  async #askFirst(
-    demand: AuthorizerDemand,
-    accepted: Accepted,
-    socket: Socket,
-    peer: InboundPeer,
-    unread: Buffer,
-  ): Promise<void> {
     const { policy, authorizers } = this.#state;
     const { connection, source, tls } = peer;
     const principal = tls === undefined ? "" : policy.workload.spiffeId;
-    const authorizer = await askAboutConnection(authorizers, demand, connection, {
+    const peers = (): AskedPeers => ({
       source: { ip: connection.sourceIp, port: source.port ?? 0, principal: connection.subject ?? "" },
       destination: { ip: connection.destinationIp, port: connection.destinationPort, principal },
     });
-    if (!socket.destroyed) this.#tunnel(accepted, socket, { ...peer, authorizer }, unread);
+    // Nothing is read of the connection meanwhile.
+    authorizeAsked(
+      () => this.#state.policy,
+      authorizers,
+      connection,
+      undefined,
+      peers,
+      (outcome, asked) => {
+        const known = asked === undefined ? peer : { ...peer, authorizer: asked.record };
+        if (!socket.destroyed) this.#tunnel(accepted, socket, known, outcome, unread);
+      },
+    );
   }
 
-  #tunnel(accepted: Accepted, socket: Socket, peer: InboundPeer, unread: Buffer): void {
-    const outcome = authorizeConnection(this.#state.policy, peer.connection);
+  #tunnel(
+    accepted: Accepted,
+    socket: Socket,
+    peer: InboundPeer,
+    outcome: Permit | Denial,
+    unread: Buffer,
+  ): void {
     const application = this.#application.get(accepted.port);
     if (!outcome.allowed || application === undefined) {
       this.#refuseBy(accepted, outcome.verdict, peer);
@@ -441,8 +436,6 @@ function refusalNow(
   { connection, authorizer }: InboundPeer,
   permit: Permit,
 ): Refusal | undefined {
-  // An answer holds for the provider that gave it.
-  const demand = requiredAuthorizer(policy, connection, undefined);
-  if (demand?.provider.name !== authorizer?.provider) connection.authorizer = undefined;
+  forgetOthers(policy, connection, authorizer);
   return connectionRefusal(policy, connection, permit.verdict.cause === "per-request");
 }

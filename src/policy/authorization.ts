@@ -8,6 +8,7 @@ import type { ConditionContext } from "./condition.ts";
 import type { AuthorizerAnswer, Connection } from "./connection.ts";
 import { compileProviders, type ExtAuthzProvider } from "./ext-authz-provider.ts";
 import type { HttpRequest } from "./http-request.ts";
+import type { InboundCause } from "./inbound-cause.ts";
 import { attachedPolicies } from "./policy-attachment.ts";
 import {
   buildRuleSet,
@@ -179,7 +180,7 @@ function compilePolicies(
   const deny = ruleSet("DENY", false);
   const allow = ruleSet("ALLOW", false);
   return {
-    ...compileCustom(mesh, of("CUSTOM", false), compile, answers, context.http),
+    ...compileCustom(mesh, of("CUSTOM", false), of("CUSTOM", true), compile, answers, context.http),
     deny,
     allow,
     dropped: droppedRules(of("ALLOW", false), allow),
@@ -213,26 +214,44 @@ type CompileRules = (
   action: AuthorizationAction,
 ) => readonly CompiledRule[];
 
-/** An HTTP provider has no say on TCP chains; several providers on one workload, or an unknown one, deny what their policies match. */
+/**
+ * As Istio 1.30 and later build it. An HTTP provider has no say on TCP chains. Several providers on one workload (those of dry-run
+ * policies count), or one that cannot be used, deny what their policies match. A dry-run policy denies what it matches.
+ */
 function compileCustom(
   mesh: Mesh,
-  policies: readonly PolicyResource[],
+  enforced: readonly PolicyResource[],
+  dryRun: readonly PolicyResource[],
   compile: CompileRules,
   answers: AnswerCodes,
   http: boolean,
 ): Pick<Authorization, "custom" | "broken"> {
-  const names = [...new Set(policies.map(providerOf))];
-  const [name] = names;
+  const names = [...new Set([...enforced, ...dryRun].map(providerOf))].sort();
+  const [name, ...others] = names;
   if (name === undefined) return { custom: null, broken: null };
-  const provider = names.length > 1 ? undefined : compileProviders(mesh).get(name);
-  const rules = compile(policies, "CUSTOM");
+  const denied = (policies: readonly PolicyResource[], cause: InboundCause): RuleSet =>
+    buildRuleSet(compile(policies, "CUSTOM"), (rule) => ruleVerdict(cause, answers, rule.policy, rule.index));
+  const provider = others.length > 0 ? undefined : compileProviders(mesh).get(name);
   if (provider === undefined) {
-    const deny = (rule: CompiledRule) =>
-      ruleVerdict("ext-authz-misconfigured", answers, rule.policy, rule.index);
-    return { custom: null, broken: indexRuleSets(buildRuleSet(rules, deny)) };
+    // Envoy has one filter for each provider, by name.
+    const sets = names.map((own) =>
+      denied(
+        enforced.filter((policy) => providerOf(policy) === own),
+        "ext-authz-misconfigured",
+      ),
+    );
+    return { custom: null, broken: indexedOrNone(sets) };
   }
   if (provider.kind === "http" && !http) return { custom: null, broken: null };
-  return { custom: customRules(rules, provider, answers), broken: null };
+  const rules = compile(enforced, "CUSTOM");
+  return {
+    custom: rules.length === 0 ? null : customRules(rules, provider, answers),
+    broken: indexedOrNone([denied(dryRun, "ext-authz-dry-run")]),
+  };
+}
+
+function indexedOrNone(sets: readonly RuleSet[]): IndexedRuleSet | null {
+  return sets.every(({ rules }) => rules.length === 0) ? null : indexRuleSets(...sets);
 }
 
 function customRules(

@@ -220,7 +220,8 @@ export function requiredAuthorizer(
   if (policy.unprotected) return null;
   if (request !== undefined) return demandOf(policy.http, connection, request);
   const chain = chainOf(policy, connection);
-  return chain.protocol === "http" ? null : demandOf(policy.tcp, asSeenBy(chain, connection), null);
+  if (chain.protocol === "http" || chain.refusal !== null) return null;
+  return demandOf(policy.tcp, asSeenBy(chain, connection), null);
 }
 
 /** What AUDIT and dry-run policies say. One shared empty array where there are none, so the usual case costs nothing. */

@@ -66,6 +66,7 @@ export function ruleVerdict(
     case "ext-authz-denied":
     case "ext-authz-failed":
     case "ext-authz-misconfigured":
+    case "ext-authz-dry-run":
       return fixed("ext-authz", cause, false, answers.denied, "rbac", policy, rule);
     default:
       throw new Error(`BUG: ${cause} is no outcome of a rule`);

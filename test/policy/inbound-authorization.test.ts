@@ -203,6 +203,40 @@ test("CUSTOM: an unknown provider, a provider without a service, and two provide
   }
 });
 
+test("CUSTOM with istio.io/dry-run denies what it matches, asked or not; with an unusable or HTTP provider (on TCP) nothing", () => {
+  const dryRun = { annotations: { "istio.io/dry-run": "true" } };
+  const tried = policyOf([meshConfig(PROVIDERS), authorization("c", CUSTOM, dryRun)]);
+  const request = get("/x");
+  request.authorizer = "allow";
+  assert.equal(requiredAuthorizer(tried, connect(), request), null);
+  const { allowed, cause, code, policy } = decideRequest(tried, connect(), request);
+  assert.deepEqual(
+    [allowed, cause, code, policy],
+    [false, "ext-authz-dry-run", 403, "AuthorizationPolicy foo/c"],
+  );
+  assert.ok(decideRequest(tried, connect(), get("/y")).allowed);
+  assert.equal(decideConnection(tried, connect(tcp)).cause, "ext-authz-dry-run");
+  const of = (provider: string) =>
+    policyOf([
+      meshConfig(PROVIDERS),
+      authorization("c", { ...CUSTOM, provider: { name: provider } }, dryRun),
+    ]);
+  assert.ok(decideRequest(of("nobody"), connect(), get("/x")).allowed);
+  assert.equal(decideRequest(of("http"), connect(), get("/x")).cause, "ext-authz-dry-run");
+  assert.ok(decideConnection(of("http"), connect(tcp)).allowed);
+});
+
+test("CUSTOM: a dry-run policy's provider counts among several, and of several the first by name denies", () => {
+  const named = (name: string, provider: string, metadata = {}) =>
+    authorization(name, { ...CUSTOM, provider: { name: provider } }, metadata);
+  const dryRun = { annotations: { "istio.io/dry-run": "true" } };
+  const mixed = policyOf([meshConfig(PROVIDERS), named("c", "authz"), named("a", "http", dryRun)]);
+  const verdict = decideRequest(mixed, connect(), get("/x"));
+  assert.deepEqual([verdict.cause, verdict.policy], ["ext-authz-misconfigured", "AuthorizationPolicy foo/c"]);
+  const several = policyOf([meshConfig(PROVIDERS), named("a", "http"), named("c", "authz")]);
+  assert.equal(decideRequest(several, connect(), get("/x")).policy, "AuthorizationPolicy foo/c");
+});
+
 test("CUSTOM on TCP: a gRPC provider is asked (its HTTP attributes dropped), an HTTP one has no say", () => {
   const grpc = policyOf([meshConfig(PROVIDERS), authorization("c", CUSTOM)]);
   assert.equal(requiredAuthorizer(grpc, connect(tcp), undefined)?.provider.name, "authz");

@@ -5,7 +5,7 @@ import { decideRequest, type InboundPolicy } from "../inbound.ts";
 import type { Verdict } from "../verdict.ts";
 import { type Flight, type JourneyContext, speaksHttp } from "./journey.ts";
 import { settleToken } from "./settle-token.ts";
-import { isAddressDecisive, UNKNOWN_HTTP_ADDRESS } from "./unknown-address.ts";
+import { isAddressDecisive, isByRules, UNKNOWN_HTTP_ADDRESS } from "./unknown-address.ts";
 
 export interface JudgedRequest {
   readonly verdict: Verdict;
@@ -29,8 +29,7 @@ export async function judgeRequest(
   const unknownToken = await settleToken(context, policy, request, flight);
   const verdict = decideRequest(policy, connection, request);
   if (verdict.layer === "jwt" && unknownToken !== null) return { verdict: unknownToken, request };
-  const byRules = verdict.layer === "authorization" || verdict.cause === "ext-authz-misconfigured";
-  if (byRules && isAddressDecisive(policy.http, connection, request))
+  if (isByRules(verdict) && isAddressDecisive(policy.http, connection, request))
     return { verdict: UNKNOWN_HTTP_ADDRESS, request };
   return { verdict, request };
 }

@@ -5,7 +5,7 @@ import { asSeenBy, chainOf, decideConnection, decideRequest, type InboundPolicy 
 import type { Verdict } from "../verdict.ts";
 import { type Arrival, type Flight, type HopResult, type JourneyContext, speaksHttp } from "./journey.ts";
 import { judgeRequest } from "./judge-request.ts";
-import { isAddressDecisive, UNKNOWN_TCP_ADDRESS } from "./unknown-address.ts";
+import { isAddressDecisive, isByRules, UNKNOWN_TCP_ADDRESS } from "./unknown-address.ts";
 
 export function connectionOf(arrival: Arrival, flight: Flight, sni = arrival.sni): Connection {
   return new Connection({
@@ -44,8 +44,7 @@ export async function serverHop(
 export function judgeConnection(policy: InboundPolicy, connection: Connection): Verdict {
   const verdict = decideConnection(policy, connection);
   const chain = chainOf(policy, connection);
-  const byRules = verdict.layer === "authorization" || verdict.cause === "ext-authz-misconfigured";
-  if (policy.unprotected || chain.protocol === "http" || !byRules) return verdict;
+  if (policy.unprotected || chain.protocol === "http" || !isByRules(verdict)) return verdict;
   return isAddressDecisive(policy.tcp, asSeenBy(chain, connection), null) ? UNKNOWN_TCP_ADDRESS : verdict;
 }
 

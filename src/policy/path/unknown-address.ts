@@ -69,3 +69,10 @@ function ruleMatches(
     );
   return rule.sources.some(holds) && rule.operations.some(holds);
 }
+
+const DENIED_UNASKED: ReadonlySet<string> = new Set(["ext-authz-misconfigured", "ext-authz-dry-run"]);
+
+/** Whether rules alone led to it, so that what they ask for may turn it. */
+export function isByRules({ layer, cause }: Verdict): boolean {
+  return layer === "authorization" || DENIED_UNASKED.has(cause);
+}
