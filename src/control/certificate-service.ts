@@ -1,42 +1,77 @@
-import type { CertificateAuthority } from "../identity/ca.ts";
 import {
-  CA_AUDIENCE,
-  type TokenTrust,
-  type VerifiedToken,
-  verifyServiceAccountToken,
-} from "../identity/service-account-token.ts";
-import { type FlowDraft, nowRfc3339Nanos } from "../model/flow-record.ts";
+  authenticateCaller,
+  type CallerAuthentication,
+} from "../identity/authentication/authenticate-caller.ts";
+import type { AuthenticatedCaller, Credentials } from "../identity/authentication/caller.ts";
+import { refuseForeignWishes } from "../identity/authentication/csr-wishes.ts";
+import { authorizeImpersonation, type NodeAgentOptions } from "../identity/authentication/node-agent.ts";
+import { type BucketOptions, TokenBuckets } from "../identity/authentication/token-buckets.ts";
+import type { CertificateAuthority, IssuedCertificate } from "../identity/ca.ts";
+import type { CaStore } from "../identity/store/ca-store.ts";
+import type { FlowDraft } from "../model/flow-record.ts";
 import { type SpiffeId, workloadSpiffeId } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type PodAssignment, podKey } from "../substrate/assignment.ts";
+import { CaJournalist, type CaSubject } from "./ca-journalist.ts";
 import type { SignAnswer } from "./messages.ts";
 
-/** Who reports what the CA does, in the flow log. */
-export const CA_REPORTER = "bulwark/ca";
+/** What the CA reads and writes of its records when it decides whether to sign. */
+export type CaRecords = Pick<CaStore, "issued" | "revocationOf" | "cutoffOf" | "audit">;
+
+export interface CertificateLimits {
+  /** Certificates for one identity, by one caller. */
+  readonly perIdentity?: BucketOptions;
+  /** Requests from one address, before anything in them is looked at. */
+  readonly perAddress?: BucketOptions;
+}
 
 export interface CertificateServiceOptions {
   readonly ca: CertificateAuthority;
-  readonly trust: TokenTrust;
-  /** The pods that live now: the token of another is refused. */
+  readonly records: CaRecords;
+  readonly authentication: CallerAuthentication;
+  readonly nodeAgents: Pick<NodeAgentOptions, "accounts" | "livePods">;
+  readonly limits?: CertificateLimits;
+  /** The pods that live now. */
   readonly pods: () => readonly PodAssignment[];
+  /** For requests that name no lifetime; 0: the CA's default. */
   readonly ttlSeconds: number;
   readonly record: (draft: FlowDraft) => void;
-  readonly onIssued: (pod: PodAssignment, serial: string, notAfter: Date) => void;
+  readonly onIssued: (identity: SpiffeId, pod: PodAssignment | undefined, issued: IssuedCertificate) => void;
   readonly onRefused: (code: string, message: string) => void;
+  /** The audit could not be written. */
+  readonly onProblem: (error: unknown) => void;
 }
 
-/** The CA as proxies reach it: authenticates the token, then signs for the identity in the token and no other. */
+export interface CertificateRequest {
+  readonly credentials: Credentials;
+  /** PKCS#10 in DER; asked for once the caller is known. */
+  readonly csr: () => Buffer;
+  /** 0 or less: the default. */
+  readonly ttlSeconds: number;
+  /** The identity that a node agent wants, as it wrote it. */
+  readonly impersonate: string | undefined;
+}
+
+/** Room for a rotation every second of some dozens of replicas under one account, and for a node's pods after its restart. */
+const PER_IDENTITY: BucketOptions = { ratePerSecond: 20, burst: 100 };
+const PER_ADDRESS: BucketOptions = { ratePerSecond: 100, burst: 400 };
+
+/** The CA as all its callers reach it: authenticate → authorize → limit → issue → audit, and the identity is never the request's to choose. */
 export class CertificateService {
   readonly #options: CertificateServiceOptions;
-  #issued = 0;
-  #refused = 0;
+  readonly #journalist: CaJournalist;
+  readonly #perIdentity: TokenBuckets;
+  readonly #perAddress: TokenBuckets;
 
   constructor(options: CertificateServiceOptions) {
     this.#options = options;
+    this.#journalist = new CaJournalist(options);
+    this.#perIdentity = new TokenBuckets(options.limits?.perIdentity ?? PER_IDENTITY);
+    this.#perAddress = new TokenBuckets(options.limits?.perAddress ?? PER_ADDRESS);
   }
 
   get counts(): { readonly issued: number; readonly refused: number } {
-    return { issued: this.#issued, refused: this.#refused };
+    return this.#journalist.counts;
   }
 
   /**
@@ -45,9 +80,9 @@ export class CertificateService {
    */
   async authenticate(token: string): Promise<PodAssignment> {
     try {
-      return await this.#verify(token);
+      return (await this.#tokenPod(token)).pod;
     } catch (error) {
-      throw this.#refuse(error, undefined);
+      throw await this.#journalist.refused(error, {});
     }
   }
 
@@ -56,32 +91,18 @@ export class CertificateService {
    * @throws {BulwarkError} BW_CA_NO_HELLO always; counted and logged, with the pod's name where the token is one's.
    */
   async refuseUnnamed(token: string): Promise<never> {
-    const pod = await this.#verify(token).catch(() => undefined);
-    throw this.#refuse(
-      new BulwarkError(
-        "BW_CA_NO_HELLO",
-        "a certificate was asked for on a connection that did not say hello",
-      ),
-      pod,
-    );
+    const named = await this.#tokenPod(token).catch(() => undefined);
+    const message = "a certificate was asked for on a connection that did not say hello";
+    throw await this.#journalist.refused(new BulwarkError("BW_CA_NO_HELLO", message), named ?? {});
   }
 
   /** BW_SESSION_TAKEN, counted and logged: who shows a pod's token is not its proxy while another connection is. */
-  refuseSession(pod: PodAssignment): unknown {
-    return this.#refuse(
-      new BulwarkError("BW_SESSION_TAKEN", `another connection is the proxy of ${podKey(pod)}, and lives`),
+  refuseSession(pod: PodAssignment): Promise<unknown> {
+    const message = `another connection is the proxy of ${podKey(pod)}, and lives`;
+    return this.#journalist.refused(new BulwarkError("BW_SESSION_TAKEN", message), {
       pod,
-    );
-  }
-
-  async #verify(token: string): Promise<PodAssignment> {
-    const verified = await verifyServiceAccountToken(token, this.#options.trust, {
-      audience: CA_AUDIENCE,
-      isPodLive: (subject) => this.#podOf(subject) !== undefined,
+      identity: this.#identityOf(pod),
     });
-    const pod = this.#podOf(verified);
-    if (pod === undefined) throw new BulwarkError("BW_TOKEN_POD_GONE", "the token's pod is gone");
-    return pod;
   }
 
   /**
@@ -90,18 +111,8 @@ export class CertificateService {
    * @throws {BulwarkError} BW_TOKEN_…, BW_CA_…, BW_CSR_…; refusals are counted and logged.
    */
   async sign(token: string, csr: Buffer, expected: PodAssignment): Promise<SignAnswer> {
-    const pod = await this.authenticate(token);
-    if (podKey(pod) !== podKey(expected)) {
-      throw this.#refuse(
-        new BulwarkError("BW_TOKEN_CLAIMS", "the token belongs to another pod than the connection"),
-        pod,
-      );
-    }
-    try {
-      return await this.#issue(csr, pod);
-    } catch (error) {
-      throw this.#refuse(error, pod);
-    }
+    const request = { credentials: tokenOnly(token), csr: () => csr, ttlSeconds: 0, impersonate: undefined };
+    return signAnswer(await this.#create(request, expected));
   }
 
   /**
@@ -109,76 +120,135 @@ export class CertificateService {
    * @throws {BulwarkError} BW_TOKEN_POD_GONE, BW_CA_…, BW_CSR_…; refusals are counted and logged.
    */
   async signAttested(csr: Buffer, pod: PodAssignment): Promise<SignAnswer> {
+    const subject: CaSubject = { pod, identity: this.#identityOf(pod), method: "workload-api" };
     try {
       if (this.#options.pods().every(({ uid }) => uid !== pod.uid))
         throw new BulwarkError("BW_TOKEN_POD_GONE", "the pod that asks is gone");
-      return await this.#issue(csr, pod);
+      return signAnswer(await this.#issue(csr, 0, this.#identityOf(pod), subject, undefined));
     } catch (error) {
-      throw this.#refuse(error, pod);
+      throw await this.#journalist.refused(error, subject);
     }
   }
 
-  async #issue(csr: Buffer, pod: PodAssignment): Promise<SignAnswer> {
-    const { ca, ttlSeconds, onIssued } = this.#options;
-    const verifiedIdentity = this.#identityOf(pod);
-    const issued = await ca.issue({ csr, verifiedIdentity, ttlSeconds });
-    this.#issued++;
-    onIssued(pod, issued.serial, issued.notAfter);
-    this.#options.record({
-      ...this.#draft(pod),
-      kind: "rotation",
-      verdict: "allow",
-      tls: { peerSerial: issued.serial.toUpperCase() },
+  /**
+   * Signs for whom the credentials prove the caller to be, or, for a node agent, for a pod on its node.
+   * @throws {BulwarkError} those of `authenticateCaller`, `authorizeImpersonation`, `refuseForeignWishes` and the CA; BW_CA_RATE_LIMIT.
+   * Refusals are counted and logged.
+   */
+  create(request: CertificateRequest): Promise<IssuedCertificate> {
+    return this.#create(request, undefined);
+  }
+
+  /** A request that cannot be read; counted and logged. @returns the error, for throwing it. */
+  refuseMalformed(error: unknown, address: string | undefined): Promise<unknown> {
+    return this.#journalist.refused(error, { address });
+  }
+
+  async #create(
+    request: CertificateRequest,
+    expected: PodAssignment | undefined,
+  ): Promise<IssuedCertificate> {
+    let subject: CaSubject = { address: request.credentials.peerAddress };
+    try {
+      this.#limitAddress(request.credentials.peerAddress);
+      const caller = await authenticateCaller(request.credentials, this.#options.authentication);
+      subject = { ...subject, ...this.#subjectOf(caller) };
+      if (expected !== undefined && subject.pod?.uid !== expected.uid)
+        throw new BulwarkError("BW_TOKEN_CLAIMS", "the token belongs to another pod than the connection");
+      const identity = await this.#authorize(caller, request.impersonate);
+      subject = {
+        ...subject,
+        identity,
+        ...(request.impersonate === undefined ? {} : { method: "node-agent" }),
+      };
+      this.#limitIdentity(caller.spiffeId, identity);
+      const csr = request.csr();
+      refuseForeignWishes(csr, identity);
+      return await this.#issue(csr, request.ttlSeconds, identity, subject, caller.issuedAtMs);
+    } catch (error) {
+      throw await this.#journalist.refused(error, subject);
+    }
+  }
+
+  /** @param proofIssuedAtMs when that was made by which the caller is known; undefined: it is known now. */
+  async #issue(
+    csr: Buffer,
+    ttlSeconds: number,
+    identity: SpiffeId,
+    subject: CaSubject,
+    proofIssuedAtMs: number | undefined,
+  ): Promise<IssuedCertificate> {
+    const { ca, onIssued } = this.#options;
+    const issued = await ca.issue({
+      csr,
+      verifiedIdentity: identity,
+      ttlSeconds: ttlSeconds > 0 ? ttlSeconds : this.#options.ttlSeconds,
+      ...(subject.method === undefined ? {} : { method: subject.method }),
+      ...(proofIssuedAtMs === undefined ? {} : { proofIssuedAtMs }),
     });
-    const { chainPem, trustBundlePem, notBefore, notAfter } = issued;
-    return {
-      chainPem,
-      trustBundlePem,
-      notBefore: notBefore.toISOString(),
-      notAfter: notAfter.toISOString(),
-    };
+    await this.#journalist.issued(issued, subject);
+    onIssued(identity, subject.pod, issued);
+    return issued;
+  }
+
+  async #authorize(caller: AuthenticatedCaller, impersonate: string | undefined): Promise<SpiffeId> {
+    if (impersonate === undefined) return caller.spiffeId;
+    const { ca, nodeAgents, authentication } = this.#options;
+    const options = { ...nodeAgents, trustDomain: ca.trustDomain };
+    const identity = authorizeImpersonation(caller, impersonate, options);
+    const cutoff = await authentication.records.cutoffOf(identity);
+    if (cutoff !== undefined && caller.issuedAtMs < cutoff.beforeMs) {
+      const message = "the node agent's token is older than the revocation of the identity that it asks for";
+      throw new BulwarkError("BW_CA_CREDENTIAL_CUT_OFF", message);
+    }
+    return identity;
+  }
+
+  async #tokenPod(token: string): Promise<CaSubject & { readonly pod: PodAssignment }> {
+    const caller = await authenticateCaller(tokenOnly(token), this.#options.authentication);
+    const subject = this.#subjectOf(caller);
+    if (subject.pod === undefined) throw new BulwarkError("BW_TOKEN_POD_GONE", "the token's pod is gone");
+    return { ...subject, pod: subject.pod };
+  }
+
+  #subjectOf({ spiffeId, method, pod }: AuthenticatedCaller): CaSubject {
+    const uid = pod?.pod.uid;
+    const assignment =
+      uid === undefined ? undefined : this.#options.pods().find((candidate) => candidate.uid === uid);
+    const isIts = assignment !== undefined && this.#identityOf(assignment) === spiffeId;
+    return { caller: spiffeId, identity: spiffeId, method, ...(isIts ? { pod: assignment } : {}) };
+  }
+
+  #limitAddress(address: string | undefined): void {
+    if (address === undefined) return;
+    const answer = this.#perAddress.take(address);
+    if (!answer.allowed) throw tooMany("requests come from this address", answer);
+  }
+
+  /** By caller as well: a node agent that asks too often takes nothing from the identity itself. */
+  #limitIdentity(caller: SpiffeId, identity: SpiffeId): void {
+    const answer = this.#perIdentity.take(`${caller} ${identity}`);
+    if (!answer.allowed) throw tooMany("certificates are asked for this identity", answer);
   }
 
   #identityOf(pod: PodAssignment): SpiffeId {
     return workloadSpiffeId(this.#options.ca.trustDomain, pod.namespace, pod.serviceAccount);
   }
+}
 
-  #podOf({ namespace, pod, serviceAccount }: Pick<VerifiedToken, "namespace" | "pod" | "serviceAccount">) {
-    return this.#options
-      .pods()
-      .find(
-        (candidate) =>
-          candidate.uid === pod.uid &&
-          candidate.name === pod.name &&
-          candidate.namespace === namespace &&
-          candidate.serviceAccount === serviceAccount.name,
-      );
-  }
+function tokenOnly(bearerToken: string): Credentials {
+  return { bearerToken, certificate: undefined, peerAddress: undefined };
+}
 
-  #refuse(error: unknown, pod: PodAssignment | undefined): unknown {
-    if (!(error instanceof BulwarkError)) return error;
-    this.#refused++;
-    this.#options.onRefused(error.code, error.message);
-    this.#options.record({
-      ...this.#draft(pod),
-      kind: "decision",
-      verdict: "deny",
-      layer: "ca",
-      reason: error.code,
-      explanation: [error.message],
-    });
-    return error;
-  }
+function tooMany(what: string, answer: { readonly tell: boolean; readonly untold: number }): BulwarkError {
+  return new BulwarkError("BW_CA_RATE_LIMIT", `too many ${what}`, { detail: answer });
+}
 
-  #draft(pod: PodAssignment | undefined): Pick<FlowDraft, "time" | "reporter" | "source"> {
-    const source =
-      pod === undefined
-        ? undefined
-        : {
-            workload: pod.workload,
-            principal: this.#identityOf(pod).slice("spiffe://".length),
-            ip: pod.address,
-          };
-    return { time: nowRfc3339Nanos(), reporter: CA_REPORTER, source };
-  }
+function signAnswer({ chainPem, trustBundlePem, notBefore, notAfter }: IssuedCertificate): SignAnswer {
+  return {
+    chainPem,
+    trustBundlePem,
+    notBefore: notBefore.toISOString(),
+    notAfter: notAfter.toISOString(),
+  };
 }

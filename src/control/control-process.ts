@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLocalJWKSet, type JSONWebKeySet } from "jose";
+import type { LivePod } from "../identity/authentication/live-pods.ts";
 import { openCa } from "../identity/ca.ts";
 import { DEFAULT_TOKEN_ISSUER } from "../identity/service-account-token.ts";
 import { parseTrustDomain } from "../model/spiffe-id.ts";
@@ -10,7 +11,10 @@ import { loopbackSubstrate } from "../substrate/loopback.ts";
 import { STAND_IN_CA_FILE } from "../substrate/stand-in-authority.ts";
 import { FlowBuffer } from "../telemetry/flow-buffer.ts";
 import { adminMethods } from "./admin-methods.ts";
-import { CA_REPORTER, CertificateService } from "./certificate-service.ts";
+import { CaAccess } from "./ca-grpc/ca-access.ts";
+import { NO_CA_ACCESS, readCaAccess } from "./ca-grpc/ca-access-configuration.ts";
+import { CA_REPORTER } from "./ca-journalist.ts";
+import { CertificateService } from "./certificate-service.ts";
 import { liveAsChild, warn } from "./child-life.ts";
 import { ConfigurationKeeper } from "./configuration-keeper.ts";
 import { ConfigurationWatch } from "./configuration-watch.ts";
@@ -35,12 +39,18 @@ export interface ControlProcessOptions {
   readonly simulateExternal: boolean;
   /** How keys for tokens are fetched; by default every 20 minutes, from the places that checkAccess lets through. */
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
+  /** File that says who else may ask the CA, and where (docs/ca-authentication.md); by default nobody but this mesh's proxies. */
+  readonly caAccess?: string;
   /** What programs that are not ours are given identities by; by default nothing. */
   readonly interfaces?: IdentityInterfaceChoice;
 }
 
 /** Public keys of the token issuer, in the token folder: the CA checks tokens without being able to make them. */
 export const TOKEN_KEYS_FILE = "jwks.json";
+
+const CA_ISSUER_KEYS_FILE = "ca-issuer-keys.json";
+/** All pods of a local mesh run on one machine. */
+const LOCAL_NODE = "local";
 
 /** Runs the control plane of a mesh whose first configuration `up` has put into the state folder. */
 export async function runControlProcess(options: ControlProcessOptions): Promise<void> {
@@ -62,6 +72,7 @@ export class ControlPlane {
   readonly #flowLog: FlowLog;
   /** What the CA itself reports. */
   readonly #flows: FlowBuffer;
+  readonly #access: CaAccess;
   readonly #certificates: CertificateService;
   readonly #keys: JwksService;
   readonly #rotation: RotationDriver;
@@ -97,6 +108,7 @@ export class ControlPlane {
       spillDir: join(state.root, "spill", "control"),
       send: async ({ text }) => this.#flowLog.insertLines(text, { reporter: CA_REPORTER }),
     });
+    this.#access = this.#makeAccess();
     this.#certificates = this.#makeCertificateService();
     this.#keys = this.#makeJwksService();
     this.#rotation = new RotationDriver({
@@ -140,6 +152,7 @@ export class ControlPlane {
     this.#watch.stop();
     this.#rotation.close();
     this.#keys.close();
+    this.#access.close();
     await this.#interfaces?.close();
     await this.#flows.close(1000);
     this.#subscribers.clear();
@@ -148,22 +161,44 @@ export class ControlPlane {
     await this.#ca.close();
   }
 
+  #makeAccess(): CaAccess {
+    const { caAccess, keys } = this.#options;
+    return new CaAccess({
+      configuration: caAccess === undefined ? NO_CA_ACCESS : readCaAccess(caAccess, this.#ca.trustDomain),
+      trustDomain: this.#ca.trustDomain,
+      ownTokens: tokenTrust(this.#state),
+      livePods: () => this.#pods().map(livePod),
+      records: this.#ca.store,
+      oidcKeys: {
+        file: join(this.#state.root, CA_ISSUER_KEYS_FILE),
+        access: parseKeyAccess(keys?.allow ?? []),
+        onProblem: warn,
+        ...(keys?.refreshMs === undefined ? {} : { refreshMs: keys.refreshMs }),
+      },
+    });
+  }
+
   #makeCertificateService(): CertificateService {
+    const { authentication, nodeAgents, limits } = this.#access;
     return new CertificateService({
       ca: this.#ca,
-      trust: tokenTrust(this.#state),
+      records: this.#ca.store,
+      authentication,
+      nodeAgents,
+      limits,
       pods: () => this.#pods(),
       ttlSeconds: this.#options.certTtlSeconds,
       record: (draft) => this.#flows.push(draft),
-      onIssued: (pod, serial, notAfter) =>
+      onIssued: (identity, pod, { serial, notAfter }) =>
         this.#tell({
           kind: "certificate",
-          pod: podKey(pod),
-          identity: pod.spiffeId,
+          pod: pod === undefined ? identity : podKey(pod),
+          identity,
           serial,
           notAfter: notAfter.toISOString(),
         }),
       onRefused: (code, message) => this.#tell({ kind: "certificate-refused", code, message }),
+      onProblem: (error) => warn(`the CA's audit: ${error instanceof Error ? error.message : String(error)}`),
     });
   }
 
@@ -236,6 +271,11 @@ function lifeOf(state: StateFolder, controlStartedAt: string): Pick<StatusReport
     startedAt: book?.startedAt || controlStartedAt,
     control: { startedAt: controlStartedAt, restarts: own?.restarts ?? 0 },
   };
+}
+
+/** Any process of the machine can speak from any of its addresses: that of a pod says nothing about who asks. */
+function livePod({ namespace, name, uid, serviceAccount }: PodAssignment): LivePod {
+  return { namespace, name, uid, serviceAccount, node: LOCAL_NODE, addresses: [] };
 }
 
 function tokenTrust(state: StateFolder) {

@@ -92,7 +92,7 @@ export class ProxySessions {
     const first = this.#sessions.get(key);
     if (first !== undefined && !(await isOver(first, pod)) && this.#sessions.has(key)) {
       peer.setHandlers({ sign: methods.sign });
-      throw this.#options.certificates.refuseSession(pod);
+      throw await this.#options.certificates.refuseSession(pod);
     }
     this.#sessions.get(key)?.peer.close();
     this.#sessions.set(key, session);

@@ -6,7 +6,7 @@ import type { TokenAuthenticator } from "./token-authenticator.ts";
 import { readClaimedIssuer, tokenKeyOf } from "./token-claims.ts";
 
 export interface CallerAuthentication {
-  /** One for each issuer; its name chooses. */
+  /** The token's issuer chooses; where several have one name, the first that knows the token's key. */
   readonly tokens: readonly TokenAuthenticator[];
   /** Undefined: certificates are not accepted. */
   readonly certificates: MeshCertificateOptions | undefined;
@@ -53,15 +53,28 @@ async function byTokenOf(
   { tokens, clock }: CallerAuthentication,
 ): Promise<AuthenticatedCaller> {
   const issuer = readClaimedIssuer(jwt);
-  const authenticator = tokens.find((candidate) => candidate.issuer === issuer);
-  if (authenticator === undefined)
-    throw new BulwarkError("BW_TOKEN_ISSUER", "the token is of an issuer that is not trusted here");
-  const { tokenId, ownAddresses, ...caller } = await authenticator.authenticate(jwt);
-  // Only now: what is remembered of forged tokens would be the forger's to choose.
-  const tokenKey = tokenKeyOf(jwt, issuer, tokenId);
-  authenticator.uses?.use({ tokenKey, notAfterMs: caller.notAfterMs, peerAddress, ownAddresses }, clock());
-  return caller;
+  const candidates = tokens.filter((candidate) => candidate.issuer === issuer);
+  let refusal = new BulwarkError("BW_TOKEN_ISSUER", "the token is of an issuer that is not trusted here");
+  for (const authenticator of candidates) {
+    try {
+      const { tokenId, ownAddresses, ...caller } = await authenticator.authenticate(jwt);
+      // Only now: what is remembered of forged tokens would be the forger's to choose.
+      const tokenKey = tokenKeyOf(jwt, issuer, tokenId);
+      authenticator.uses?.use(
+        { tokenKey, notAfterMs: caller.notAfterMs, peerAddress, ownAddresses },
+        clock(),
+      );
+      return caller;
+    } catch (error) {
+      if (!(error instanceof BulwarkError) || !NOT_ITS_OWN.has(error.code)) throw error;
+      refusal = error;
+    }
+  }
+  throw refusal;
 }
+
+/** Clusters that were never told otherwise all have the same issuer's name, and each its own keys. */
+const NOT_ITS_OWN: ReadonlySet<string> = new Set(["BW_TOKEN_UNKNOWN_KEY", "BW_TOKEN_REVIEW_REFUSED"]);
 
 function combine(
   byToken: AuthenticatedCaller | undefined,

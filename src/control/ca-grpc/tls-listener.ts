@@ -1,0 +1,141 @@
+import { constants } from "node:crypto";
+import type { AddressInfo } from "node:net";
+import { createServer, type TLSSocket, type TlsOptions } from "node:tls";
+import type { PresentedCertificate } from "../../identity/authentication/caller.ts";
+import { peerCertificateDer, peerFromCertificateDer } from "../../identity/peer-certificate.ts";
+import { BulwarkError } from "../../resources/bulwark-error.ts";
+
+/** What a server shows, and whom it trusts; all in PEM. */
+export interface ServingIdentity {
+  readonly certificateChainPem: string;
+  readonly keyPem: string;
+  /** Roots of the clients' certificates. */
+  readonly clientRootsPem: string;
+}
+
+/** A connection whose handshake is over. */
+export interface TlsCaller {
+  readonly address: string;
+  /** Undefined: the client showed none. */
+  readonly certificate: PresentedCertificate | undefined;
+}
+
+export interface TlsListenerOptions {
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  readonly identity: ServingIdentity;
+  readonly onConnection: (socket: TLSSocket) => void;
+}
+
+const MAX_CONNECTIONS = 1000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Post-quantum hybrid first. */
+const GROUPS = "X25519MLKEM768:X25519:P-256:P-384";
+
+/**
+ * TLS 1.3 for gRPC, where a client may show a certificate and need not. A bad one is kept as what it is: the call is refused by name, and on
+ * record, where a broken handshake would tell nobody why.
+ */
+export class TlsListener {
+  readonly #options: TlsListenerOptions;
+  readonly #server: ReturnType<typeof createServer>;
+  readonly #callers = new Map<string, TlsCaller>();
+  readonly #sockets = new Set<TLSSocket>();
+
+  constructor(options: TlsListenerOptions) {
+    this.#options = options;
+    this.#server = createServer({
+      ...contextOf(options.identity),
+      requestCert: true,
+      rejectUnauthorized: false,
+      ALPNProtocols: ["h2"],
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    });
+    this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.on("secureConnection", (socket) => this.#accept(socket));
+    // Handshakes that fail are the client's own affair: nothing was asked for yet.
+    this.#server.on("tlsClientError", () => {});
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** @throws {BulwarkError} BW_CA_GRPC_LISTEN */
+  listen(): Promise<void> {
+    const { host, port } = this.#options;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#server.once("error", (cause) => {
+      const message = `cannot listen on ${host}:${port}: ${cause.message}`;
+      reject(new BulwarkError("BW_CA_GRPC_LISTEN", message, { cause }));
+    });
+    this.#server.listen(port, host, () => {
+      this.#server.on("error", () => {});
+      resolve();
+    });
+    return promise;
+  }
+
+  /** From the next handshake on. */
+  setIdentity(identity: ServingIdentity): void {
+    this.#server.setSecureContext(contextOf(identity));
+  }
+
+  /** @param peer `address:port` of the other end, as gRPC names it. */
+  callerOf(peer: string): TlsCaller | undefined {
+    return this.#callers.get(peer);
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #accept(socket: TLSSocket): void {
+    socket.on("error", () => socket.destroy());
+    const { remoteAddress, remotePort } = socket;
+    if (remoteAddress === undefined || remotePort === undefined || socket.alpnProtocol !== "h2")
+      return void socket.destroy();
+    const peer = `${remoteAddress}:${remotePort}`;
+    this.#callers.set(peer, { address: remoteAddress, certificate: presentedBy(socket) });
+    this.#sockets.add(socket);
+    socket.once("close", () => {
+      this.#callers.delete(peer);
+      this.#sockets.delete(socket);
+    });
+    this.#options.onConnection(socket);
+  }
+}
+
+function contextOf({ certificateChainPem, keyPem, clientRootsPem }: ServingIdentity): TlsOptions {
+  return {
+    cert: certificateChainPem,
+    key: keyPem,
+    ca: clientRootsPem,
+    minVersion: "TLSv1.3",
+    ecdhCurve: GROUPS,
+    // No tickets: a resumed session would carry on a verdict about a certificate from before a root was taken out.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}
+
+function presentedBy(socket: TLSSocket): PresentedCertificate | undefined {
+  const der = peerCertificateDer(socket);
+  if (der === undefined) return undefined;
+  if (!socket.authorized) return untrusted(String(socket.authorizationError));
+  const peer = peerFromCertificateDer(der);
+  if ("error" in peer)
+    return { trusted: false, code: "BW_CA_CERTIFICATE_UNTRUSTED", reason: "the certificate cannot be read" };
+  return { trusted: true, peer };
+}
+
+/** @param why OpenSSL's name for what is wrong with the chain. */
+function untrusted(why: string): PresentedCertificate {
+  if (why.includes("CERT_HAS_EXPIRED"))
+    return { trusted: false, code: "BW_PEER_EXPIRED", reason: "the certificate has expired" };
+  if (why.includes("CERT_NOT_YET_VALID"))
+    return { trusted: false, code: "BW_PEER_NOT_YET_VALID", reason: "the certificate is not valid yet" };
+  const reason = "the certificate does not lead to a root of this mesh";
+  return { trusted: false, code: "BW_CA_CERTIFICATE_UNTRUSTED", reason };
+}
