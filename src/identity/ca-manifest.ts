@@ -21,9 +21,22 @@ export interface Manifest {
   /** The root whose key signs new intermediates. */
   readonly signingRoot: string;
   readonly intermediate: string;
+  /** Intermediates of before, the newest last: certificates of theirs that have not ended are no surprise. */
+  readonly formerIntermediates?: readonly string[];
   /** What is being replaced; a CA that was killed meanwhile goes on from here. */
   readonly rotation?: Rotation;
   readonly lastRotation?: FinishedRotation;
+}
+
+/** Certificates live 90 days at most, and nobody replaces an intermediate every day. */
+const MAX_FORMER = 100;
+
+/** The manifest with another intermediate in force. */
+export function withIntermediate(manifest: Manifest, intermediate: string): Manifest {
+  const formerIntermediates = [...(manifest.formerIntermediates ?? []), manifest.intermediate].slice(
+    -MAX_FORMER,
+  );
+  return { ...manifest, intermediate, formerIntermediates };
 }
 
 const MANIFEST = "ca.json";
@@ -65,12 +78,15 @@ function parseManifest(text: string): Manifest | undefined {
   // Of a rotation that cannot be read nobody knows which roots are still needed.
   if (rotation === "damaged") return undefined;
   const lastRotation = parseFinished(fields.lastRotation);
+  const former = fields.formerIntermediates;
+  const formerIntermediates = Array.isArray(former) && former.every(isKeyId) ? former : undefined;
   return {
     format,
     trustDomain,
     roots,
     signingRoot,
     intermediate,
+    ...(formerIntermediates && { formerIntermediates }),
     ...(rotation && { rotation }),
     ...(lastRotation && { lastRotation }),
   };

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { type Manifest, readManifest, writeManifest } from "./ca-manifest.ts";
+import { type Manifest, readManifest, withIntermediate, writeManifest } from "./ca-manifest.ts";
 import type { KeyAlgorithm } from "./key-algorithm.ts";
 import {
   ensurePrivateFolder,
@@ -138,7 +138,7 @@ async function replaceIntermediate(
 ): Promise<Manifest> {
   const root = await openIssuer(folder, keys, "root", manifest.signingRoot);
   const intermediate = await createAuthority(folder, keys, options, root);
-  const renewed = { ...manifest, intermediate: intermediate.subjectKeyId.toString("hex") };
+  const renewed = withIntermediate(manifest, intermediate.subjectKeyId.toString("hex"));
   writeManifest(folder, renewed);
   return renewed;
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
-import { type Manifest, writeManifest } from "../ca-manifest.ts";
+import { type Manifest, withIntermediate, writeManifest } from "../ca-manifest.ts";
 import { type CaState, type CaStateOptions, createAuthority, loadCaState, openIssuer } from "../ca-state.ts";
 import { removePrivateFile } from "../key-store.ts";
 import { FileKeyStore } from "../keys/file-key-store.ts";
@@ -48,8 +48,7 @@ export function startRotation(start: RotationStart): RotationStep {
             rotation: { ...common, phase: "both-trusted", from: manifest.signingRoot },
           }
         : {
-            ...manifest,
-            intermediate: to,
+            ...withIntermediate(manifest, to),
             rotation: { ...common, phase: "new-signs", from: manifest.intermediate },
           },
     );
@@ -71,9 +70,8 @@ export function endPhase(passedOver: readonly string[]): RotationStep {
     if (rotation.phase === "both-trusted") {
       const intermediate = await newIntermediate(state, options, rotation.to);
       return place(state, options, {
-        ...manifest,
+        ...withIntermediate(manifest, intermediate.subjectKeyId.toString("hex")),
         signingRoot: rotation.to,
-        intermediate: intermediate.subjectKeyId.toString("hex"),
         rotation: { ...next, phase: "new-signs" },
       });
     }
