@@ -1,0 +1,130 @@
+import { join } from "node:path";
+import { ImportGraph } from "./imports.ts";
+import { type Instrumented, instrument, type Mutant } from "./instrument.ts";
+import { isLeftOut } from "./left-out.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Recording } from "./protocol.ts";
+import { ResultCache } from "./result-cache.ts";
+import type { Snapshot } from "./snapshot.ts";
+import { Lane, Plan } from "./try-mutants.ts";
+import { WorkerProcess } from "./worker-process.ts";
+
+/** Measures garbage collection in a process of its own, which has no mutants. */
+const NOT_IN_PROCESS: ReadonlySet<string> = new Set(["test/policy/decision-allocation.test.ts"]);
+
+const TESTS = "test/policy/**/*.test.ts";
+const RECORDING_TIMEOUT_MS = 20 * 60_000;
+
+export interface RunOptions {
+  readonly files: readonly string[];
+  readonly processes: number;
+  /** Believe nothing of earlier runs. */
+  readonly force: boolean;
+  readonly onProgress: (progress: Progress) => void;
+}
+
+export interface Progress {
+  readonly phase: "recording" | "trying";
+  readonly done: number;
+  readonly all: number;
+  readonly survived: number;
+}
+
+/** One run: instruments, records what the tests reach, tries every mutant that has no outcome yet. */
+export class MutationRun {
+  readonly #snapshot: Snapshot;
+  readonly #options: RunOptions;
+  readonly #outcomes = new Map<number, Outcome>();
+  #broken: readonly string[] = [];
+  #recorder: WorkerProcess | undefined;
+  #lanes: readonly Lane[] = [];
+  #stopped = false;
+  #survived = 0;
+  #save = (): void => undefined;
+
+  constructor(snapshot: Snapshot, options: RunOptions) {
+    this.#snapshot = snapshot;
+    this.#options = options;
+  }
+
+  get outcomes(): readonly Outcome[] {
+    return [...this.#outcomes.values()];
+  }
+
+  /** Tests that fail without a mutant: they took no part. */
+  get broken(): readonly string[] {
+    return this.#broken;
+  }
+
+  /** Ends all processes; what was tried is kept. */
+  stop(): void {
+    this.#stopped = true;
+    this.#recorder?.kill();
+    for (const lane of this.#lanes) lane.stop();
+    this.#save();
+  }
+
+  async run(): Promise<void> {
+    const { files, force } = this.#options;
+    const snapshot = this.#snapshot;
+    const sources = new Map(files.map((file) => [file, snapshot.read(file)]));
+    const testFiles = snapshot.files(TESTS).filter((file) => !NOT_IN_PROCESS.has(file));
+    const graph = new ImportGraph((file) => snapshot.read(file));
+    const cache = new ResultCache(join(snapshot.root, ".cache/mutation/results"), graph, testFiles);
+    for (const test of testFiles) graph.fingerprint(test);
+    const { code, mutants } = await instrument(sources);
+    const byFile = Map.groupBy(mutants, ({ file }) => file);
+    for (const [file, own] of byFile) {
+      const known = force ? new Map<number, Outcome>() : cache.read(file, sources.get(file) ?? "", own);
+      for (const [id, outcome] of known) this.#outcomes.set(id, outcome);
+    }
+    for (const mutant of mutants)
+      if (isLeftOut(mutant)) this.#outcomes.set(mutant.id, { mutant, status: "left-out" });
+    const due = mutants.filter(({ id }) => !this.#outcomes.has(id));
+    if (due.length === 0) return;
+    this.#save = () => {
+      const kept = Map.groupBy(this.outcomes, ({ mutant }) => mutant.file);
+      for (const [file, own] of kept) cache.write(file, sources.get(file) ?? "", own);
+    };
+    for (const [file, text] of code) snapshot.write(file, text);
+    await this.#try(due, { code, mutants }, testFiles, graph);
+    this.#save();
+  }
+
+  async #try(
+    due: readonly Mutant[],
+    { mutants }: Instrumented,
+    testFiles: readonly string[],
+    graph: ImportGraph,
+  ): Promise<void> {
+    const settings = { snapshot: this.#snapshot.folder, mutants: mutants.length, recording: false };
+    const { root } = this.#snapshot;
+    this.#tell("recording", 0, due.length);
+    this.#recorder = new WorkerProcess(root, { ...settings, recording: true });
+    const order = { kind: "record", testFiles, sourceFiles: this.#options.files } as const;
+    const recording = await this.#recorder.ask<Recording>(order, RECORDING_TIMEOUT_MS);
+    this.#recorder.kill();
+    this.#broken = recording.broken;
+    const plan = new Plan(recording, graph, (id) => mutants[id]?.file);
+    this.#lanes = Array.from({ length: this.#options.processes }, () => new Lane(plan, root, settings));
+    const queue = due.values();
+    let done = 0;
+    await Promise.all(
+      this.#lanes.map(async (lane) => {
+        for (const mutant of queue) {
+          if (this.#stopped) return;
+          const outcome = await lane.try(mutant);
+          if (this.#stopped) return;
+          this.#outcomes.set(mutant.id, outcome);
+          if (outcome.status === "survived") this.#survived += 1;
+          this.#tell("trying", ++done, due.length);
+        }
+      }),
+    );
+    for (const lane of this.#lanes) lane.stop();
+  }
+
+  #tell(phase: Progress["phase"], done: number, all: number): void {
+    this.#options.onProgress({ phase, done, all, survived: this.#survived });
+  }
+}
