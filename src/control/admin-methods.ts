@@ -35,6 +35,8 @@ export interface AdminMethodsOptions {
   /** `startedAt` and `control` of the status. */
   readonly life: () => Pick<StatusReport, "startedAt" | "control">;
   readonly subscribers: Set<RpcPeer>;
+  /** `ca.…` about certificates and their revocation. */
+  readonly revocation: Readonly<Record<string, RpcHandler>>;
 }
 
 /** Whether a secret is the expected one, in a time that does not depend on where they differ. */
@@ -64,6 +66,7 @@ export function adminMethods(
       void peer.closed.then(() => subscribers.delete(peer));
       return keeper.current?.assignments ?? null;
     },
+    ...options.revocation,
     "flows.query": (params) => {
       const filter = filterOf(params);
       const { order, after, limit } = pageOf(params);

@@ -26,6 +26,7 @@ import { JwksService } from "./jwks/jwks-service.ts";
 import { parseKeyAccess } from "./jwks/key-access.ts";
 import { type ControlEvent, type StatusReport, textField } from "./messages.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
+import { type RevocationChoice, RevocationControl } from "./revocation/revocation-control.ts";
 import { RotationDriver } from "./rotation/rotation-driver.ts";
 import type { RpcPeer } from "./rpc.ts";
 import { readRunBook } from "./run-book.ts";
@@ -39,6 +40,7 @@ export interface ControlProcessOptions {
   readonly simulateExternal: boolean;
   /** How keys for tokens are fetched; by default every 20 minutes, from the places that checkAccess lets through. */
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
+  readonly revocation?: RevocationChoice;
   /** File that says who else may ask the CA, and where (docs/ca-authentication.md); by default nobody but this mesh's proxies. */
   readonly caAccess?: string;
   /** What programs that are not ours are given identities by; by default nothing. */
@@ -76,6 +78,7 @@ export class ControlPlane {
   readonly #certificates: CertificateService;
   readonly #keys: JwksService;
   readonly #rotation: RotationDriver;
+  readonly #revocation: RevocationControl;
   readonly #sessions: ProxySessions;
   readonly #watch: ConfigurationWatch;
   readonly #server: ControlServer;
@@ -117,6 +120,15 @@ export class ControlPlane {
       onPhase: (rotation, last) => this.#tell({ kind: "ca-rotation", rotation, last }),
       onProblem: (message) => this.#tell({ kind: "ca-rotation-problem", message }),
     });
+    this.#revocation = new RevocationControl({
+      ...options.revocation,
+      ca,
+      sessions: () => this.#sessions,
+      pods: () => this.#pods(),
+      tell: (event) => this.#tell(event),
+      record: (draft) => this.#flows.push({ ...draft, reporter: CA_REPORTER }),
+      warn,
+    });
     this.#sessions = new ProxySessions({
       keys: this.#keys,
       certificates: this.#certificates,
@@ -127,6 +139,7 @@ export class ControlPlane {
       externalCaPem: () => (options.simulateExternal ? standInCa(state) : null),
       onEvent: (event) => this.#tell(event),
       follow: (pod, peer) => this.#rotation.welcome(pod, peer),
+      revocations: () => this.#revocation.everything,
     });
     this.#watch = new ConfigurationWatch({
       sources: options.sources,
@@ -142,6 +155,7 @@ export class ControlPlane {
   }
 
   async serve(): Promise<void> {
+    await this.#revocation.start();
     this.#interfaces = await this.#openInterfaces();
     await this.#server.listen();
     this.#watch.start();
@@ -151,6 +165,7 @@ export class ControlPlane {
   async close(): Promise<void> {
     this.#watch.stop();
     this.#rotation.close();
+    this.#revocation.close();
     this.#keys.close();
     this.#access.close();
     await this.#interfaces?.close();
@@ -236,6 +251,7 @@ export class ControlPlane {
       flowLog: this.#flowLog,
       keys: this.#keys,
       subscribers: this.#subscribers,
+      revocation: this.#revocation.methods,
       sources: this.#options.sources,
       life: () => lifeOf(this.#state, startedAt),
     };

@@ -18,6 +18,7 @@ import { type LoadedConfiguration, loadConfiguration } from "./load-configuratio
 import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
 import { identifyProcess } from "./process-identity.ts";
+import type { CutOff } from "./revocation/messages.ts";
 import type { RpcPeer } from "./rpc.ts";
 import {
   lockState,
@@ -307,6 +308,8 @@ class MeshRunner implements RunningMesh {
     const peer = await connectAdmin(this.state, { event: (event) => this.#tell(event as ControlEvent) });
     const assignments = (await peer.request("subscribe", {}, 10_000)) as Assignments | null;
     if (assignments !== null) this.#change(assignments);
+    for (const { identity, beforeMs } of (await peer.request("ca.cutoffs", {}, 10_000)) as readonly CutOff[])
+      this.#tokens?.cutOff(identity, beforeMs);
     const status = (await peer.request("status", {}, 10_000)) as StatusReport;
     for (const { pod, configurationVersion } of status.pods) {
       this.#applied.note(pod, configurationVersion);
@@ -323,6 +326,8 @@ class MeshRunner implements RunningMesh {
 
   #tell(event: ControlEvent): void {
     if (event.kind === "assignments") this.#change(event.assignments);
+    if (event.kind === "identity-cut-off") this.#tokens?.cutOff(event.identity, event.beforeMs);
+    if (event.kind === "identity-restored") this.#restore(event.identity);
     if (event.kind === "proxy-applied") {
       this.#applied.note(event.pod, event.version);
       this.#gate.leave(proxyName(event.pod));
@@ -342,6 +347,18 @@ class MeshRunner implements RunningMesh {
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         this.#options.onEvent({ kind: "warning", message: `pods could not be changed: ${message}` });
+      }
+    });
+  }
+
+  /** In the order of changes: a token must not be written for a pod that is being replaced. */
+  #restore(identity: string): void {
+    this.#changing = this.#changing.then(async () => {
+      try {
+        await this.#tokens?.restore(identity);
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        this.#options.onEvent({ kind: "warning", message: `no new tokens for ${identity}: ${message}` });
       }
     });
   }

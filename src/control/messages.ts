@@ -14,6 +14,7 @@ import type {
 import type { StockGateway } from "../substrate/stock-gateways.ts";
 import type { ConfigurationChange } from "./configuration-change.ts";
 import type { JwksStatus } from "./jwks/jwks-keeper.ts";
+import type { RevocationEvent, RevocationUpdate } from "./revocation/messages.ts";
 import type { RotationReport } from "./rotation/messages.ts";
 
 /** One version of everything that a proxy decides by. A higher version replaces a lower one whole. */
@@ -43,6 +44,8 @@ export interface ProxyWelcome {
   readonly pod: PodAssignment;
   /** Trusted for servers outside of the mesh, where stand-ins play them. */
   readonly externalCaPem: string | null;
+  /** All that is revoked, known before anything is accepted. What comes later follows by `revoked`. */
+  readonly revocations: RevocationUpdate;
 }
 
 /** `sign`: a CertificateGrant. */
@@ -145,6 +148,7 @@ export interface StatusReport {
 
 /** What control tells those who subscribed. */
 export type ControlEvent =
+  | RevocationEvent
   | { readonly kind: "assignments"; readonly assignments: Assignments }
   | {
       readonly kind: "configuration-accepted";

@@ -26,6 +26,7 @@ import {
   type ProxyWelcome,
   type SignAnswer,
 } from "./messages.ts";
+import type { RevocationAnswer, RevocationUpdate } from "./revocation/messages.ts";
 import type { TrustAnswer, TrustUpdate } from "./rotation/messages.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
 import { tokenFile } from "./token-files.ts";
@@ -93,11 +94,14 @@ class ProxyProcess {
     const peer = await dialControl(this.#state.controlSocket, {
       configure: (params) => this.#configure(params as PodConfigurationPush),
       trust: (params) => this.#follow(params as TrustUpdate),
+      revoked: (params) => this.#revoked(params as RevocationUpdate),
       keys: (params) => this.#keys.take(listField(params, "keys") as readonly KeyText[]),
     });
     try {
       const welcome = await peer.request("hello", { token: this.#token() }, REQUEST_TIMEOUT_MS);
       this.#running ??= this.#start(welcome as ProxyWelcome);
+      // While it was away much may have been revoked; what it knows already changes nothing.
+      this.#running.takeRevocations((welcome as ProxyWelcome).revocations);
       this.#welcomed.resolve(this.#running);
       return peer;
     } catch (error) {
@@ -141,6 +145,11 @@ class ProxyProcess {
     const answer = await running.follow(update);
     this.#tell();
     return answer;
+  }
+
+  async #revoked(update: RevocationUpdate): Promise<RevocationAnswer> {
+    const running = await this.#welcomed.promise;
+    return { cut: running.takeRevocations(update) };
   }
 
   #tell(): void {
@@ -208,6 +217,13 @@ class RunningProxy {
           `no new certificate (${error.code}): ${error.message}; asking again until there is one`,
         );
     });
+    this.#identity.on("discarded", (serial) => {
+      // No longer what it uses: `ca status` must not show it as such.
+      if (this.#adopted?.svid.serial === serial) this.#adopted = undefined;
+      options.onWarning(
+        `the certificate ${serial} was revoked: everything is refused until there is another`,
+      );
+    });
     this.#identity.on("expired", () => options.onWarning("the certificate has ended: everything is refused"));
     this.#proxy = new MeshProxy({
       pod: placementOf(pod),
@@ -242,6 +258,11 @@ class RunningProxy {
       issuerKeyId: issuerKeyIdOf(svid) ?? "",
       bundle: hash("sha256", svid?.trustBundlePem ?? "", "hex"),
     };
+  }
+
+  /** @returns how many live connections were ended. */
+  takeRevocations(update: RevocationUpdate): number {
+    return this.#proxy.takeRevocations(update);
   }
 
   report(): ProxyReport {

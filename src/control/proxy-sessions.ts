@@ -16,6 +16,9 @@ import {
   textField,
 } from "./messages.ts";
 import { resourcesFor } from "./pod-resources.ts";
+import type { CertificateInUse } from "./revocation/ca-alerts.ts";
+import type { RevocationAnswer, RevocationUpdate } from "./revocation/messages.ts";
+import type { PushOutcome } from "./revocation/revocation-service.ts";
 import type { RpcHandler, RpcPeer } from "./rpc.ts";
 
 export interface ProxySessionsOptions {
@@ -30,12 +33,18 @@ export interface ProxySessionsOptions {
   readonly onEvent: (event: ControlEvent) => void;
   /** Has a proxy follow the CA, before anything else that it is told. */
   readonly follow: (pod: string, peer: RpcPeer) => void;
+  /** All that is revoked. */
+  readonly revocations: () => RevocationUpdate;
 }
 
 /** The end of a proxy that was killed may stand unread behind its successor's hello. */
 const END_UNREAD_MS = 100;
 /** How long a proxy may take over a configuration before it is sent again. */
 const PUSH_TIMEOUT_MS = 30_000;
+/** How long who revokes waits for a proxy to confirm; one that takes longer still acts on it when it can. */
+const CONFIRM_TIMEOUT_MS = 5000;
+/** Serials of certificates that proxies use or have used: a few dozen bytes each. */
+const MAX_EVER_USED = 100_000;
 const RETRY_PUSH_MS = 1000;
 
 class ProxySession {
@@ -56,6 +65,7 @@ class ProxySession {
 export class ProxySessions {
   readonly #options: ProxySessionsOptions;
   readonly #sessions = new Map<string, ProxySession>();
+  readonly #everUsed = new Set<string>();
 
   constructor(options: ProxySessionsOptions) {
     this.#options = options;
@@ -77,6 +87,35 @@ export class ProxySessions {
       const keys = this.#options.keys.keysFor(pod).filter((key) => key.id === id);
       if (keys.length > 0) peer.notify("keys", { keys });
     }
+  }
+
+  /** Tells every connected proxy what was revoked, all at once. Never rejects. */
+  async pushRevocations(update: RevocationUpdate): Promise<PushOutcome> {
+    const text = JSON.stringify(update);
+    const answers = await Promise.all(
+      [...this.#sessions.values()].map(({ peer }) =>
+        peer.requestJson("revoked", text, CONFIRM_TIMEOUT_MS).then(
+          (answer) => answer as RevocationAnswer,
+          () => undefined,
+        ),
+      ),
+    );
+    const confirmed = answers.filter((answer) => answer !== undefined);
+    const cut = confirmed.reduce((sum, answer) => sum + answer.cut, 0);
+    return { told: answers.length, confirmed: confirmed.length, cut };
+  }
+
+  /** Serials of the certificates that proxies have said they use. */
+  get everUsed(): ReadonlySet<string> {
+    return this.#everUsed;
+  }
+
+  /** What the connected proxies say that they use now. */
+  certificatesInUse(): readonly CertificateInUse[] {
+    return [...this.#sessions].flatMap(([pod, session]) => {
+      const certificate = session.report?.certificate ?? null;
+      return certificate === null ? [] : [{ pod, identity: session.pod.spiffeId, certificate }];
+    });
   }
 
   /**
@@ -103,7 +142,9 @@ export class ProxySessions {
       this.#options.follow(key, peer);
       void this.#push(session);
     });
-    return { pod, externalCaPem: this.#options.externalCaPem() };
+    // INVARIANT: read after the session stands in the map: what is revoked later is pushed to it, and nothing falls in between.
+    const revocations = this.#options.revocations();
+    return { pod, externalCaPem: this.#options.externalCaPem(), revocations };
   }
 
   #methods(session: ProxySession): Readonly<Record<string, RpcHandler>> & { readonly sign: RpcHandler } {
@@ -119,8 +160,16 @@ export class ProxySessions {
       flows: (params) => takeFlows(flowLog, params, session.pod.workload),
       stats: (params) => {
         session.report = fieldsOf(params) as unknown as ProxyReport;
+        this.#noteUsed(session.report.certificate?.serial);
       },
     };
+  }
+
+  #noteUsed(serial: string | undefined): void {
+    if (serial === undefined || this.#everUsed.has(serial)) return;
+    const [oldest] = this.#everUsed;
+    if (this.#everUsed.size >= MAX_EVER_USED && oldest !== undefined) this.#everUsed.delete(oldest);
+    this.#everUsed.add(serial);
   }
 
   #gone(key: string, session: ProxySession): void {

@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { writePrivateFile } from "../identity/key-store.ts";
 import { openTokenIssuer, type ServiceAccountTokenIssuer } from "../identity/service-account-token.ts";
 import { type PodAssignment, podKey } from "../substrate/assignment.ts";
@@ -20,6 +21,10 @@ export class TokenFiles {
   readonly #state: StateFolder;
   readonly #issuer: ServiceAccountTokenIssuer;
   readonly #pods = new Map<string, PodAssignment>();
+  /** Seconds since the epoch in which each pod's token was issued. */
+  readonly #issuedAt = new Map<string, number>();
+  /** By identity, milliseconds since the epoch: what was issued before proves nothing any more. */
+  readonly #cutOffs = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
 
   /** @throws {BulwarkError} those of the token issuer and the key store. */
@@ -45,6 +50,7 @@ export class TokenFiles {
       if (wanted.has(key)) continue;
       rmSync(tokenFile(this.#state, key), { force: true });
       this.#pods.delete(key);
+      this.#issuedAt.delete(key);
     }
     for (const [key, pod] of wanted) {
       if (this.#pods.get(key)?.uid !== pod.uid) await this.#write(pod);
@@ -52,15 +58,33 @@ export class TokenFiles {
     }
   }
 
+  /** Of an identity that was revoked: its pods' tokens are left to end, and not renewed by the clock. */
+  cutOff(identity: string, beforeMs: number): void {
+    this.#cutOffs.set(identity, Math.max(beforeMs, this.#cutOffs.get(identity) ?? 0));
+  }
+
+  /** Gives the pods of an identity new tokens: somebody has judged them sound again. */
+  async restore(identity: string): Promise<void> {
+    for (const pod of this.#pods.values()) if (pod.spiffeId === identity) await this.#write(pod);
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }
 
   async #renew(): Promise<void> {
-    for (const pod of this.#pods.values()) await this.#write(pod);
+    for (const [key, pod] of this.#pods) if (!this.#isCutOff(key, pod)) await this.#write(pod);
+  }
+
+  #isCutOff(key: string, { spiffeId }: PodAssignment): boolean {
+    return (this.#issuedAt.get(key) ?? 0) * 1000 < (this.#cutOffs.get(spiffeId) ?? 0);
   }
 
   async #write(pod: PodAssignment): Promise<void> {
+    // Tokens tell whole seconds: one of the second in which the identity was cut off would count as issued before.
+    const notBeforeMs = Math.ceil((this.#cutOffs.get(pod.spiffeId) ?? 0) / 1000) * 1000;
+    await delay(Math.max(0, Math.min(notBeforeMs - Date.now(), 1000)));
+    this.#issuedAt.set(podKey(pod), Math.floor(Date.now() / 1000));
     const token = await this.#issuer.mintToken({
       namespace: pod.namespace,
       serviceAccount: { name: pod.serviceAccount, uid: `${pod.namespace}/${pod.serviceAccount}` },

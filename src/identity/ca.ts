@@ -2,10 +2,12 @@ import { hash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { type CaState, type CaStateOptions, JOURNAL, loadCaState, RECORDS } from "./ca-state.ts";
+import { type CaState, type CaStateOptions, JOURNAL, loadCaState, openIssuer, RECORDS } from "./ca-state.ts";
 import { verifyCsr } from "./csr.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "./key-algorithm.ts";
+import { FileKeyStore } from "./keys/file-key-store.ts";
 import { encodePem } from "./pem.ts";
+import { isKeyId } from "./rotation/rotation.ts";
 import type { RotationStep } from "./rotation/rotation-steps.ts";
 import { issueCertificate } from "./sign.ts";
 import type { CaStore, IssuanceProof, IssuedCertificateRecord } from "./store/ca-store.ts";
@@ -111,6 +113,26 @@ export class CertificateAuthority {
   /** The intermediate that signs now, in DER. */
   get issuerCertificate(): Buffer {
     return this.#state.signer.certificate;
+  }
+
+  /** The intermediate that signs now, with its key: for what is signed about certificates (CRLs, OCSP answers). */
+  get signer(): CaState["signer"] {
+    return this.#state.signer;
+  }
+
+  /**
+   * An intermediate of this CA, of now or of before, with its key; undefined where the key is gone, or it was never this CA's.
+   * @param keyId lower-case hexadecimal.
+   */
+  async signerOf(keyId: string): Promise<CaState["signer"] | undefined> {
+    if (keyId === this.issuer.keyId) return this.#state.signer;
+    if (!isKeyId(keyId)) return undefined;
+    const { folder } = this.#state;
+    const keys = this.#stateOptions().keys ?? new FileKeyStore(folder);
+    return openIssuer(folder, keys, "intermediate", keyId).catch((error: unknown) => {
+      if (error instanceof BulwarkError) return undefined;
+      throw error;
+    });
   }
 
   /** Key identifier of the intermediate that signs now, lower-case hexadecimal, and its life. */

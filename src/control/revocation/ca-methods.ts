@@ -16,22 +16,23 @@ import {
   type CaAuthority,
   type CaCertificate,
   type CaReport,
+  type CutOff,
   REVOCATION_REASONS,
   type RestoreReport,
+  type RevocationEvent,
   type RevokeReport,
 } from "./messages.ts";
 import type { RevocationService } from "./revocation-service.ts";
 
 export interface CaMethodsOptions {
-  readonly ca: Pick<CertificateAuthority, "trustDomain" | "trustBundle" | "issuerCertificate">;
+  readonly ca: Pick<CertificateAuthority, "trustDomain" | "trustBundle" | "issuerCertificate" | "signerOf">;
   readonly store: CaStore;
   readonly revocations: RevocationService;
   readonly pods: () => readonly PodAssignment[];
   /** What the connected proxies say that they use. */
   readonly inUse: () => readonly CertificateInUse[];
-  readonly everUsed: ReadonlySet<string>;
-  /** Has new tokens made for these pods. */
-  readonly restore: (identity: SpiffeId, pods: readonly PodAssignment[]) => void;
+  readonly everUsed: () => ReadonlySet<string>;
+  readonly tell: (event: RevocationEvent) => void;
   readonly startedAtMs: number;
 }
 
@@ -44,6 +45,7 @@ export function caMethods(options: CaMethodsOptions): Readonly<Record<string, Rp
     "ca.status": (params) => caReport(options, params),
     "ca.revoke": (params) => revoke(options, params),
     "ca.restore": (params) => restore(options, params),
+    "ca.cutoffs": () => cutOffs(options),
   };
 }
 
@@ -51,21 +53,46 @@ async function revoke(options: CaMethodsOptions, params: unknown): Promise<Revok
   const target = targetOf(options, params);
   const outcome = await options.revocations.revoke(target, { reason: reasonOf(params), by: "cli" });
   const cutOff = "spiffeId" in target ? target.spiffeId : null;
+  if (cutOff !== null) await tellCutOff(options, cutOff);
   const runAs = new Set(cutOff === null ? outcome.revoked.map(({ identity }) => identity) : [cutOff]);
   const workloads = options.pods().filter(({ spiffeId }) => runAs.has(spiffeId));
   return { ...outcome, cutOff, workloads: [...new Set(workloads.map(({ workload }) => workload))] };
 }
 
-/** @throws {BulwarkError} BW_CLI_INPUT */
-function restore(options: CaMethodsOptions, params: unknown): RestoreReport {
+async function tellCutOff({ store, tell }: CaMethodsOptions, identity: SpiffeId): Promise<void> {
+  const cutoff = await store.cutoffOf(identity);
+  if (cutoff !== undefined) tell({ kind: "identity-cut-off", identity, beforeMs: cutoff.beforeMs });
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_… */
+async function restore(options: CaMethodsOptions, params: unknown): Promise<RestoreReport> {
   const target = targetOf(options, params);
   if (!("spiffeId" in target))
     throw new BulwarkError("BW_CLI_INPUT", "a certificate stays revoked; name an identity or a workload");
   const pods = options.pods().filter(({ spiffeId }) => spiffeId === target.spiffeId);
   if (pods.length === 0)
     throw new BulwarkError("BW_CLI_INPUT", `no pod of the mesh runs as \`${target.spiffeId}\``);
-  options.restore(target.spiffeId, pods);
+  await options.store.audit({
+    timeMs: Date.now(),
+    kind: "revoked",
+    caller: "cli",
+    method: null,
+    spiffeId: target.spiffeId,
+    serial: null,
+    code: null,
+    message: "the identity was let back in",
+  });
+  options.tell({ kind: "identity-restored", identity: target.spiffeId });
   return { identity: target.spiffeId, pods: pods.map(podKey) };
+}
+
+/** Of the identities that pods have: who hands out tokens does not renew what was cut off. */
+async function cutOffs({ store, pods }: CaMethodsOptions): Promise<readonly CutOff[]> {
+  const identities = [...new Set(pods().map(({ spiffeId }) => identityOf(spiffeId)))];
+  const found = await Promise.all(identities.map((identity) => store.cutoffOf(identity)));
+  return found.flatMap((cutoff) =>
+    cutoff === undefined ? [] : [{ identity: cutoff.spiffeId, beforeMs: cutoff.beforeMs }],
+  );
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_RPC_BAD_PARAMS */
@@ -140,14 +167,21 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
     alerts: caAlerts({
       nowMs,
       authorities,
-      issuerKeyIds: new Set(authorities.map(({ keyId }) => keyId)),
+      issuerKeyIds: await issuersOf(options.ca, records),
       live: records.filter(({ notAfterMs }) => notAfterMs > nowMs),
       isRevoked: (record) => revocationOf(record) !== undefined,
       inUse,
-      everUsed: options.everUsed,
+      everUsed: options.everUsed(),
       watchingSinceMs: options.startedAtMs,
     }),
   };
+}
+
+/** Those of the records' issuers that are, or were, this CA's. */
+async function issuersOf(ca: CaMethodsOptions["ca"], records: readonly IssuedCertificateRecord[]) {
+  const named = [...new Set(records.map(({ issuerKeyId }) => issuerKeyId))];
+  const known = await Promise.all(named.map((keyId) => ca.signerOf(keyId)));
+  return new Set(named.filter((_keyId, index) => known[index] !== undefined));
 }
 
 async function recordsOf(store: CaStore, endsAfterMs: number, limit: number) {

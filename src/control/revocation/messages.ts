@@ -48,6 +48,24 @@ export interface RestoreReport {
   readonly pods: readonly string[];
 }
 
+/** Events for those who subscribed. */
+export type RevocationEvent =
+  | {
+      readonly kind: "revoked";
+      readonly serials: readonly string[];
+      readonly identities: readonly string[];
+    }
+  /** What proved this identity before then no longer does. */
+  | { readonly kind: "identity-cut-off"; readonly identity: string; readonly beforeMs: number }
+  /** Its pods are to be given new tokens. */
+  | { readonly kind: "identity-restored"; readonly identity: string };
+
+export interface CutOff {
+  readonly identity: string;
+  /** Milliseconds since the epoch. */
+  readonly beforeMs: number;
+}
+
 export type CertificateStanding = "valid" | "ended" | "revoked";
 
 export interface CaCertificate {

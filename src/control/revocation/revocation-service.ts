@@ -41,17 +41,18 @@ export class RevocationService {
   #pulling: Promise<PushOutcome> = Promise.resolve(NOBODY);
   #heartbeat: NodeJS.Timeout | undefined;
 
-  /** @throws {BulwarkError} BW_CA_STORE_…: without its revocations no control plane may welcome a proxy. */
-  static async open(options: RevocationServiceOptions): Promise<RevocationService> {
-    const service = new RevocationService(options);
-    await service.#read();
-    service.#start();
-    return service;
-  }
-
   constructor(options: RevocationServiceOptions) {
     this.#options = options;
     this.#clock = options.clock ?? Date.now;
+  }
+
+  /**
+   * Reads what is revoked, and follows the store from then on.
+   * @throws {BulwarkError} BW_CA_STORE_…: without its revocations no control plane may welcome a proxy.
+   */
+  async start(): Promise<void> {
+    await this.#read();
+    this.#follow();
   }
 
   /** All that is revoked and has not ended. */
@@ -91,7 +92,7 @@ export class RevocationService {
     clearInterval(this.#heartbeat);
   }
 
-  #start(): void {
+  #follow(): void {
     const { store, maxAgeMs = 0, push } = this.#options;
     store.watchRevocations(() => void this.#pull(), this.#stopping.signal);
     if (maxAgeMs === 0) return;

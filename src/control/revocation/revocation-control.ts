@@ -1,0 +1,100 @@
+import type { CertificateAuthority } from "../../identity/ca.ts";
+import type { Revocation } from "../../identity/store/ca-store.ts";
+import { type FlowDraft, nowRfc3339Nanos } from "../../model/flow-record.ts";
+import type { PodAssignment } from "../../substrate/assignment.ts";
+import type { ProxySessions } from "../proxy-sessions.ts";
+import type { RpcHandler } from "../rpc.ts";
+import { caMethods } from "./ca-methods.ts";
+import type { RevocationEvent, RevocationUpdate } from "./messages.ts";
+import { RevocationService } from "./revocation-service.ts";
+
+/** How revocation is kept up; all of it off or soft unless asked for. */
+export interface RevocationChoice {
+  /** After so long without word from control a proxy refuses every mesh handshake; 0: it goes on with what it knows. */
+  readonly maxAgeMs?: number;
+}
+
+export interface RevocationControlOptions extends RevocationChoice {
+  readonly ca: CertificateAuthority;
+  readonly sessions: () => Pick<ProxySessions, "pushRevocations" | "certificatesInUse" | "everUsed">;
+  readonly pods: () => readonly PodAssignment[];
+  readonly tell: (event: RevocationEvent) => void;
+  readonly record: (draft: Omit<FlowDraft, "reporter">) => void;
+  readonly warn: (message: string) => void;
+}
+
+/** Revocation's part of a control plane: follows the store, tells proxies, subscribers and the flow log, and answers `bulwark ca`. */
+export class RevocationControl {
+  readonly #options: RevocationControlOptions;
+  readonly #service: RevocationService;
+  readonly #startedAtMs = Date.now();
+  #isTold = false;
+
+  constructor(options: RevocationControlOptions) {
+    this.#options = options;
+    this.#service = new RevocationService({
+      store: options.ca.store,
+      push: (update) => options.sessions().pushRevocations(update),
+      onRevoked: (revocations) => this.#tell(revocations),
+      onProblem: (error) => this.#warnOnce(error),
+      maxAgeMs: options.maxAgeMs ?? 0,
+    });
+  }
+
+  /** Before any proxy may connect. @throws {BulwarkError} BW_CA_STORE_… */
+  start(): Promise<void> {
+    return this.#service.start();
+  }
+
+  /** What a proxy must know before it accepts anything. */
+  get everything(): RevocationUpdate {
+    return this.#service.everything;
+  }
+
+  get methods(): Readonly<Record<string, RpcHandler>> {
+    const { ca, pods, tell, sessions } = this.#options;
+    return caMethods({
+      ca,
+      store: ca.store,
+      revocations: this.#service,
+      pods,
+      tell,
+      inUse: () => sessions().certificatesInUse(),
+      everUsed: () => sessions().everUsed,
+      startedAtMs: this.#startedAtMs,
+    });
+  }
+
+  close(): void {
+    this.#service.close();
+  }
+
+  #tell(revocations: readonly Revocation[]): void {
+    this.#isTold = false;
+    const { tell, record } = this.#options;
+    for (const { serial, spiffeId, reason, by } of revocations)
+      record({
+        time: nowRfc3339Nanos(),
+        kind: "revocation",
+        source: { principal: spiffeId.slice("spiffe://".length) },
+        verdict: "deny",
+        layer: "ca",
+        reason,
+        tls: { peerSerial: serial.toUpperCase() },
+        explanation: [`revoked by ${by}`],
+      });
+    tell({
+      kind: "revoked",
+      serials: revocations.map(({ serial }) => serial),
+      identities: [...new Set(revocations.map(({ spiffeId }) => spiffeId))],
+    });
+  }
+
+  /** Once for each outage: it is tried again all the time. */
+  #warnOnce(error: unknown): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    const why = error instanceof Error ? error.message : String(error);
+    this.#options.warn(`revocations of other replicas cannot be learned of at present: ${why}`);
+  }
+}
