@@ -9,9 +9,8 @@ import {
   startRotation,
 } from "../../identity/rotation/rotation-steps.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
-import type { RpcPeer } from "../rpc.ts";
 import type { RotationReport, TrustUpdate, WaitingProxy } from "./messages.ts";
-import { TrustPush } from "./trust-push.ts";
+import { type FollowerPeer, TrustPush } from "./trust-push.ts";
 
 export interface RotationDriverOptions {
   readonly ca: Pick<CertificateAuthority, "manifest" | "issuer" | "trustBundlePem" | "rotate">;
@@ -24,6 +23,7 @@ export interface RotationDriverOptions {
   readonly clock?: () => number;
   readonly forceAfterMs?: number;
   readonly retryMs?: number;
+  readonly lookMs?: number;
 }
 
 /** With `force` a phase waits so long for proxies that do not acknowledge. */
@@ -60,7 +60,7 @@ export class RotationDriver {
 
   /** Goes on with a rotation that was under way, and from now on replaces an intermediate that comes into its last quarter. */
   start(): void {
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => this.#look(), this.#options.lookMs ?? LOOK_MS);
     this.#timer.unref();
     void this.#drive();
   }
@@ -72,7 +72,7 @@ export class RotationDriver {
   }
 
   /** A proxy has connected: before it is told anything else it follows the CA. */
-  welcome(pod: string, peer: RpcPeer): void {
+  welcome(pod: string, peer: FollowerPeer): void {
     this.#push.add(pod, peer);
   }
 

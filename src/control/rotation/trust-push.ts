@@ -11,9 +11,12 @@ export interface TrustPushOptions {
   readonly retryMs?: number;
 }
 
+/** A proxy's connection. */
+export type FollowerPeer = Pick<RpcPeer, "request" | "closed">;
+
 interface Follower {
   readonly pod: string;
-  readonly peer: RpcPeer;
+  readonly peer: FollowerPeer;
   acknowledged: string | undefined;
   problem: string | undefined;
   busy: boolean;
@@ -37,7 +40,7 @@ export class TrustPush {
   }
 
   /** A proxy has connected, in the place of an earlier connection of its pod, if there was one. */
-  add(pod: string, peer: RpcPeer): void {
+  add(pod: string, peer: FollowerPeer): void {
     const follower: Follower = { pod, peer, acknowledged: undefined, problem: undefined, busy: false };
     this.#followers.set(pod, follower);
     void peer.closed.then(() => {
