@@ -1,5 +1,5 @@
 /**
- * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [dataplane] [--quick]`. Each runs in a process of its own, so that
+ * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [dataplane] [--quick]`. Each runs in a process of its own, so that
  * none measures a heap and compiled code that another has shaped. What else is given goes to every section (see each file's head).
  */
 import { spawnSync } from "node:child_process";
@@ -9,6 +9,10 @@ const SECTIONS: Readonly<Record<string, { readonly file: string; readonly quick:
   codec: { file: "codec.ts", quick: ["--rounds", "3", "--heads", "20000"] },
   flows: { file: "flows.ts", quick: ["--rounds", "1", "--records", "20480"] },
   decision: { file: "decision/main.ts", quick: ["--quick", "--sizes", "10,100"] },
+  signing: {
+    file: "signing/main.ts",
+    quick: ["--rounds", "3", "--certificates", "300", "--burst", "1000"],
+  },
   dataplane: { file: "dataplane/main.ts", quick: ["--quick"] },
 };
 

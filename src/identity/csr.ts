@@ -1,15 +1,14 @@
-import { type KeyObject, sign, verify } from "node:crypto";
+import { type KeyObject, sign } from "node:crypto";
 import { BulwarkError, type BulwarkErrorCode } from "../resources/bulwark-error.ts";
 import { contextTag, DerError, DerReader, TAG } from "./der-reader.ts";
 import { der, derBitString, encodeDer } from "./der-writer.ts";
-import { type KeyAlgorithm, keyAlgorithmOf, readPublicKey, spkiOf } from "./key-algorithm.ts";
+import { type KeyAlgorithm, keyAlgorithmOf, readPublicKey, spkiOf, verifyWith } from "./key-algorithm.ts";
 import { algorithmIdentifier } from "./sign.ts";
 
 /** The part of a certificate request that the CA believes: the key, once its possession is proven. */
 export interface VerifiedCsr {
   /** SubjectPublicKeyInfo, in its canonical encoding. */
   readonly spki: Buffer;
-  readonly publicKey: KeyObject;
   readonly algorithm: KeyAlgorithm;
 }
 
@@ -45,10 +44,10 @@ function checkCsr(csr: Buffer): VerifiedCsr {
       `the request's signature algorithm is not one for its ${name} key`,
     );
   }
-  if (!verify(hash, parts.signed, key.key, parts.signature)) {
+  if (!verifyWith(parts.spki, hash, parts.signed, parts.signature)) {
     refuse("BW_CA_CSR_PROOF_OF_POSSESSION", "the request is not signed by the key that it carries");
   }
-  return { spki: parts.spki, publicKey: key.key, algorithm: key.algorithm };
+  return { spki: parts.spki, algorithm: key.algorithm };
 }
 
 function readCsr(csr: Buffer): { signed: Buffer; spki: Buffer; signatureOid: string; signature: Buffer } {

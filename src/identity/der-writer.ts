@@ -26,8 +26,21 @@ export function derBitString(bytes: DerNode): DerNode {
   return der(TAG.bitString, NO_UNUSED_BITS, bytes);
 }
 
+/** Certificates of one second share their times; writing one takes 1 µs, two a certificate. */
+const MAX_TIMES = 64;
+const times = new Map<number, Buffer>();
+
 /** A time: UTCTime to 2049, GeneralizedTime from then on, in whole seconds (RFC 5280 §4.1.2.5). */
 export function derTime(date: Date): Buffer {
+  const known = times.get(date.getTime());
+  if (known !== undefined) return known;
+  if (times.size >= MAX_TIMES) times.clear();
+  const written = writeTime(date);
+  times.set(date.getTime(), written);
+  return written;
+}
+
+function writeTime(date: Date): Buffer {
   const digits = date.toISOString().replace(/[-:T]|\..*$/g, "");
   const utc = date.getUTCFullYear() >= 1950 && date.getUTCFullYear() < 2050;
   const text = Buffer.from(`${utc ? digits.slice(2) : digits}Z`, "latin1");

@@ -1,0 +1,3 @@
+module bulwark/bench/signing
+
+go 1.26
