@@ -181,6 +181,50 @@ export function readAuthorityKeyId(certificate: CertificateFields): string | und
   return sequence.nextTag === 0x80 ? sequence.content(0x80).toString("hex") : undefined;
 }
 
+export interface NameConstraints {
+  readonly critical: boolean;
+  /** Of the permitted subtrees the URI ones: a host, or a domain that starts with a dot. */
+  readonly permittedUriHosts: readonly string[];
+  readonly excludedUriHosts: readonly string[];
+  /** How many subtrees of other kinds of names there are, permitted and excluded. */
+  readonly others: number;
+}
+
+/** What names a signer's certificates may hold; undefined without the extension. @throws {DerError} */
+export function readNameConstraints(certificate: CertificateFields): NameConstraints | undefined {
+  const extension = certificate.extensions.get(OID.nameConstraints);
+  if (extension === undefined) return undefined;
+  const file = new DerReader(extension.value);
+  const constraints = file.within(TAG.sequence);
+  file.finish();
+  const permitted = readSubtrees(constraints, 0);
+  const excluded = readSubtrees(constraints, 1);
+  constraints.finish();
+  return {
+    critical: extension.critical,
+    permittedUriHosts: permitted.hosts,
+    excludedUriHosts: excluded.hosts,
+    others: permitted.others + excluded.others,
+  };
+}
+
+function readSubtrees(constraints: DerReader, tag: number): { hosts: string[]; others: number } {
+  const found = { hosts: [] as string[], others: 0 };
+  if (constraints.nextTag !== contextTag(tag)) return found;
+  const list = constraints.within(contextTag(tag));
+  while (!list.done) {
+    // GeneralSubtree: a base, and minimum and maximum, which RFC 5280 leaves no use for.
+    const subtree = list.within(TAG.sequence);
+    if (subtree.nextTag === 0x86) found.hosts.push(visibleAscii(subtree.content(0x86)));
+    else {
+      subtree.element();
+      found.others++;
+    }
+    subtree.finish();
+  }
+  return found;
+}
+
 /** The bytes of the BIT STRING in a SubjectPublicKeyInfo, which key identifiers are made of. @throws {DerError} */
 export function readPublicKeyBits(spki: Buffer): Buffer {
   const file = new DerReader(spki);

@@ -14,6 +14,7 @@ const VERSION_3 = encodeDer(der(contextTag(0), der(TAG.integer, Buffer.from([2])
 const NO_FURTHER_CA = encodeDer(der(TAG.integer, Buffer.from([0])));
 const SUBJECT_KEY_ID = derOid(OID.subjectKeyIdentifier);
 const AUTHORITY_KEY_ID = derOid(OID.authorityKeyIdentifier);
+const NAME_CONSTRAINTS = derOid(OID.nameConstraints);
 const SUBJECT_ALT_NAME = derOid(OID.subjectAltName);
 
 /** The extensions that all certificates of a profile share, encoded once: they are most of what a leaf holds. */
@@ -28,6 +29,13 @@ const PROFILE_EXTENSIONS: Readonly<Record<CertificateProfile, Buffer>> = {
     extendedKeyUsage(OID.serverAuth),
     basicConstraints(),
   ]),
+  "ocsp-responder": Buffer.concat([
+    keyUsage(DIGITAL_SIGNATURE),
+    extendedKeyUsage(OID.ocspSigning),
+    basicConstraints(),
+    // Whoever trusts its answers need not ask whether it is revoked itself: it lives for days only (RFC 6960 §4.2.2.2.1).
+    encodeDer(extension(derOid(OID.ocspNoCheck), NOT_CRITICAL, der(TAG.null))),
+  ]),
   intermediate: Buffer.concat([keyUsage(CERT_AND_CRL_SIGN), basicConstraints(TRUE, NO_FURTHER_CA)]),
   root: Buffer.concat([keyUsage(CERT_AND_CRL_SIGN), basicConstraints(TRUE)]),
 };
@@ -39,7 +47,8 @@ export function encodeTbsCertificate(template: CertificateTemplate, signatureAlg
     PROFILE_EXTENSIONS[template.profile],
     extension(SUBJECT_KEY_ID, NOT_CRITICAL, der(TAG.octetString, subjectKeyId)),
     ...(authorityKeyId === undefined ? [] : [authorityExtension(authorityKeyId)]),
-    subjectAltName(template),
+    ...(template.permittedUriHost === undefined ? [] : [nameConstraints(template.permittedUriHost)]),
+    ...(template.uris.length + template.dnsNames.length === 0 ? [] : [subjectAltName(template)]),
   ];
   const tbs = der(
     TAG.sequence,
@@ -67,6 +76,12 @@ function subjectAltName(template: CertificateTemplate): DerNode {
 
 function authorityExtension(keyId: Buffer): DerNode {
   return extension(AUTHORITY_KEY_ID, NOT_CRITICAL, der(TAG.sequence, der(0x80, keyId)));
+}
+
+/** Critical, as RFC 5280 §4.2.1.10 has it: who does not understand it must refuse. */
+function nameConstraints(uriHost: string): DerNode {
+  const subtree = der(TAG.sequence, der(0x86, Buffer.from(uriHost, "latin1")));
+  return extension(NAME_CONSTRAINTS, TRUE, der(TAG.sequence, der(contextTag(0), subtree)));
 }
 
 function extension(oid: Buffer, critical: Buffer, value: DerNode): DerNode {

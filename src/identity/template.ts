@@ -7,7 +7,7 @@ import { type DerNode, der, derOid, encodeDer } from "./der-writer.ts";
 import { OID } from "./object-ids.ts";
 
 /** What a certificate may be used for; the rows are in `encode-certificate.ts`. */
-export type CertificateProfile = "workload" | "external-server" | "intermediate" | "root";
+export type CertificateProfile = "workload" | "external-server" | "ocsp-responder" | "intermediate" | "root";
 
 /** Everything that will stand in a certificate, decided before anything is signed. */
 export interface CertificateTemplate {
@@ -23,6 +23,8 @@ export interface CertificateTemplate {
   readonly spki: Buffer;
   readonly uris: readonly string[];
   readonly dnsNames: readonly string[];
+  /** Of a signer: the only host that URI names of certificates below it may have, which for SPIFFE IDs is the trust domain (RFC 5280 §4.2.1.10). */
+  readonly permittedUriHost?: string;
   /** 20 bytes each (RFC 7093 method 1); no authority on a root. */
   readonly subjectKeyId: Buffer;
   readonly authorityKeyId?: Buffer;
@@ -84,6 +86,30 @@ export function serverTemplate(input: ServerTemplateInput): CertificateTemplate 
   };
 }
 
+export interface ResponderTemplateInput {
+  readonly spki: Buffer;
+  readonly validity: Validity;
+  readonly serial: Buffer;
+  readonly issuer: TemplateIssuer;
+}
+
+/** A key that answers about its issuer's certificates in the issuer's place (RFC 6960 §4.2.2.2). It is no workload and has no identity. */
+export function responderTemplate(input: ResponderTemplateInput): CertificateTemplate {
+  const subjectKeyId = keyIdentifier(input.spki);
+  return {
+    profile: "ocsp-responder",
+    serial: input.serial,
+    issuer: input.issuer.subject,
+    subject: encodeName(`Bulwark OCSP responder ${subjectKeyId.toString("hex", 0, 8)}`),
+    ...input.validity,
+    spki: input.spki,
+    uris: [],
+    dnsNames: [],
+    subjectKeyId,
+    authorityKeyId: input.issuer.subjectKeyId,
+  };
+}
+
 export interface AuthorityTemplateInput {
   readonly trustDomain: TrustDomain;
   readonly spki: Buffer;
@@ -107,6 +133,8 @@ export function authorityTemplate(input: AuthorityTemplateInput): CertificateTem
     spki: input.spki,
     uris: [trustDomainSpiffeId(input.trustDomain)],
     dnsNames: [],
+    // Not on a root: trust in it is the bundle's to limit, and constraints on trust anchors are not evaluated everywhere.
+    ...(input.issuer && { permittedUriHost: input.trustDomain }),
     subjectKeyId,
     ...(input.issuer && { authorityKeyId: input.issuer.subjectKeyId }),
   };

@@ -7,6 +7,7 @@ import {
   readCertificate,
   readExtendedKeyUsage,
   readKeyUsage,
+  readNameConstraints,
   readSubjectAltNames,
   readSubjectKeyId,
 } from "./certificate-der.ts";
@@ -28,6 +29,7 @@ const LEAF_USE = { ca: false, pathLength: undefined, keyUsage: 0x80 };
 const EXPECTED_USE: Readonly<Record<CertificateProfile, ExpectedUse>> = {
   workload: { ...LEAF_USE, purposes: [OID.serverAuth, OID.clientAuth] },
   "external-server": { ...LEAF_USE, purposes: [OID.serverAuth] },
+  "ocsp-responder": { ...LEAF_USE, purposes: [OID.ocspSigning] },
   intermediate: { ...SIGNER_USE, pathLength: 0 },
   root: { ...SIGNER_USE, pathLength: undefined },
 };
@@ -39,6 +41,7 @@ const KNOWN_EXTENSIONS: ReadonlySet<string> = new Set([
   OID.subjectKeyIdentifier,
   OID.authorityKeyIdentifier,
   OID.subjectAltName,
+  OID.nameConstraints,
 ]);
 
 /**
@@ -86,7 +89,10 @@ function fieldDifference(fields: CertificateFields, template: CertificateTemplat
 
 function extensionDifference(fields: CertificateFields, template: CertificateTemplate): string | undefined {
   const use = EXPECTED_USE[template.profile];
-  for (const oid of fields.extensions.keys()) if (!KNOWN_EXTENSIONS.has(oid)) return `extension ${oid}`;
+  const isResponder = template.profile === "ocsp-responder";
+  for (const oid of fields.extensions.keys())
+    if (!KNOWN_EXTENSIONS.has(oid) && !(isResponder && oid === OID.ocspNoCheck)) return `extension ${oid}`;
+  if (isResponder !== fields.extensions.has(OID.ocspNoCheck)) return "id-pkix-ocsp-nocheck";
   const constraints = readBasicConstraints(fields);
   if (constraints.ca !== use.ca || constraints.pathLength !== use.pathLength) return "basicConstraints";
   if (readKeyUsage(fields) !== use.keyUsage) return "keyUsage";
@@ -94,15 +100,25 @@ function extensionDifference(fields: CertificateFields, template: CertificateTem
   if (readSubjectKeyId(fields) !== template.subjectKeyId.toString("hex")) return "subjectKeyIdentifier";
   if (readAuthorityKeyId(fields) !== template.authorityKeyId?.toString("hex"))
     return "authorityKeyIdentifier";
+  if (!sameConstraints(fields, template.permittedUriHost)) return "nameConstraints";
   const names = readSubjectAltNames(fields);
   if (!sameList(names.uris, template.uris) || !sameList(names.dnsNames, template.dnsNames))
     return "subjectAltName";
-  const nameless = template.subject.length === 2;
+  const hasNames = template.uris.length + template.dnsNames.length > 0;
+  const nameless = hasNames ? template.subject.length === 2 : undefined;
   if (fields.extensions.get(OID.subjectAltName)?.critical !== nameless) return "critical subjectAltName";
   const critical = [OID.basicConstraints, OID.keyUsage].every(
     (oid) => fields.extensions.get(oid)?.critical === true,
   );
   return critical ? undefined : "critical extensions";
+}
+
+function sameConstraints(fields: CertificateFields, uriHost: string | undefined): boolean {
+  const constraints = readNameConstraints(fields);
+  if (constraints === undefined || uriHost === undefined)
+    return constraints === undefined && uriHost === undefined;
+  const { critical, permittedUriHosts, others } = constraints;
+  return critical && others === 0 && sameList(permittedUriHosts, [uriHost]);
 }
 
 function opensslDifference(
@@ -116,7 +132,7 @@ function opensslDifference(
       ...template.uris.map((uri) => `URI:${uri}`),
       ...template.dnsNames.map((name) => `DNS:${name}`),
     ];
-    if (read.subjectAltName !== names.join(", ")) return "names as OpenSSL reads them";
+    if ((read.subjectAltName ?? "") !== names.join(", ")) return "names as OpenSSL reads them";
     if (read.ca !== EXPECTED_USE[template.profile].ca) return "CA flag as OpenSSL reads it";
     if (!read.checkIssued(signer.x509)) return "issuer as OpenSSL matches it";
     return read.verify(signer.publicKey) ? undefined : "signature";

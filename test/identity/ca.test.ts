@@ -173,6 +173,7 @@ test("verifyIssued() tells every way in which a signed certificate differs from 
     { dnsNames: ["payroll"] },
     { subjectKeyId: Buffer.alloc(20) },
     { authorityKeyId: Buffer.alloc(20) },
+    { permittedUriHost: "cluster.local" },
     ...profiles.map((profile) => ({ profile })),
   ];
   for (const change of changes) {

@@ -9,9 +9,17 @@ import * as x509 from "@peculiar/x509";
 import { openCa } from "../../src/identity/ca.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName, spkiOf } from "../../src/identity/key-algorithm.ts";
+import { readPrivateKey } from "../../src/identity/key-store.ts";
 import { decodePem, encodePem } from "../../src/identity/pem.ts";
 import { signCertificate, signerFrom } from "../../src/identity/sign.ts";
-import { authorityTemplate, serialFrom, serverTemplate, validityFrom } from "../../src/identity/template.ts";
+import {
+  authorityTemplate,
+  serialFrom,
+  serverTemplate,
+  validityFrom,
+  workloadTemplate,
+} from "../../src/identity/template.ts";
+import type { SpiffeId } from "../../src/model/spiffe-id.ts";
 import { AUDITOR, CLUSTER_LOCAL, credentials, temporaryFolder, testCa } from "./mesh-fixture.ts";
 
 x509.cryptoProvider.set(webcrypto as Crypto);
@@ -66,8 +74,9 @@ test("openCa() writes a root and an intermediate that may sign leaves and no fur
   const ca = await testCa(t);
   const root = new x509.X509Certificate(ca.trustBundle[0] ?? assert.fail());
   const intermediate = new x509.X509Certificate(ca.issuerCertificate);
+  assert.deepEqual(critical(root), ["2.5.29.15", "2.5.29.19"]);
+  assert.deepEqual(critical(intermediate), ["2.5.29.15", "2.5.29.19", "2.5.29.30"]);
   for (const certificate of [root, intermediate]) {
-    assert.deepEqual(critical(certificate), ["2.5.29.15", "2.5.29.19"]);
     assert.equal(extensionOf(certificate, x509.BasicConstraintsExtension).ca, true);
     assert.equal(
       extensionOf(certificate, x509.KeyUsagesExtension).usages,
@@ -118,6 +127,38 @@ function opensslVerify(folder: string, chainPem: string, rootsPem: string, purpo
   const strict = ["verify", "-x509_strict", "-check_ss_sig", "-policy_check", "-purpose", purpose];
   return execFileSync("openssl", [...strict, ...files], { encoding: "utf8", stdio: "pipe" });
 }
+
+test("an intermediate may sign for its own trust domain and no other: a critical name constraint that openssl applies", {
+  skip: opensslMissing,
+}, async (t) => {
+  const folder = temporaryFolder(t);
+  const ca = await openCa(folder, { trustDomain: CLUSTER_LOCAL });
+  t.after(() => ca.close());
+  const text = execFileSync("openssl", ["x509", "-noout", "-ext", "nameConstraints"], {
+    input: encodePem("CERTIFICATE", ca.issuerCertificate),
+    encoding: "utf8",
+  });
+  assert.match(text, /^X509v3 Name Constraints: critical\s+Permitted:\s+URI:cluster\.local\s*$/);
+  const keyFile = join(folder, "ca", `intermediate-${ca.issuer.keyId}.key.pem`);
+  const key = readPrivateKey(keyFile) ?? assert.fail("no key");
+  const leaf = await KEY_ALGORITHMS["ecdsa-p256"].generate();
+  const verify = (trustDomain: string) => {
+    const issuer = signerFrom(ca.issuerCertificate, key);
+    const template = workloadTemplate({
+      identity: `spiffe://${trustDomain}/ns/a/sa/b` as SpiffeId,
+      spki: spkiOf(leaf.publicKey),
+      validity: validityFrom(Date.now(), 3600, issuer),
+      serial: serialFrom(Buffer.alloc(16, 3)),
+      issuer,
+    });
+    const chain = [signCertificate(template, key), ca.issuerCertificate];
+    const pem = chain.map((der) => encodePem("CERTIFICATE", der)).join("");
+    return opensslVerify(folder, pem, ca.trustBundlePem, "sslclient");
+  };
+  assert.match(verify("cluster.local"), /leaf\.pem: OK/);
+  for (const foreign of ["other.example", "cluster.local.other.example", "sub.cluster.local"])
+    assert.throws(() => verify(foreign), /permitted subtree violation/, foreign);
+});
 
 test("serverTemplate() writes an ordinary server's certificate for stand-ins outside of the mesh", async () => {
   const ca = await KEY_ALGORITHMS["ecdsa-p256"].generate();
