@@ -60,16 +60,18 @@ async function rotateRoot({ ca, pods }: RunningMesh): Promise<void> {
 async function rotateUnderLoad(mesh: RunningMesh, request: (n: number) => Promise<void>): Promise<void> {
   let count = 0;
   let running = true;
+  const end = () => {
+    running = false;
+  };
   const worker = async () => {
     while (running) await request(count++);
   };
   const rotate = async () => {
-    for (let i = 0; i < 2 || count < 30; i++) await rotateRoot(mesh);
+    for (let i = 0; running && (i < 2 || count < 30); i++) await rotateRoot(mesh);
   };
-  const rotated = rotate().finally(() => {
-    running = false;
-  });
-  await Promise.all([rotated, ...Array.from({ length: 6 }, worker)]);
+  const all = [rotate, ...Array.from({ length: 6 }, () => worker)].map((work) => work().finally(end));
+  const failed = (await Promise.allSettled(all)).find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
 }
 
 test("HTTP/1.1 through sidecars: the root is replaced, no request fails, and an open connection goes on", async (context) => {
