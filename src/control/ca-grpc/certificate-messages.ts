@@ -54,9 +54,9 @@ function readEntry(bytes: Buffer): { key: string; text: string | undefined } {
   return { key, text };
 }
 
-/** Of a google.protobuf.Value the text; undefined for every other kind. */
+/** Of a google.protobuf.Value the text, empty where it is of no kind; undefined for every other kind. */
 function readText(bytes: Buffer): string | undefined {
-  let text: string | undefined;
+  let text: string | undefined = "";
   for (const field of readMessage(bytes)) text = field.number === STRING_VALUE ? field.text : undefined;
   return text;
 }
