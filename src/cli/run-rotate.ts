@@ -9,6 +9,7 @@ export interface RotateOptions extends StateOptions {
   readonly format: string;
   readonly force?: boolean;
   /** Milliseconds. */
+  readonly overlap?: number;
   readonly timeout?: number;
 }
 
@@ -27,6 +28,7 @@ export async function runRotate(kind: RotationKind, options: RotateOptions): Pro
     const done = await watchRotation(stateOf(options), {
       kind,
       force: options.force === true,
+      ...(options.overlap === undefined ? {} : { overlapMs: options.overlap }),
       signal: stop.signal,
       onProgress: (progress) => {
         if (progress.event === "waiting") waiting = progress;

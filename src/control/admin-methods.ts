@@ -45,6 +45,8 @@ export function isSameSecret(given: string, expected: string): boolean {
   return timingSafeEqual(digest(given), digest(expected));
 }
 
+/** No certificate lives longer. */
+const MAX_OVERLAP_MS = 90 * 86_400_000;
 const FOLLOW_POLL_MS = 100;
 
 /** What the command line may ask. Whoever reaches these has shown the admin token. */
@@ -56,8 +58,8 @@ export function adminMethods(
   return {
     status: () => statusReport(options),
     "ca.rotate": (params) => {
-      const { kind, force } = rotateParams(params);
-      return options.rotation.rotate(kind, force, "cli");
+      const { kind, ...how } = rotateParams(params);
+      return options.rotation.rotate(kind, { ...how, by: "cli" });
     },
     "ca.rotation": () => options.rotation.report(),
     pods: () => keeper.current?.assignments ?? null,
@@ -105,8 +107,10 @@ async function follow(peer: RpcPeer, flowLog: FlowLog, params: unknown): Promise
 
 /** @throws {BulwarkError} BW_RPC_BAD_PARAMS */
 function rotateParams(params: unknown): RotateParams {
-  const { kind, force } = fieldsOf(params);
-  if (kind === "root" || kind === "intermediate") return { kind, force: force === true };
+  const { kind, force, overlapMs } = fieldsOf(params);
+  const overlap =
+    overlapMs === undefined ? {} : { overlapMs: numberField(params, "overlapMs", 0, MAX_OVERLAP_MS) };
+  if (kind === "root" || kind === "intermediate") return { kind, force: force === true, ...overlap };
   throw new BulwarkError("BW_RPC_BAD_PARAMS", "the parameter `kind` is neither `root` nor `intermediate`");
 }
 

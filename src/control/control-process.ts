@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import type { LivePod } from "../identity/authentication/live-pods.ts";
 import { openCa } from "../identity/ca.ts";
+import type { FinishedRotation, Rotation } from "../identity/rotation/rotation.ts";
 import { DEFAULT_TOKEN_ISSUER } from "../identity/service-account-token.ts";
 import { parseTrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -27,10 +28,14 @@ import { parseKeyAccess } from "./jwks/key-access.ts";
 import { type ControlEvent, type StatusReport, textField } from "./messages.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
 import { type RevocationChoice, RevocationControl } from "./revocation/revocation-control.ts";
+import { auditRotation } from "./rotation/audit-rotation.ts";
 import { RotationDriver } from "./rotation/rotation-driver.ts";
 import type { RpcPeer } from "./rpc.ts";
 import { readRunBook } from "./run-book.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
+
+/** Streams of the Workload API get a certificate of the new signer at once, but nobody tells when their clients have taken it. */
+const STREAMS_FOLLOW_MS = 5000;
 
 export interface ControlProcessOptions {
   readonly statePath: string;
@@ -117,7 +122,8 @@ export class ControlPlane {
     this.#rotation = new RotationDriver({
       ca,
       proxies: () => this.#proxiedPods(),
-      onPhase: (rotation, last) => this.#tell({ kind: "ca-rotation", rotation, last }),
+      overlapMs: () => (this.#interfaces === undefined ? 0 : STREAMS_FOLLOW_MS),
+      onPhase: (rotation, last) => this.#rotationWentOn(rotation, last),
       onProblem: (message) => this.#tell({ kind: "ca-rotation-problem", message }),
     });
     this.#revocation = new RevocationControl({
@@ -264,6 +270,14 @@ export class ControlPlane {
       onInternalError: (error) =>
         warn(`BUG: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
     });
+  }
+
+  #rotationWentOn(rotation: Rotation | null, last: FinishedRotation | null): void {
+    this.#tell({ kind: "ca-rotation", rotation, last });
+    this.#interfaces?.bundles.signerChanged();
+    auditRotation(this.#ca.store, rotation, last).catch((error: Error) =>
+      warn(`the CA's audit: ${error.message}`),
+    );
   }
 
   #proxiedPods(): readonly string[] {

@@ -95,7 +95,7 @@ test("a rotation ends each phase when every proxy has acknowledged, and names th
   own.driver.welcome("a/two-0", two);
   await until(() => one.told.length === 1 && two.told.length === 1);
   two.silence();
-  await own.driver.rotate("root", false, "cli");
+  await own.driver.rotate("root", { force: false, by: "cli" });
   await until(() => one.told.length === 2);
   await until(() => own.driver.report().waitingFor.length === 1);
   assert.deepEqual(own.driver.report().waitingFor, [
@@ -113,7 +113,7 @@ test("a rotation ends each phase when every proxy has acknowledged, and names th
 test("a proxy that is away holds up the phase by its name, is told of the trust in force when it comes, and then the rotation goes on", async (t) => {
   const own = await setup(t, ["a/one-0", "a/two-0"]);
   own.driver.welcome("a/one-0", new FakeProxy());
-  await own.driver.rotate("root", false, "cli");
+  await own.driver.rotate("root", { force: false, by: "cli" });
   await until(() => own.driver.report().waitingFor.length === 1);
   assert.deepEqual(own.driver.report().waitingFor, [{ pod: "a/two-0", why: "its proxy is not connected" }]);
   const bundle = own.ca.trustBundlePem;
@@ -128,7 +128,7 @@ test("an acknowledgement of something else counts for nothing, and of a connecti
   const liar = new FakeProxy();
   liar.answer = ({ issuerKeyId }) => ({ issuerKeyId, bundle: bundleName("of before") });
   own.driver.welcome("a/one-0", liar);
-  await own.driver.rotate("intermediate", false, "cli");
+  await own.driver.rotate("intermediate", { force: false, by: "cli" });
   await until(() => liar.told.length >= 3);
   assert.deepEqual(own.phases, ["new-signs"]);
   assert.match(own.driver.report().waitingFor[0]?.why ?? "", /follows something else/);
@@ -145,7 +145,7 @@ test("a proxy that fails to follow is asked again, and its own words are told", 
     throw new BulwarkError("BW_SVID_NOT_RENEWED", "no certificate of the new signer could be had");
   };
   own.driver.welcome("a/one-0", failing);
-  await own.driver.rotate("root", false, "cli");
+  await own.driver.rotate("root", { force: false, by: "cli" });
   await until(
     () => own.driver.report().waitingFor[0]?.why.includes("no certificate of the new signer") === true,
   );
@@ -156,10 +156,10 @@ test("a proxy that fails to follow is asked again, and its own words are told", 
 test("with force a phase goes on without proxies that stay silent, and they are named in the end", async (t) => {
   const own = await setup(t, ["a/one-0", "a/lost-0"], { forceAfterMs: 50 });
   own.driver.welcome("a/one-0", new FakeProxy());
-  await own.driver.rotate("root", false, "cli");
+  await own.driver.rotate("root", { force: false, by: "cli" });
   await until(() => own.driver.report().waitingFor.length === 1);
   assert.deepEqual(own.phases, ["both-trusted"]);
-  const joined = await own.driver.rotate("root", true, "cli");
+  const joined = await own.driver.rotate("root", { force: true, by: "cli" });
   assert.equal(joined.rotation?.force, true);
   await until(() => isDone(own));
   assert.deepEqual(own.driver.report().last?.passedOver, ["a/lost-0"]);
@@ -167,7 +167,7 @@ test("with force a phase goes on without proxies that stay silent, and they are 
 
 test("a control plane that starts again goes on where the rotation was, and asks every proxy anew", async (t) => {
   const first = await setup(t, ["a/one-0"]);
-  await first.driver.rotate("root", false, "cli");
+  await first.driver.rotate("root", { force: false, by: "cli" });
   const { id } = first.driver.report().rotation ?? assert.fail();
   first.driver.close();
   await first.ca.close();
@@ -185,18 +185,41 @@ test("a control plane that starts again goes on where the rotation was, and asks
 test("asking twice joins the rotation that is under way; one of the other kind is refused meanwhile", async (t) => {
   const own = await setup(t, ["a/one-0"]);
   const [first, second] = await Promise.all([
-    own.driver.rotate("root", false, "cli"),
-    own.driver.rotate("root", false, "cli"),
+    own.driver.rotate("root", { force: false, by: "cli" }),
+    own.driver.rotate("root", { force: false, by: "cli" }),
   ]);
   assert.equal(first.rotation?.id, second.rotation?.id);
-  assert.equal((await own.driver.rotate("root", false, "cli")).rotation?.id, first.rotation?.id);
-  await assert.rejects(own.driver.rotate("intermediate", false, "cli"), { code: "BW_CA_ROTATION_UNDER_WAY" });
+  assert.equal(
+    (await own.driver.rotate("root", { force: false, by: "cli" })).rotation?.id,
+    first.rotation?.id,
+  );
+  await assert.rejects(own.driver.rotate("intermediate", { force: false, by: "cli" }), {
+    code: "BW_CA_ROTATION_UNDER_WAY",
+  });
   assert.equal(own.ca.trustBundle.length, 2);
+});
+
+test("the old is trusted beside the new signer for as long as was asked, also across a restart", async (t) => {
+  let nowMs = Date.now();
+  const clock = () => nowMs;
+  const first = await setup(t, [], { clock, caOptions: { clock } });
+  await first.driver.rotate("root", { force: false, by: "cli", overlapMs: 3_600_000 });
+  await until(() => first.driver.report().overlapUntil !== null);
+  assert.deepEqual(first.phases, ["both-trusted", "new-signs"]);
+  first.driver.close();
+  await first.ca.close();
+  nowMs += 3_599_000;
+  const second = await setup(t, [], { stateDir: first.stateDir, clock, caOptions: { clock } });
+  assert.notEqual(second.driver.report().overlapUntil, null);
+  assert.equal(second.ca.trustBundle.length, 2);
+  nowMs += 1000;
+  await until(() => isDone(second));
+  assert.equal(second.ca.trustBundle.length, 1);
 });
 
 test("a mesh without proxies is through at once", async (t) => {
   const own = await setup(t, []);
-  await own.driver.rotate("root", false, "cli");
+  await own.driver.rotate("root", { force: false, by: "cli" });
   await until(() => isDone(own));
   assert.equal(own.ca.trustBundle.length, 1);
 });
@@ -205,11 +228,13 @@ test("a root's key that is away stops the phase that needs it, is told of, and t
   const own = await setup(t, []);
   const root = join(own.stateDir, "ca", `root-${own.ca.manifest?.signingRoot}.key.pem`);
   renameSync(root, `${root}.kept`);
-  await assert.rejects(own.driver.rotate("intermediate", false, "cli"), { code: "BW_CA_ROOT_KEY_AWAY" });
+  await assert.rejects(own.driver.rotate("intermediate", { force: false, by: "cli" }), {
+    code: "BW_CA_ROOT_KEY_AWAY",
+  });
   assert.equal(own.driver.report().rotation, null);
   renameSync(`${root}.kept`, root);
   const proxy = await setup(t, ["a/one-0"]);
-  await proxy.driver.rotate("root", false, "cli");
+  await proxy.driver.rotate("root", { force: false, by: "cli" });
   const made = join(proxy.stateDir, "ca", `root-${proxy.driver.report().rotation?.to}.key.pem`);
   renameSync(made, `${made}.kept`);
   proxy.driver.welcome("a/one-0", new FakeProxy());

@@ -18,6 +18,7 @@ function configure(group: Command, kind: RotationKind, description: string): voi
     .addOption(stateOption())
     .addOption(formatOption())
     .option("--force", "let each phase go on without proxies that have not acknowledged after 15 s")
+    .option("--overlap <duration>", "trust the old so long at least after the new signs", parseDuration)
     .option("--timeout <duration>", "stop showing after that, with exit code 2", parseDuration)
     .addHelpText(
       "after",

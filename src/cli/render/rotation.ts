@@ -22,6 +22,8 @@ function textOf(progress: RotationProgress): string {
       return `✔ ${ENDED[progress.phase]}  ${seconds(progress.durationMs)}`;
     case "waiting":
       return `… ${progress.phase}: waiting for ${namesOf(progress.waitingFor)}`;
+    case "overlap":
+      return `… every proxy has a certificate of the new signer; the old is trusted until ${progress.until} all the same`;
     case "problem":
       return `✘ the next step failed, and is tried again: ${progress.message}`;
     case "control-away":

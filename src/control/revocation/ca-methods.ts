@@ -25,7 +25,10 @@ import {
 import type { RevocationService } from "./revocation-service.ts";
 
 export interface CaMethodsOptions {
-  readonly ca: Pick<CertificateAuthority, "trustDomain" | "trustBundle" | "issuerCertificate" | "signerOf">;
+  readonly ca: Pick<
+    CertificateAuthority,
+    "trustDomain" | "trustBundle" | "issuerCertificate" | "signerOf" | "manifest"
+  >;
   readonly store: CaStore;
   readonly revocations: RevocationService;
   readonly pods: () => readonly PodAssignment[];
@@ -181,7 +184,9 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
 async function issuersOf(ca: CaMethodsOptions["ca"], records: readonly IssuedCertificateRecord[]) {
   const named = [...new Set(records.map(({ issuerKeyId }) => issuerKeyId))];
   const known = await Promise.all(named.map((keyId) => ca.signerOf(keyId)));
-  return new Set(named.filter((_keyId, index) => known[index] !== undefined));
+  // The keys of those that were replaced are gone.
+  const former = new Set(ca.manifest?.formerIntermediates);
+  return new Set(named.filter((keyId, index) => former.has(keyId) || known[index] !== undefined));
 }
 
 async function recordsOf(store: CaStore, endsAfterMs: number, limit: number) {

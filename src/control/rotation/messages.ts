@@ -19,6 +19,8 @@ export interface TrustAnswer {
 export interface RotateParams {
   readonly kind: RotationKind;
   readonly force: boolean;
+  /** Undefined: what the control plane takes for needed. */
+  readonly overlapMs?: number;
 }
 
 /** A proxy that a phase waits for. */
@@ -34,6 +36,8 @@ export interface RotationReport {
   /** Proxies in all, and those that the phase under way waits for. */
   readonly proxies: number;
   readonly waitingFor: readonly WaitingProxy[];
+  /** All have acknowledged, and the old is trusted until then all the same (RFC 3339). */
+  readonly overlapUntil: string | null;
   /** Why the next step could not be made; it is tried again. */
   readonly problem: string | null;
   readonly authorities: {

@@ -16,6 +16,8 @@ export interface RotationDriverOptions {
   readonly ca: Pick<CertificateAuthority, "manifest" | "issuer" | "trustBundlePem" | "rotate">;
   /** Every pod that has a proxy, connected or not: one that is away may still serve with what it was told before. */
   readonly proxies: () => readonly string[];
+  /** How long the old is trusted beside the new signer at least, where nobody says; default 0. */
+  readonly overlapMs?: () => number;
   /** A phase has begun (`rotation`), or the last has ended (`last`). */
   readonly onPhase: (rotation: Rotation | null, last: FinishedRotation | null) => void;
   /** A step could not be made; told once for each kind of failure. */
@@ -80,9 +82,11 @@ export class RotationDriver {
    * Starts a rotation, or joins the one of its kind that is under way.
    * @throws {BulwarkError} BW_CA_ROTATION_UNDER_WAY: one of the other kind is; BW_CA_PLUGGED_IN, BW_CA_ROOT_KEY_AWAY, BW_KEYSTORE_….
    */
-  async rotate(kind: RotationKind, force: boolean, by: string): Promise<RotationReport> {
+  async rotate(kind: RotationKind, how: Omit<RotationStart, "kind">): Promise<RotationReport> {
+    const { force } = how;
+    const overlapMs = how.overlapMs ?? this.#options.overlapMs?.() ?? 0;
     const underWay = this.#options.ca.manifest?.rotation;
-    if (underWay === undefined) await this.#begin({ kind, force, by });
+    if (underWay === undefined) await this.#begin({ ...how, kind, overlapMs });
     else if (underWay.kind !== kind)
       throw new BulwarkError(
         "BW_CA_ROTATION_UNDER_WAY",
@@ -102,6 +106,7 @@ export class RotationDriver {
       last: lastRotation,
       proxies: this.#options.proxies().length,
       waitingFor: rotation === null ? [] : this.#waitingFor(),
+      overlapUntil: this.#overlapLeftMs() > 0 ? new Date(this.#overlapEndMs()).toISOString() : null,
       problem: this.#problem,
       authorities: {
         roots: manifest?.roots ?? [],
@@ -140,11 +145,21 @@ export class RotationDriver {
       const isForced = this.#options.ca.manifest?.rotation?.force === true;
       const waitedMs = performance.now() - this.#phaseBeganMs;
       const isLate = waitedMs >= (this.#options.forceAfterMs ?? FORCE_AFTER_MS);
-      if (this.#closed || missing.length === 0 || (isForced && isLate)) return missing;
+      const mayEnd = (missing.length === 0 || (isForced && isLate)) && this.#overlapLeftMs() <= 0;
+      if (this.#closed || mayEnd) return missing;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
+  }
+
+  #overlapEndMs(): number {
+    const rotation = this.#options.ca.manifest?.rotation;
+    return rotation?.phase === "new-signs" ? Date.parse(rotation.phaseSince) + rotation.overlapMs : 0;
+  }
+
+  #overlapLeftMs(): number {
+    return this.#overlapEndMs() - this.#clock();
   }
 
   #waitingFor(): readonly WaitingProxy[] {
@@ -181,7 +196,7 @@ export class RotationDriver {
     if (this.#driving || ca.manifest === undefined || ca.manifest.rotation !== undefined) return;
     if (!isDue(ca.issuer, this.#clock()) || performance.now() < this.#nextScheduledMs) return;
     this.#nextScheduledMs = performance.now() + SCHEDULE_RETRY_MS;
-    this.rotate("intermediate", false, "schedule").catch((error: Error) => {
+    this.rotate("intermediate", { force: false, by: "schedule" }).catch((error: Error) => {
       if (error.message !== this.#problem) this.#options.onProblem(error.message);
       this.#problem = error.message;
     });

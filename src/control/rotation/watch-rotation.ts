@@ -22,6 +22,7 @@ export type RotationProgress =
   | { readonly event: "phase-ended"; readonly phase: RotationPhase; readonly durationMs: number }
   /** After two seconds, and whenever it is about others. */
   | { readonly event: "waiting"; readonly phase: RotationPhase; readonly waitingFor: readonly WaitingProxy[] }
+  | { readonly event: "overlap"; readonly until: string }
   | { readonly event: "problem"; readonly message: string }
   | { readonly event: "control-away" }
   | { readonly event: "done"; readonly rotation: FinishedRotation; readonly durationMs: number };
@@ -29,6 +30,7 @@ export type RotationProgress =
 export interface WatchOptions {
   readonly kind: RotationKind;
   readonly force: boolean;
+  readonly overlapMs?: number;
   /** Ends the watching; the rotation goes on. */
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RotationProgress) => void;
@@ -64,6 +66,7 @@ class RotationWatch {
   #peer: RpcPeer | undefined;
   #known: Rotation | undefined;
   #waitingShown = "";
+  #overlapShown = "";
   #problemShown: string | null = null;
   #phaseSeenMs = 0;
 
@@ -77,9 +80,10 @@ class RotationWatch {
   }
 
   async run(): Promise<FinishedRotation | undefined> {
-    const { kind, force, signal, onProgress } = this.#options;
+    const { kind, force, overlapMs, signal, onProgress } = this.#options;
+    const params = { kind, force, ...(overlapMs === undefined ? {} : { overlapMs }) };
     const before = await this.#ask("ca.rotation", {});
-    let report = await this.#ask("ca.rotate", { kind, force });
+    let report = await this.#ask("ca.rotate", params);
     if (report.rotation !== null) {
       this.#enter(report.rotation);
       onProgress({
@@ -93,7 +97,7 @@ class RotationWatch {
       const { last } = report;
       if (report.rotation === null && last !== null && last.id !== before.last?.id) return this.#done(last);
       // Control died before the first step was on the disk.
-      if (report.rotation === null) report = await this.#ask("ca.rotate", { kind, force });
+      if (report.rotation === null) report = await this.#ask("ca.rotate", params);
       this.#show(report);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       report = await this.#ask("ca.rotation", {});
@@ -122,12 +126,16 @@ class RotationWatch {
     this.#options.onProgress({ event: "phase-ended", phase, durationMs });
   }
 
-  #show({ rotation, waitingFor, problem }: RotationReport): void {
+  #show({ rotation, waitingFor, problem, overlapUntil }: RotationReport): void {
     if (rotation === null) return;
     this.#enter(rotation);
     if (problem !== null && problem !== this.#problemShown)
       this.#options.onProgress({ event: "problem", message: problem });
     this.#problemShown = problem;
+    if (overlapUntil !== null && waitingFor.length === 0 && overlapUntil !== this.#overlapShown) {
+      this.#overlapShown = overlapUntil;
+      this.#options.onProgress({ event: "overlap", until: overlapUntil });
+    }
     const text = JSON.stringify(waitingFor);
     const isLong = performance.now() - this.#phaseSeenMs >= SHOW_WAITING_AFTER_MS;
     if (!isLong || text === this.#waitingShown || waitingFor.length === 0) return;

@@ -73,6 +73,11 @@ export class TrustBundles {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Another of the CA's intermediates signs: who holds a certificate of the one before should have another. */
+  signerChanged(): void {
+    this.#tell("own");
+  }
+
   /** Looks whether roots or keys are others than before; also by itself, each second. Never rejects. */
   async refresh(): Promise<void> {
     try {

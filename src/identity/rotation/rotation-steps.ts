@@ -19,6 +19,8 @@ export interface RotationStart {
   /** `cli`, `schedule`, `drill`. */
   readonly by: string;
   readonly force: boolean;
+  /** As Rotation has it; default 0. */
+  readonly overlapMs?: number;
 }
 
 /**
@@ -37,7 +39,9 @@ export function startRotation(start: RotationStart): RotationStep {
         : await newIntermediate(state, options, manifest.signingRoot);
     const to = made.subjectKeyId.toString("hex");
     const startedAt = new Date(options.nowMs).toISOString();
-    const common = { id: randomUUID(), ...start, to, startedAt, phaseSince: startedAt, passedOver: [] };
+    const { kind, by, force, overlapMs = 0 } = start;
+    const how = { id: randomUUID(), kind, by, force, overlapMs };
+    const common = { ...how, to, startedAt, phaseSince: startedAt, passedOver: [] };
     return place(
       state,
       options,

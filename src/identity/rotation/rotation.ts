@@ -29,6 +29,8 @@ export interface Rotation {
   readonly to: string;
   /** Proxies that a forced phase went on without. */
   readonly passedOver: readonly string[];
+  /** How long the old goes on being trusted at least, beside the new that signs: for those who do not acknowledge. */
+  readonly overlapMs: number;
 }
 
 /** The last replacement that came to its end. */
@@ -54,11 +56,12 @@ const PHASES: readonly RotationPhase[] = ["both-trusted", "new-signs", "old-remo
 export function parseRotation(value: unknown): Rotation | "damaged" | undefined {
   if (value === undefined) return undefined;
   const common = parseCommon(value);
-  const { phase, phaseSince, force } = fieldsOf(value);
+  const { phase, phaseSince, force, overlapMs } = fieldsOf(value);
   const known = PHASES.find((candidate) => candidate === phase);
   if (common === undefined || known === undefined) return "damaged";
   if (typeof phaseSince !== "string" || typeof force !== "boolean") return "damaged";
-  return { ...common, phase: known, phaseSince, force };
+  if (typeof overlapMs !== "number" || !(overlapMs >= 0)) return "damaged";
+  return { ...common, phase: known, phaseSince, force, overlapMs };
 }
 
 /** What is past is only told of: one that cannot be read is none. */
