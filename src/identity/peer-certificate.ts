@@ -167,6 +167,8 @@ export interface PeerIdentityPolicy {
   readonly trustDomain: TrustDomain;
   /** Other names of the same mesh (meshConfig.trustDomainAliases): peers of these are its own too. */
   readonly aliases: readonly TrustDomain[];
+  /** Others' trust domains whose workloads are taken, each verified against its own roots (see `chainProblem`). */
+  readonly federated?: readonly TrustDomain[];
   /** Milliseconds since the epoch: a resumed TLS session has not looked at the certificate's dates again. */
   readonly nowMs: number;
 }
@@ -176,7 +178,7 @@ export type PeerIdentityResult =
   | { readonly ok: false; readonly code: BulwarkErrorCode; readonly reason: string };
 
 /**
- * Whether a peer is a workload of this mesh, now. The chain must have been verified by TLS.
+ * Whether a peer is a workload of this mesh, or of one that it is federated with, now. The chain must have been verified by TLS.
  * Codes: BW_PEER_NO_IDENTITY, BW_PEER_EXPIRED, BW_PEER_NOT_YET_VALID, BW_PEER_FOREIGN_TRUST_DOMAIN.
  */
 export function verifyPeerIdentity(
@@ -193,7 +195,9 @@ export function verifyPeerIdentity(
   if (policy.nowMs < notBefore.getTime()) {
     return refusal("BW_PEER_NOT_YET_VALID", "the peer's certificate is not valid yet");
   }
-  if (identity.trustDomain !== policy.trustDomain && !policy.aliases.includes(identity.trustDomain)) {
+  const { trustDomain } = identity;
+  const isOwn = trustDomain === policy.trustDomain || policy.aliases.includes(trustDomain);
+  if (!isOwn && policy.federated?.includes(trustDomain) !== true) {
     const reason = `the peer is of trust domain ${identity.trustDomain}, not of ${policy.trustDomain} or its aliases`;
     return refusal("BW_PEER_FOREIGN_TRUST_DOMAIN", reason);
   }

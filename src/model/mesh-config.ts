@@ -13,6 +13,8 @@ export interface MeshConfig {
   readonly rootNamespace: string;
   readonly trustDomain: string;
   readonly trustDomainAliases: readonly string[];
+  /** Others' trust domains whose workloads may be talked to. No setting of Istio's: who runs the mesh says so (see `withFederation`). */
+  readonly federatedTrustDomains: readonly string[];
   readonly outboundTrafficPolicy: OutboundMode;
   readonly pathNormalization: PathNormalization;
   readonly numTrustedProxies: number;
@@ -41,6 +43,7 @@ export function parseMeshConfig(raw: Readonly<Record<string, unknown>>, home: st
     rootNamespace: text(raw.rootNamespace) ?? home,
     trustDomain: text(raw.trustDomain) ?? "cluster.local",
     trustDomainAliases: texts(raw.trustDomainAliases),
+    federatedTrustDomains: [],
     outboundTrafficPolicy: OUTBOUND_MODES.find((mode) => mode === outbound) ?? "ALLOW_ANY",
     pathNormalization: PATH_NORMALIZATIONS.find((mode) => mode === normalization) ?? "BASE",
     numTrustedProxies: typeof proxies === "number" ? proxies : 0,
@@ -103,6 +106,12 @@ function text(value: unknown): string | undefined {
 
 function texts(value: unknown): readonly string[] {
   return list(value).filter((entry) => typeof entry === "string");
+}
+
+/** The same settings in a mesh that is federated with these trust domains. An alias stays an alias: its identities are the mesh's own. */
+export function withFederation(config: MeshConfig, trustDomains: readonly string[]): MeshConfig {
+  const own = new Set([config.trustDomain, ...config.trustDomainAliases]);
+  return { ...config, federatedTrustDomains: trustDomains.filter((domain) => !own.has(domain)) };
 }
 
 /** The settings of a mesh without a MeshConfig: Istio's defaults. */

@@ -29,6 +29,8 @@ export interface ConditionContext {
   readonly action: AuthorizationAction;
   readonly policyNamespace: string;
   readonly trustDomains: TrustDomains;
+  /** Others' trust domains whose identities are taken; always empty under Istio's semantics. */
+  readonly federated: readonly string[];
   readonly forwardedFor: ForwardedForTrust;
   /** False on TCP chains. */
   readonly http: boolean;
@@ -68,11 +70,13 @@ export function compileCondition(
   }
   const matches = combine(values.length === 0 ? null : positive, notValues.length === 0 ? null : negative);
   const guarded = field.account === true && context.semantics === "strict";
+  const own = guarded ? failClosed(matches, context) : matches;
+  const isOfOthers = guarded && context.federated.length > 0;
   return {
     field: name,
     values,
     notValues,
-    matches: guarded ? failClosed(matches, context) : matches,
+    matches: isOfOthers ? judgeForeign(own, values.length === 0 ? null : positive, context) : own,
     seen: (connection, request) => field.seen(connection, request, context),
     keys: keysOf(field, values, context),
     notKeys: keysOf(field, notValues, context),
@@ -91,6 +95,19 @@ function failClosed(matches: Predicate, context: ConditionContext): Predicate {
   const unknown = context.action !== "ALLOW";
   return (connection, request) =>
     connection.principal !== null && connection.namespace === "" ? unknown : matches(connection, request);
+}
+
+/**
+ * A namespace or account that is written without its trust domain is one of this mesh: another domain gives such names to whom it
+ * likes. So none of its identities is allowed by a rule that asks for them, and its names deny as they would here, but excuse nobody.
+ */
+function judgeForeign(own: Predicate, positive: Predicate | null, context: ConditionContext): Predicate {
+  const federated = new Set(context.federated);
+  const denies = context.action !== "ALLOW";
+  return (connection, request) => {
+    if (!federated.has(connection.trustDomain)) return own(connection, request);
+    return denies && (connection.namespace === "" || positive === null || positive(connection, request));
+  };
 }
 
 function combine(positive: Predicate | null, negative: Predicate | null): Predicate {

@@ -60,6 +60,8 @@ export interface InboundPolicy {
   readonly jwt: JwtPolicy | null;
   /** Trust domains whose identities are taken: the mesh's own and its aliases. */
   readonly trustDomains: TrustDomains;
+  /** Others' trust domains whose identities are taken; always empty under Istio's semantics, which knows of none. */
+  readonly federated: readonly string[];
   /** No proxy stands before the workload: nothing is decided. */
   readonly unprotected: boolean;
   /** Declared ports of the application. Empty for gateways. */
@@ -77,12 +79,14 @@ const CAPTURE_PORT = 15006;
 export function compileInbound(mesh: Mesh, workload: Workload, options: InboundOptions): InboundPolicy {
   const { config } = mesh;
   const trustDomains = [...new Set([config.trustDomain, ...config.trustDomainAliases])];
+  const federated = options.semantics === "strict" ? config.federatedTrustDomains : [];
   const { cache } = options;
   const gateway = workload.role === "gateway";
   const transports = compileTransport(mesh, workload);
   const context = {
     semantics: options.semantics,
     trustDomains,
+    federated,
     forwardedFor: forwardedForTrust(workload, config.numTrustedProxies),
   };
   return {
@@ -92,6 +96,7 @@ export function compileInbound(mesh: Mesh, workload: Workload, options: InboundO
     transport: (port) => transportOf(transports, port),
     jwt: compileJwtPolicy(mesh, workload),
     trustDomains,
+    federated,
     unprotected: workload.dataplane === "none" && !gateway,
     ports: gateway ? new Map() : compilePortProtocols(mesh, workload),
     http: compileAuthorization(mesh, workload, { ...context, http: true }, HTTP_ANSWERS, cache),
@@ -187,7 +192,9 @@ function refuseIdentity(policy: InboundPolicy, connection: Connection, chain: Fi
 
 function isTrusted(policy: InboundPolicy, connection: Connection): boolean {
   // A trust domain alone, with nothing after it, is nobody's identity.
-  return policy.trustDomains.includes(connection.trustDomain) && connection.hasPath;
+  const { trustDomains, federated } = policy;
+  const { trustDomain, hasPath } = connection;
+  return hasPath && (trustDomains.includes(trustDomain) || federated.includes(trustDomain));
 }
 
 /**
