@@ -1,6 +1,7 @@
 import { parseKeyAccess } from "../control/jwks/key-access.ts";
 import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
+import { COMPLIANCE_VARIABLE, tlsProfileOf } from "../identity/tls-profile.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { whenReaderGone } from "./closed-pipe.ts";
 import { runDemo } from "./demo.ts";
@@ -35,6 +36,8 @@ const READER_GONE = "EPIPE";
  * @throws {BulwarkError} as startMesh, BW_CLI_INPUT.
  */
 export async function runUp(sources: readonly string[], options: UpOptions): Promise<ExitCode> {
+  // Here, and not in each child, that would die of it again and again.
+  tlsProfileOf(process.env[COMPLIANCE_VARIABLE] ?? "");
   const account = options.format === "json" ? jsonAccount() : textAccount(options.quiet === true);
   let kill = () => {};
   const asked = firstSignal(() => {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { COMPLIANCE_VARIABLE } from "../identity/tls-profile.ts";
 import { type Assignments, type PodAssignment, podKey } from "../substrate/assignment.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import type { StateFolder } from "./state-folder.ts";
@@ -38,6 +39,7 @@ const KEPT_VARIABLES = [
   "SSL_CERT_FILE",
   "SSL_CERT_DIR",
   "NODE_EXTRA_CA_CERTS",
+  COMPLIANCE_VARIABLE,
 ];
 
 /** Which processes a mesh consists of. */

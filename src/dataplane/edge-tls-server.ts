@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { SecureVersion, TLSSocket, TlsOptions } from "node:tls";
 import type { PeerCertificate } from "../identity/peer-certificate.ts";
 import { decodePem } from "../identity/pem.ts";
+import { TLS_PROFILE, type TlsProfile } from "../identity/tls-profile.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import type { GatewayServer, GatewayTls } from "../policy/outbound/types.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -16,17 +17,6 @@ import {
   shownCertificate,
   TlsAcceptor,
 } from "./tls-acceptor.ts";
-import { CIPHERS, GROUPS } from "./tls-contexts.ts";
-
-/** Suites of TLS 1.2 where the server names none: forward secret, authenticated encryption (RFC 9325 §4.2). */
-const TLS12_CIPHERS = [
-  "ECDHE-ECDSA-AES128-GCM-SHA256",
-  "ECDHE-RSA-AES128-GCM-SHA256",
-  "ECDHE-ECDSA-AES256-GCM-SHA384",
-  "ECDHE-RSA-AES256-GCM-SHA384",
-  "ECDHE-ECDSA-CHACHA20-POLY1305",
-  "ECDHE-RSA-CHACHA20-POLY1305",
-];
 
 const HTTP_ALPN = ["h2", "http/1.1"];
 
@@ -163,11 +153,9 @@ function optionsOf(
 ): TlsOptions {
   const asks = clientRoots !== undefined;
   return {
-    ...versionsOf(tls),
+    ...limitsOf(tls, TLS_PROFILE),
     cert: pairs.map(({ cert }) => cert),
     key: pairs.map(({ key }) => key),
-    ciphers: [CIPHERS, ...suitesOf(tls)].join(":"),
-    ecdhCurve: GROUPS,
     honorCipherOrder: true,
     ...(protocol === "https" ? { ALPNProtocols: HTTP_ALPN } : {}),
     requestCert: asks,
@@ -179,9 +167,16 @@ function optionsOf(
   };
 }
 
-function suitesOf({ cipherSuites }: GatewayTls): readonly string[] {
-  const known = cipherSuites.filter((suite) => /^[A-Z0-9-]+$/.test(suite) && suite !== "ALL");
-  return known.length === 0 ? TLS12_CIPHERS : known;
+/**
+ * Versions, suites and groups of a server; a compliance policy stands above what it asks for itself.
+ * @throws {BulwarkError} BW_GATEWAY_TLS: no version is left.
+ */
+export function limitsOf(tls: GatewayTls, { mesh, outside, overridesGateways }: TlsProfile): TlsOptions {
+  const versions = versionsOf(tls);
+  if (overridesGateways) return outside;
+  const named = tls.cipherSuites.filter((suite) => /^[A-Z0-9-]+$/.test(suite) && suite !== "ALL");
+  const ciphers = named.length === 0 ? outside.ciphers : [mesh.ciphers, ...named].join(":");
+  return { ...outside, ...versions, ciphers };
 }
 
 const VERSIONS: Readonly<Record<string, SecureVersion>> = { TLSV1_2: "TLSv1.2", TLSV1_3: "TLSv1.3" };

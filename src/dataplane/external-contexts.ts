@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContext } from "node:tls";
+import { TLS_PROFILE } from "../identity/tls-profile.ts";
 import { resolveCredential } from "../policy/outbound/credential.ts";
 import type { ClusterTls } from "../policy/outbound/types.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -83,7 +84,7 @@ export class ExternalContexts {
         `credential \`${credentialName}\`: ${read.message}`,
       );
     const ca = this.#extraCaPem ?? read.roots;
-    const made = { context: createSecureContext({ ...read.pair, ca, minVersion: "TLSv1.2" }), id };
+    const made = { context: createSecureContext({ ...read.pair, ca, ...TLS_PROFILE.outside }), id };
     this.#made.set(id, made);
     return made;
   }
@@ -92,6 +93,6 @@ export class ExternalContexts {
     const own = mode === "mutual" ? { cert: readFileSync(certificate), key: readFileSync(key) } : {};
     const simulated = this.#extraCaPem;
     const ca = simulated ?? (roots === SYSTEM ? undefined : readFileSync(roots));
-    return createSecureContext({ ...own, ...(ca === undefined ? {} : { ca }), minVersion: "TLSv1.2" });
+    return createSecureContext({ ...own, ...(ca === undefined ? {} : { ca }), ...TLS_PROFILE.outside });
   }
 }

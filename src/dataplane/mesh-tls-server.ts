@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { type PeerCertificate, verifyPeerIdentity } from "../identity/peer-certificate.ts";
+import { TLS_PROFILE } from "../identity/tls-profile.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
 import {
   agreedNames,
@@ -11,7 +12,7 @@ import {
   shownCertificate,
   TlsAcceptor,
 } from "./tls-acceptor.ts";
-import { CIPHERS, GROUPS, SERVER_ALPN } from "./tls-contexts.ts";
+import { SERVER_ALPN } from "./tls-contexts.ts";
 
 export type { HandshakeFailure } from "./tls-acceptor.ts";
 
@@ -42,9 +43,7 @@ export class MeshTlsServer {
         requestCert: true,
         rejectUnauthorized: true,
         ALPNProtocols: [...SERVER_ALPN],
-        minVersion: "TLSv1.3",
-        ciphers: CIPHERS,
-        ecdhCurve: GROUPS,
+        ...TLS_PROFILE.mesh,
       },
       (socket) => this.#check(socket),
     );

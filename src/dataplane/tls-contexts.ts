@@ -2,14 +2,7 @@ import { createSecureContext, rootCertificates, type SecureContext } from "node:
 import { type PeerCertificate, peerFromCertificateDer } from "../identity/peer-certificate.ts";
 import { decodePem } from "../identity/pem.ts";
 import { type Svid, tlsCredentials } from "../identity/rotation.ts";
-
-/** Mesh TLS is 1.3 only (meshMTLS.minProtocolVersion is honoured upwards; nothing lowers it). */
-const PROTOCOL = { minVersion: "TLSv1.3", maxVersion: "TLSv1.3" } as const;
-
-/** Hybrid post-quantum agreement first, then the classic curves (FIPS 203; draft-ietf-tls-ecdhe-mlkem). */
-export const GROUPS = "X25519MLKEM768:X25519:P-256";
-
-export const CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+import { TLS_PROFILE } from "../identity/tls-profile.ts";
 
 /** What our servers choose from. A client that offers only other names is refused; one without ALPN is taken. */
 export const SERVER_ALPN: readonly string[] = [
@@ -44,7 +37,7 @@ export interface TlsContexts {
  * and a session from before a rotation or trust change cannot be resumed past the checks that came with it.
  */
 export function makeTlsContexts(svid: Svid): TlsContexts {
-  const options = { ...tlsCredentials(svid), ...PROTOCOL, ciphers: CIPHERS, ecdhCurve: GROUPS };
+  const options = { ...tlsCredentials(svid), ...TLS_PROFILE.mesh };
   return { svid, own: leafOf(svid), options, client: createSecureContext(options) };
 }
 
@@ -56,8 +49,8 @@ function leafOf({ chainPem }: Svid): PeerCertificate {
   return own;
 }
 
-/** For servers outside of the mesh: TLS 1.2 at least, the system's roots, and `extraCaPem` besides. */
+/** For servers outside of the mesh: the system's roots, and `extraCaPem` besides. */
 export function makeExternalContext(extraCaPem: string | undefined): SecureContext {
   const ca = extraCaPem === undefined ? [...rootCertificates] : [...rootCertificates, extraCaPem];
-  return createSecureContext({ ca, minVersion: "TLSv1.2" });
+  return createSecureContext({ ca, ...TLS_PROFILE.outside });
 }

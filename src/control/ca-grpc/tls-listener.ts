@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { createServer, type TLSSocket, type TlsOptions } from "node:tls";
 import type { PresentedCertificate } from "../../identity/authentication/caller.ts";
 import { peerCertificateDer, peerFromCertificateDer } from "../../identity/peer-certificate.ts";
+import { TLS_PROFILE } from "../../identity/tls-profile.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 
 /** What a server shows, and whom it trusts; all in PEM. */
@@ -30,8 +31,6 @@ export interface TlsListenerOptions {
 
 const MAX_CONNECTIONS = 1000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** Post-quantum hybrid first. */
-const GROUPS = "X25519MLKEM768:X25519:P-256:P-384";
 
 /**
  * TLS 1.3 for gRPC, where a client may show a certificate and need not. A bad one is kept as what it is: the call is refused by name, and on
@@ -113,8 +112,7 @@ function contextOf({ certificateChainPem, keyPem, clientRootsPem }: ServingIdent
     cert: certificateChainPem,
     key: keyPem,
     ca: clientRootsPem,
-    minVersion: "TLSv1.3",
-    ecdhCurve: GROUPS,
+    ...TLS_PROFILE.mesh,
     // No tickets: a resumed session would carry on a verdict about a certificate from before a root was taken out.
     secureOptions: constants.SSL_OP_NO_TICKET,
   };

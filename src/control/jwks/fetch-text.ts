@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
 import { isIP } from "node:net";
 import { rootCertificates } from "node:tls";
+import { TLS_PROFILE } from "../../identity/tls-profile.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { http } from "../../resources/node-http.ts";
 import { checkAccess, type KeyAccess, type Located } from "./key-access.ts";
@@ -95,7 +96,7 @@ function get(
       signal,
       ...(isIP(host) === 0 ? { servername: host } : {}),
       ...(standInCa === null ? {} : { ca: [...rootCertificates, standInCa] }),
-      minVersion: "TLSv1.2",
+      ...TLS_PROFILE.outside,
     });
     request.once("response", resolve);
     // Stays for good: a server that resets after its answer must find a listener.
