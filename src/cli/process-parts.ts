@@ -23,6 +23,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
       "jwks-refresh-ms": { type: "string" },
       "jwks-allow": { type: "string", multiple: true, default: [] },
       "workload-api": { type: "boolean", default: false },
+      "ca-access": { type: "string" },
     },
   });
   const statePath = values.state;
@@ -42,7 +43,10 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
             ? {}
             : { refreshMs: Number(values["jwks-refresh-ms"]) }),
         },
-        interfaces: { workloadApi: values["workload-api"] },
+        interfaces: {
+          workloadApi: values["workload-api"],
+          ...(values["ca-access"] === undefined ? {} : { caAccess: values["ca-access"] }),
+        },
       });
     default:
       return (await import("../control/echo-process.ts")).runEchoProcess({

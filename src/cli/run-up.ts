@@ -1,3 +1,5 @@
+import { resolve } from "node:path";
+import { checkCaAccess } from "../control/ca-grpc/ca-access-configuration.ts";
 import { parseKeyAccess } from "../control/jwks/key-access.ts";
 import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
@@ -21,6 +23,7 @@ export interface UpOptions extends StateOptions {
   readonly jwksRefresh?: number;
   readonly jwksAllow?: readonly string[];
   readonly workloadApi?: boolean;
+  readonly caAccess?: string;
   readonly demo?: boolean;
 }
 
@@ -50,7 +53,10 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),
     simulateExternal: options.simulateExternal === true,
     keys: keySettings(options),
-    interfaces: { workloadApi: options.workloadApi === true },
+    interfaces: {
+      workloadApi: options.workloadApi === true,
+      ...(options.caAccess === undefined ? {} : { caAccess: checkedCaAccess(options.caAccess) }),
+    },
     applications: parseApplications(options.app ?? []),
     program: thisProgram(),
     showFlows: options.quiet !== true,
@@ -112,6 +118,12 @@ function aborting(asked: Promise<string>): AbortSignal {
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT: here, and not in a child that would die of it again and again. */
+/** A wrong file ends `up` here; in the control process it would again and again. */
+function checkedCaAccess(path: string): string {
+  checkCaAccess(path);
+  return resolve(path);
+}
+
 function keySettings({ jwksRefresh, jwksAllow: allow = [] }: UpOptions) {
   parseKeyAccess(allow);
   return { allow, ...(jwksRefresh === undefined ? {} : { refreshMs: jwksRefresh }) };

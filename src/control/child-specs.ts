@@ -119,7 +119,11 @@ function keyFlags({ keys = {} }: MeshChildrenOptions): string[] {
 }
 
 function interfaceFlags({ interfaces = {} }: MeshChildrenOptions): string[] {
-  return interfaces.workloadApi === true ? ["--workload-api"] : [];
+  const { workloadApi, caAccess } = interfaces;
+  return [
+    ...(workloadApi === true ? ["--workload-api"] : []),
+    ...(caAccess === undefined ? [] : ["--ca-access", caAccess]),
+  ];
 }
 
 /** @param pod `namespace/name` */

@@ -13,7 +13,8 @@ import { STAND_IN_CA_FILE } from "../substrate/stand-in-authority.ts";
 import { FlowBuffer } from "../telemetry/flow-buffer.ts";
 import { adminMethods } from "./admin-methods.ts";
 import { CaAccess } from "./ca-grpc/ca-access.ts";
-import { NO_CA_ACCESS, readCaAccess } from "./ca-grpc/ca-access-configuration.ts";
+import { type CaAccessConfiguration, NO_CA_ACCESS, readCaAccess } from "./ca-grpc/ca-access-configuration.ts";
+import type { CaGrpcService } from "./ca-grpc/ca-grpc-service.ts";
 import { CA_REPORTER } from "./ca-journalist.ts";
 import { CertificateService } from "./certificate-service.ts";
 import { liveAsChild, warn } from "./child-life.ts";
@@ -79,6 +80,7 @@ export class ControlPlane {
   readonly #flowLog: FlowLog;
   /** What the CA itself reports. */
   readonly #flows: FlowBuffer;
+  readonly #caAccess: CaAccessConfiguration;
   readonly #access: CaAccess;
   readonly #certificates: CertificateService;
   readonly #keys: JwksService;
@@ -88,6 +90,7 @@ export class ControlPlane {
   readonly #watch: ConfigurationWatch;
   readonly #server: ControlServer;
   #interfaces: IdentityInterfaces | undefined;
+  #caGrpc: CaGrpcService | undefined;
 
   /** @throws {BulwarkError} BW_CA_…, BW_KEYSTORE_…, BW_TRUST_DOMAIN_INVALID. */
   static async open(state: StateFolder, options: ControlProcessOptions): Promise<ControlPlane> {
@@ -116,6 +119,8 @@ export class ControlPlane {
       spillDir: join(state.root, "spill", "control"),
       send: async ({ text }) => this.#flowLog.insertLines(text, { reporter: CA_REPORTER }),
     });
+    const { caAccess } = options.interfaces ?? {};
+    this.#caAccess = caAccess === undefined ? NO_CA_ACCESS : readCaAccess(caAccess, ca.trustDomain);
     this.#access = this.#makeAccess();
     this.#certificates = this.#makeCertificateService();
     this.#keys = this.#makeJwksService();
@@ -163,6 +168,7 @@ export class ControlPlane {
   async serve(): Promise<void> {
     await this.#revocation.start();
     this.#interfaces = await this.#openInterfaces();
+    this.#caGrpc = await this.#openCaGrpc();
     await this.#server.listen();
     this.#watch.start();
     this.#rotation.start();
@@ -173,6 +179,7 @@ export class ControlPlane {
     this.#rotation.close();
     this.#revocation.close();
     this.#keys.close();
+    this.#caGrpc?.close();
     this.#access.close();
     await this.#interfaces?.close();
     await this.#flows.close(1000);
@@ -183,9 +190,9 @@ export class ControlPlane {
   }
 
   #makeAccess(): CaAccess {
-    const { caAccess, keys } = this.#options;
+    const { keys } = this.#options;
     return new CaAccess({
-      configuration: caAccess === undefined ? NO_CA_ACCESS : readCaAccess(caAccess, this.#ca.trustDomain),
+      configuration: this.#caAccess,
       trustDomain: this.#ca.trustDomain,
       ownTokens: tokenTrust(this.#state),
       livePods: () => this.#pods().map(livePod),
@@ -220,6 +227,20 @@ export class ControlPlane {
         }),
       onRefused: (code, message) => this.#tell({ kind: "certificate-refused", code, message }),
       onProblem: (error) => warn(`the CA's audit: ${error instanceof Error ? error.message : String(error)}`),
+    });
+  }
+
+  async #openCaGrpc(): Promise<CaGrpcService | undefined> {
+    const { listen, serverNames } = this.#caAccess;
+    if (listen === undefined) return undefined;
+    const { CaGrpcService } = await import("./ca-grpc/ca-grpc-service.ts");
+    return CaGrpcService.open({
+      ca: this.#ca,
+      certificates: this.#certificates,
+      listen,
+      serverNames,
+      onInternalError: (error) =>
+        warn(`BUG: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
     });
   }
 

@@ -11,6 +11,8 @@ import type { WorkloadApi } from "./workload-api/workload-api.ts";
 export interface IdentityInterfaceChoice {
   /** The SPIFFE Workload API and Envoy's secret discovery, on a socket for each pod. */
   readonly workloadApi?: boolean;
+  /** File that says who else than this mesh's proxies may ask the CA, and where (docs/ca-authentication.md). */
+  readonly caAccess?: string;
 }
 
 export interface IdentityInterfacesOptions {

@@ -23,6 +23,7 @@ export function configure(command: Command): void {
       "a host, address or block that keys may be fetched from although it is not public https",
       collect,
     )
+    .option("--ca-access <file>", "who else may ask the CA for certificates, and where: Istio's gRPC service")
     .option("--workload-api", "a socket for each pod with the SPIFFE Workload API and Envoy's SDS")
     .option("-q, --quiet", "say only what is wrong")
     .option("--demo", "show the calls of the egress example, allowed and refused")

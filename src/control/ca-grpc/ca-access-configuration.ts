@@ -4,7 +4,7 @@ import { load } from "js-yaml";
 import type { ClaimRule } from "../../identity/authentication/oidc-token.ts";
 import type { BucketOptions } from "../../identity/authentication/token-buckets.ts";
 import { CA_AUDIENCE } from "../../identity/service-account-token.ts";
-import { type TrustDomain, workloadSpiffeId } from "../../model/spiffe-id.ts";
+import { parseTrustDomain, type TrustDomain, workloadSpiffeId } from "../../model/spiffe-id.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 
 /** A cluster whose service account tokens are believed. */
@@ -79,6 +79,12 @@ export function readCaAccess(path: string, trustDomain: TrustDomain): CaAccessCo
     throw new BulwarkError("BW_CA_ACCESS_CONFIG", `${path} cannot be read: ${why}`, { cause });
   }
   return parseCaAccess(document, { path, folder: dirname(resolve(path)), trustDomain });
+}
+
+/** As {@link readCaAccess}, where the trust domain is not known yet and only mistakes are looked for. */
+export function checkCaAccess(path: string): void {
+  const anyDomain = parseTrustDomain("cluster.local");
+  if (anyDomain !== undefined) readCaAccess(path, anyDomain);
 }
 
 interface Place {
