@@ -164,7 +164,7 @@ export class CertificateAuthority {
   /**
    * Signs a workload's certificate.
    * @throws {BulwarkError} BW_CA_FOREIGN_IDENTITY, BW_CA_TTL_INVALID, BW_CA_TTL_TOO_LONG, BW_CA_SIGNER_EXPIRED,
-   * BW_CA_ISSUED_MISMATCH, BW_CA_JOURNAL_WRITE, BW_CA_BUSY, and those of `verifyCsr`.
+   * BW_CA_ISSUED_MISMATCH, BW_CA_STORE_…, BW_CA_BUSY, and those of `verifyCsr`.
    */
   async issue(request: IssueRequest): Promise<IssuedCertificate> {
     this.#checkIdentity(request.verifiedIdentity);

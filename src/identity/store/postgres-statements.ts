@@ -1,0 +1,88 @@
+/** The SQL of {@link PostgresCaStore} over the tables of one schema. */
+export interface PostgresStatements {
+  readonly channel: string;
+  readonly lockForIssuing: string;
+  readonly lockForRevoking: string;
+  readonly recordIssued: string;
+  readonly issuedPage: string;
+  readonly drawCutoff: string;
+  readonly isOnRecord: string;
+  readonly revokeSerial: string;
+  readonly revokeIdentity: string;
+  readonly tellNews: string;
+  readonly news: string;
+  readonly revocationsSince: string;
+  readonly revocationOf: string;
+  readonly cutoffOf: string;
+  readonly read: string;
+  readonly setFirst: string;
+  readonly setNext: string;
+  readonly audit: string;
+  readonly audited: string;
+  readonly pruneIssued: string;
+  readonly pruneRevocations: string;
+  readonly pruneAudit: string;
+  readonly pruneRefusals: string;
+}
+
+const ISSUED =
+  "serial, issuer_key_id, spiffe_id, not_before_ms, not_after_ms, key_hash, issued_at_ms, method";
+const AUDITED = "time_ms, kind, caller, method, spiffe_id, serial, code, message";
+
+/** @param schema an SQL identifier, as parsePostgresAddress lets it through. */
+export function postgresStatements(schema: string): PostgresStatements {
+  const s = schema;
+  const revoke = (condition: string): string => `INSERT INTO ${s}.revocations
+    SELECT (SELECT sequence FROM ${s}.news) + row_number() OVER (ORDER BY i.id), i.serial, i.issuer_key_id, i.spiffe_id, i.not_after_ms, $1, $2, $3
+    FROM ${s}.issued i WHERE ${condition} AND i.not_after_ms > $2
+      AND NOT EXISTS (SELECT FROM ${s}.revocations r WHERE r.serial = i.serial AND r.issuer_key_id = i.issuer_key_id)
+    RETURNING *`;
+  return {
+    channel: `bulwark_ca_${s}`,
+    // A revocation waits for issuing that is under way and holds new issuing up until it is committed: each certificate is recorded either before it, and revoked, or
+    // after it, and refused by the cutoff. A lock of its own statement, because a statement sees what was committed when it began.
+    lockForIssuing: `LOCK TABLE ${s}.cutoffs IN ROW SHARE MODE`,
+    lockForRevoking: `LOCK TABLE ${s}.cutoffs IN EXCLUSIVE MODE`,
+    recordIssued: `WITH input AS (
+        SELECT * FROM jsonb_to_recordset($1::jsonb) AS r (n INT, serial TEXT, issuer_key_id TEXT, spiffe_id TEXT, not_before_ms BIGINT,
+          not_after_ms BIGINT, key_hash TEXT, issued_at_ms BIGINT, method TEXT, proof_ms BIGINT)
+      ), cut AS (
+        SELECT n FROM input JOIN ${s}.cutoffs USING (spiffe_id) WHERE proof_ms < before_ms
+      ), added AS (
+        INSERT INTO ${s}.issued (${ISSUED}) SELECT ${ISSUED} FROM input WHERE n NOT IN (SELECT n FROM cut) ORDER BY n
+        ON CONFLICT DO NOTHING RETURNING serial, issuer_key_id
+      ) SELECT n, n IN (SELECT n FROM cut) AS cut, (serial, issuer_key_id) IN (SELECT serial, issuer_key_id FROM added) AS added FROM input`,
+    issuedPage: `SELECT * FROM ${s}.issued WHERE ($1::bigint IS NULL OR id < $1) AND ($2::text IS NULL OR spiffe_id = $2)
+      AND ($3::text IS NULL OR serial = $3) AND ($4::bigint IS NULL OR not_after_ms > $4) ORDER BY id DESC LIMIT $5`,
+    drawCutoff: `INSERT INTO ${s}.cutoffs AS c VALUES ($1, $2) ON CONFLICT (spiffe_id) DO UPDATE SET before_ms = excluded.before_ms
+      WHERE excluded.before_ms > c.before_ms RETURNING before_ms`,
+    isOnRecord: `SELECT FROM ${s}.issued WHERE serial = $1 AND ($2::text IS NULL OR issuer_key_id = $2) LIMIT 1`,
+    revokeSerial: revoke("i.serial = $4 AND ($5::text IS NULL OR i.issuer_key_id = $5)"),
+    revokeIdentity: revoke("i.spiffe_id = $4"),
+    tellNews: `WITH told AS (UPDATE ${s}.news SET sequence = sequence + $1, changes = changes + 1 RETURNING changes)
+      SELECT pg_notify('bulwark_ca_${s}', changes::text) FROM told`,
+    news: `SELECT sequence, changes FROM ${s}.news`,
+    revocationsSince: `SELECT * FROM ${s}.revocations WHERE sequence > $1 ORDER BY sequence`,
+    revocationOf: `SELECT * FROM ${s}.revocations WHERE issuer_key_id = $1 AND serial = $2`,
+    cutoffOf: `SELECT before_ms FROM ${s}.cutoffs WHERE spiffe_id = $1`,
+    read: `SELECT version, text FROM ${s}.shared_values WHERE name = $1`,
+    setFirst: `INSERT INTO ${s}.shared_values VALUES ($1, 1, $2) ON CONFLICT DO NOTHING RETURNING version`,
+    setNext: `UPDATE ${s}.shared_values SET version = version + 1, text = $2 WHERE name = $1 AND version = $3 RETURNING version`,
+    audit: `INSERT INTO ${s}.audit (${AUDITED}) SELECT ${AUDITED} FROM jsonb_to_recordset($1::jsonb)
+      AS r (n INT, time_ms BIGINT, kind TEXT, caller TEXT, method TEXT, spiffe_id TEXT, serial TEXT, code TEXT, message TEXT) ORDER BY n`,
+    audited: `SELECT * FROM ${s}.audit ORDER BY id DESC LIMIT $1`,
+    pruneIssued: prune(`${s}.issued`, "id", "not_after_ms < $1"),
+    pruneRevocations: prune(`${s}.revocations`, "sequence", "not_after_ms < $1"),
+    pruneAudit: prune(`${s}.audit`, "id", "time_ms < $1"),
+    pruneRefusals: prune(
+      `${s}.audit`,
+      "id",
+      `kind = 'refused' AND id <= (SELECT id FROM ${s}.audit WHERE kind = 'refused' ORDER BY id DESC LIMIT 1 OFFSET $1)`,
+    ),
+  };
+}
+
+/** Rows that another replica is removing are its own. */
+function prune(table: string, key: string, condition: string): string {
+  return `DELETE FROM ${table} WHERE ${key} IN (SELECT ${key} FROM ${table} WHERE ${condition} LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING ${key}`;
+}
