@@ -6,16 +6,11 @@ import type { JwtResult } from "../policy/jwt/jwt-result.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
-import {
-  type FieldLines,
-  fieldLines,
-  type HeadEdit,
-  joinFieldLines,
-  NO_FIELD_LINES,
-} from "./codec/head-writer.ts";
+import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
 import { askAboutRequest, type Passed } from "./ext-authz/ask-request.ts";
 import { headersAfter, joinEdits, type LineEdit } from "./ext-authz/edit-lines.ts";
+import { withToldHeaders } from "./ext-authz/told-answer.ts";
 import type { GatewayState } from "./gateway-state.ts";
 import type { BodySource, HttpAction, HttpService, MutableFlow, RequestView } from "./http-service.ts";
 import { DENIAL_BODIES } from "./inbound-service.ts";
@@ -128,7 +123,8 @@ export class GatewayHttpService implements HttpService {
       flow,
     });
     if (passed.kind !== "passed") return passed;
-    return this.#authenticate({ ...judged, request: passed.request, passed });
+    const action = await this.#authenticate({ ...judged, request: passed.request, passed });
+    return withToldHeaders(action, passed.responseEdit);
   }
 
   #route({
@@ -168,14 +164,13 @@ export class GatewayHttpService implements HttpService {
     }
     const own = editFor(this.#ownEdit(noted, lines), passed, jwt);
     const normal = decision.path === undefined && path !== view.path ? { ...decision, path } : decision;
-    const action = forwardHttp(
+    return forwardHttp(
       normal,
       picker,
       { port, name: hostOf(authority) },
       { remove: own.remove, lines: own.add, http2, origin: originFor(decision, view.headers) },
       flow,
     );
-    return passed?.responseEdit === undefined ? action : withResponseEdit(action, passed.responseEdit);
   }
 
   recheckConnection(): MutableFlow | undefined {
@@ -265,13 +260,6 @@ function routedBy(
 function clearsRoute({ http }: InboundPolicy): boolean {
   const [demand] = http.custom?.demands.values() ?? [];
   return demand?.provider.clearRouteCache === true;
-}
-
-function withResponseEdit(action: HttpAction, { remove, add = NO_FIELD_LINES }: HeadEdit): HttpAction {
-  if (action.kind !== "forward") return action;
-  const routed = action.responseEdit;
-  const first = { remove: routed?.remove, add: routed?.add ?? NO_FIELD_LINES };
-  return { ...action, responseEdit: joinEdits(first, { remove, add }) };
 }
 
 function refuse(flow: MutableFlow, verdict: Verdict): HttpAction {

@@ -14,6 +14,7 @@ import { explainDenial } from "./explain-denial.ts";
 import { askAboutRequest, type Passed } from "./ext-authz/ask-request.ts";
 import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { headersAfter, joinEdits, type LineEdit } from "./ext-authz/edit-lines.ts";
+import { withToldHeaders } from "./ext-authz/told-answer.ts";
 import type {
   BodySource,
   ForwardAction,
@@ -180,7 +181,8 @@ export class InboundService implements HttpService {
     if (answered.kind !== "passed") return answered;
     if (policy.jwt !== null)
       answered.request.jwt = await verifyRequestJwt(policy.jwt, answered.request, this.#jwt);
-    return this.#authorize(policy, answered.request, view, noted, lines, flow, answered);
+    const action = this.#authorize(policy, answered.request, view, noted, lines, flow, answered);
+    return action.kind === "reply" ? withToldHeaders(action, answered.responseEdit) : action;
   }
 
   async #withToken(

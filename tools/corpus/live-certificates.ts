@@ -117,18 +117,19 @@ export class LiveAuthority {
     const folder = temporaryFolder("bulwark-corpus-");
     const domain = trustDomain(name);
     const ca = await openCa(folder, { trustDomain: domain });
-    const { signer } = await loadCaState(join(folder, "ca"), {
+    const { roots } = await loadCaState(join(folder, "ca"), {
       trustDomain: domain,
       algorithm: KEY_ALGORITHMS["ecdsa-p256"],
       rootTtlSeconds: TTL_SECONDS,
       intermediateTtlSeconds: TTL_SECONDS,
       nowMs: Date.now(),
     });
-    const key = readPrivateKey(
-      join(folder, "ca", `intermediate-${signer.subjectKeyId.toString("hex")}.key.pem`),
-    );
+    const [root] = roots;
+    if (root === undefined) throw new Error("BUG: a CA without a root");
+    // Of the root: the intermediate may not sign for aliases of the trust domain.
+    const key = readPrivateKey(join(folder, "ca", `root-${root.id}.key.pem`));
     if (key === undefined) throw new Error("the CA keeps its key elsewhere");
-    return new LiveAuthority(ca, folder, signerFrom(signer.certificate, key));
+    return new LiveAuthority(ca, folder, signerFrom(root.certificate, key));
   }
 
   /** A workload's own source of certificates, with its first one. */

@@ -46,9 +46,19 @@ function serve(socket: Socket): void {
   });
 }
 
+function headersOf(head: string): (readonly [string, string])[] {
+  return head
+    .split("\r\n")
+    .slice(1)
+    .map((line) => {
+      const colon = line.indexOf(":");
+      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()] as const;
+    });
+}
+
 function answerTo(head: string): string {
   const [method = "", path = ""] = (head.split("\r\n", 1)[0] ?? "").split(" ");
   const host = /\r\nhost: *(.*)/i.exec(head)?.[1] ?? "";
-  const body = Buffer.from(forwardedAs(path, host), "latin1").toString("base64");
+  const body = Buffer.from(forwardedAs(path, host, headersOf(head)), "latin1").toString("base64");
   return `HTTP/1.1 200 OK\r\nx-application: yes\r\ncontent-length: ${body.length}${HEAD_END}${method === "HEAD" ? "" : body}`;
 }

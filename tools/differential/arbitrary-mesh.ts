@@ -145,6 +145,7 @@ const policy: fc.Arbitrary<PolicySpec> = fc
       "ALLOW" as const,
       "DENY" as const,
       "AUDIT" as const,
+      "CUSTOM" as const,
     ),
     rules: fc.oneof(fc.array(rule, { maxLength: 4 }), fc.array(rule, { maxLength: 12 })),
   })
@@ -195,6 +196,11 @@ const tokenPolicy: fc.Arbitrary<TokenPolicySpec> = fc.record({
   rules: fc.array(tokenRule, { minLength: 1, maxLength: 2 }),
 });
 
+const providers: fc.Arbitrary<[string, string | null]> = fc.tuple(
+  fc.constantFrom("grpc", "grpc", "grpc", "http", "http", "http", "gone", "gone-open", "nobody"),
+  fc.option(fc.constantFrom("grpc", "http"), { freq: 6, nil: null }),
+);
+
 export const arbitraryMesh: fc.Arbitrary<MeshSpec> = fc.record({
   trustDomain: fc.constantFrom("cluster.local", "cluster.local", "td.example"),
   trustDomainAliases: fc.constantFrom(
@@ -213,7 +219,20 @@ export const arbitraryMesh: fc.Arbitrary<MeshSpec> = fc.record({
   peers: fc.array(peer, { maxLength: 3 }),
   tokens: fc.oneof(fc.constant([]), fc.array(tokenPolicy, { minLength: 1, maxLength: 2 })),
   policies: fc.oneof(
-    { weight: 8, arbitrary: fc.array(policy, { minLength: 1, maxLength: 4 }) },
+    {
+      weight: 8,
+      arbitrary: fc.tuple(fc.array(policy, { minLength: 1, maxLength: 4 }), providers).map(withProviders),
+    },
     { weight: 1, arbitrary: fc.constant([]) },
   ),
 });
+
+/** CUSTOM policies of one mesh name the same provider, but for the last: several deny. */
+function withProviders([policies, [usual, last]]: [PolicySpec[], [string, string | null]]): PolicySpec[] {
+  const customs = policies.filter(({ action }) => action === "CUSTOM");
+  return policies.map((spec) =>
+    spec.action === "CUSTOM"
+      ? { ...spec, provider: spec === customs.at(-1) ? (last ?? usual) : usual }
+      : spec,
+  );
+}

@@ -1,11 +1,21 @@
 /** The product's own answer, from the compiled policy. */
+
+import { changeHeaders } from "../../src/dataplane/ext-authz/header-change.ts";
 import type { Workload } from "../../src/model/mesh.ts";
-import { Connection } from "../../src/policy/connection.ts";
+import { type AuthorizerAnswer, Connection } from "../../src/policy/connection.ts";
 import { HttpRequest, requestRefusal } from "../../src/policy/http-request.ts";
-import { chainOf, decideConnection, decideRequest, type InboundPolicy } from "../../src/policy/inbound.ts";
+import {
+  type AuthorizerDemand,
+  chainOf,
+  decideConnection,
+  decideRequest,
+  type InboundPolicy,
+  requiredAuthorizer,
+} from "../../src/policy/inbound.ts";
 import { verifyRequestJwt } from "../../src/policy/jwt/verify-jwt.ts";
 import type { Verdict } from "../../src/policy/verdict.ts";
 import type { ConnectionSpec } from "./differential-case.ts";
+import { fixedAnswer, isFixedlyAllowed, NOBODY_LISTENS } from "./fixed-authorizer.ts";
 import type { SentRequest } from "./materialize.ts";
 import { forwardedAs, type Outcome } from "./outcome.ts";
 
@@ -30,6 +40,8 @@ export async function decidedOutcomes(
   requests: readonly SentRequest[],
 ): Promise<Outcome[]> {
   const connection = connectionOf(spec, policy.workload);
+  const demand = requiredAuthorizer(policy, connection, undefined);
+  if (demand !== null) connection.authorizer = connectionAnswer(demand, spec.sourceIp);
   const verdict = decideConnection(policy, connection);
   const isHttp = chainOf(policy, connection).protocol === "http";
   if (!isHttp || !verdict.allowed) return requests.map(() => ({ ...outcomeOf(verdict), code: 0 }));
@@ -44,9 +56,68 @@ async function decided(
 ): Promise<Outcome> {
   const request = spec.http ? readRequest(policy, sent) : null;
   if (request === null) return outcomeOf(requestRefusal(sent.method, sent.target));
-  if (policy.jwt !== null) request.jwt = await verifyRequestJwt(policy.jwt, request, ENVIRONMENT);
-  const verdict = decideRequest(policy, connection, request);
-  return { ...outcomeOf(verdict), forwarded: forwardedAs(request.forwardedPath, request.authority) };
+  const demand = requiredAuthorizer(policy, connection, request);
+  const asked = demand === null ? unasked(request) : askedAbout(policy, demand, request, sent);
+  const { request: judged } = asked;
+  if (policy.jwt !== null) judged.jwt = await verifyRequestJwt(policy.jwt, judged, ENVIRONMENT);
+  const verdict = decideRequest(policy, connection, judged);
+  const path = judged.forwardedPath;
+  return {
+    ...outcomeOf(verdict),
+    ...(verdict.cause === "ext-authz-denied" ? { code: asked.denialCode } : {}),
+    forwarded: forwardedAs(path, judged.authority, pairs(judged.headers)),
+    told: asked.told,
+  };
+}
+
+interface Asked {
+  /** With the headers as the authorizer leaves them. */
+  readonly request: HttpRequest;
+  readonly denialCode: number;
+  readonly told: string;
+}
+
+function unasked(request: HttpRequest): Asked {
+  return { request, denialCode: 0, told: "" };
+}
+
+function askedAbout(
+  policy: InboundPolicy,
+  { provider }: AuthorizerDemand,
+  request: HttpRequest,
+  sent: SentRequest,
+): Asked {
+  if (provider.port === NOBODY_LISTENS) {
+    request.authorizer = provider.failOpen ? "allow" : "error";
+    return unasked(request);
+  }
+  const { method, path } = request;
+  const answer = fixedAnswer({ method, path, role: rolesOf(request.headers) });
+  if (answer.status !== 200) {
+    request.authorizer = "deny";
+    return { request, denialCode: answer.status, told: answer.decided };
+  }
+  const set = answer.set.map(([name, value]) => ({ name, value, action: "set" as const }));
+  const headers = pairs(changeHeaders(request.headers, set, answer.remove));
+  const changed = readRequest(policy, { ...sent, headers });
+  if (changed === null) throw new Error("BUG: headers alone make no request unreadable");
+  changed.authorizer = "allow";
+  return { request: changed, denialCode: 0, told: answer.decided };
+}
+
+function connectionAnswer({ provider }: AuthorizerDemand, sourceIp: string): AuthorizerAnswer {
+  if (provider.port === NOBODY_LISTENS) return provider.failOpen ? "allow" : "error";
+  return isFixedlyAllowed(sourceIp) ? "allow" : "deny";
+}
+
+function rolesOf(headers: readonly string[]): string {
+  return pairs(headers)
+    .flatMap(([name, value]) => (name === "x-role" ? [value] : []))
+    .join(",");
+}
+
+function pairs(flat: readonly string[]): (readonly [string, string])[] {
+  return flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] ?? ""] as const] : []));
 }
 
 export function readRequest(
@@ -62,7 +133,8 @@ const ENVIRONMENT = {
   nowSeconds: (): number => Date.now() / 1000,
 };
 
-function outcomeOf({ allowed, reason, code, policy, rule }: Verdict): Outcome {
+function outcomeOf({ allowed, reason, cause, layer, code, policy, rule }: Verdict): Outcome {
   const name = rule === null || policy === null ? null : `${policy.split(" ")[1]}#${rule}`;
-  return { allowed, reason, code, rule: name, forwarded: null };
+  const byAuthorizer = cause === "ext-authz-denied" || cause === "ext-authz-failed";
+  return { allowed, reason: byAuthorizer ? layer : reason, code, rule: name, forwarded: null, told: null };
 }

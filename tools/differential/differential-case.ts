@@ -21,7 +21,9 @@ export interface PolicySpec {
   readonly namespace: string;
   readonly selects: Selection;
   readonly dryRun: boolean;
-  readonly action: "ALLOW" | "DENY" | "AUDIT";
+  readonly action: "ALLOW" | "DENY" | "AUDIT" | "CUSTOM";
+  /** Of CUSTOM: an extension provider (fixed-authorizer.ts), or a name that none has. */
+  readonly provider?: string;
   readonly rules: readonly RuleSpec[];
 }
 

@@ -5,6 +5,7 @@ import { get } from "node:http";
 import { join, resolve } from "node:path";
 import { RUNTIME, type SocketAddress, staticCluster } from "../../src/control/envoy/bootstrap.ts";
 import type { EnvoyObject } from "../../src/control/envoy/envoy-object.ts";
+import { AUTHORIZER_HOST, AUTHORIZER_PORTS } from "./fixed-authorizer.ts";
 
 const BINARY = "lib/*/site-packages/envoy/_bin/envoy";
 const ADMIN_PORT = 15_000;
@@ -118,6 +119,10 @@ function discovery(version: number, listeners: readonly EnvoyObject[]): string {
   return JSON.stringify({ version_info: String(version), resources });
 }
 
+function authorizerCluster({ port, grpc }: { readonly port: number; readonly grpc: boolean }): EnvoyObject {
+  return staticCluster(`outbound|${port}||${AUTHORIZER_HOST}`, { host: "127.0.0.1", port }, grpc);
+}
+
 function bootstrapOf(watched: string, application: SocketAddress): EnvoyObject {
   return {
     admin: { address: { socket_address: { address: "127.0.0.1", port_value: ADMIN_PORT } } },
@@ -131,6 +136,8 @@ function bootstrapOf(watched: string, application: SocketAddress): EnvoyObject {
         },
       },
     },
-    static_resources: { clusters: [staticCluster("application", application)] },
+    static_resources: {
+      clusters: [staticCluster("application", application), ...AUTHORIZER_PORTS.map(authorizerCluster)],
+    },
   };
 }

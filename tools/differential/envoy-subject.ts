@@ -107,12 +107,17 @@ function keyOf({ peer, local }: AccessLogLine): string {
 
 function requestRecord(line: AccessLogLine): RequestRecord {
   const details = line.details ?? "";
-  const denied = /^rbac_access_denied/.test(details);
-  return { reason: requestReason(details, line.status), rule: ruleOf(denied ? details : line.allowedBy) };
+  const rule = details.startsWith("rbac_access_denied")
+    ? details
+    : details.startsWith("ext_authz")
+      ? line.askedBy
+      : line.allowedBy;
+  return { reason: requestReason(details, line.status), rule: ruleOf(rule) };
 }
 
 function requestReason(details: string, status: number): string {
   if (details.startsWith("rbac_access_denied")) return "rbac";
+  if (details.startsWith("ext_authz")) return "ext-authz";
   if (details.startsWith("jwt_authn")) return "jwt";
   if (status === 404) return "route";
   return status === 400 ? "bad-request" : details;
@@ -121,6 +126,8 @@ function requestReason(details: string, status: number): string {
 function connectionRecord(line: AccessLogLine): ConnectionRecord["connection"] {
   const terminated = line.terminated ?? "";
   if (terminated.startsWith("rbac_access_denied")) return { refusal: "rbac", rule: ruleOf(terminated) };
+  if ((line.flags ?? "").split(",").includes("UAEX"))
+    return { refusal: "ext-authz", rule: ruleOf(line.askedBy) };
   if ((line.flags ?? "").split(",").includes("NR")) return { refusal: "no-chain", rule: null };
   // Envoy connects to the application before the handshake is done. The inspector, too, notes what is no TLS, with a bar.
   if ((line.tlsFailure ?? "").startsWith("TLS_error:")) return { refusal: "tls", rule: null };

@@ -3,6 +3,7 @@ import { buildMesh, findWorkload } from "../../src/model/build-mesh.ts";
 import type { Mesh, Workload } from "../../src/model/mesh.ts";
 import { resourceFromJson } from "../../src/resources/wire.ts";
 import { type MeshSpec, POD, type RequestSpec, type Selection } from "./differential-case.ts";
+import { AUTHORIZER_HOST, AUTHORIZER_PORTS, PROVIDERS } from "./fixed-authorizer.ts";
 import type { TokenSigner } from "./token-signer.ts";
 
 const LABELS: Readonly<Record<Selection, object>> = {
@@ -34,8 +35,14 @@ export function meshOf(spec: MeshSpec, podAddress: string, signer: TokenSigner):
 /** The policies as they would be written in YAML. */
 export function manifests(spec: MeshSpec, signer: TokenSigner): object[] {
   const { trustDomain, trustDomainAliases, pathNormalization } = spec;
-  const config = { trustDomain, trustDomainAliases, pathNormalization: { normalization: pathNormalization } };
+  const config = {
+    trustDomain,
+    trustDomainAliases,
+    pathNormalization: { normalization: pathNormalization },
+    extensionProviders: PROVIDERS,
+  };
   return [
+    AUTHORIZERS,
     object("v1", "ConfigMap", "istio-system", "istio", { data: { mesh: JSON.stringify(config) } }),
     ...spec.peers.map(({ namespace, selects, mode, ports }, index) =>
       security("PeerAuthentication", namespace, `peer-${index}`, {
@@ -56,17 +63,36 @@ export function manifests(spec: MeshSpec, signer: TokenSigner): object[] {
         jwtRules: rules.map((rule) => ({ ...rule, jwks: signer.keySet(rule.issuer) })),
       }),
     ),
-    ...spec.policies.map(({ namespace, selects, dryRun, action, rules }, index) =>
+    ...spec.policies.map(({ namespace, selects, dryRun, action, provider, rules }, index) =>
       security(
         "AuthorizationPolicy",
         namespace,
         `p${index}`,
-        { ...LABELS[selects], action, ...(rules.length === 0 ? {} : { rules }) },
+        {
+          ...LABELS[selects],
+          action,
+          ...(provider === undefined ? {} : { provider: { name: provider } }),
+          ...(rules.length === 0 ? {} : { rules }),
+        },
         dryRun ? { "istio.io/dry-run": "true" } : {},
       ),
     ),
   ];
 }
+
+/** Outside of the mesh: spoken to in clear text, straight at their address. */
+const AUTHORIZERS: object = object("networking.istio.io/v1", "ServiceEntry", "foo", "authorizers", {
+  spec: {
+    hosts: [AUTHORIZER_HOST],
+    ports: AUTHORIZER_PORTS.map(({ port, grpc }) => ({
+      number: port,
+      name: `${grpc ? "grpc" : "http"}-${port}`,
+      protocol: grpc ? "GRPC" : "HTTP",
+    })),
+    resolution: "STATIC",
+    endpoints: [{ address: "127.0.0.1" }],
+  },
+});
 
 function workloadOf(podIP: string): object[] {
   const labels = { app: "httpbin" };

@@ -10,16 +10,29 @@ export interface Outcome {
   readonly rule: string | null;
   /** What goes on to the application: path and authority. Null where it is not to be seen. */
   readonly forwarded: string | null;
+  /** What an authorizer has the caller told (`x-decided`); empty for nothing. Null where it is not to be seen. */
+  readonly told: string | null;
 }
 
 /** Refused before any request was read. */
 export function refusedConnection(reason: string, rule: string | null = null): Outcome {
-  return { allowed: false, reason, code: 0, rule, forwarded: null };
+  return { allowed: false, reason, code: 0, rule, forwarded: null, told: null };
 }
 
-export function forwardedAs(path: string, authority: string): string {
-  return `${path} ${authority}`;
+/** @param headers those of {@link FORWARDED_HEADERS} in their order, in lower case, each as often as it came. */
+export function forwardedAs(
+  path: string,
+  authority: string,
+  headers: readonly (readonly [string, string])[],
+): string {
+  const own = FORWARDED_HEADERS.flatMap((wanted) =>
+    headers.flatMap(([name, value]) => (name === wanted ? [`${name}=${value}`] : [])),
+  );
+  return [path, authority, ...own].join(" ");
 }
+
+/** Headers that authorizers change. */
+const FORWARDED_HEADERS: readonly string[] = ["x-role", "x-env"];
 
 /**
  * Undefined where all who know say the same. `forwarded` is compared where both have seen it.
@@ -38,6 +51,7 @@ export function difference(
         a.reason === b.reason &&
         a.code === b.code &&
         a.rule === b.rule &&
+        (a.told === null || b.told === null || a.told === b.told) &&
         (a.forwarded === null || b.forwarded === null || same(a.forwarded, b.forwarded));
       if (!agree) return `${aName} and ${bName} differ`;
     }

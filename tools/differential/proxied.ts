@@ -45,7 +45,7 @@ function outcomeOf(
   const { connection } = record;
   if (connection === undefined) return undefined;
   if (connection.refusal !== null) return refusedConnection(connection.refusal, connection.rule);
-  return { allowed: true, reason: "ok", code: 0, rule: connection.rule, forwarded: null };
+  return { allowed: true, reason: "ok", code: 0, rule: connection.rule, forwarded: null, told: null };
 }
 
 function requestOutcome(answer: WireAnswer, { reason, rule }: RequestRecord): Outcome {
@@ -58,5 +58,6 @@ function requestOutcome(answer: WireAnswer, { reason, rule }: RequestRecord): Ou
     code: answer.status,
     rule,
     forwarded: seen === "" ? null : seen,
+    told: answer.told,
   };
 }

@@ -68,6 +68,9 @@ function reasonOf({ layer, reason }: FlowDraft): string {
   switch (layer) {
     case "authorization":
       return "rbac";
+    case "ext-authz":
+      // What nobody was asked about is RBAC's doing in Envoy.
+      return reason === "ext-authz-denied" || reason === "ext-authz-failed" ? layer : "rbac";
     case "protocol":
       return "bad-request";
     case "transport":

@@ -1,5 +1,9 @@
 /** The answer of the slow interpreter, from the case's plain data: nothing of the product's model or compilers, but for how a path is read. */
-import { referenceAuthorization } from "../../test/policy/reference/reference-decision.ts";
+import {
+  type ReferenceCustom,
+  referenceAuthorization,
+  referenceCustom,
+} from "../../test/policy/reference/reference-decision.ts";
 import { type KnownToken, referenceTokens } from "../../test/policy/reference/reference-token.ts";
 import {
   type Mode,
@@ -14,6 +18,7 @@ import {
   type RequestSpec,
   type Selection,
 } from "./differential-case.ts";
+import { fixedAnswer, isFixedlyAllowed } from "./fixed-authorizer.ts";
 import type { SentRequest } from "./materialize.ts";
 import { type Outcome, refusedConnection } from "./outcome.ts";
 import type { TokenSigner } from "./token-signer.ts";
@@ -92,14 +97,9 @@ function requestOutcome(
 ): Outcome {
   const http = chain.protocol === "http";
   if (http && request.read === null) return request.refusal;
-  const { sent, read } = request;
-  const tokens = http
-    ? tokensOf(mesh, request, signer)
-    : ({ code: 200, claims: null, headers: sent.headers } as const);
-  if (tokens.code !== 200)
-    return { allowed: false, reason: "jwt", code: tokens.code, rule: null, forwarded: null };
-  const headers = tokens.headers.map(([name, value]): [string, string] => [name.toLowerCase(), value.trim()]);
-  const decision = referenceAuthorization(policiesOf(mesh, podAddress), {
+  const { read } = request;
+  const policies = policiesOf(mesh, podAddress);
+  const factsOf = (headers: Headers, claims: KnownToken["claims"] | null) => ({
     http,
     subject: chain.mutual ? spiffeName(spec.principal) : null,
     sourceIp: spec.sourceIp,
@@ -107,21 +107,77 @@ function requestOutcome(
     destinationIp: podAddress,
     port: spec.port,
     sni: chain.transport === "tls" ? spec.sni.toLowerCase() : "",
-    method: sent.method,
+    method: request.sent.method,
     path: read?.path ?? "",
     host: read?.authority ?? "",
     headers: joined(headers),
-    claims: tokens.claims,
+    claims,
     trustDomains: [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])],
     strict: false,
   });
+  const came = normal(request.sent.headers);
+  const custom = customOf(referenceCustom(policies, factsOf(came, null), PROVIDER_KINDS), request, came, {
+    http,
+    sourceIp: spec.sourceIp,
+  });
+  if ("refusal" in custom) return custom.refusal;
+  const sent = { ...request.sent, headers: custom.headers };
+  const tokens = http
+    ? tokensOf(mesh, { ...request, sent }, signer)
+    : ({ code: 200, claims: null, headers: sent.headers } as const);
+  if (tokens.code !== 200)
+    return { allowed: false, reason: "jwt", code: tokens.code, rule: null, forwarded: null, told: null };
+  const decision = referenceAuthorization(policies, factsOf(normal(tokens.headers), tokens.claims));
   return {
     allowed: decision.allowed,
     reason: decision.reason,
     code: http ? (decision.allowed ? 200 : 403) : 0,
     rule: decision.policy === null ? null : `${decision.policy.split(" ")[1]}#${decision.rule}`,
     forwarded: null,
+    told: null,
   };
+}
+
+type Headers = readonly (readonly [string, string])[];
+
+function normal(headers: Headers): Headers {
+  return headers.map(([name, value]) => [name.toLowerCase(), value.trim()]);
+}
+
+const PROVIDER_KINDS: ReadonlyMap<string, "grpc" | "http"> = new Map([
+  ["grpc", "grpc"],
+  ["http", "http"],
+  ["gone", "grpc"],
+  ["gone-open", "grpc"],
+]);
+
+/** The headers as they go on, or the refusal. */
+function customOf(
+  custom: ReferenceCustom,
+  { sent, read }: ReadRequest,
+  headers: Headers,
+  { http, sourceIp }: { readonly http: boolean; readonly sourceIp: string },
+): { readonly headers: Headers } | { readonly refusal: Outcome } {
+  if (custom.kind === "pass") return { headers };
+  const refused = (reason: string, code: number, told: string | null) => ({
+    refusal: {
+      allowed: false,
+      reason,
+      code: http ? code : 0,
+      rule: `${custom.policy.split(" ")[1]}#${custom.rule}`,
+      forwarded: null,
+      told,
+    },
+  });
+  if (custom.kind === "deny") return refused("rbac", 403, null);
+  if (custom.provider === "gone-open") return { headers };
+  if (custom.provider === "gone") return refused("ext-authz", 503, null);
+  if (!http) return isFixedlyAllowed(sourceIp) ? { headers } : refused("ext-authz", 0, null);
+  const role = headers.flatMap(([name, value]) => (name === "x-role" ? [value] : [])).join(",");
+  const answer = fixedAnswer({ method: sent.method, path: read?.path ?? "", role });
+  if (answer.status !== 200) return refused("ext-authz", answer.status, answer.decided);
+  const touched = new Set([...answer.set.map(([name]) => name), ...answer.remove]);
+  return { headers: [...headers.filter(([name]) => !touched.has(name)), ...answer.set] };
 }
 
 function tokensOf(mesh: MeshSpec, { spec, sent, read }: ReadRequest, signer: TokenSigner) {
@@ -149,13 +205,14 @@ function policiesOf(mesh: MeshSpec, podAddress: string) {
   return mesh.policies
     .map((policy, index) => ({ ...policy, name: `p${index}` }))
     .filter(({ namespace, selects }) => namespace !== "bar" && selects !== "others")
-    .map(({ namespace, name, dryRun, action, rules }) => ({
+    .map(({ namespace, name, dryRun, action, provider, rules }) => ({
       namespace,
       name,
       dryRun,
-      spec: JSON.parse(JSON.stringify({ action, rules }).replaceAll(POD, podAddress)) as {
-        action: typeof action;
-        rules: typeof rules;
+      spec: {
+        action,
+        ...(provider === undefined ? {} : { provider: { name: provider } }),
+        rules: JSON.parse(JSON.stringify(rules).replaceAll(POD, podAddress)) as typeof rules,
       },
     }));
 }

@@ -8,6 +8,7 @@ import { Application } from "./application.ts";
 import { decidedOutcomes, readRequest } from "./decided.ts";
 import type { ConnectionSpec, DifferentialCase, MeshSpec } from "./differential-case.ts";
 import { EnvoySubject } from "./envoy-subject.ts";
+import { FixedAuthorizers } from "./fixed-authorizer.ts";
 import { type CaseMesh, meshOf, type SentRequest, sentRequest } from "./materialize.ts";
 import { difference, type Outcome } from "./outcome.ts";
 import { type ConnectionRecord, proxiedOutcomes } from "./proxied.ts";
@@ -39,12 +40,19 @@ export class CaseRunner {
   readonly #signer = new TokenSigner();
   readonly #rogue = CertificateForge.alone();
   readonly #application: Application;
+  readonly #authorizers: FixedAuthorizers;
   readonly #envoy: EnvoySubject;
   readonly #proxy: ProxySubject;
   readonly #folder: string;
 
-  private constructor(application: Application, envoy: EnvoySubject, folder: string) {
+  private constructor(
+    application: Application,
+    authorizers: FixedAuthorizers,
+    envoy: EnvoySubject,
+    folder: string,
+  ) {
     this.#application = application;
+    this.#authorizers = authorizers;
     this.#envoy = envoy;
     this.#proxy = new ProxySubject(application);
     this.#folder = folder;
@@ -54,13 +62,14 @@ export class CaseRunner {
     const folder = temporaryFolder("bulwark-differential-");
     const application = await Application.start();
     const envoy = await EnvoySubject.start(folder, application);
-    return new CaseRunner(application, envoy, folder);
+    return new CaseRunner(application, await FixedAuthorizers.start(), envoy, folder);
   }
 
   async stop(): Promise<void> {
     this.#envoy.stop();
     await this.#proxy.stop();
     this.#application.stop();
+    this.#authorizers.stop();
     await closeAuthorities();
     rmSync(this.#folder, { recursive: true, force: true });
   }

@@ -13,6 +13,8 @@ export interface WireAnswer {
   /** 0: the connection ended without an HTTP answer. */
   readonly status: number;
   readonly fromApplication: boolean;
+  /** The header `x-decided`; empty for none. */
+  readonly told: string;
   /** For whatever is not HTTP: everything that came. */
   readonly text: string;
 }
@@ -108,6 +110,7 @@ class Wire {
     return {
       key: this.key,
       status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0),
+      told: /\r\nx-decided: *(.*)/i.exec(head)?.[1] ?? "",
       fromApplication: /\r\nx-application: yes/i.test(head),
       text: head === "" ? text : text.slice(head.length + HEAD_END.length),
     };

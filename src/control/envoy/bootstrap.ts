@@ -53,12 +53,23 @@ export function bootstrap(mesh: Mesh, workload: Workload, options: BootstrapOpti
   };
 }
 
+const OPTIONS = "extensions.upstreams.http.v3.HttpProtocolOptions";
+const HTTP2: EnvoyObject = {
+  typed_extension_protocol_options: {
+    [`envoy.${OPTIONS}`]: {
+      "@type": `type.googleapis.com/envoy.${OPTIONS}`,
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+};
+
 /** A cluster of one known address. */
-export function staticCluster(name: string, { host, port }: SocketAddress): EnvoyObject {
+export function staticCluster(name: string, { host, port }: SocketAddress, http2 = false): EnvoyObject {
   return {
     name,
     type: "STATIC",
     connect_timeout: "5s",
+    ...(http2 ? HTTP2 : {}),
     load_assignment: {
       cluster_name: name,
       endpoints: [

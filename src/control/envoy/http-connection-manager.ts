@@ -1,8 +1,9 @@
-/** The HTTP filter of an inbound chain: paths made canonical, then tokens, then authorization, then on to the application. */
+/** The HTTP filter of an inbound chain: paths made canonical, then CUSTOM's authorizers, then tokens, then authorization, then on to the application. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import type { PathNormalization } from "../../model/mesh-config.ts";
 import { accessLog } from "./access-log.ts";
 import { type EnvoyObject, extension } from "./envoy-object.ts";
+import { extAuthzFilters } from "./ext-authz-filters.ts";
 import { jwtAuthnFilter } from "./jwt-authn-filter.ts";
 import { rbacFilters } from "./rbac-filters.ts";
 
@@ -46,6 +47,7 @@ export function httpConnectionManager(
       upgrade_configs: [{ upgrade_type: "websocket" }],
       route_config: everythingTo(cluster),
       http_filters: [
+        ...extAuthzFilters(mesh, workload, "http"),
         ...(jwt === null ? [] : [jwt]),
         ...rbacFilters(mesh, workload, "http", logFile !== undefined),
         extension("envoy.filters.http.router", "extensions.filters.http.router.v3.Router"),

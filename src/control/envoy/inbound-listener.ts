@@ -4,6 +4,7 @@ import { type ChainProtocol, compilePortProtocols } from "../../policy/port-prot
 import { accessLog } from "./access-log.ts";
 import { downstreamTls, type IdentityFiles } from "./downstream-tls.ts";
 import { type EnvoyObject, extension } from "./envoy-object.ts";
+import { extAuthzFilters } from "./ext-authz-filters.ts";
 import { type ChainKind, chainKinds, filterChainMatch } from "./filter-chains.ts";
 import { httpConnectionManager } from "./http-connection-manager.ts";
 import { type PeerMode, peerModes } from "./peer-modes.ts";
@@ -92,6 +93,7 @@ function filterChain(
             }),
           ]
         : [
+            ...extAuthzFilters(mesh, workload, "network"),
             ...rbacFilters(mesh, workload, "network", options.accessLog !== undefined),
             tcpProxy(options.clusterOf(port)),
           ],

@@ -1,13 +1,12 @@
 /**
  * AuthorizationPolicies as Envoy's RBAC filters, for HTTP and for TCP chains: AUDIT, then DENY, then ALLOW, each one filter.
- * What only observes (AUDIT, dry-run) never blocks: Envoy logs it, or evaluates it as shadow rules. CUSTOM is not here.
+ * What only observes (AUDIT, dry-run) never blocks: Envoy logs it, or evaluates it as shadow rules. CUSTOM has filters of its own (ext-authz-filters.ts).
  * @see https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/rbac/v3/rbac.proto
  */
 import type { Mesh, Workload } from "../../model/mesh.ts";
-import type { AuthorizationSpec } from "../../policy/authorization-spec.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { type EnvoyObject, extension } from "./envoy-object.ts";
-import { rbacPolicy } from "./rbac-policy.ts";
+import { isDryRun, rbacRules as rules, specOf } from "./rbac-rules.ts";
 import { policiesFor } from "./workload-policies.ts";
 
 type Kind = "http" | "network";
@@ -67,45 +66,4 @@ function rbacFilter(mesh: Mesh, policies: readonly Resource[], action: RbacActio
           shadow_rules_stat_prefix: SHADOW_STAT_PREFIX[action],
         }),
   });
-}
-
-/** A policy without rules matches nothing, and is there all the same: an ALLOW that allows nobody. */
-const NEVER: EnvoyObject = {
-  permissions: [{ not_rule: { any: true } }],
-  principals: [{ not_id: { any: true } }],
-};
-
-function rules(mesh: Mesh, policies: readonly Resource[], action: RbacAction, kind: Kind): EnvoyObject {
-  const { trustDomain, trustDomainAliases } = mesh.config;
-  const named = new Map<string, EnvoyObject>();
-  for (const policy of policies) {
-    const { namespace, name } = policy;
-    const context = {
-      policyNamespace: namespace,
-      trustDomains: [trustDomain, ...trustDomainAliases],
-      allow: action === "ALLOW",
-      http: kind === "http",
-    };
-    const written = specOf(policy).rules ?? [];
-    if (written.length === 0) named.set(ruleName(namespace, name, 0), NEVER);
-    for (const [index, rule] of written.entries()) {
-      const made = rbacPolicy(rule, context);
-      if (made !== null) named.set(ruleName(namespace, name, index), made);
-    }
-  }
-  return { action, policies: Object.fromEntries(named) };
-}
-
-function ruleName(namespace: string, name: string, index: number): string {
-  return `ns[${namespace}]-policy[${name}]-rule[${index}]`;
-}
-
-function specOf(policy: Resource): AuthorizationSpec {
-  return (policy.spec ?? {}) as AuthorizationSpec;
-}
-
-const YES: readonly string[] = ["1", "t", "T", "true", "TRUE", "True"];
-
-function isDryRun(policy: Resource): boolean {
-  return YES.includes(policy.annotations["istio.io/dry-run"] ?? "");
 }

@@ -96,7 +96,7 @@ export function headerDifference(
   const add: string[] = [];
   for (const name of new Set(touched)) {
     const values = valuesOf(after, name);
-    if (values.join("\0") === valuesOf(before, name).join("\0")) continue;
+    if (isSame(values, valuesOf(before, name))) continue;
     remove.add(name);
     for (const value of values) add.push(name, value);
   }
@@ -104,4 +104,9 @@ export function headerDifference(
   const lines = fieldLines(...add);
   if (lines === undefined) throw new Error("BUG: an authorizer's header was not checked");
   return { remove, add: lines };
+}
+
+/** An empty value is one: not the same as none. */
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((value, at) => value === b[at]);
 }

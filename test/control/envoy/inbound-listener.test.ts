@@ -135,3 +135,59 @@ test("bootstrap() names every cluster that its chains route to", () => {
   for (const [, cluster = ""] of text.matchAll(/"cluster":"([^"]+\|\||Inbound[^"]+)"/g))
     assert.ok(named.has(cluster), cluster);
 });
+
+const PROVIDERS = meshConfig(`
+extensionProviders:
+- name: grpc
+  envoyExtAuthzGrpc: {service: httpbin.foo.svc.cluster.local, port: 80, timeout: 1s, failOpen: true}
+- name: http
+  envoyExtAuthzHttp: {service: foo/httpbin.foo.svc.cluster.local, port: 80, includeRequestHeadersInCheck: ["x-*"], headersToUpstreamOnAllow: [x-user]}
+`);
+const DRY_RUN = { annotations: { "istio.io/dry-run": "true" } };
+
+function custom(name: string, provider: string, metadata = {}): Resource {
+  return authorization(name, { action: "CUSTOM", provider: { name: provider }, rules: [{}] }, metadata);
+}
+
+/** The filters of the workload's HTTP port, and of its TCP port, by name and as text. */
+function filtersOf(...resources: readonly Resource[]) {
+  const listener = listenerOf(PROVIDERS, ...resources);
+  const [http] = chainsOf(listener, 8080);
+  const [tcp] = chainsOf(listener, 9000);
+  const http_filters = (http?.filters[0]?.typed_config.http_filters ?? []) as Chain["filters"];
+  const told = (filters: Chain["filters"]) =>
+    filters.map(({ name, typed_config }) => ({ name, text: JSON.stringify(typed_config) }));
+  return { http: told(http_filters), tcp: told(tcp?.filters ?? []) };
+}
+
+test("CUSTOM is asked first, about what an RBAC that decides nothing has noted; on TCP only of a gRPC authorizer", () => {
+  const { http, tcp } = filtersOf(custom("c", "grpc"), authorization("d", { action: "DENY", rules: [{}] }));
+  assert.deepEqual(
+    http.slice(0, 3).map(({ name }) => name.replace("envoy.filters.http.", "")),
+    ["rbac", "ext_authz", "rbac"],
+  );
+  assert.ok(!http[0]?.text.includes('"rules":{"action"') && http[0]?.text.includes("shadow_rules"));
+  assert.match(http[0]?.text ?? "", /istio-ext-authz-grpc-ns\[foo\]-policy\[c\]-rule\[0\]/);
+  assert.match(http[1]?.text ?? "", /"failure_mode_allow":true.*"cluster_name":"outbound\|80\|\|httpbin/);
+  assert.match(http[1]?.text ?? "", /filter_enabled_metadata.*"prefix":"istio-ext-authz-grpc"/);
+  assert.ok(tcp.some(({ name }) => name === "envoy.filters.network.ext_authz"));
+  const other = filtersOf(custom("c", "http"));
+  assert.match(other.http[1]?.text ?? "", /"http_service".*"allowed_upstream_headers".*"exact":"x-user"/);
+  assert.match(
+    other.http[1]?.text ?? "",
+    /"allowed_headers":\{"patterns":\[\{"ignore_case":true,"prefix":"x-"/,
+  );
+  assert.ok(!other.tcp.some(({ name }) => /rbac|ext_authz/.test(name)));
+});
+
+test("CUSTOM that cannot be carried out denies what it matches, and so does one that is only to be tried", () => {
+  for (const policies of [[custom("c", "nobody")], [custom("c", "grpc"), custom("e", "http")]]) {
+    const { http, tcp } = filtersOf(...policies);
+    assert.ok(![...http, ...tcp].some(({ name }) => name.endsWith("ext_authz")));
+    assert.match(http[0]?.text ?? "", /"rules":\{"action":"DENY".*deny-due-to-bad-CUSTOM-action/);
+    assert.match(tcp[0]?.text ?? "", /"rules":\{"action":"DENY".*deny-due-to-bad-CUSTOM-action/);
+  }
+  const { http } = filtersOf(custom("c", "grpc", DRY_RUN));
+  assert.match(http[0]?.text ?? "", /"rules":\{"action":"DENY","policies":\{"istio-ext-authz-grpc-ns/);
+  assert.match(http[0]?.text ?? "", /"shadow_rules":\{"action":"DENY","policies":\{\}\}/);
+});

@@ -44,6 +44,14 @@ test("a difference names only what differs, and gives every value again", () => 
   assert.equal(headerDifference(HEADERS, HEADERS, ["a", "b"]), undefined);
 });
 
+test("a header with an empty value is there: it is taken off, and set, like any other", () => {
+  const off = headerDifference(["x-role", ""], [], ["x-role"]);
+  assert.deepEqual([[...(off?.remove ?? [])], off?.add], [["x-role"], ""]);
+  const set = headerDifference([], ["x-role", ""], ["x-role"]);
+  assert.deepEqual([[...(set?.remove ?? [])], set?.add], [["x-role"], "x-role: \r\n"]);
+  assert.equal(headerDifference(["x-role", ""], ["x-role", ""], ["x-role"]), undefined);
+});
+
 test("of two edits the later one wins over the earlier one's lines, and both over what came", () => {
   const lines = (...fields: string[]) => fieldLines(...fields) ?? assert.fail();
   const first = { remove: new Set(["x"]), add: lines("a", "own", "x-b", "own") };

@@ -31,6 +31,41 @@ export function referenceAuthorization(
   return { allowed: false, reason: "rbac", policy: null, rule: null };
 }
 
+export type ReferenceCustom =
+  | { readonly kind: "pass" }
+  | { readonly kind: "deny"; readonly policy: string; readonly rule: number }
+  | { readonly kind: "ask"; readonly provider: string; readonly policy: string; readonly rule: number };
+
+/** CUSTOM, before any token is known. @param providers those that can be used, and what they speak. */
+export function referenceCustom(
+  policies: readonly ReferencePolicy[],
+  facts: Omit<Facts, "policyNamespace">,
+  providers: ReadonlyMap<string, "grpc" | "http">,
+): ReferenceCustom {
+  const custom = policies.filter((policy) => actionOf(policy) === "CUSTOM");
+  const names = [...new Set(custom.map(providerOf))].sort();
+  const match = (dryRun: boolean, name: string) =>
+    firstMatching(
+      custom.filter((policy) => policy.dryRun === dryRun && providerOf(policy) === name),
+      "CUSTOM",
+      facts,
+    );
+  const [only = ""] = names;
+  if (names.length > 1 || !providers.has(only)) {
+    const denied = names.map((name) => match(false, name)).find((found) => found !== undefined);
+    return denied === undefined ? { kind: "pass" } : { kind: "deny", ...denied };
+  }
+  if (providers.get(only) === "http" && !facts.http) return { kind: "pass" };
+  const tried = match(true, only);
+  if (tried !== undefined) return { kind: "deny", ...tried };
+  const asked = match(false, only);
+  return asked === undefined ? { kind: "pass" } : { kind: "ask", provider: only, ...asked };
+}
+
+function providerOf({ spec }: ReferencePolicy): string {
+  return spec.provider?.name ?? "";
+}
+
 function actionOf(policy: ReferencePolicy): Action {
   return policy.spec.action ?? "ALLOW";
 }
