@@ -21,6 +21,7 @@ const { values } = parseArgs({
     files: { type: "string", multiple: true },
     changed: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    thorough: { type: "boolean", default: false },
     force: { type: "boolean", default: false },
     processes: { type: "string", default: String(availableParallelism()) },
     minimum: { type: "string", default: "0" },
@@ -36,7 +37,13 @@ if (files.length === 0) {
   process.exit(values.changed ? 0 : 1);
 }
 const processes = Math.max(1, Number.parseInt(values.processes, 10) || 1);
-const run = new MutationRun(snapshot, { files, processes, force: values.force, onProgress });
+const run = new MutationRun(snapshot, {
+  files,
+  processes,
+  force: values.force,
+  thorough: values.thorough,
+  onProgress,
+});
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.once(signal, () => {
     run.stop();

@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly processes: number;
   /** Believe nothing of earlier runs. */
   readonly force: boolean;
+  /** Try survivors with every test that reaches them, not only with some of the recorded cases. */
+  readonly thorough: boolean;
   readonly onProgress: (progress: Progress) => void;
 }
 
@@ -65,12 +67,12 @@ export class MutationRun {
   }
 
   async run(): Promise<void> {
-    const { files, force } = this.#options;
+    const { files, force, thorough } = this.#options;
     const snapshot = this.#snapshot;
     const sources = new Map(files.map((file) => [file, snapshot.read(file)]));
     const testFiles = snapshot.files(TESTS).filter((file) => !NOT_IN_PROCESS.has(file));
     const graph = new ImportGraph((file) => snapshot.read(file));
-    const cache = new ResultCache(join(snapshot.root, ".cache/mutation/results"), graph, testFiles);
+    const cache = new ResultCache(join(snapshot.root, ".cache/mutation/results"), graph, testFiles, thorough);
     for (const test of testFiles) graph.fingerprint(test);
     const { code, mutants } = await instrument(sources);
     const byFile = Map.groupBy(mutants, ({ file }) => file);
@@ -105,7 +107,7 @@ export class MutationRun {
     const recording = await this.#recorder.ask<Recording>(order, RECORDING_TIMEOUT_MS);
     this.#recorder.kill();
     this.#broken = recording.broken;
-    const plan = new Plan(recording, graph, (id) => mutants[id]?.file);
+    const plan = new Plan(recording, graph, (id) => mutants[id]?.file, this.#options.thorough);
     this.#lanes = Array.from({ length: this.#options.processes }, () => new Lane(plan, root, settings));
     const queue = due.values();
     let done = 0;
@@ -115,7 +117,7 @@ export class MutationRun {
           if (this.#stopped) return;
           const outcome = await lane.try(mutant);
           if (this.#stopped) return;
-          this.#outcomes.set(mutant.id, outcome);
+          this.#outcomes.set(mutant.id, { ...outcome, thorough: this.#options.thorough });
           if (outcome.status === "survived") this.#survived += 1;
           this.#tell("trying", ++done, due.length);
         }

@@ -12,4 +12,6 @@ export interface Outcome {
   /** File and name of the test that failed. */
   readonly killedBy?: { readonly file: string; readonly name: string };
   readonly error?: string;
+  /** A survivor of every test that reaches it, not of some of the recorded cases only. */
+  readonly thorough?: boolean;
 }

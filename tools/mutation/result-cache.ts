@@ -10,6 +10,7 @@ const VERSION = 1;
 interface StoredOutcome {
   readonly status: Status;
   readonly killedBy?: { readonly file: string; readonly name: string };
+  readonly thorough?: boolean;
   /** Of the tests that said so: the one that failed, or all that could have. */
   readonly tests: string;
 }
@@ -30,7 +31,11 @@ export class ResultCache {
   readonly #graph: ImportGraph;
   readonly #testFiles: readonly string[];
 
-  constructor(folder: string, graph: ImportGraph, testFiles: readonly string[]) {
+  readonly #thorough: boolean;
+
+  /** @param thorough survivors of runs that were not thorough have no outcome yet. */
+  constructor(folder: string, graph: ImportGraph, testFiles: readonly string[], thorough: boolean) {
+    this.#thorough = thorough;
     this.#folder = folder;
     this.#graph = graph;
     this.#testFiles = testFiles;
@@ -45,21 +50,30 @@ export class ResultCache {
     const whole = this.#testsOf(file);
     for (const mutant of mutants) {
       const outcome = stored.outcomes[keyOf(mutant)];
-      if (outcome === undefined) continue;
-      const { status, killedBy, tests } = outcome;
+      // What is left out is decided anew each time.
+      if (outcome === undefined || outcome.status === "left-out") continue;
+      const { status, killedBy, tests, thorough } = outcome;
+      if (this.#thorough && status === "survived" && thorough !== true) continue;
       const now = killedBy === undefined ? whole : this.#fingerprint(killedBy.file);
-      if (now === tests) found.set(mutant.id, { mutant, status, ...(killedBy && { killedBy }) });
+      if (now === tests)
+        found.set(mutant.id, {
+          mutant,
+          status,
+          ...(killedBy && { killedBy }),
+          ...(thorough && { thorough }),
+        });
     }
     return found;
   }
 
   write(file: string, source: string, outcomes: readonly Outcome[]): void {
     const whole = this.#testsOf(file);
-    const entries = outcomes.map(({ mutant, status, killedBy }): [string, StoredOutcome] => [
+    const entries = outcomes.map(({ mutant, status, killedBy, thorough }): [string, StoredOutcome] => [
       keyOf(mutant),
       {
         status,
         ...(killedBy && { killedBy }),
+        ...(thorough && { thorough }),
         tests: killedBy === undefined ? whole : this.#fingerprint(killedBy.file),
       },
     ]);
