@@ -42,6 +42,14 @@ export function parseCertificateLifetime(text: string): number {
   return ms;
 }
 
+/** `127.0.0.1:8086`; port 0 is any that is free. */
+export function parseLoopback(text: string): { readonly host: string; readonly port: number } {
+  const [, host = "", port = ""] = /^(127(?:\.\d{1,3}){3}|\[::1\]):(\d{1,5})$/.exec(text) ?? [];
+  if (host === "" || Number(port) > 65_535)
+    throw new InvalidArgumentError("Write a loopback address with a port, as in 127.0.0.1:8086.");
+  return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+}
+
 /** Reads a whole number from `least` to `most`. */
 export function parseCount(least: number, most: number): (text: string) => number {
   return (text) => {

@@ -22,6 +22,8 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
       "simulate-external": { type: "boolean", default: false },
       "jwks-refresh-ms": { type: "string" },
       "jwks-allow": { type: "string", multiple: true, default: [] },
+      "revocation-max-age-ms": { type: "string", default: "0" },
+      "revocation-http": { type: "string" },
       "workload-api": { type: "boolean", default: false },
       "ca-access": { type: "string" },
     },
@@ -43,6 +45,10 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
             ? {}
             : { refreshMs: Number(values["jwks-refresh-ms"]) }),
         },
+        revocation: {
+          maxAgeMs: Number(values["revocation-max-age-ms"]),
+          ...(values["revocation-http"] === undefined ? {} : { http: placeOf(values["revocation-http"]) }),
+        },
         interfaces: {
           workloadApi: values["workload-api"],
           ...(values["ca-access"] === undefined ? {} : { caAccess: values["ca-access"] }),
@@ -55,4 +61,10 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
         except: values.except,
       });
   }
+}
+
+/** As our own `up` has written it. */
+function placeOf(text: string): { readonly host: string; readonly port: number } {
+  const colon = text.lastIndexOf(":");
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
 }

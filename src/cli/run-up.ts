@@ -24,6 +24,9 @@ export interface UpOptions extends StateOptions {
   readonly jwksAllow?: readonly string[];
   readonly workloadApi?: boolean;
   readonly caAccess?: string;
+  /** Milliseconds. */
+  readonly revocationMaxAge?: number;
+  readonly revocationHttp?: { readonly host: string; readonly port: number };
   readonly demo?: boolean;
 }
 
@@ -53,6 +56,10 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),
     simulateExternal: options.simulateExternal === true,
     keys: keySettings(options),
+    revocation: {
+      ...(options.revocationMaxAge === undefined ? {} : { maxAgeMs: options.revocationMaxAge }),
+      ...(options.revocationHttp === undefined ? {} : { http: options.revocationHttp }),
+    },
     interfaces: {
       workloadApi: options.workloadApi === true,
       ...(options.caAccess === undefined ? {} : { caAccess: checkedCaAccess(options.caAccess) }),

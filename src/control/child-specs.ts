@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { COMPLIANCE_VARIABLE } from "../identity/tls-profile.ts";
 import { type Assignments, type PodAssignment, podKey } from "../substrate/assignment.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
+import type { RevocationChoice } from "./revocation/revocation-control.ts";
 import type { StateFolder } from "./state-folder.ts";
 import type { ChildSpec } from "./supervisor.ts";
 import { workloadEnvironment } from "./workload-environment.ts";
@@ -22,6 +23,8 @@ export interface MeshChildrenOptions {
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
   /** See ControlProcessOptions. */
   readonly interfaces?: IdentityInterfaceChoice;
+  /** See ControlProcessOptions. */
+  readonly revocation?: RevocationChoice;
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;
 }
@@ -63,6 +66,7 @@ export class MeshChildren {
         String(certTtlSeconds),
         ...flags,
         ...keyFlags(this.#options),
+        ...revocationFlags(this.#options),
         ...interfaceFlags(this.#options),
         "--",
         ...sources,
@@ -111,6 +115,14 @@ export class MeshChildren {
       },
     ];
   }
+}
+
+function revocationFlags({ revocation: { maxAgeMs, http } = {} }: MeshChildrenOptions): string[] {
+  const place = http === undefined ? "" : http.host.includes(":") ? `[${http.host}]` : http.host;
+  return [
+    ...(maxAgeMs === undefined ? [] : ["--revocation-max-age-ms", String(maxAgeMs)]),
+    ...(http === undefined ? [] : ["--revocation-http", `${place}:${http.port}`]),
+  ];
 }
 
 function keyFlags({ keys = {} }: MeshChildrenOptions): string[] {

@@ -19,6 +19,7 @@ import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { CutOff } from "./revocation/messages.ts";
+import type { RevocationChoice } from "./revocation/revocation-control.ts";
 import type { RpcPeer } from "./rpc.ts";
 import {
   lockState,
@@ -43,6 +44,8 @@ export interface MeshRunnerOptions {
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
   /** See ControlProcessOptions. */
   readonly interfaces?: IdentityInterfaceChoice;
+  /** See ControlProcessOptions. */
+  readonly revocation?: RevocationChoice;
   /** By workload (`namespace/name`): a shell command that replaces the built-in echo. */
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;

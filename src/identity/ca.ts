@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -141,6 +142,16 @@ export class CertificateAuthority {
       if (error instanceof BulwarkError) return undefined;
       throw error;
     });
+  }
+
+  /** Every intermediate whose certificates may still live and whose key is here, the one that signs now first. */
+  async signers(): Promise<readonly CaState["signer"][]> {
+    const { folder, signer } = this.#state;
+    const names = await readdir(folder).catch(() => []);
+    const keyIds = names.flatMap((name) => /^intermediate-([0-9a-f]{40})\.crt\.pem$/.exec(name)?.[1] ?? []);
+    const others = keyIds.filter((keyId) => keyId !== signer.subjectKeyId.toString("hex"));
+    const found = await Promise.all(others.map((keyId) => this.signerOf(keyId)));
+    return [signer, ...found.filter((one) => one !== undefined)];
   }
 
   /** Key identifier of the intermediate that signs now, lower-case hexadecimal, and its life. */

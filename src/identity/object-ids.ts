@@ -13,6 +13,7 @@ export const OID = {
   crlReason: "551d15",
   invalidityDate: "551d18",
   deltaCrlIndicator: "551d1b",
+  freshestCrl: "551d2e",
   ocspSigning: "2b06010505070309",
   ocspBasic: "2b0601050507300101",
   ocspNonce: "2b0601050507300102",

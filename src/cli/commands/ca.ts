@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { configure as crl } from "./ca-crl.ts";
 import { configure as restore } from "./ca-restore.ts";
 import { configure as revoke } from "./ca-revoke.ts";
 import { configureRotateIntermediate, configureRotateRoot } from "./ca-rotate.ts";
@@ -9,6 +10,7 @@ const SUBCOMMANDS: readonly ((group: Command) => void)[] = [
   status,
   revoke,
   restore,
+  crl,
   configureRotateRoot,
   configureRotateIntermediate,
 ];

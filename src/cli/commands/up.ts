@@ -5,6 +5,7 @@ import {
   formatOption,
   parseCertificateLifetime,
   parseDuration,
+  parseLoopback,
   stateOption,
 } from "../options.ts";
 import { runUp, type UpOptions } from "../run-up.ts";
@@ -22,6 +23,16 @@ export function configure(command: Command): void {
       "--jwks-allow <place>",
       "a host, address or block that keys may be fetched from although it is not public https",
       collect,
+    )
+    .option(
+      "--revocation-max-age <duration>",
+      "refuse mesh handshakes when control has not said for so long what is revoked (default: go on with what is known)",
+      parseDuration,
+    )
+    .option(
+      "--revocation-http <address>",
+      "serve CRLs and OCSP over plain HTTP at this loopback address, as in 127.0.0.1:8086",
+      parseLoopback,
     )
     .option("--ca-access <file>", "who else may ask the CA for certificates, and where: Istio's gRPC service")
     .option("--workload-api", "a socket for each pod with the SPIFFE Workload API and Envoy's SDS")

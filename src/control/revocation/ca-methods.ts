@@ -1,5 +1,6 @@
 import type { CertificateAuthority } from "../../identity/ca.ts";
 import { readCertificate, readSubjectKeyId } from "../../identity/certificate-der.ts";
+import type { CrlIssuer } from "../../identity/revocation/crl-issuer.ts";
 import type {
   CaStore,
   IssuedCertificateRecord,
@@ -16,6 +17,7 @@ import {
   type CaAuthority,
   type CaCertificate,
   type CaReport,
+  type CrlReport,
   type CutOff,
   REVOCATION_REASONS,
   type RestoreReport,
@@ -27,8 +29,9 @@ import type { RevocationService } from "./revocation-service.ts";
 export interface CaMethodsOptions {
   readonly ca: Pick<
     CertificateAuthority,
-    "trustDomain" | "trustBundle" | "issuerCertificate" | "signerOf" | "manifest"
+    "trustDomain" | "trustBundle" | "issuerCertificate" | "signer" | "signerOf" | "manifest"
   >;
+  readonly crls: CrlIssuer;
   readonly store: CaStore;
   readonly revocations: RevocationService;
   readonly pods: () => readonly PodAssignment[];
@@ -49,6 +52,7 @@ export function caMethods(options: CaMethodsOptions): Readonly<Record<string, Rp
     "ca.revoke": (params) => revoke(options, params),
     "ca.restore": (params) => restore(options, params),
     "ca.cutoffs": () => cutOffs(options),
+    "ca.crl": (params) => crl(options, params),
   };
 }
 
@@ -87,6 +91,21 @@ async function restore(options: CaMethodsOptions, params: unknown): Promise<Rest
   });
   options.tell({ kind: "identity-restored", identity: target.spiffeId });
   return { identity: target.spiffeId, pods: pods.map(podKey) };
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_…, BW_KEY_… */
+async function crl({ ca, crls }: CaMethodsOptions, params: unknown): Promise<CrlReport> {
+  const { issuer: keyId, delta } = fieldsOf(params);
+  const issuer = typeof keyId === "string" ? await ca.signerOf(keyId) : ca.signer;
+  if (issuer === undefined) throw new BulwarkError("BW_CLI_INPUT", "this CA has no key with that identifier");
+  const pair = await crls.current(issuer);
+  return {
+    issuerKeyId: issuer.subjectKeyId.toString("hex"),
+    number: pair.number,
+    baseNumber: delta === true ? pair.baseNumber : null,
+    nextUpdate: new Date(pair.nextUpdateMs).toISOString(),
+    crl: (delta === true ? pair.delta : pair.full).toString("base64"),
+  };
 }
 
 /** Of the identities that pods have: who hands out tokens does not renew what was cut off. */

@@ -57,8 +57,20 @@ export type RevocationEvent =
     }
   /** What proved this identity before then no longer does. */
   | { readonly kind: "identity-cut-off"; readonly identity: string; readonly beforeMs: number }
+  | { readonly kind: "revocation-http"; readonly url: string }
   /** Its pods are to be given new tokens. */
   | { readonly kind: "identity-restored"; readonly identity: string };
+
+/** `ca.crl` */
+export interface CrlReport {
+  readonly issuerKeyId: string;
+  readonly number: number;
+  /** Of a delta. */
+  readonly baseNumber: number | null;
+  readonly nextUpdate: string;
+  /** DER in Base64. */
+  readonly crl: string;
+}
 
 export interface CutOff {
   readonly identity: string;

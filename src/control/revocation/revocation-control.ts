@@ -1,17 +1,23 @@
 import type { CertificateAuthority } from "../../identity/ca.ts";
+import { CrlIssuer } from "../../identity/revocation/crl-issuer.ts";
+import { OcspResponder } from "../../identity/revocation/ocsp-responder.ts";
 import type { Revocation } from "../../identity/store/ca-store.ts";
 import { type FlowDraft, nowRfc3339Nanos } from "../../model/flow-record.ts";
 import type { PodAssignment } from "../../substrate/assignment.ts";
 import type { ProxySessions } from "../proxy-sessions.ts";
 import type { RpcHandler } from "../rpc.ts";
 import { caMethods } from "./ca-methods.ts";
+import { certificateStatus } from "./certificate-status.ts";
 import type { RevocationEvent, RevocationUpdate } from "./messages.ts";
+import { RevocationHttp } from "./revocation-http.ts";
 import { RevocationService } from "./revocation-service.ts";
 
 /** How revocation is kept up; all of it off or soft unless asked for. */
 export interface RevocationChoice {
   /** After so long without word from control a proxy refuses every mesh handshake; 0: it goes on with what it knows. */
   readonly maxAgeMs?: number;
+  /** Where CRLs and OCSP are served; nowhere by default. */
+  readonly http?: { readonly host: string; readonly port: number };
 }
 
 export interface RevocationControlOptions extends RevocationChoice {
@@ -28,10 +34,14 @@ export class RevocationControl {
   readonly #options: RevocationControlOptions;
   readonly #service: RevocationService;
   readonly #startedAtMs = Date.now();
+  readonly #crls: CrlIssuer;
+  #http: RevocationHttp | undefined;
+  #url: string | undefined;
   #isTold = false;
 
   constructor(options: RevocationControlOptions) {
     this.#options = options;
+    this.#crls = new CrlIssuer({ store: options.ca.store, deltaUrl: (keyId) => this.#deltaUrl(keyId) });
     this.#service = new RevocationService({
       store: options.ca.store,
       push: (update) => options.sessions().pushRevocations(update),
@@ -41,9 +51,26 @@ export class RevocationControl {
     });
   }
 
-  /** Before any proxy may connect. @throws {BulwarkError} BW_CA_STORE_… */
-  start(): Promise<void> {
-    return this.#service.start();
+  /** Before any proxy may connect. @throws {BulwarkError} BW_CA_STORE_…, BW_REVOCATION_HTTP */
+  async start(): Promise<void> {
+    await this.#service.start();
+    await this.#publish();
+  }
+
+  async #publish(): Promise<void> {
+    const { http, ca, tell } = this.#options;
+    if (http === undefined) return;
+    const onProblem = (error: unknown) => this.#warnOnce(error);
+    const issuers = () => ca.signers();
+    const ocsp = new OcspResponder({ issuers, statusOf: certificateStatus(ca.store), onProblem });
+    this.#http = new RevocationHttp({ ...http, issuers, crls: this.#crls, ocsp, onProblem });
+    const port = await this.#http.listen();
+    this.#url = `http://${http.host.includes(":") ? `[${http.host}]` : http.host}:${port}`;
+    tell({ kind: "revocation-http", url: this.#url });
+  }
+
+  #deltaUrl(keyId: string): string | undefined {
+    return this.#url === undefined ? undefined : `${this.#url}/crl/${keyId}-delta.crl`;
   }
 
   /** What a proxy must know before it accepts anything. */
@@ -55,6 +82,7 @@ export class RevocationControl {
     const { ca, pods, tell, sessions } = this.#options;
     return caMethods({
       ca,
+      crls: this.#crls,
       store: ca.store,
       revocations: this.#service,
       pods,
@@ -66,6 +94,7 @@ export class RevocationControl {
   }
 
   close(): void {
+    this.#http?.close();
     this.#service.close();
   }
 
@@ -95,6 +124,6 @@ export class RevocationControl {
     if (this.#isTold) return;
     this.#isTold = true;
     const why = error instanceof Error ? error.message : String(error);
-    this.#options.warn(`revocations of other replicas cannot be learned of at present: ${why}`);
+    this.#options.warn(`revocations cannot be followed or published as they should be: ${why}`);
   }
 }

@@ -18,6 +18,8 @@ export interface CrlIssuerOptions {
   readonly store: Pick<CaStore, "read" | "compareAndSet" | "revocationsSince">;
   /** How long a list may be relied on; it is replaced at half of that, and at every revocation. */
   readonly listTtlMs?: number;
+  /** Where an issuer's delta is had, which its full lists then say. */
+  readonly deltaUrl?: (issuerKeyId: string) => string | undefined;
   /** How often a new base is taken for deltas. */
   readonly baseAgeMs?: number;
   /** Milliseconds since the epoch. */
@@ -85,7 +87,8 @@ export class CrlIssuer {
     const nextUpdateMs = thisUpdateMs + (this.#options.listTtlMs ?? LIST_TTL_MS);
     const common = { issuer, number, thisUpdateMs, nextUpdateMs };
     const since = entries.filter(({ sequence }) => sequence > base.sequence);
-    const full = await encodeCrl({ ...common, entries });
+    const deltaUrl = this.#options.deltaUrl?.(keyId);
+    const full = await encodeCrl({ ...common, entries, ...(deltaUrl === undefined ? {} : { deltaUrl }) });
     const delta = await encodeCrl({ ...common, baseNumber: base.number, entries: since });
     return { number, full, delta, baseNumber: base.number, thisUpdateMs, nextUpdateMs };
   }

@@ -1,5 +1,5 @@
 import { contextTag, TAG } from "../der-reader.ts";
-import { der, derBitString, derTime, encodeDer } from "../der-writer.ts";
+import { type DerNode, der, derBitString, derTime, encodeDer } from "../der-writer.ts";
 import { OID } from "../object-ids.ts";
 import { algorithmIdentifier, type Issuer } from "../sign.ts";
 import type { Revocation } from "../store/ca-store.ts";
@@ -17,6 +17,8 @@ export interface CrlTemplate {
   readonly number: number;
   /** Makes this a delta: what changed since the full list of that number. */
   readonly baseNumber?: number;
+  /** Where the delta to a full list is had; without it some verifiers (OpenSSL) use no delta. */
+  readonly deltaUrl?: string;
   readonly thisUpdateMs: number;
   readonly nextUpdateMs: number;
   readonly entries: readonly CrlEntry[];
@@ -50,14 +52,23 @@ export async function encodeCrl(template: CrlTemplate): Promise<Buffer> {
 
 const VERSION_2 = encodeDer(der(TAG.integer, Buffer.from([1])));
 
-function extensionsOf({ issuer, number, baseNumber }: CrlTemplate) {
+function extensionsOf({ issuer, number, baseNumber, deltaUrl }: CrlTemplate) {
   return [
     derExtension(OID.authorityKeyIdentifier, false, der(TAG.sequence, der(0x80, issuer.subjectKeyId))),
     derExtension(OID.crlNumber, false, derPositiveInteger(number.toString(16))),
     ...(baseNumber === undefined
       ? []
       : [derExtension(OID.deltaCrlIndicator, true, derPositiveInteger(baseNumber.toString(16)))]),
+    ...(deltaUrl === undefined || baseNumber !== undefined
+      ? []
+      : [derExtension(OID.freshestCrl, false, distributionPoint(deltaUrl))]),
   ];
+}
+
+/** One place, by URI (RFC 5280 §4.2.1.13). */
+function distributionPoint(url: string): DerNode {
+  const fullName = der(contextTag(0), der(0x86, Buffer.from(url, "latin1")));
+  return der(TAG.sequence, der(TAG.sequence, der(contextTag(0), fullName)));
 }
 
 function encodeEntry({ serial, reason, revokedAtMs, invalidSinceMs }: CrlEntry): Buffer {

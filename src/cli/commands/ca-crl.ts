@@ -1,0 +1,51 @@
+import { writeFileSync } from "node:fs";
+import type { Command } from "commander";
+import { connectAdmin } from "../../control/control-link.ts";
+import type { CrlReport } from "../../control/revocation/messages.ts";
+import { encodePem } from "../../identity/pem.ts";
+import { BulwarkError } from "../../resources/bulwark-error.ts";
+import { examples, type StateOptions, stateOf, stateOption } from "../options.ts";
+
+interface CrlOptions extends StateOptions {
+  readonly issuer?: string;
+  readonly delta?: boolean;
+  readonly out?: string;
+  readonly der?: boolean;
+}
+
+export function configure(group: Command): void {
+  group
+    .command("crl")
+    .description("the newest certificate revocation list, as PEM")
+    .option("--issuer <key-id>", "of this intermediate (default: the one that signs now)")
+    .option("--delta", "only what was revoked since the delta's base")
+    .option("--der", "as DER; needs --out")
+    .option("--out <file>", "into this file")
+    .addOption(stateOption())
+    .addHelpText(
+      "after",
+      examples("bulwark ca crl | openssl crl -noout -text", "bulwark ca crl --delta --der --out delta.crl"),
+    )
+    .action(async (options: CrlOptions) => {
+      if (options.der === true && options.out === undefined)
+        throw new BulwarkError("BW_CLI_INPUT", "--der needs --out: a terminal is no place for it");
+      const peer = await connectAdmin(stateOf(options));
+      const params = { issuer: options.issuer, delta: options.delta === true };
+      const report = (await peer.request("ca.crl", params, 30_000)) as CrlReport;
+      peer.close();
+      const bytes = Buffer.from(report.crl, "base64");
+      const printed = options.der === true ? bytes : encodePem("X509 CRL", bytes);
+      if (options.out === undefined) process.stdout.write(printed);
+      else writeOut(options.out, printed);
+    });
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT */
+function writeOut(file: string, content: string | Buffer): void {
+  try {
+    writeFileSync(file, content);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new BulwarkError("BW_CLI_INPUT", `the list cannot be written: ${why}`, { cause });
+  }
+}
