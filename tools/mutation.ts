@@ -23,6 +23,7 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
     thorough: { type: "boolean", default: false },
     force: { type: "boolean", default: false },
+    sample: { type: "string", default: "100" },
     processes: { type: "string", default: String(availableParallelism()) },
     minimum: { type: "string", default: "0" },
   },
@@ -42,6 +43,7 @@ const run = new MutationRun(snapshot, {
   processes,
   force: values.force,
   thorough: values.thorough,
+  sample: Number(values.sample),
   onProgress,
 });
 for (const signal of ["SIGINT", "SIGTERM"] as const)

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { ImportGraph } from "./imports.ts";
+import { hashOf, ImportGraph } from "./imports.ts";
 import { type Instrumented, instrument, type Mutant } from "./instrument.ts";
 import { isLeftOut } from "./left-out.ts";
 import type { Outcome } from "./outcome.ts";
@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly force: boolean;
   /** Try survivors with every test that reaches them, not only with some of the recorded cases. */
   readonly thorough: boolean;
+  /** Share of the mutants to try, in percent: always the same ones. */
+  readonly sample: number;
   readonly onProgress: (progress: Progress) => void;
 }
 
@@ -67,7 +69,7 @@ export class MutationRun {
   }
 
   async run(): Promise<void> {
-    const { files, force, thorough } = this.#options;
+    const { files, force, thorough, sample } = this.#options;
     const snapshot = this.#snapshot;
     const sources = new Map(files.map((file) => [file, snapshot.read(file)]));
     const testFiles = snapshot.files(TESTS).filter((file) => !NOT_IN_PROCESS.has(file));
@@ -77,12 +79,13 @@ export class MutationRun {
     const { code, mutants } = await instrument(sources);
     const byFile = Map.groupBy(mutants, ({ file }) => file);
     for (const [file, own] of byFile) {
-      const known = force ? new Map<number, Outcome>() : cache.read(file, sources.get(file) ?? "", own);
-      for (const [id, outcome] of known) this.#outcomes.set(id, outcome);
+      const known = cache.read(file, sources.get(file) ?? "", own);
+      for (const [id, outcome] of known)
+        if (!force || !isSampled(outcome.mutant, sample)) this.#outcomes.set(id, outcome);
     }
     for (const mutant of mutants)
       if (isLeftOut(mutant)) this.#outcomes.set(mutant.id, { mutant, status: "left-out" });
-    const due = mutants.filter(({ id }) => !this.#outcomes.has(id));
+    const due = mutants.filter((mutant) => !this.#outcomes.has(mutant.id) && isSampled(mutant, sample));
     if (due.length === 0) return;
     this.#save = () => {
       const kept = Map.groupBy(this.outcomes, ({ mutant }) => mutant.file);
@@ -129,4 +132,9 @@ export class MutationRun {
   #tell(phase: Progress["phase"], done: number, all: number): void {
     this.#options.onProgress({ phase, done, all, survived: this.#survived });
   }
+}
+
+function isSampled({ file, operator, line, column, replacement }: Mutant, percent: number): boolean {
+  const hash = hashOf([file, operator, line, column, replacement].join("\0"));
+  return Number.parseInt(hash.slice(0, 8), 16) < (percent / 100) * 2 ** 32;
 }
