@@ -13,20 +13,27 @@ import {
   peerFromCertificateDer,
   verifyPeerIdentity,
 } from "../identity/peer-certificate.ts";
+import type { LinkedCertificate } from "../identity/peer-chain.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { explainedFailure } from "./connection-failure.ts";
+import type { OwnTrustDomains } from "./federated-trust.ts";
 import type { HandshakesInFlight } from "./handshakes-in-flight.ts";
 import { LentReads } from "./lent-reads.ts";
 import type { RevocationGuard } from "./revocation-guard.ts";
 import { CLIENT_ALPN, type TlsContexts } from "./tls-contexts.ts";
 import type { UpstreamTarget, UpstreamTls } from "./upstream-target.ts";
 
+/** Whose workloads are taken: of the mesh, under its own name and its aliases, and of those that it is federated with. */
+export interface TrustDomains extends OwnTrustDomains {
+  readonly federated: readonly TrustDomain[];
+}
+
 /** What connecting needs of the proxy that does it. */
 export interface UpstreamSettings {
   /** Undefined while there is no valid certificate: mesh connections are then refused, not made without one. */
   contexts(): TlsContexts | undefined;
-  trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };
+  trustDomains(): TrustDomains;
   readonly revocations: RevocationGuard;
   readonly connectTimeoutMs: number;
   /** Counts handshakes of the mesh while they are under way. */
@@ -141,8 +148,11 @@ function tlsOptions(
   }
   return {
     ...common,
-    ...(contexts === undefined ? {} : { secureContext: contexts.client }),
-    checkServerIdentity: (_name, certificate) => checkMeshServer(tls.sans, certificate, settings),
+    ...(contexts === undefined
+      ? {}
+      : { secureContext: contexts.client(contexts.trust.rootsFor(tls.sans, settings.trustDomains())) }),
+    // Node gives the certificate with its issuers linked to it, as `getPeerCertificate(true)` does; its types do not say so.
+    checkServerIdentity: (_name, certificate) => checkMeshServer(tls.sans, certificate, contexts, settings),
   };
 }
 
@@ -154,13 +164,22 @@ function externalAlpn(alpn: "http1" | "http2" | "tcp"): string[] {
 /** Secure naming: the certificate must be a workload's of this mesh, and one that may run the service. */
 function checkMeshServer(
   sans: readonly string[] | undefined,
-  certificate: NodeCertificate,
+  certificate: NodeCertificate & LinkedCertificate,
+  contexts: TlsContexts | undefined,
   settings: UpstreamSettings,
 ): Error | undefined {
   const peer = peerFromCertificateDer(certificate.raw);
   if ("error" in peer) return new BulwarkError("BW_UPSTREAM_BAD_CERTIFICATE", peer.error);
   const verified = verifyPeerIdentity(peer, { ...settings.trustDomains(), nowMs: Date.now() });
   if (!verified.ok) return new BulwarkError(verified.code, verified.reason);
+  if (contexts?.trust.isFederated !== false) {
+    const problem = contexts?.trust.problem(certificate, verified.peer.trustDomain, "server", Date.now());
+    if (contexts === undefined || problem !== undefined)
+      return new BulwarkError(
+        "BW_PEER_FOREIGN_AUTHORITY",
+        problem ?? "there are no roots to verify it against",
+      );
+  }
   if (sans === undefined || matchesExpectedSans(peer, sans)) return undefined;
   return new BulwarkError(
     "BW_UPSTREAM_IMPOSTOR",

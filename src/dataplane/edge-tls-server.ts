@@ -2,7 +2,6 @@ import { constants } from "node:crypto";
 import type { Socket } from "node:net";
 import type { SecureVersion, TLSSocket, TlsOptions } from "node:tls";
 import type { PeerCertificate } from "../identity/peer-certificate.ts";
-import { decodePem } from "../identity/pem.ts";
 import { TLS_PROFILE, type TlsProfile } from "../identity/tls-profile.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import type { GatewayServer, GatewayTls } from "../policy/outbound/types.ts";
@@ -75,11 +74,11 @@ export class EdgeTlsServer {
         message: "the client's certificate is none of those that the server's TLS settings name",
         certificate,
       };
-    if (this.#semantics === "strict" && this.#claimsMesh(certificate) && !this.#isOfMesh(socket))
+    if (this.#semantics === "strict" && this.#claimsFalsely(socket, certificate))
       return {
         code: "BW_PEER_FOREIGN_AUTHORITY",
         message:
-          "the client's certificate names an identity of this mesh, but the mesh's CA did not issue it",
+          "the client's certificate names an identity of this mesh, or of one that it is federated with, but that mesh's CA did not issue it",
         certificate,
       };
     return undefined;
@@ -91,22 +90,17 @@ export class EdgeTlsServer {
     return { code: "BW_PEER_REVOKED", message: "the client's certificate was revoked", certificate };
   }
 
-  #claimsMesh({ uris }: PeerCertificate): boolean {
-    const { trustDomain, aliases } = this.#env.trustDomains();
-    return uris.some((uri) => {
-      const folded = uri.toLowerCase();
-      return [trustDomain, ...aliases].some(
-        (own) => folded === `spiffe://${own}` || folded.startsWith(`spiffe://${own}/`),
-      );
-    });
-  }
-
-  #isOfMesh(socket: TLSSocket): boolean {
-    const bundle = this.#env.tls()?.svid.trustBundlePem ?? "";
-    let certificate = socket.getPeerCertificate(true);
-    while (certificate.issuerCertificate !== undefined && certificate.issuerCertificate !== certificate)
-      certificate = certificate.issuerCertificate;
-    return decodePem("CERTIFICATE", bundle).some((root) => root.equals(certificate.raw));
+  /** Whether it names an identity of a trust domain that has roots here, and is not of those roots. Names are looked at without their case: policies might be. */
+  #claimsFalsely(socket: TLSSocket, { uris }: PeerCertificate): boolean {
+    const { trustDomain, aliases, federated } = this.#env.trustDomains();
+    const claimed = [trustDomain, ...aliases, ...federated].find((domain) =>
+      uris.some((uri) => `${uri.toLowerCase()}/`.startsWith(`spiffe://${domain}/`)),
+    );
+    if (claimed === undefined) return false;
+    const problem = this.#env
+      .tls()
+      ?.trust.problem(socket.getPeerCertificate(true), claimed, "client", Date.now());
+    return this.#env.tls() === undefined || problem !== undefined;
   }
 }
 

@@ -8,12 +8,13 @@ import { compileOutbound } from "../policy/outbound/compile-outbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { BODY_LIMITS } from "./codec/http1-body-reader.ts";
 import { HEAD_LIMITS } from "./codec/http1-head.ts";
-import type { UpstreamSettings } from "./connect-upstream.ts";
+import type { TrustDomains, UpstreamSettings } from "./connect-upstream.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EdgeTlsServers } from "./edge-tls-servers.ts";
 import { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { HttpCalls } from "./ext-authz/http-call.ts";
 import { ExternalContexts } from "./external-contexts.ts";
+import type { FederatedDomain } from "./federated-trust.ts";
 import { GatewayListener } from "./gateway-listener.ts";
 import type { GatewayState } from "./gateway-state.ts";
 import { HandshakesInFlight } from "./handshakes-in-flight.ts";
@@ -51,10 +52,12 @@ export class MeshProxy {
   readonly #edge: EdgeTlsServers;
   #contexts: TlsContexts | undefined;
   /** Before the first snapshot nobody is trusted (RFC 6761 reserves the name). */
-  #trustDomains: { trustDomain: TrustDomain; aliases: readonly TrustDomain[] } = {
+  #trustDomains: TrustDomains = {
     trustDomain: trustDomain("none.invalid"),
     aliases: [],
+    federated: [],
   };
+  #federation: readonly FederatedDomain[];
   #inbound: InboundListener | undefined;
   #outbound: OutboundListener | undefined;
   #gateway: GatewayListener | undefined;
@@ -65,6 +68,7 @@ export class MeshProxy {
 
   constructor(options: ProxyOptions) {
     this.#options = options;
+    this.#federation = options.federation ?? [];
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#env = this.#environment(limits);
     this.#listeners = new ListenerSet(options.pod.address, limits.maxConnections, this.#env.sockets);
@@ -86,6 +90,13 @@ export class MeshProxy {
     const applied = this.#applying.then(() => this.#apply(mesh, placement));
     this.#applying = applied.catch(() => {});
     return applied;
+  }
+
+  /** Takes these roots of other trust domains, for handshakes from now on. Who of them may come at all is the mesh's setting. */
+  federate(domains: readonly FederatedDomain[]): void {
+    if (JSON.stringify(domains) === JSON.stringify(this.#federation)) return;
+    this.#federation = domains;
+    this.#rotated();
   }
 
   /** Stops listening, lets requests under way finish for `graceMs`, then closes what is left. */
@@ -157,6 +168,7 @@ export class MeshProxy {
     this.#trustDomains = {
       trustDomain: trustDomain(mesh.config.trustDomain),
       aliases: mesh.config.trustDomainAliases.map(trustDomain),
+      federated: mesh.config.federatedTrustDomains.map(trustDomain),
     };
     const ports =
       gateway === undefined
@@ -239,7 +251,7 @@ export class MeshProxy {
   #takeCertificate(): void {
     const svid = this.#options.identity.current;
     try {
-      this.#contexts = svid === undefined ? undefined : makeTlsContexts(svid);
+      this.#contexts = svid === undefined ? undefined : makeTlsContexts(svid, this.#federation);
     } catch (error) {
       this.#options.onWarning?.(`the new certificate cannot be used: ${String(error)}`);
     }

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { type PeerCertificate, verifyPeerIdentity } from "../identity/peer-certificate.ts";
 import { TLS_PROFILE } from "../identity/tls-profile.ts";
+import type { TrustDomain } from "../model/spiffe-id.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
 import {
   agreedNames,
@@ -73,6 +74,8 @@ export class MeshTlsServer {
     if ("error" in certificate) return { code: "BW_PEER_BAD_CERTIFICATE", message: certificate.error };
     const verified = verifyPeerIdentity(certificate, { ...this.#env.trustDomains(), nowMs: Date.now() });
     if (!verified.ok) return { code: verified.code, message: verified.reason, certificate };
+    const foreign = this.#chainProblem(socket, verified.peer.trustDomain);
+    if (foreign !== undefined) return { code: "BW_PEER_FOREIGN_AUTHORITY", message: foreign, certificate };
     const { revocations } = this.#env;
     const own = this.#shown.get(rawSocket(socket));
     const refusal = revocations.refusal(certificate, own);
@@ -85,5 +88,13 @@ export class MeshTlsServer {
       ...agreedNames(socket),
       tls: describeTls(socket, certificate),
     };
+  }
+
+  /** Where several domains' roots are known to TLS, each peer is held against those of the domain that it names. */
+  #chainProblem(socket: TLSSocket, trustDomain: TrustDomain): string | undefined {
+    const trust = this.#env.tls()?.trust;
+    if (trust?.isFederated === false) return undefined;
+    if (trust === undefined || socket.isSessionReused()) return "its chain cannot be verified any more";
+    return trust.problem(socket.getPeerCertificate(true), trustDomain, "client", Date.now());
   }
 }

@@ -1,9 +1,8 @@
 import type { Socket } from "node:net";
 import type { Mesh, Workload } from "../model/mesh.ts";
 import type { Placement, PodPlacement } from "../model/placement.ts";
-import type { TrustDomain } from "../model/spiffe-id.ts";
 import type { JwtEnvironment } from "../policy/jwt/verify-jwt.ts";
-import type { UpstreamSettings } from "./connect-upstream.ts";
+import type { TrustDomains, UpstreamSettings } from "./connect-upstream.ts";
 import type { HttpCalls } from "./ext-authz/http-call.ts";
 import type { ExternalContexts } from "./external-contexts.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
@@ -37,7 +36,7 @@ export interface ProxyEnvironment {
   readonly revocations: RevocationGuard;
   /** Undefined while there is no valid certificate. */
   tls(): TlsContexts | undefined;
-  trustDomains(): { readonly trustDomain: TrustDomain; readonly aliases: readonly TrustDomain[] };
+  trustDomains(): TrustDomains;
   /**
    * Open client connections. INVARIANT: once TLS runs on a connection it stands here by its TLS socket: destroying the
    * socket under a TLS socket from one of its callbacks crashes Node (seen with 26.10).

@@ -3,6 +3,7 @@ import type { FlowDraft } from "../model/flow-record.ts";
 import type { PodPlacement } from "../model/placement.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import type { FetchJwks, RefetchJwks } from "../policy/jwt/jwt-policy.ts";
+import type { FederatedDomain } from "./federated-trust.ts";
 import type { Limits } from "./limits.ts";
 
 /** Where an application listens, behind its sidecar: told to nobody else. */
@@ -21,6 +22,8 @@ export interface ProxyOptions {
   readonly flows: { push(record: FlowDraft): void };
   /** Trusted, besides the system's, for servers outside of the mesh: the stand-ins' own CA. */
   readonly externalCaPem?: string;
+  /** Others' trust domains, and their roots; newer ones by `federate`. */
+  readonly federation?: readonly FederatedDomain[];
   /** Keys for tokens that are not inline; without it every such token is refused. */
   readonly keys?: { readonly fetchJwks: FetchJwks; readonly refetchJwks: RefetchJwks };
   readonly limits?: Partial<Limits>;

@@ -1,8 +1,10 @@
-import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { constants } from "node:crypto";
+import { createSecureContext, rootCertificates, type SecureContext, type TlsOptions } from "node:tls";
 import { type PeerCertificate, peerFromCertificateDer } from "../identity/peer-certificate.ts";
 import { decodePem } from "../identity/pem.ts";
 import { type Svid, tlsCredentials } from "../identity/rotation.ts";
 import { TLS_PROFILE } from "../identity/tls-profile.ts";
+import { type FederatedDomain, FederatedTrust } from "./federated-trust.ts";
 
 /** What our servers choose from. A client that offers only other names is refused; one without ALPN is taken. */
 export const SERVER_ALPN: readonly string[] = [
@@ -28,18 +30,37 @@ export interface TlsContexts {
   readonly svid: Svid;
   /** What peers see: what a revocation names. */
   readonly own: PeerCertificate;
-  readonly options: { key: string; cert: string; ca: string; minVersion: "TLSv1.3"; maxVersion: "TLSv1.3" };
-  readonly client: SecureContext;
+  readonly options: TlsOptions & { key: string; cert: string; ca: string };
+  readonly trust: FederatedTrust;
+  /** For connections to a server that must be of one of the domains of these roots (`FederatedTrust.rootsFor`). */
+  client(rootsPem: string): SecureContext;
 }
 
 /**
  * Makes contexts of a certificate. No ticket keys are given, on purpose: each server context then has keys of its own,
  * and a session from before a rotation or trust change cannot be resumed past the checks that came with it.
  */
-export function makeTlsContexts(svid: Svid): TlsContexts {
+export function makeTlsContexts(svid: Svid, domains: readonly FederatedDomain[] = []): TlsContexts {
   const options = { ...tlsCredentials(svid), ...TLS_PROFILE.mesh };
-  return { svid, own: leafOf(svid), options, client: createSecureContext(options) };
+  const trust = new FederatedTrust(svid.trustBundlePem, domains);
+  const clients = new Map([[svid.trustBundlePem, createSecureContext(options)]]);
+  return {
+    svid,
+    own: leafOf(svid),
+    options: trust.isFederated ? { ...options, ca: trust.allRootsPem, ...NO_RESUMPTION } : options,
+    trust,
+    client(rootsPem) {
+      // Not the empty text: for that Node takes the system's roots.
+      const ca = rootsPem === "" ? [] : rootsPem;
+      const known = clients.get(rootsPem) ?? createSecureContext({ ...options, ca });
+      clients.set(rootsPem, known);
+      return known;
+    },
+  };
 }
+
+/** A session that is resumed has the peer's certificate, but no chain that could be held against its domain's roots. */
+const NO_RESUMPTION = { secureOptions: constants.SSL_OP_NO_TICKET };
 
 function leafOf({ chainPem }: Svid): PeerCertificate {
   const [leaf] = decodePem("CERTIFICATE", chainPem);
