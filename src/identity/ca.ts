@@ -6,6 +6,7 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type CaState, type CaStateOptions, JOURNAL, loadCaState, openIssuer, RECORDS } from "./ca-state.ts";
 import { verifyCsr } from "./csr.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "./key-algorithm.ts";
+import type { CaKeyStore } from "./keys/ca-key-store.ts";
 import { FileKeyStore } from "./keys/file-key-store.ts";
 import { encodePem } from "./pem.ts";
 import { pooledRandomBytes } from "./random-pool.ts";
@@ -17,6 +18,7 @@ import { keepPruned } from "./store/retention.ts";
 import { SqliteCaStore } from "./store/sqlite-ca-store.ts";
 import { takeOverJournal } from "./store/take-over-journal.ts";
 import { type CertificateTemplate, serialFrom, validityFrom, workloadTemplate } from "./template.ts";
+import { TLS_PROFILE } from "./tls-profile.ts";
 import { Turns } from "./turns.ts";
 import { verifyIssued } from "./verify-issued.ts";
 
@@ -40,6 +42,10 @@ export interface CaOptions {
   readonly intermediateTtlSeconds?: number;
   /** Kind of the CA's own keys, when they are made; default ECDSA P-256. */
   readonly keyAlgorithm?: KeyAlgorithmName;
+  /** Where the CA's own keys are kept; default: files, mode 0600, beside the certificates. */
+  readonly keys?: CaKeyStore;
+  /** Kinds of keys to sign for; default: those of the TLS profile. */
+  readonly leafAlgorithms?: readonly KeyAlgorithmName[];
   /** Where records are kept, opened; the CA closes it. Default: a file beside the keys. */
   readonly store?: CaStore;
 }
@@ -79,7 +85,9 @@ export class CertificateAuthority {
   /** What was issued and revoked, and what replicas of this CA share. */
   readonly store: CaStore;
   #state: CaState;
-  readonly #options: Required<Pick<CaOptions, "clock" | "random" | "defaultTtlSeconds" | "maxTtlSeconds">>;
+  readonly #options: Required<
+    Pick<CaOptions, "clock" | "random" | "defaultTtlSeconds" | "maxTtlSeconds" | "leafAlgorithms">
+  >;
   readonly #stateOptions: () => CaStateOptions;
   readonly #turns = new Turns();
   /** Steps of a rotation, one after the other. */
@@ -96,6 +104,7 @@ export class CertificateAuthority {
       random: options.random ?? pooledRandomBytes,
       defaultTtlSeconds: options.defaultTtlSeconds ?? DAY_SECONDS,
       maxTtlSeconds: options.maxTtlSeconds ?? MAX_TTL_SECONDS,
+      leafAlgorithms: options.leafAlgorithms ?? TLS_PROFILE.keyAlgorithms,
     };
     this.#stopPruning = keepPruned(store, this.#options.clock);
   }
@@ -175,13 +184,14 @@ export class CertificateAuthority {
   /**
    * Signs a workload's certificate.
    * @throws {BulwarkError} BW_CA_FOREIGN_IDENTITY, BW_CA_TTL_INVALID, BW_CA_TTL_TOO_LONG, BW_CA_SIGNER_EXPIRED,
-   * BW_CA_ISSUED_MISMATCH, BW_CA_STORE_…, BW_CA_BUSY, and those of `verifyCsr`.
+   * BW_CA_ISSUED_MISMATCH, BW_CA_STORE_…, BW_CA_BUSY, BW_CA_CSR_KEY_KIND, BW_KEY_…, BW_PKCS11_…, and those of `verifyCsr`.
    */
   async issue(request: IssueRequest): Promise<IssuedCertificate> {
     this.#checkIdentity(request.verifiedIdentity);
     const ttlSeconds = this.#ttlSeconds(request.ttlSeconds);
     await this.#turns.take();
-    const { spki } = verifyCsr(request.csr);
+    const { spki, algorithm } = verifyCsr(request.csr);
+    this.#checkAlgorithm(algorithm.name);
     // One state for all of it: a rotation may put another into force meanwhile.
     const { signer, chain } = this.#state;
     const nowMs = this.#options.clock();
@@ -210,6 +220,12 @@ export class CertificateAuthority {
   close(): Promise<void> {
     this.#stopPruning();
     return this.store.close();
+  }
+
+  #checkAlgorithm(name: KeyAlgorithmName): void {
+    if (this.#options.leafAlgorithms.includes(name)) return;
+    const allowed = this.#options.leafAlgorithms.join(", ");
+    throw new BulwarkError("BW_CA_CSR_KEY_KIND", `the CA signs for keys of ${allowed} only, not of ${name}`);
   }
 
   #checkIdentity(identity: SpiffeId): void {
@@ -284,6 +300,7 @@ function stateOptionsOf(options: CaOptions): CaStateOptions {
     rootTtlSeconds: options.rootTtlSeconds ?? 3650 * DAY_SECONDS,
     intermediateTtlSeconds: options.intermediateTtlSeconds ?? 365 * DAY_SECONDS,
     nowMs: (options.clock ?? Date.now)(),
+    ...(options.keys && { keys: options.keys }),
   };
 }
 

@@ -166,6 +166,14 @@ for (const name of Object.keys(KEY_ALGORITHMS) as KeyAlgorithmName[]) {
   });
 }
 
+test("issue() signs for the kinds of keys that are configured, and no other", async (t) => {
+  const ca = await testCa(t, { leafAlgorithms: ["ecdsa-p384", "rsa"] });
+  for (const keyAlgorithm of ["ecdsa-p384", "rsa"] as const)
+    assert.ok(await credentials(ca, { keyAlgorithm }));
+  for (const keyAlgorithm of ["ecdsa-p256", "ed25519"] as const)
+    await assert.rejects(credentials(ca, { keyAlgorithm }), { code: "BW_CA_CSR_KEY_KIND" });
+});
+
 test("verifyCsr() accepts openings that other software writes: no attributes, other hashes", () => {
   assert.ok(verifyCsr(forge({ attributes: [] })));
   assert.ok(verifyCsr(forge({ hash: "sha512", signatureOid: OID.ecdsaWithSha512 })));
