@@ -184,6 +184,8 @@ class RunningProxy {
   /** The proxy looks into it for each connection: ports that a Service adds later come in here. */
   readonly #application = new Map<number, ApplicationAddress>();
   #adopted: { readonly svid: Svid; readonly atMs: number } | undefined;
+  /** Settles when the first certificate has been asked for. */
+  readonly #started = Promise.withResolvers<void>();
   /** Settles with the first certificate: before it the proxy has nothing to listen with. */
   readonly #firstCertificate = Promise.withResolvers<void>();
 
@@ -236,7 +238,10 @@ class RunningProxy {
       onWarning: options.onWarning,
     });
     // Not at once: the link that carries the request counts as up only when this constructor has returned.
-    setImmediate(() => void this.#identity.start());
+    setImmediate(() => {
+      void this.#identity.start();
+      this.#started.resolve();
+    });
   }
 
   async apply(push: PodConfigurationPush): Promise<void> {
@@ -249,14 +254,19 @@ class RunningProxy {
 
   /** Settles when nothing of before is left: neither in force nor in a handshake under way. */
   async follow(update: TrustUpdate): Promise<TrustAnswer> {
-    // The first certificate comes by itself; asking for another meanwhile would get two.
-    await this.#firstCertificate.promise;
-    await this.#identity.follow(update);
+    // The first certificate is asked for by itself; asking for another meanwhile would get two.
+    await this.#started.promise;
+    try {
+      await this.#identity.follow(update);
+    } catch (error) {
+      // Without a certificate everything is refused, and the next one brings the trust of then.
+      if (this.#identity.current !== undefined) throw error;
+    }
     await this.#proxy.untilOldHandshakesEnded();
     const svid = this.#identity.current;
     return {
       issuerKeyId: issuerKeyIdOf(svid) ?? "",
-      bundle: hash("sha256", svid?.trustBundlePem ?? "", "hex"),
+      bundle: svid === undefined ? "" : hash("sha256", svid.trustBundlePem, "hex"),
     };
   }
 

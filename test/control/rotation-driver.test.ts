@@ -153,6 +153,16 @@ test("a proxy that fails to follow is asked again, and its own words are told", 
   await until(() => isDone(own));
 });
 
+test("a proxy that has no certificate at all, as that of a revoked identity, holds up nothing", async (t) => {
+  const own = await setup(t, ["a/one-0"]);
+  const revoked = new FakeProxy();
+  revoked.answer = () => ({ issuerKeyId: "", bundle: "" });
+  own.driver.welcome("a/one-0", revoked);
+  await own.driver.rotate("root", { force: false, by: "cli" });
+  await until(() => isDone(own));
+  assert.equal(revoked.told.at(-1)?.trustBundlePem, own.ca.trustBundlePem);
+});
+
 test("with force a phase goes on without proxies that stay silent, and they are named in the end", async (t) => {
   const own = await setup(t, ["a/one-0", "a/lost-0"], { forceAfterMs: 50 });
   own.driver.welcome("a/one-0", new FakeProxy());

@@ -8,7 +8,10 @@ export interface TrustUpdate {
   readonly trustBundlePem: string;
 }
 
-/** Its answer, once both are in force and no handshake is under way that began before. */
+/**
+ * Its answer, once both are in force and no handshake is under way that began before. Both empty: it has no certificate (its identity was
+ * revoked, say), so that it refuses everything, and follows with the next one that it gets.
+ */
 export interface TrustAnswer {
   readonly issuerKeyId: string;
   /** SHA-256 of the bundle's text, hexadecimal. */

@@ -91,7 +91,8 @@ export class TrustPush {
     const update = this.#options.wanted();
     try {
       const answer = answerOf(await follower.peer.request("trust", update, PUSH_TIMEOUT_MS));
-      follower.acknowledged = `${answer.issuerKeyId} ${answer.bundle}`;
+      const hasNothing = answer.issuerKeyId === "" && answer.bundle === "";
+      follower.acknowledged = hasNothing ? nameOf(update) : `${answer.issuerKeyId} ${answer.bundle}`;
       follower.problem =
         follower.acknowledged === nameOf(update)
           ? undefined
