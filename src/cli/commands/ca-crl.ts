@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
-import { connectAdmin } from "../../control/control-link.ts";
 import type { CrlReport } from "../../control/revocation/messages.ts";
 import { encodePem } from "../../identity/pem.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
+import { askControl } from "../ask-control.ts";
 import { examples, type StateOptions, stateOf, stateOption } from "../options.ts";
 
 interface CrlOptions extends StateOptions {
@@ -29,10 +29,8 @@ export function configure(group: Command): void {
     .action(async (options: CrlOptions) => {
       if (options.der === true && options.out === undefined)
         throw new BulwarkError("BW_CLI_INPUT", "--der needs --out: a terminal is no place for it");
-      const peer = await connectAdmin(stateOf(options));
       const params = { issuer: options.issuer, delta: options.delta === true };
-      const report = (await peer.request("ca.crl", params, 30_000)) as CrlReport;
-      peer.close();
+      const report = (await askControl(stateOf(options), "ca.crl", params)) as CrlReport;
       const bytes = Buffer.from(report.crl, "base64");
       const printed = options.der === true ? bytes : encodePem("X509 CRL", bytes);
       if (options.out === undefined) process.stdout.write(printed);

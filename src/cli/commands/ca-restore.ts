@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { connectAdmin } from "../../control/control-link.ts";
 import type { RestoreReport } from "../../control/revocation/messages.ts";
+import { askControl } from "../ask-control.ts";
 import { examples, type StateOptions, stateOf, stateOption } from "../options.ts";
 import { plain } from "../render/style.ts";
 import { revocationTarget } from "../revocation-target.ts";
@@ -15,9 +15,7 @@ export function configure(group: Command): void {
     .addHelpText("after", examples("bulwark ca restore --workload team-a/app-a"))
     .action(async (argument: string | undefined, options: StateOptions & { workload?: string }) => {
       const target = revocationTarget(argument, options.workload);
-      const peer = await connectAdmin(stateOf(options));
-      const report = (await peer.request("ca.restore", target, 30_000)) as RestoreReport;
-      peer.close();
+      const report = (await askControl(stateOf(options), "ca.restore", target)) as RestoreReport;
       process.stdout.write(`${plain(report.identity)}: new tokens for ${report.pods.join(", ")}\n`);
     });
 }

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
-import { connectAdmin } from "../../control/control-link.ts";
 import { REVOCATION_REASONS, type RevokeReport } from "../../control/revocation/messages.ts";
+import { askControl } from "../ask-control.ts";
 import { examples, formatOption, type StateOptions, stateOf, stateOption } from "../options.ts";
 import { renderRevocation } from "../render/ca-status.ts";
 import { revocationTarget } from "../revocation-target.ts";
@@ -35,10 +35,8 @@ export function configure(group: Command): void {
     )
     .action(async (argument: string | undefined, options: RevokeOptions) => {
       const target = revocationTarget(argument, options.workload);
-      const peer = await connectAdmin(stateOf(options));
       const params = { ...target, reason: options.reason };
-      const report = (await peer.request("ca.revoke", params, 30_000)) as RevokeReport;
-      peer.close();
+      const report = (await askControl(stateOf(options), "ca.revoke", params)) as RevokeReport;
       process.stdout.write(
         options.format === "json" ? `${JSON.stringify(report, undefined, 2)}\n` : renderRevocation(report),
       );

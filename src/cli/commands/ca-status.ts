@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { connectAdmin } from "../../control/control-link.ts";
 import type { CaReport } from "../../control/revocation/messages.ts";
+import { askControl } from "../ask-control.ts";
 import { EXIT } from "../exit-code.ts";
 import { examples, formatOption, parseCount, type StateOptions, stateOf, stateOption } from "../options.ts";
 import { renderCa } from "../render/ca-status.ts";
@@ -26,10 +26,8 @@ export function configure(group: Command): void {
       examples("bulwark ca status", "bulwark ca status --check --format json | jq '.alerts'"),
     )
     .action(async (options: CaStatusOptions) => {
-      const peer = await connectAdmin(stateOf(options));
       const params = { limit: options.limit, ended: options.ended === true };
-      const report = (await peer.request("ca.status", params, 30_000)) as CaReport;
-      peer.close();
+      const report = (await askControl(stateOf(options), "ca.status", params)) as CaReport;
       process.stdout.write(
         options.format === "json"
           ? `${JSON.stringify(report, undefined, 2)}\n`
