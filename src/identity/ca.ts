@@ -6,9 +6,12 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type CaState, type CaStateOptions, JOURNAL, loadCaState, openIssuer, RECORDS } from "./ca-state.ts";
 import { verifyCsr } from "./csr.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "./key-algorithm.ts";
+import { ensurePrivateFolder } from "./key-store.ts";
 import type { CaKeyStore } from "./keys/ca-key-store.ts";
 import { FileKeyStore } from "./keys/file-key-store.ts";
 import { encodePem } from "./pem.ts";
+import type { CaMaterial } from "./plug-in/ca-material.ts";
+import { pluggedInState } from "./plug-in/plugged-in-state.ts";
 import { pooledRandomBytes } from "./random-pool.ts";
 import { isKeyId } from "./rotation/rotation.ts";
 import type { RotationStep } from "./rotation/rotation-steps.ts";
@@ -44,6 +47,8 @@ export interface CaOptions {
   readonly keyAlgorithm?: KeyAlgorithmName;
   /** Where the CA's own keys are kept; default: files, mode 0600, beside the certificates. */
   readonly keys?: CaKeyStore;
+  /** A CA from outside: no keys are made then, and its own rotation does not touch these. */
+  readonly pluggedIn?: { readonly material: CaMaterial; readonly passphrase?: string };
   /** Kinds of keys to sign for; default: those of the TLS profile. */
   readonly leafAlgorithms?: readonly KeyAlgorithmName[];
   /** Where records are kept, opened; the CA closes it. Default: a file beside the keys. */
@@ -278,11 +283,11 @@ function proofOf({ proofIssuedAtMs }: IssueRequest): IssuanceProof | undefined {
 
 /**
  * Opens the CA kept under `stateDir` (in its folder `ca`, mode 0700), making it on the first run.
- * @throws {BulwarkError} BW_CA_TRUST_DOMAIN_CHANGED, BW_CA_STATE_DAMAGED, BW_CA_STORE_…, BW_KEYSTORE_….
+ * @throws {BulwarkError} BW_CA_TRUST_DOMAIN_CHANGED, BW_CA_STATE_DAMAGED, BW_CA_PLUG_IN_REFUSED, BW_CA_STORE_…, BW_KEYSTORE_….
  */
 export async function openCa(stateDir: string, options: CaOptions): Promise<CertificateAuthority> {
   const folder = join(stateDir, "ca");
-  const state = await loadCaState(folder, stateOptionsOf(options));
+  const state = await stateIn(folder, options);
   const store = options.store ?? (await SqliteCaStore.open(join(folder, RECORDS)));
   try {
     await takeOverJournal(join(folder, JOURNAL), folder, store);
@@ -291,6 +296,15 @@ export async function openCa(stateDir: string, options: CaOptions): Promise<Cert
     throw error;
   }
   return new CertificateAuthority(state, store, options);
+}
+
+function stateIn(folder: string, options: CaOptions): Promise<CaState> {
+  const { pluggedIn, trustDomain } = options;
+  const common = stateOptionsOf(options);
+  if (pluggedIn === undefined) return loadCaState(folder, common);
+  ensurePrivateFolder(folder);
+  const { material, ...passphrase } = pluggedIn;
+  return pluggedInState(material, { folder, trustDomain, nowMs: common.nowMs, ...passphrase });
 }
 
 function stateOptionsOf(options: CaOptions): CaStateOptions {

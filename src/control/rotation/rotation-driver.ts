@@ -78,6 +78,11 @@ export class RotationDriver {
     this.#push.add(pod, peer);
   }
 
+  /** A CA from outside has been replaced: every proxy follows it at once. */
+  caReplaced(): void {
+    this.#push.pushAll();
+  }
+
   /**
    * Starts a rotation, or joins the one of its kind that is under way.
    * @throws {BulwarkError} BW_CA_ROTATION_UNDER_WAY: one of the other kind is; BW_CA_PLUGGED_IN, BW_CA_ROOT_KEY_AWAY, BW_KEYSTORE_….
