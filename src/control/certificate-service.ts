@@ -19,7 +19,7 @@ import type { SignAnswer } from "./messages.ts";
 export type CaRecords = Pick<CaStore, "issued" | "revocationOf" | "cutoffOf" | "audit">;
 
 export interface CertificateLimits {
-  /** Certificates for one identity, by one caller. */
+  /** Certificates for one identity, by one caller: a pod where it shows a token, else an identity. */
   readonly perIdentity?: BucketOptions;
   /** Requests from one address, before anything in them is looked at. */
   readonly perAddress?: BucketOptions;
@@ -52,7 +52,7 @@ export interface CertificateRequest {
   readonly impersonate: string | undefined;
 }
 
-/** Room for a rotation every second of some dozens of replicas under one account, and for a node's pods after its restart. */
+/** Far above what rotation needs at the shortest lifetime, 2 s, and room for a node agent's whole node after its restart. */
 const PER_IDENTITY: BucketOptions = { ratePerSecond: 20, burst: 100 };
 const PER_ADDRESS: BucketOptions = { ratePerSecond: 100, burst: 400 };
 
@@ -161,7 +161,7 @@ export class CertificateService {
         identity,
         ...(request.impersonate === undefined ? {} : { method: "node-agent" }),
       };
-      this.#limitIdentity(caller.spiffeId, identity);
+      this.#limitIdentity(caller, identity);
       const csr = request.csr();
       refuseForeignWishes(csr, identity);
       return await this.#issue(csr, request.ttlSeconds, identity, subject, caller.issuedAtMs);
@@ -225,9 +225,9 @@ export class CertificateService {
     if (!answer.allowed) throw tooMany("requests come from this address", answer);
   }
 
-  /** By caller as well: a node agent that asks too often takes nothing from the identity itself. */
-  #limitIdentity(caller: SpiffeId, identity: SpiffeId): void {
-    const answer = this.#perIdentity.take(`${caller} ${identity}`);
+  /** By caller as well, and by pod where that is known: who asks too often takes nothing from the others of the identity. */
+  #limitIdentity({ spiffeId, pod }: AuthenticatedCaller, identity: SpiffeId): void {
+    const answer = this.#perIdentity.take(`${spiffeId} ${pod?.pod.uid ?? ""} ${identity}`);
     if (!answer.allowed) throw tooMany("certificates are asked for this identity", answer);
   }
 

@@ -184,7 +184,9 @@ function readBucket(section: Section | undefined): BucketOptions | undefined {
 }
 
 function readListen(section: Section, text: string): { host: string; port: number } {
-  const [, host = "", port = ""] = section.matching("listen", text, LOOPBACK);
+  const [, host = "", port = ""] =
+    LOOPBACK.exec(text) ??
+    section.fail("listen", "is no loopback address with a port, as in 127.0.0.1:15012");
   if (Number(port) > 65_535) section.fail("listen", "has no such port");
   return { host: host === "localhost" ? "127.0.0.1" : host, port: Number(port) };
 }

@@ -62,9 +62,11 @@ export class CaAccess {
         uses: uses(),
       }),
     );
+    // With others about we do not know every pod, and what we do not know may be running.
+    const allPods = clusters.length + oidc.length === 0 ? livePods : undefined;
     this.authentication = {
       tokens: [own, ...others, ...this.#oidcAuthenticators(options, uses)],
-      certificates: certificates ? { trustDomain, records, livePods: undefined, clock } : undefined,
+      certificates: certificates ? { trustDomain, records, livePods: allPods, clock } : undefined,
       records,
       clock,
     };

@@ -461,6 +461,22 @@ test("CreateCertificate refuses what comes past the rate of an identity, tells i
   assert.equal((await fixture.ask({ token: await fixture.token("payroll") })).status, 0);
 });
 
+test("where every pod is known, a certificate whose identity runs no more renews nothing, one that runs does", async () => {
+  const known = await CaFixture.open({ oidc: [] });
+  try {
+    const gone = await known.issued(identityOf("gone"));
+    assert.equal((await known.ask({ certificate: gone })).status, UNAUTHENTICATED);
+    assert.equal((await known.lastAudit()).code, "BW_CA_IDENTITY_GONE");
+    assert.equal((await known.ask({ certificate: await known.issued(identityOf("payroll")) })).status, 0);
+    const other = await CaFixture.open();
+    const answer = await other.ask({ certificate: await other.issued(identityOf("gone")) });
+    await other.close();
+    assert.equal(answer.status, 0, answer.message);
+  } finally {
+    await known.close();
+  }
+});
+
 test("an address past its rate is refused before anything is looked at, others are not", async () => {
   const limited = await CaFixture.open({
     limits: { perAddress: { ratePerSecond: 0.001, burst: 3 } },
