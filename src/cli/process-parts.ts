@@ -26,6 +26,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
       "revocation-http": { type: "string" },
       "workload-api": { type: "boolean", default: false },
       "ca-access": { type: "string" },
+      "ca-settings": { type: "string" },
     },
   });
   const statePath = values.state;
@@ -39,6 +40,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
         sources: positionals,
         certTtlSeconds: Number(values["cert-ttl-seconds"]),
         simulateExternal: values["simulate-external"],
+        caSettings: values["ca-settings"],
         keys: {
           allow: values["jwks-allow"],
           ...(values["jwks-refresh-ms"] === undefined

@@ -5,6 +5,7 @@ import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
 import { COMPLIANCE_VARIABLE, tlsProfileOf } from "../identity/tls-profile.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { type CaKeyOptions, caSettingsOf } from "./ca-options.ts";
 import { whenReaderGone } from "./closed-pipe.ts";
 import { runDemo } from "./demo.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
@@ -12,7 +13,7 @@ import type { StateOptions } from "./options.ts";
 import { type Account, jsonAccount, textAccount } from "./render/account.ts";
 import { thisProgram } from "./this-program.ts";
 
-export interface UpOptions extends StateOptions {
+export interface UpOptions extends StateOptions, CaKeyOptions {
   readonly format: string;
   readonly simulateExternal?: boolean;
   readonly app?: readonly string[];
@@ -44,6 +45,7 @@ const READER_GONE = "EPIPE";
 export async function runUp(sources: readonly string[], options: UpOptions): Promise<ExitCode> {
   // Here, and not in each child, that would die of it again and again.
   tlsProfileOf(process.env[COMPLIANCE_VARIABLE] ?? "");
+  const ca = await caSettingsOf(options);
   const account = options.format === "json" ? jsonAccount() : textAccount(options.quiet === true);
   let kill = () => {};
   const asked = firstSignal(() => {
@@ -55,6 +57,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     sources,
     certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),
     simulateExternal: options.simulateExternal === true,
+    ca,
     keys: keySettings(options),
     revocation: {
       ...(options.revocationMaxAge === undefined ? {} : { maxAgeMs: options.revocationMaxAge }),

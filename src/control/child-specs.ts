@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { COMPLIANCE_VARIABLE } from "../identity/tls-profile.ts";
 import { type Assignments, type PodAssignment, podKey } from "../substrate/assignment.ts";
+import { type CaSettings, caEnvironment, caFlags } from "./ca-settings.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import type { RevocationChoice } from "./revocation/revocation-control.ts";
 import type { StateFolder } from "./state-folder.ts";
@@ -25,6 +26,8 @@ export interface MeshChildrenOptions {
   readonly interfaces?: IdentityInterfaceChoice;
   /** See ControlProcessOptions. */
   readonly revocation?: RevocationChoice;
+  /** See MeshRunnerOptions. */
+  readonly ca?: CaSettings;
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;
 }
@@ -61,13 +64,14 @@ export class MeshChildren {
     const flags = simulateExternal ? ["--simulate-external"] : [];
     const except = [...applications.keys()].flatMap((workload) => ["--except", workload]);
     return [
-      this.#own("control", "control", [
+      this.#control([
         "--cert-ttl-seconds",
         String(certTtlSeconds),
         ...flags,
         ...keyFlags(this.#options),
         ...revocationFlags(this.#options),
         ...interfaceFlags(this.#options),
+        ...caFlags(this.#options.ca),
         "--",
         ...sources,
       ]),
@@ -82,6 +86,11 @@ export class MeshChildren {
       ...(simulateExternal ? [this.#own("externals", "externals", [])] : []),
       ...assignments.pods.flatMap((pod) => this.#application(pod)),
     ];
+  }
+
+  #control(args: readonly string[]): ChildSpec {
+    const own = this.#own("control", "control", args);
+    return { ...own, env: { ...own.env, ...caEnvironment(this.#options.ca) } };
   }
 
   #own(name: string, part: "control" | "proxy" | "apps" | "externals", args: readonly string[]): ChildSpec {

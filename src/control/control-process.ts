@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import type { LivePod } from "../identity/authentication/live-pods.ts";
-import { openCa } from "../identity/ca.ts";
+import type { CertificateAuthority } from "../identity/ca.ts";
+import type { MaterialFollower } from "../identity/plug-in/follow-material.ts";
 import type { FinishedRotation, Rotation } from "../identity/rotation/rotation.ts";
 import { DEFAULT_TOKEN_ISSUER } from "../identity/service-account-token.ts";
 import { parseTrustDomain } from "../model/spiffe-id.ts";
@@ -16,6 +17,7 @@ import { CaAccess } from "./ca-grpc/ca-access.ts";
 import { type CaAccessConfiguration, NO_CA_ACCESS, readCaAccess } from "./ca-grpc/ca-access-configuration.ts";
 import type { CaGrpcService } from "./ca-grpc/ca-grpc-service.ts";
 import { CA_REPORTER } from "./ca-journalist.ts";
+import { followCa, openConfiguredCa, readCaFlags } from "./ca-settings.ts";
 import { CertificateService } from "./certificate-service.ts";
 import { liveAsChild, warn } from "./child-life.ts";
 import { ConfigurationKeeper } from "./configuration-keeper.ts";
@@ -51,6 +53,8 @@ export interface ControlProcessOptions {
   readonly caAccess?: string;
   /** What programs that are not ours are given identities by; by default nothing. */
   readonly interfaces?: IdentityInterfaceChoice;
+  /** How the CA keeps its keys, as `caFlags` writes it. */
+  readonly caSettings?: string | undefined;
 }
 
 /** Public keys of the token issuer, in the token folder: the CA checks tokens without being able to make them. */
@@ -68,7 +72,7 @@ export async function runControlProcess(options: ControlProcessOptions): Promise
   await control.serve();
 }
 
-type Ca = Awaited<ReturnType<typeof openCa>>;
+type Ca = CertificateAuthority;
 
 /** Everything that the control plane of one mesh consists of, wired together. */
 export class ControlPlane {
@@ -90,6 +94,7 @@ export class ControlPlane {
   readonly #watch: ConfigurationWatch;
   readonly #server: ControlServer;
   #interfaces: IdentityInterfaces | undefined;
+  #caFollower: MaterialFollower | undefined;
   #caGrpc: CaGrpcService | undefined;
 
   /** @throws {BulwarkError} BW_CA_…, BW_KEYSTORE_…, BW_TRUST_DOMAIN_INVALID. */
@@ -102,7 +107,12 @@ export class ControlPlane {
     const trustDomain = parseTrustDomain(keeper.current?.mesh.config.trustDomain ?? "cluster.local");
     if (trustDomain === undefined)
       throw new BulwarkError("BW_TRUST_DOMAIN_INVALID", "the mesh's trustDomain is not a proper name");
-    return new ControlPlane(state, options, keeper, await openCa(state.root, { trustDomain }));
+    return new ControlPlane(
+      state,
+      options,
+      keeper,
+      await openConfiguredCa(state.root, trustDomain, readCaFlags(options.caSettings)),
+    );
   }
 
   constructor(state: StateFolder, options: ControlProcessOptions, keeper: ConfigurationKeeper, ca: Ca) {
@@ -172,10 +182,23 @@ export class ControlPlane {
     await this.#server.listen();
     this.#watch.start();
     this.#rotation.start();
+    this.#caFollower = this.#followCa();
+  }
+
+  #followCa(): MaterialFollower | undefined {
+    return followCa(readCaFlags(this.#options.caSettings), {
+      ca: this.#ca,
+      onAdopted: () => {
+        this.#rotation.caReplaced();
+        this.#interfaces?.bundles.signerChanged();
+      },
+      onRefused: (message) => this.#tell({ kind: "ca-rotation-problem", message }),
+    });
   }
 
   async close(): Promise<void> {
     this.#watch.stop();
+    this.#caFollower?.close();
     this.#rotation.close();
     this.#revocation.close();
     this.#keys.close();

@@ -9,6 +9,7 @@ import { type Assignments, podKey } from "../substrate/assignment.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
 import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
 import { AppliedVersions } from "./applied-versions.ts";
+import type { CaSettings } from "./ca-settings.ts";
 import { type ChildProgram, isProxy, MeshChildren, proxyName } from "./child-specs.ts";
 import { ConfigurationKeeper, type CurrentConfiguration } from "./configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "./control-link.ts";
@@ -46,6 +47,8 @@ export interface MeshRunnerOptions {
   readonly interfaces?: IdentityInterfaceChoice;
   /** See ControlProcessOptions. */
   readonly revocation?: RevocationChoice;
+  /** The CA's own keys; default: made, and kept in files. */
+  readonly ca?: CaSettings;
   /** By workload (`namespace/name`): a shell command that replaces the built-in echo. */
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { addCaKeyOptions } from "../ca-options.ts";
 import {
   collect,
   examples,
@@ -11,7 +12,7 @@ import {
 import { runUp, type UpOptions } from "../run-up.ts";
 
 export function configure(command: Command): void {
-  command
+  addCaKeyOptions(command)
     .argument("<source...>", "folders or files of Kubernetes and Istio YAML or JSON")
     .addOption(stateOption())
     .addOption(formatOption())

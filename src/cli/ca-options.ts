@@ -1,0 +1,50 @@
+import { resolve } from "node:path";
+import { type Command, Option } from "commander";
+import { type CaSettings, checkCaSettings, PASSPHRASE_VARIABLE } from "../control/ca-settings.ts";
+import { KEY_ALGORITHMS, type KeyAlgorithmName } from "../identity/key-algorithm.ts";
+import { askPassphrase } from "./ask-passphrase.ts";
+
+export interface CaKeyOptions {
+  readonly caKeyAlgorithm?: KeyAlgorithmName;
+  readonly caPassphrase?: string;
+  readonly caPkcs11?: string;
+  readonly caCerts?: string;
+}
+
+/** Options about the CA's own keys (docs/identity.md). */
+export function addCaKeyOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--ca-key-algorithm <kind>",
+        "kind of the CA's keys when they are made (default: ecdsa-p256)",
+      ).choices(Object.keys(KEY_ALGORITHMS)),
+    )
+    .option("--ca-passphrase <from>", "encrypt the CA's key files: file:PATH, env:NAME or prompt")
+    .option("--ca-pkcs11 <uri>", "keep the CA's keys in a PKCS#11 token (RFC 7512; docs/identity.md)")
+    .option(
+      "--ca-certs <path>",
+      "sign with a CA from outside: a folder as Istio's cacerts, or a file with the Secret",
+    );
+}
+
+/** @throws {BulwarkError} as checkCaSettings; BW_CLI_INPUT where nobody can be asked for the passphrase. */
+export async function caSettingsOf(options: CaKeyOptions): Promise<CaSettings> {
+  const { caKeyAlgorithm: keyAlgorithm, caPkcs11: pkcs11, caCerts } = options;
+  const passphraseFrom = await passphraseSource(options.caPassphrase);
+  const settings = {
+    ...(keyAlgorithm === undefined ? {} : { keyAlgorithm }),
+    ...(passphraseFrom === undefined ? {} : { passphraseFrom }),
+    ...(pkcs11 === undefined ? {} : { pkcs11 }),
+    ...(caCerts === undefined ? {} : { certs: resolve(caCerts) }),
+  };
+  checkCaSettings(settings);
+  return settings;
+}
+
+async function passphraseSource(given: string | undefined): Promise<string | undefined> {
+  if (given?.startsWith("file:") === true) return `file:${resolve(given.slice("file:".length))}`;
+  if (given !== "prompt") return given;
+  process.env[PASSPHRASE_VARIABLE] = await askPassphrase("Passphrase of the CA's keys: ");
+  return `env:${PASSPHRASE_VARIABLE}`;
+}
