@@ -30,10 +30,15 @@ export interface CertificateServerOptions {
 
 /** Several times the largest request that is signed. */
 const MAX_MESSAGE_BYTES = 65_536;
-const MAX_STREAMS = 64;
+const MAX_STREAMS = 32;
+/** Of what one connection can have us hold; gRPC's own limit is none. */
+const MAX_SESSION_MEGABYTES = 2;
 /** A token has at most 8 KiB; the rest is small. */
 const MAX_METADATA_BYTES = 16_384;
 const IDLE_MS = 5 * 60_000;
+/** Then a connection is asked to come again: one that holds calls open without ever sending them ends, too. */
+const MAX_AGE_MS = 30 * 60_000;
+const MAX_AGE_GRACE_MS = 60_000;
 
 /** Bytes go through as they are: what cannot be read has to be refused on record, not inside of gRPC. */
 const SERVICE = {
@@ -63,7 +68,10 @@ export class CertificateServer {
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.max_concurrent_streams": MAX_STREAMS,
       "grpc.max_metadata_size": MAX_METADATA_BYTES,
+      "grpc-node.max_session_memory": MAX_SESSION_MEGABYTES,
       "grpc.max_connection_idle_ms": IDLE_MS,
+      "grpc.max_connection_age_ms": MAX_AGE_MS,
+      "grpc.max_connection_age_grace_ms": MAX_AGE_GRACE_MS,
       "grpc.enable_channelz": 0,
     });
     this.#server.addService(SERVICE, {
