@@ -9,6 +9,8 @@ import type { StateFolder } from "./state-folder.ts";
 
 /** As `istio-token` volumes have it: long enough that proxies outlive a supervisor that is away for hours. */
 const TOKEN_TTL_SECONDS = 12 * 3600;
+/** A clock that was set back must not keep a token from being written. */
+const MAX_WAITS = 5;
 const RENEWAL_MS = (TOKEN_TTL_SECONDS / 2) * 1000;
 
 /** Where a pod's proxy finds its service account token. Pod names hold no slash and no dot-dot: Kubernetes' names are checked. */
@@ -83,7 +85,9 @@ export class TokenFiles {
   async #write(pod: PodAssignment): Promise<void> {
     // Tokens tell whole seconds: one of the second in which the identity was cut off would count as issued before.
     const notBeforeMs = Math.ceil((this.#cutOffs.get(pod.spiffeId) ?? 0) / 1000) * 1000;
-    await delay(Math.max(0, Math.min(notBeforeMs - Date.now(), 1000)));
+    // A timer may fire a millisecond early by this clock, and a token of that second would be refused for good.
+    for (let i = 0; i < MAX_WAITS && Date.now() < notBeforeMs; i++)
+      await delay(Math.min(notBeforeMs - Date.now(), 1000));
     this.#issuedAt.set(podKey(pod), Math.floor(Date.now() / 1000));
     const token = await this.#issuer.mintToken({
       namespace: pod.namespace,
