@@ -45,6 +45,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/attack.ts"),
   },
   {
+    name: "drill",
+    summary: "rehearse an incident on the running mesh, and measure how long each step takes",
+    load: () => import("./commands/drill.ts"),
+  },
+  {
     name: "flows",
     summary: "the flow log: every connection, request, handshake and decision",
     load: () => import("./commands/flows.ts"),

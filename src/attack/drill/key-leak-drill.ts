@@ -1,0 +1,360 @@
+import { performance } from "node:perf_hooks";
+import type { StatusReport } from "../../control/messages.ts";
+import type { CaReport, RestoreReport, RevokeReport } from "../../control/revocation/messages.ts";
+import type { RpcPeer } from "../../control/rpc.ts";
+import { runCall } from "../../control/run-call.ts";
+import type { StateFolder } from "../../control/state-folder.ts";
+import { BulwarkError } from "../../resources/bulwark-error.ts";
+import { type PodAssignment, podKey } from "../../substrate/assignment.ts";
+import type { Credentials } from "../mesh-under-attack.ts";
+import { RunningMeshUnderAttack } from "../running-mesh.ts";
+import { stealIdentity } from "../stolen-identity.ts";
+import {
+  type AllowedCall,
+  allowedCall,
+  attackers,
+  type HttpTarget,
+  httpTargets,
+  principalOf,
+  serviceAuthority,
+} from "../targets.ts";
+import { Attacker } from "./attacker.ts";
+import type { DrillReport, DrillStep, DrillStepName } from "./drill-report.ts";
+import { type SuspiciousUse, suspiciousUses } from "./suspicious-uses.ts";
+
+export interface KeyLeakOptions {
+  readonly state: StateFolder;
+  /** To the control plane, the admin token shown. */
+  readonly admin: RpcPeer;
+  /** Whose key leaks; default the first workload that may call another. */
+  readonly workload?: string;
+  readonly signal: AbortSignal;
+  readonly onStep: (step: DrillStep) => void;
+}
+
+const ADMIN_TIMEOUT_MS = 30_000;
+const POLL_MS = 50;
+/** Proxies hand records on within 200 ms; a busy machine takes longer. */
+const DETECT_MS = 20_000;
+/** The CA's own alarm waits for five seconds, in which a proxy could still say that the certificate is its own. */
+const ALERT_MS = 30_000;
+const CUT_MS = 20_000;
+const ROTATE_MS = 60_000;
+/** No pod's: the loopback substrate gives out addresses from 127.64 to 127.254. */
+const ATTACKER_ADDRESS = "127.0.0.66";
+
+/** What a drill needs of a mesh: someone to be robbed, and someone whom that one may call. */
+interface Scene {
+  readonly victim: PodAssignment;
+  readonly target: HttpTarget;
+  readonly call: AllowedCall;
+}
+
+/**
+ * Leaks a certificate and key of a workload on purpose, uses them as a thief would, and measures how long it takes to see it, to revoke it, to cut
+ * what stands on it, and to have the workload back with other keys. Leaves the workload with a new token and certificate, whatever happens.
+ * @throws {BulwarkError} BW_CLI_INPUT: no such workload, or none that may call another; those of the control plane.
+ */
+export async function runKeyLeakDrill(options: KeyLeakOptions): Promise<DrillReport> {
+  const mesh = await RunningMeshUnderAttack.open(options.state, { signal: options.signal });
+  try {
+    return await new KeyLeakDrill(options, mesh, sceneOf(mesh, options.workload)).run();
+  } finally {
+    mesh.close();
+  }
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT */
+function sceneOf(mesh: RunningMeshUnderAttack, workload: string | undefined): Scene {
+  const candidates = attackers(mesh).filter((pod) => workload === undefined || pod.workload === workload);
+  if (candidates.length === 0)
+    throw new BulwarkError("BW_CLI_INPUT", `the mesh has no workload \`${workload ?? ""}\` with a sidecar`);
+  for (const victim of candidates)
+    for (const target of httpTargets(mesh)) {
+      if (target.pod.spiffeId === victim.spiffeId || serviceAuthority(mesh, target) === undefined) continue;
+      const call = allowedCall(mesh, target, [victim]);
+      if (call !== undefined) return { victim, target, call };
+    }
+  const who = workload === undefined ? "no workload" : `\`${workload}\``;
+  throw new BulwarkError(
+    "BW_CLI_INPUT",
+    `${who} may not call any HTTP port of another: a leaked key would be of no use to show`,
+  );
+}
+
+class KeyLeakDrill {
+  readonly #options: KeyLeakOptions;
+  readonly #mesh: RunningMeshUnderAttack;
+  readonly #scene: Scene;
+  readonly #steps: DrillStep[] = [];
+  readonly #startedAt = new Date();
+  /** Serials that proxies of the identity have said they use. */
+  readonly #rightfulSerials = new Set<string>();
+  readonly #stolenToken: string;
+  #credentials: Credentials | undefined;
+  #attacker: Attacker | undefined;
+  #useMs: number | undefined;
+  #revoked = false;
+  #restored = false;
+
+  constructor(options: KeyLeakOptions, mesh: RunningMeshUnderAttack, scene: Scene) {
+    this.#options = options;
+    this.#mesh = mesh;
+    this.#scene = scene;
+    this.#stolenToken = mesh.tokenOf(scene.victim);
+  }
+
+  async run(): Promise<DrillReport> {
+    const steps: readonly [DrillStepName, () => Promise<StepOutcome>][] = [
+      ["leak", () => this.#leak()],
+      ["use", () => this.#use()],
+      ["detect", () => this.#detect()],
+      ["alert", () => this.#alert()],
+      ["revoke", () => this.#revoke()],
+      ["cut", () => this.#cut()],
+      ["rotate", () => this.#rotate()],
+      ["verify", () => this.#verify()],
+    ];
+    let leftBehind: readonly string[];
+    try {
+      for (const [name, work] of steps) if (!(await this.#step(name, work))) break;
+    } finally {
+      leftBehind = await this.#cleanUp();
+    }
+    return this.#report(steps.length, leftBehind);
+  }
+
+  #report(expected: number, leftBehind: readonly string[]): DrillReport {
+    const { victim, target, call } = this.#scene;
+    return {
+      drill: "key-leak",
+      startedAt: this.#startedAt.toISOString(),
+      workload: victim.workload,
+      identity: victim.spiffeId,
+      serial: this.#credentials?.serial ?? "",
+      target: `${call.request.method} ${call.request.path} at ${target.workload.key}:${target.port}`,
+      steps: this.#steps,
+      passed: this.#steps.length === expected && this.#steps.every(({ ok }) => ok) && leftBehind.length === 0,
+      leftBehind,
+    };
+  }
+
+  /** Without a leak that can be used, and an alarm, the rest still tells something; without a leak or an interruption nothing does. */
+  async #step(name: DrillStepName, work: () => Promise<StepOutcome>): Promise<boolean> {
+    if (this.#options.signal.aborted) return false;
+    const fromMs = performance.now();
+    const { ok, happened } = await work();
+    const toMs = performance.now();
+    const sinceUseMs = this.#useMs === undefined ? 0 : toMs - this.#useMs;
+    const step = { step: name, ok, tookMs: toMs - fromMs, sinceUseMs, happened };
+    this.#steps.push(step);
+    this.#options.onStep(step);
+    return ok || !["leak", "use", "revoke"].includes(name);
+  }
+
+  async #leak(): Promise<StepOutcome> {
+    const { victim } = this.#scene;
+    await this.#noteRightful();
+    this.#credentials = await stealIdentity(() => this.#mesh.dialControl(), this.#stolenToken, victim);
+    return {
+      ok: true,
+      happened: `a copy of ${podKey(victim)}'s token, and with it a key and certificate ${this.#credentials.serial}`,
+    };
+  }
+
+  async #use(): Promise<StepOutcome> {
+    const { target, call } = this.#scene;
+    if (this.#credentials === undefined) return { ok: false, happened: "nothing was leaked" };
+    this.#attacker = new Attacker(target, call, this.#credentials, ATTACKER_ADDRESS);
+    this.#useMs = performance.now();
+    const { reached, happened } = await this.#attacker.use();
+    return {
+      ok: reached,
+      happened: `from ${ATTACKER_ADDRESS}: ${happened}${reached ? ", and the connection stays open" : ""}`,
+    };
+  }
+
+  async #detect(): Promise<StepOutcome> {
+    let uses: readonly SuspiciousUse[] = [];
+    const seen = await this.#until(DETECT_MS, async () => {
+      await this.#noteRightful();
+      uses = await this.#suspiciousUses();
+      return uses.length > 0;
+    });
+    const [use] = uses;
+    if (!seen || use === undefined)
+      return { ok: false, happened: "the flow log shows no use that is not the workload's own" };
+    const isLeaked = use.serial === this.#credentials?.serial;
+    return {
+      ok: isLeaked,
+      happened: `flow log of ${use.reporter}: ${use.suspicions.join(", ")} (${use.from}, certificate ${use.serial})`,
+    };
+  }
+
+  async #alert(): Promise<StepOutcome> {
+    const serial = this.#credentials?.serial.toLowerCase();
+    const alerted = await this.#until(ALERT_MS, async () => {
+      const { alerts } = (await this.#ask("ca.status", { limit: 1000 })) as CaReport;
+      return alerts.some((alert) => alert.kind === "two-keys" && alert.serial === serial);
+    });
+    const happened = alerted
+      ? "ca status: two keys are certified for one identity, one of them in no proxy's hands"
+      : "no alert of the CA";
+    return { ok: alerted, happened };
+  }
+
+  async #revoke(): Promise<StepOutcome> {
+    this.#revoked = true;
+    const params = { spiffeId: this.#scene.victim.spiffeId, reason: "keyCompromise" };
+    const { revoked, proxies, connectionsCut } = (await this.#ask("ca.revoke", params)) as RevokeReport;
+    const ok = revoked.some(({ serial }) => serial.toUpperCase() === this.#credentials?.serial);
+    return {
+      ok,
+      happened: `${revoked.length} certificates of the identity; ${proxies.confirmed} of ${proxies.told} proxies confirmed, ${connectionsCut} connections cut`,
+    };
+  }
+
+  async #cut(): Promise<StepOutcome> {
+    const attacker = this.#attacker;
+    let isCut = false;
+    void attacker?.cut.then(() => {
+      isCut = true;
+    });
+    const ok = attacker !== undefined && (await this.#until(CUT_MS, () => Promise.resolve(isCut)));
+    return {
+      ok,
+      happened: ok ? "the attacker's open connection is gone" : "the attacker's connection is still open",
+    };
+  }
+
+  async #rotate(): Promise<StepOutcome> {
+    const before = new Set(this.#rightfulSerials);
+    const { pods } = (await this.#ask("ca.restore", {
+      spiffeId: this.#scene.victim.spiffeId,
+    })) as RestoreReport;
+    this.#restored = true;
+    let fresh: readonly string[] = [];
+    const ok = await this.#until(ROTATE_MS, async () => {
+      const inUse = await this.#serialsInUse();
+      fresh = inUse.filter((serial) => !before.has(serial));
+      return fresh.length >= pods.length && inUse.length === fresh.length;
+    });
+    return {
+      ok,
+      happened: `new tokens and keys for ${pods.join(", ")}${ok ? "" : ": not all proxies have a new certificate"}`,
+    };
+  }
+
+  async #verify(): Promise<StepOutcome> {
+    const again = await this.#attacker?.tryAgain(false);
+    const resumed = await this.#attacker?.tryAgain(true);
+    const token = await this.#tryToken();
+    const own = await this.#rightfulCall();
+    const checks = [
+      { ok: again?.reached === false, what: `attacker's certificate: ${again?.happened ?? "?"}` },
+      { ok: resumed?.reached === false, what: `its TLS session: ${resumed?.happened ?? "?"}` },
+      { ok: token !== undefined, what: `stolen token: ${token ?? "the CA STILL TAKES IT"}` },
+      { ok: own.ok, what: `${this.#scene.victim.workload} itself: ${own.happened}` },
+    ];
+    return {
+      ok: checks.every(({ ok }) => ok),
+      happened: checks.map(({ ok, what }) => `${ok ? "" : "NOT "}${what}`).join("; "),
+    };
+  }
+
+  /** @returns the CA's refusal; undefined when it signs. */
+  async #tryToken(): Promise<string | undefined> {
+    try {
+      await stealIdentity(() => this.#mesh.dialControl(), this.#stolenToken, this.#scene.victim);
+      return undefined;
+    } catch (error) {
+      return error instanceof BulwarkError ? error.code : String(error);
+    }
+  }
+
+  /** Through its own sidecar, as the application makes it. New certificates need a moment to be in force everywhere. */
+  async #rightfulCall(): Promise<StepOutcome> {
+    const { victim, target, call } = this.#scene;
+    const url = new URL(`http://${serviceAuthority(this.#mesh, target) ?? ""}${call.request.path}`);
+    const { method } = call.request;
+    const wanted = { url, method, headers: [], http2: false, timeoutMs: 10_000, insecure: false };
+    let happened = "";
+    const ok = await this.#until(ROTATE_MS, async () => {
+      const { answer, result } = await runCall(this.#options.state, victim.workload, victim.replica, wanted);
+      happened = answer.failure ?? `HTTP ${answer.status}`;
+      return result === "answered";
+    });
+    return { ok, happened };
+  }
+
+  async #suspiciousUses(): Promise<readonly SuspiciousUse[]> {
+    const { victim } = this.#scene;
+    const since = new Date(this.#startedAt.getTime()).toISOString();
+    const records = await this.#mesh.records([
+      "--kind",
+      "handshake",
+      "--direction",
+      "inbound",
+      "--since",
+      since,
+    ]);
+    return suspiciousUses(records, {
+      principal: principalOf(victim),
+      addresses: new Set(this.#rightfulPods().map(({ address }) => address)),
+      serials: this.#rightfulSerials,
+    });
+  }
+
+  #rightfulPods(): readonly PodAssignment[] {
+    return this.#mesh.assignments.pods.filter(({ spiffeId }) => spiffeId === this.#scene.victim.spiffeId);
+  }
+
+  async #noteRightful(): Promise<void> {
+    for (const serial of await this.#serialsInUse()) this.#rightfulSerials.add(serial);
+  }
+
+  /** Upper-case hexadecimal, of the proxies of the identity. */
+  async #serialsInUse(): Promise<readonly string[]> {
+    const own = new Set(this.#rightfulPods().map(podKey));
+    const { pods } = (await this.#ask("status", {})) as StatusReport;
+    return pods.flatMap(({ pod, report }) => {
+      const serial = report?.certificate?.serial;
+      return own.has(pod) && serial !== undefined ? [serial.toUpperCase()] : [];
+    });
+  }
+
+  #ask(method: string, params: unknown): Promise<unknown> {
+    return this.#options.admin.request(method, params, ADMIN_TIMEOUT_MS);
+  }
+
+  async #until(withinMs: number, isSo: () => Promise<boolean>): Promise<boolean> {
+    const deadlineMs = performance.now() + withinMs;
+    while (!(await isSo())) {
+      if (performance.now() > deadlineMs || this.#options.signal.aborted) return false;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    return true;
+  }
+
+  /** @returns what could not be put back. Never rejects. */
+  async #cleanUp(): Promise<readonly string[]> {
+    this.#attacker?.close();
+    const left: string[] = [];
+    const serial = this.#credentials?.serial.toLowerCase();
+    if (serial !== undefined && !this.#revoked)
+      await this.#ask("ca.revoke", { serial, reason: "superseded" }).catch(() =>
+        left.push(`the certificate of the drill: bulwark ca revoke ${serial}`),
+      );
+    const { spiffeId } = this.#scene.victim;
+    if (this.#revoked && !this.#restored)
+      await this.#ask("ca.restore", { spiffeId }).catch(() =>
+        left.push(`the identity without certificates: bulwark ca restore ${spiffeId}`),
+      );
+    return left;
+  }
+}
+
+interface StepOutcome {
+  readonly ok: boolean;
+  readonly happened: string;
+}
