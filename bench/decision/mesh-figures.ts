@@ -1,5 +1,5 @@
 /**
- * One measurement of a large mesh, in a process of its own: `mesh-figures.ts parse|ask FOLDER`. Prints seconds of processor time as JSON.
+ * One measurement of a large mesh, in a process of its own: `mesh-figures.ts parse|ask|open FOLDER`. Prints seconds of processor time as JSON.
  * Those of `cold` are all that the process has used since it began, Node's start and our own code's loading (`start`) included.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -107,6 +107,31 @@ async function ask(folder: string): Promise<AskFigures> {
   };
 }
 
+/** A mesh without Sidecar resources. */
+export interface OpenFigures {
+  /** From the first namespace that is asked from, and from each other one. */
+  readonly first: number;
+  readonly other: number;
+  readonly allTo: number;
+  readonly pairs: number;
+  readonly residentMiB: number;
+}
+
+async function askOpen(folder: string): Promise<OpenFigures> {
+  const { mesh } = await loadMesh(folder);
+  const first = await costOf(() => can(mesh, [requestAt(mesh, 0)]));
+  const others = await costOf(async () => {
+    for (let at = 1; at <= ELSEWHERE; at++) await can(mesh, [requestAt(mesh, at)]);
+  });
+  const own = mesh.workloads[Math.floor(mesh.workloads.length / 2)]?.key ?? "";
+  let pairs = 0;
+  const allTo = await costOf(async () => {
+    pairs = (await canAll(mesh, { to: own })).length;
+  });
+  const residentMiB = process.memoryUsage().rss / 2 ** 20;
+  return { first, other: others / ELSEWHERE, allTo, pairs, residentMiB };
+}
+
 type ChangeFigures = Pick<AskFigures, "all" | "allCompiled" | "changed" | "changedCompiled">;
 
 async function askAfterChange(folder: string): Promise<ChangeFigures> {
@@ -128,4 +153,7 @@ async function askAfterChange(folder: string): Promise<ChangeFigures> {
 }
 
 const [mode, folder = ""] = process.argv.slice(2);
-process.stdout.write(JSON.stringify(mode === "parse" ? await parse(folder) : await ask(folder)));
+const MODES: Readonly<Record<string, (folder: string) => Promise<object>>> = { parse, ask, open: askOpen };
+const measure = MODES[mode ?? ""];
+if (measure === undefined) throw new Error(`no such measurement: ${mode}`);
+process.stdout.write(JSON.stringify(await measure(folder)));

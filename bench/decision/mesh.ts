@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { LARGE, writeLargeMesh } from "./large-mesh.ts";
-import type { AskFigures, ParseFigures } from "./mesh-figures.ts";
+import type { AskFigures, OpenFigures, ParseFigures } from "./mesh-figures.ts";
 import { median } from "./report.ts";
 
 const { values } = parseArgs({
@@ -47,7 +47,7 @@ const FIGURES: readonly Figure[] = [
   { name: "resident, at the end", unit: "MiB", of: ({ residentMiB }) => residentMiB },
 ];
 
-function measure<T>(mode: "parse" | "ask", folder: string): T {
+function measure<T>(mode: "parse" | "ask" | "open", folder: string): T {
   const script = join(import.meta.dirname, "mesh-figures.ts");
   const run = spawnSync(process.execPath, ["--disable-warning=ExperimentalWarning", script, mode, folder], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -58,6 +58,20 @@ function measure<T>(mode: "parse" | "ask", folder: string): T {
   if (run.status !== 0) throw new Error(`mesh-figures.ts ${mode} ended with ${run.status}`);
   return JSON.parse(run.stdout) as T;
 }
+
+interface OpenFigure {
+  readonly name: string;
+  readonly unit: string;
+  readonly of: (found: OpenFigures) => number;
+}
+
+const OPEN_FIGURES: readonly OpenFigure[] = [
+  { name: "first request", unit: "s", of: ({ first }) => first },
+  { name: "from another namespace, each", unit: "ms", of: ({ other }) => other * 1000 },
+  { name: "--all-to a workload", unit: "s", of: ({ allTo }) => allTo },
+  { name: "— pairs", unit: "", of: ({ pairs }) => pairs },
+  { name: "resident, at the end", unit: "MiB", of: ({ residentMiB }) => residentMiB },
+];
 
 function row(
   { name, unit, of, most }: Figure,
@@ -89,4 +103,15 @@ try {
   for (const figure of FIGURES) console.log(row(figure, found));
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+const open = mkdtempSync(join(tmpdir(), "bulwark-mesh-"));
+try {
+  writeLargeMesh(open, { ...size, isOpen: true });
+  console.log(`\nThe same without Sidecar resources; CPU after loading, median of ${rounds}\n`);
+  const found = Array.from({ length: rounds }, () => measure<OpenFigures>("open", open));
+  console.log("| | CPU |\n|---|---:|");
+  for (const { name, unit, of } of OPEN_FIGURES)
+    console.log(`| ${name} | ${short(median(found.map(of)))} ${unit} |`);
+} finally {
+  rmSync(open, { recursive: true, force: true });
 }

@@ -114,7 +114,7 @@ function namedChains(
 function httpTable(view: ProxyView, servers: readonly MergedServer[]): HttpTable {
   return createHttpTable(
     view.index.mesh.config.pathNormalization,
-    () => buildGatewayHosts(view, servers),
+    () => ({ hosts: buildGatewayHosts(view, servers), namesIn: () => [] }),
     (_request, listener) => notFound(listener),
   );
 }
@@ -163,7 +163,7 @@ function routeHttp(
   listener: string,
 ): OutboundDecision {
   if (chain?.kind !== "http") return refuse(chain?.server.server.gateway ?? null, listener, "no-server");
-  return chain.table.route(request, listener);
+  return chain.table.route(request, listener, "");
 }
 
 function routeTls(

@@ -1,4 +1,6 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
+import { resourceName } from "../../resources/resource.ts";
+import { COMMON_NAMESPACE, distinctNamespaces } from "./common-view.ts";
 import { type Destination, findDestination } from "./dialled.ts";
 import { ChainMatcher, type ChainTarget, type Opening } from "./filter-chains.ts";
 import { buildListeners, type Listener, listenerName } from "./listeners.ts";
@@ -37,6 +39,7 @@ export interface CompiledSidecar {
   readonly view: ProxyView;
   readonly policy: OutboundPolicy;
   readonly locate: (destination: DialedDestination) => LocatedListener;
+  readonly listenerAt: (destination: Destination, port: number) => LocatedListener;
 }
 
 /** Where a connection lands. */
@@ -50,6 +53,8 @@ export interface LocatedListener {
 interface SharedParts {
   readonly scopes: Map<string, SidecarScope>;
   readonly sidecars: Map<string, CompiledSidecar>;
+  /** Namespaces that are not compiled together with others. */
+  readonly distinct: ReadonlySet<string>;
   readonly sourceLabels: ReadonlySet<string>;
   readonly headlessAddresses: ReadonlySet<string>;
 }
@@ -60,20 +65,42 @@ export function sidecarOf(mesh: Mesh, workload: Workload): CompiledSidecar {
   const index = meshIndex(mesh);
   const shared = sharedParts(index);
   const { namespace, labels } = workload;
-  const scope = scopeOf(index, shared, workload);
+  const resource = selectSidecar(mesh, namespace, labels);
   const relevant = Object.fromEntries(
     Object.entries(labels)
       .filter(([key]) => shared.sourceLabels.has(key))
       .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
   const address = workload.addresses.find((own) => shared.headlessAddresses.has(own));
-  const key = JSON.stringify([namespace, scope.sidecar, relevant, address ?? null]);
-  let sidecar = shared.sidecars.get(key);
-  if (sidecar === undefined) {
-    sidecar = compileSidecar(createProxyView(index, scope, namespace, relevant, false), address);
-    shared.sidecars.set(key, sidecar);
+  const name = resource === undefined ? null : resourceName(resource);
+  const keyOf = (of: string): string => JSON.stringify([of, name, relevant, address ?? null]);
+  const compile = (of: string): CompiledSidecar =>
+    computed(shared.sidecars, keyOf(of), () => {
+      const scope = computed(shared.scopes, JSON.stringify([of, name]), () =>
+        buildSidecarScope(index, of, resource),
+      );
+      return compileSidecar(createProxyView(index, scope, of, relevant, false), address);
+    });
+  if (resource !== undefined || shared.distinct.has(namespace)) return compile(namespace);
+  const common = compile(COMMON_NAMESPACE);
+  return computed(shared.sidecars, keyOf(namespace), () => sidecarIn(common, namespace));
+}
+
+function computed<V>(known: Map<string, V>, key: string, compute: () => V): V {
+  let value = known.get(key);
+  if (value === undefined) {
+    value = compute();
+    known.set(key, value);
   }
-  return sidecar;
+  return value;
+}
+
+/** The same listeners and routes, as a namespace names what it calls. */
+function sidecarIn(common: CompiledSidecar, namespace: string): CompiledSidecar {
+  const view = { ...common.view, namespace, scope: { ...common.view.scope, namespace } };
+  const locate = (dialled: DialedDestination): LocatedListener =>
+    common.listenerAt(findDestination(view, dialled), dialled.port);
+  return { view, locate, listenerAt: common.listenerAt, policy: outboundPolicy(view, locate) };
 }
 
 function sharedParts(index: MeshIndex): SharedParts {
@@ -82,23 +109,13 @@ function sharedParts(index: MeshIndex): SharedParts {
     shared = {
       scopes: new Map(),
       sidecars: new Map(),
+      distinct: distinctNamespaces(index),
       sourceLabels: labelsAskedFor(index),
       headlessAddresses: headlessAddresses(index),
     };
     SHARED.set(index, shared);
   }
   return shared;
-}
-
-function scopeOf(index: MeshIndex, shared: SharedParts, { namespace, labels }: Workload): SidecarScope {
-  const sidecar = selectSidecar(index.mesh, namespace, labels);
-  const key = JSON.stringify([namespace, sidecar === undefined ? null : [sidecar.namespace, sidecar.name]]);
-  let scope = shared.scopes.get(key);
-  if (scope === undefined) {
-    scope = buildSidecarScope(index, namespace, sidecar);
-    shared.scopes.set(key, scope);
-  }
-  return scope;
 }
 
 /** Labels of clients that some route or rule tells clients apart by. */
@@ -139,15 +156,16 @@ function compileSidecar(view: ProxyView, ownAddress: string | undefined): Compil
     }
     return matcher;
   };
-  const locate = (dialled: DialedDestination): LocatedListener => {
+  const listenerAt = (destination: Destination, port: number): LocatedListener => {
     listeners ??= buildListeners(view, ownAddress);
-    const destination = findDestination(view, dialled);
     const own =
-      destination.key === undefined ? undefined : listeners.get(listenerName(destination.key, dialled.port));
-    const listener = own ?? listeners.get(listenerName(UNSPECIFIED, dialled.port));
+      destination.key === undefined ? undefined : listeners.get(listenerName(destination.key, port));
+    const listener = own ?? listeners.get(listenerName(UNSPECIFIED, port));
     return listener === undefined ? { destination } : { destination, listener, matcher: matcherOf(listener) };
   };
-  return { view, locate, policy: outboundPolicy(view, locate) };
+  const locate = (dialled: DialedDestination): LocatedListener =>
+    listenerAt(findDestination(view, dialled), dialled.port);
+  return { view, locate, listenerAt, policy: outboundPolicy(view, locate) };
 }
 
 const NO_LISTENER = "virtualOutbound";
@@ -170,7 +188,7 @@ function outboundPolicy(view: ProxyView, locate: CompiledSidecar["locate"]): Out
             destination.service,
           )
         : target.kind === "http" && http !== undefined
-          ? target.table.route(http, name)
+          ? target.table.route(http, name, view.namespace)
           : target.kind === "tcp"
             ? decideTcp(
                 target.forward,

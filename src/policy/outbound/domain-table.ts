@@ -4,10 +4,15 @@ import { compareSpecificity, isWildcard } from "./host-name.ts";
 export class DomainTable<V> {
   readonly #exact = new Map<string, V>();
   readonly #suffixes: (readonly [suffix: string, value: V])[] = [];
+  readonly #behind: DomainTable<V> | undefined;
   #any: V | undefined;
 
-  /** @param entries the first of several for one domain stands. */
-  constructor(entries: Iterable<readonly [domain: string, value: V]>) {
+  /**
+   * @param entries the first of several for one domain stands.
+   * @param behind a table whose names count as well, but for those that `entries` has too. It is read, not copied.
+   */
+  constructor(entries: Iterable<readonly [domain: string, value: V]>, behind?: DomainTable<V>) {
+    this.#behind = behind;
     const wildcards = new Map<string, V>();
     for (const [domain, value] of entries) {
       if (domain === "*") this.#any ??= value;
@@ -22,10 +27,22 @@ export class DomainTable<V> {
   }
 
   find(name: string): V | undefined {
-    const exact = this.#exact.get(name);
-    if (exact !== undefined) return exact;
-    for (const [suffix, value] of this.#suffixes)
-      if (name.length > suffix.length && name.endsWith(suffix)) return value;
-    return this.#any;
+    return this.#findExact(name) ?? this.#findSuffix(name)?.[1] ?? this.#findAny();
+  }
+
+  #findExact(name: string): V | undefined {
+    const own = this.#exact.get(name);
+    return own !== undefined || this.#behind === undefined ? own : this.#behind.#findExact(name);
+  }
+
+  #findSuffix(name: string): readonly [suffix: string, value: V] | undefined {
+    const own = this.#suffixes.find(([suffix]) => name.length > suffix.length && name.endsWith(suffix));
+    const other = this.#behind === undefined ? undefined : this.#behind.#findSuffix(name);
+    if (own === undefined || other === undefined) return own ?? other;
+    return other[0].length > own[0].length ? other : own;
+  }
+
+  #findAny(): V | undefined {
+    return this.#any === undefined && this.#behind !== undefined ? this.#behind.#findAny() : this.#any;
   }
 }

@@ -69,7 +69,7 @@ function explainRoutes(view: ProxyView, located: LocatedListener, request: Outbo
     return ["the request is not read as HTTP there: it is forwarded as bytes, routes for HTTP do not count"];
   const path = normalizePath(view.index.mesh.config.pathNormalization, request.path);
   if (path === null) return [`the path \`${request.path}\` cannot be normalized`];
-  const host = table.virtualHost(request.authority);
+  const host = table.virtualHost(request.authority, view.namespace);
   if (host === undefined) return [`no virtual host takes the authority \`${request.authority}\``];
   const lines = [`virtual host ${host.name} takes the authority \`${request.authority}\``];
   const read = new RequestView(request, request.path, path);

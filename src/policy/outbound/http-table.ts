@@ -5,13 +5,17 @@ import { normalizePath } from "../normalize-path.ts";
 import { DomainTable } from "./domain-table.ts";
 import { authorityHost, type RequestParts, RequestView } from "./request-view.ts";
 import type { OutboundDecision, RouteRef } from "./types.ts";
-import type { VirtualHost } from "./virtual-hosts.ts";
+import type { VirtualHost, VirtualHosts } from "./virtual-hosts.ts";
 
 export interface HttpTable {
-  route(parts: RequestParts & { readonly path: string }, listener: string): OutboundDecision;
-  virtualHosts(): readonly VirtualHost[];
+  /** @param namespace the client's: of a table that namespaces share it counts short names in. */
+  route(
+    parts: RequestParts & { readonly path: string },
+    listener: string,
+    namespace: string,
+  ): OutboundDecision;
   /** The virtual host that takes an authority; undefined: the outbound traffic policy decides. */
-  virtualHost(authority: string): VirtualHost | undefined;
+  virtualHost(authority: string, namespace: string): VirtualHost | undefined;
 }
 
 const NOBODY: RouteRef = Object.freeze({ resource: null, section: "default", route: null });
@@ -22,35 +26,42 @@ const NOBODY: RouteRef = Object.freeze({ resource: null, section: "default", rou
  */
 export function createHttpTable(
   normalization: PathNormalization,
-  build: () => readonly VirtualHost[],
+  build: () => VirtualHosts,
   otherwise: (request: RequestView, listener: string) => OutboundDecision,
 ): HttpTable {
-  let hosts: readonly VirtualHost[] | undefined;
-  let table: DomainTable<VirtualHost> | undefined;
-  const virtualHosts = (): readonly VirtualHost[] => {
-    hosts ??= build();
-    return hosts;
+  let built: VirtualHosts | undefined;
+  let common: DomainTable<VirtualHost> | undefined;
+  const tables = new Map<string, DomainTable<VirtualHost>>();
+  const tableFor = (namespace: string): DomainTable<VirtualHost> => {
+    let table = tables.get(namespace);
+    if (table === undefined) {
+      built ??= build();
+      common ??= new DomainTable(domainsOf(built.hosts));
+      const names = built.namesIn(namespace);
+      table = names.length === 0 ? common : new DomainTable(names, common);
+      tables.set(namespace, table);
+    }
+    return table;
   };
-  const virtualHost = (authority: string): VirtualHost | undefined => {
-    table ??= new DomainTable(
-      virtualHosts().flatMap((host) => host.domains.map((domain) => [domain, host] as const)),
-    );
-    return table.find(authorityHost(authority));
-  };
+  const virtualHost = (authority: string, namespace: string): VirtualHost | undefined =>
+    tableFor(namespace).find(authorityHost(authority));
   return {
-    virtualHosts,
     virtualHost,
-    route(parts, listener) {
+    route(parts, listener, namespace) {
       const path = normalizePath(normalization, parts.path);
       if (path === null)
         return { kind: "refuse", allowed: false, code: 400, reason: "no-route", by: NOBODY, listener };
       const request = new RequestView(parts, parts.path, path);
-      const host = virtualHost(parts.authority);
+      const host = virtualHost(parts.authority, namespace);
       return host === undefined
         ? otherwise(request, listener)
         : routeIn(host, request, `${listener} ${host.name}`);
     },
   };
+}
+
+function* domainsOf(hosts: readonly VirtualHost[]): Generator<readonly [string, VirtualHost]> {
+  for (const host of hosts) for (const domain of host.domains) yield [domain, host];
 }
 
 function routeIn(host: VirtualHost, request: RequestView, listener: string): OutboundDecision {

@@ -217,8 +217,9 @@ function ownTable(view: ProxyView, egress: EgressListener, hostname: string, por
   return createHttpTable(
     pathNormalization,
     () => {
-      const hosts = buildVirtualHosts(view, egress, port).filter(own);
-      return hosts.length === 1 ? hosts.map((host) => ({ ...host, domains: ["*"] })) : hosts;
+      const hosts = buildVirtualHosts(view, egress, port).hosts.filter(own);
+      const only = hosts.length === 1 ? hosts.map((host) => ({ ...host, domains: ["*"] })) : hosts;
+      return { hosts: only, namesIn: () => [] };
     },
     (_request, listener) => notFound(listener),
   );

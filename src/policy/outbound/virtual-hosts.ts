@@ -1,6 +1,7 @@
 /** The virtual hosts of a sidecar's HTTP port: which routes a Host header is taken to. */
 import type { AppProtocol } from "../../model/mesh.ts";
 import { parseIpAddress } from "../ip-address.ts";
+import { COMMON_NAMESPACE } from "./common-view.ts";
 import { CLUSTER_DOMAIN, clusterName, hostsOverlap, isWildcard, MESH_GATEWAY } from "./host-name.ts";
 import { type CompiledRoute, compileDefaultRoute, compileRoutes, type RouteContext } from "./http-route.ts";
 import type { ProxyView } from "./proxy-view.ts";
@@ -25,11 +26,16 @@ interface HostGroup {
   readonly services: readonly RegistryService[];
 }
 
-export function buildVirtualHosts(
-  view: ProxyView,
-  listener: EgressListener,
-  port: number,
-): readonly VirtualHost[] {
+export interface VirtualHosts {
+  readonly hosts: readonly VirtualHost[];
+  /**
+   * What clients of a namespace call its own services besides, with the virtual hosts that these names lead to. Empty unless
+   * the view is the one that namespaces share.
+   */
+  namesIn(namespace: string): readonly (readonly [domain: string, host: VirtualHost])[];
+}
+
+export function buildVirtualHosts(view: ProxyView, listener: EgressListener, port: number): VirtualHosts {
   const onPort = new Map<string, RegistryService>();
   for (const service of listener.services) {
     const servicePort = service.ports.find((candidate) => candidate.port === port);
@@ -127,40 +133,74 @@ function separateHosts(
 }
 
 /** Gives each host its domains; a name or domain that was given before is not given again. */
-function nameVirtualHosts(
-  view: ProxyView,
-  groups: readonly HostGroup[],
-  port: number,
-): readonly VirtualHost[] {
+function nameVirtualHosts(view: ProxyView, groups: readonly HostGroup[], port: number): VirtualHosts {
   const names = new Set<string>();
-  const given = new Set<string>();
+  /** Domains, with the place of the host that has it. */
+  const given = new Map<string, number>();
+  const placed: PlacedService[] = [];
   const known = new Set(groups.flatMap((group) => group.services.map((service) => service.hostname)));
   const virtualHosts: VirtualHost[] = [];
+  const isShared = view.namespace === COMMON_NAMESPACE;
   const add = (
     host: string,
     domains: readonly string[],
     expanded: ReadonlySet<string>,
     routes: readonly CompiledRoute[],
+    service?: RegistryService,
   ): void => {
     const name = `${host}:${port}`;
     if (names.has(name)) return;
     names.add(name);
+    const place = names.size;
     const own: string[] = [];
     for (const domain of domains) {
       if (given.has(domain) || (expanded.has(domain) && known.has(domain))) continue;
-      given.add(domain);
+      given.set(domain, place);
       own.push(domain);
     }
-    if (own.length > 0) virtualHosts.push({ name, domains: own, routes });
+    const virtualHost = { name, domains: own, routes };
+    if (own.length > 0) virtualHosts.push(virtualHost);
+    if (service !== undefined && isShared) placed.push({ service, place, virtualHost });
   };
   for (const { routes, hosts, services } of groups) {
     for (const host of hosts) add(host, [host], new Set(), routes);
     for (const service of services) {
       const { domains, expanded } = serviceDomains(service, view.namespace);
-      add(service.hostname, domains, new Set(expanded), routes);
+      add(service.hostname, domains, new Set(expanded), routes, service);
     }
   }
-  return virtualHosts;
+  if (!isShared) return { hosts: virtualHosts, namesIn: () => [] };
+  const byNamespace = Map.groupBy(placed, ({ service }) => service.namespace);
+  return {
+    hosts: virtualHosts,
+    namesIn: (namespace) => ownNames(byNamespace.get(namespace) ?? [], namespace, { given, known }),
+  };
+}
+
+/** A service with its virtual host, which has a place in the order of all. */
+interface PlacedService {
+  readonly service: RegistryService;
+  readonly place: number;
+  readonly virtualHost: VirtualHost;
+}
+
+/** INVARIANT: as if the namespace had been compiled by itself: of two hosts for one domain that with the earlier place has it. */
+function ownNames(
+  placed: readonly PlacedService[],
+  namespace: string,
+  { given, known }: { readonly given: ReadonlyMap<string, number>; readonly known: ReadonlySet<string> },
+): readonly (readonly [string, VirtualHost])[] {
+  const names = new Map<string, VirtualHost>();
+  for (const { service, place, virtualHost } of placed) {
+    const common = new Set(serviceDomains(service, COMMON_NAMESPACE).domains);
+    const { domains, expanded } = serviceDomains(service, namespace);
+    const short = new Set(expanded);
+    for (const domain of domains) {
+      if (common.has(domain) || names.has(domain) || (short.has(domain) && known.has(domain))) continue;
+      if ((given.get(domain) ?? Number.POSITIVE_INFINITY) > place) names.set(domain, virtualHost);
+    }
+  }
+  return [...names];
 }
 
 /** Every Host header that a service answers to from a namespace. */
