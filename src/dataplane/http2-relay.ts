@@ -6,6 +6,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { HeldBody } from "./ext-authz/stream-peek.ts";
+import { grpcAnswer } from "./grpc-answer.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { ForwardAction, RequestView } from "./http-service.ts";
 import { editedHeaders, linesToHeaders } from "./http2-headers.ts";
@@ -116,10 +117,16 @@ class Relay {
     this.#record("error", "upstream-failed");
     if (this.#downstream.destroyed) return;
     if (this.#downstream.headersSent) this.#downstream.close(constants.NGHTTP2_INTERNAL_ERROR);
-    else {
-      this.#downstream.respond({ ":status": status, "content-length": 0 });
-      this.#downstream.end();
+    else this.#answer(status, "");
+  }
+
+  #answer(status: number, body: string): void {
+    if (this.#action.flow.protocol === "grpc") {
+      this.#downstream.respond(grpcAnswer(status, {}, body), { endStream: true });
+      return;
     }
+    this.#downstream.respond({ ":status": status, "content-length": Buffer.byteLength(body) });
+    this.#downstream.end(body);
   }
 
   #limit(timeoutMs: number): void {
@@ -230,10 +237,7 @@ class Relay {
     const downstream = this.#downstream;
     if (downstream.destroyed) return;
     if (downstream.headersSent) downstream.close(constants.NGHTTP2_CANCEL);
-    else {
-      downstream.respond({ ":status": status, "content-length": Buffer.byteLength(body) });
-      downstream.end(body);
-    }
+    else this.#answer(status, body);
   }
 
   #record(verdict: "allow" | "deny" | "error", reason: string | undefined): void {

@@ -8,6 +8,7 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { StreamPeek } from "./ext-authz/stream-peek.ts";
+import { grpcAnswer } from "./grpc-answer.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { HttpAction, HttpService, RequestView } from "./http-service.ts";
 import { linesToHeaders } from "./http2-headers.ts";
@@ -169,7 +170,13 @@ function answerHere(
   action.flow.durationMs = performance.now() - startedMs;
   env.flows.push(action.flow);
   if (action.kind === "hang-up") stream.close(constants.NGHTTP2_REFUSED_STREAM);
+  else if (action.flow.protocol === "grpc")
+    endWithHead(stream, grpcAnswer(action.status, linesToHeaders(action.fields), action.body));
   else respondLocally(stream, action.status, linesToHeaders(action.fields), action.body);
+}
+
+function endWithHead(stream: ServerHttp2Stream, head: OutgoingHttpHeaders): void {
+  if (!stream.destroyed && !stream.headersSent) stream.respond(head, { endStream: true });
 }
 
 function respondLocally(

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
 import { type AddressInfo, connect, createServer as createTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -249,6 +250,67 @@ test("gRPC: whatever the authorizer answers, our proxy does what Envoy does with
     assert.deepEqual(await ask(sidecar, 8080, request), await ask("127.0.0.1", envoy, request), code);
   }
 });
+
+test("gRPC callers are refused in gRPC's own words: status, message and headers as Envoy has them", async (context) => {
+  const authorizer = await startPythonAuthorizer(context);
+  const application = await startApplication(context);
+  const sidecar = await startSidecar(context, 76, authorizer, {}, "Grpc");
+  const envoy = await startAuthorizedEnvoy(context, { application, authorizer, grpc: true });
+  const denied = (code: number, more: object = {}) => ({
+    status: { code: 7 },
+    denied_response: { status: { code }, ...more },
+  });
+  const told = [
+    ...[400, 401, 403, 404, 413, 429, 500, 501, 502, 503, 504].map((code) => denied(code)),
+    denied(403, { body: "not you: 100% sure, \u00e9\n" }),
+    denied(401, { body: "no", headers: [header("www-authenticate", "Bearer"), header("x-why", "a")] }),
+    denied(302, { headers: [header("location", "/login")] }),
+    ANSWERS["denial with 200"],
+    ANSWERS["an error of its own"],
+    { status: { code: 16 } },
+  ];
+  for (const answer of told) {
+    assert.ok(answer);
+    const asked = json(answer);
+    const [ours, theirs] = await Promise.all([
+      askByGrpc(`http://${sidecar}:8080`, asked),
+      askByGrpc(`http://127.0.0.1:${envoy}`, asked),
+    ]);
+    assert.deepEqual(ours, theirs, asked);
+    assert.equal(ours.headers[":status"], 200);
+  }
+});
+
+interface GrpcSeen {
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+}
+
+/** What a client of gRPC sees, but for what each proxy adds by itself. */
+async function askByGrpc(origin: string, answer: string): Promise<GrpcSeen> {
+  const session = connectHttp2(origin);
+  const { promise, resolve: done, reject } = Promise.withResolvers<GrpcSeen>();
+  session.on("error", reject);
+  const stream = session.request({
+    ":method": "POST",
+    ":path": "/pkg.Service/Method",
+    ":authority": "server.foo",
+    "content-type": "application/grpc",
+    te: "trailers",
+    "x-answer": answer,
+  });
+  let headers: Record<string, unknown> = {};
+  let body = "";
+  stream.on("response", ({ date: _, server: __, ...rest }) => {
+    headers = { ...rest };
+  });
+  stream.setEncoding("latin1").on("data", (chunk: string) => {
+    body += chunk;
+  });
+  stream.on("error", reject).on("close", () => done({ headers, body }));
+  stream.end();
+  return promise.finally(() => session.destroy());
+}
 
 /** Header values are octets. */
 function json(value: object): string {
