@@ -4,10 +4,13 @@ import { X509Certificate } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
+import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { tokenFile } from "../../src/control/token-files.ts";
+import { offlineTokenCheck } from "../../src/identity/authentication/kubernetes-token.ts";
+import { TokenReviewer } from "../../src/identity/authentication/token-review.ts";
 import { wishfulCsr } from "../control/ca-grpc/wishful-csr.ts";
 import { type GrpcioAnswer, type GrpcioAsk, grpcio } from "./ca-grpc/grpcio-client.ts";
-import { KubeApi } from "./ca-grpc/kube-api.ts";
+import { KubeApi, REVIEWER } from "./ca-grpc/kube-api.ts";
 import { LiveMesh, temporaryFolder, until } from "./live-mesh.ts";
 import { program, run } from "./programs.ts";
 
@@ -197,6 +200,34 @@ test("a kube-apiserver's token is refused for another audience, without a pod, a
     JSON.stringify({ ...claims, sub: "system:serviceaccount:finance:payroll" }),
   ).toString("base64url");
   await refused(parts.join("."), "BW_TOKEN_REVIEW_REFUSED");
+});
+
+test("a kube-apiserver's token says the same offline, by the published keys, as by review: pod, node, name, dates", async () => {
+  await kube.call("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata: { name: "node-1" } });
+  const pod = podOf("auditor-2");
+  const made = await kube.call("POST", "/api/v1/namespaces/finance/pods", {
+    ...pod,
+    spec: { ...pod.spec, nodeName: "node-1" },
+  });
+  const jwt = await kube.token("account-auditor", { audiences: ["istio-ca"], ...boundTo("auditor-2") });
+  const keys = createLocalJWKSet((await kube.call("GET", "/openid/v1/jwks")) as unknown as JSONWebKeySet);
+  const trust = { keys, issuer: kube.issuer, clock: Date.now };
+  const offline = await offlineTokenCheck(trust)(jwt);
+  assert.equal(offline.pod.uid, (made.metadata as { uid: string }).uid);
+  assert.equal(offline.node, "node-1");
+  const reviewer = new TokenReviewer({
+    server: new URL(kube.url),
+    caPem: () => readFileSync(kube.caFile, "utf8"),
+    ownToken: () => REVIEWER,
+    issuer: kube.issuer,
+    timeoutMs: 60_000,
+  });
+  try {
+    assert.deepEqual(await reviewer.check(jwt), offline);
+  } finally {
+    reviewer.close();
+  }
+  await assert.rejects(offlineTokenCheck(trust, "another")(jwt), { code: "BW_TOKEN_AUDIENCE" });
 });
 
 test("a token is refused while the API server does not answer, and taken again when it does not have to be asked", async () => {
