@@ -6,6 +6,7 @@ import { helloTarget } from "./targets/hello.ts";
 import { httpTarget } from "./targets/http.ts";
 import { httpServerTarget } from "./targets/http-server.ts";
 import { jwtTarget } from "./targets/jwt.ts";
+import { ocspTarget } from "./targets/ocsp.ts";
 import { pathTarget } from "./targets/path.ts";
 import { protobufTarget } from "./targets/protobuf.ts";
 import { sniffTarget } from "./targets/sniff.ts";
@@ -29,6 +30,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   flowBatchTarget,
   protobufTarget,
   derTarget,
+  ocspTarget,
 ];
 
 /** @throws for a name that no target has. */
