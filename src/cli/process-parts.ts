@@ -25,6 +25,8 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
       "revocation-max-age-ms": { type: "string", default: "0" },
       "revocation-http": { type: "string" },
       "workload-api": { type: "boolean", default: false },
+      "bundle-endpoint": { type: "string" },
+      federate: { type: "string", multiple: true, default: [] },
       "ca-access": { type: "string" },
       "ca-settings": { type: "string" },
     },
@@ -54,6 +56,8 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
         interfaces: {
           workloadApi: values["workload-api"],
           ...(values["ca-access"] === undefined ? {} : { caAccess: values["ca-access"] }),
+          ...(values["bundle-endpoint"] === undefined ? {} : { bundleEndpoint: values["bundle-endpoint"] }),
+          federate: values.federate,
         },
       });
     default:

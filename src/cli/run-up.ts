@@ -1,8 +1,11 @@
 import { resolve } from "node:path";
 import { checkCaAccess } from "../control/ca-grpc/ca-access-configuration.ts";
+import type { IdentityInterfaceChoice } from "../control/identity-interfaces.ts";
 import { parseKeyAccess } from "../control/jwks/key-access.ts";
 import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
+import { readStart } from "../control/trust-bundle/bundle-follower.ts";
+import { parseBundleEndpoint, parseFederation } from "../control/trust-bundle/federation-option.ts";
 import { COMPLIANCE_VARIABLE, tlsProfileOf } from "../identity/tls-profile.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type CaKeyOptions, caSettingsOf } from "./ca-options.ts";
@@ -25,6 +28,8 @@ export interface UpOptions extends StateOptions, CaKeyOptions {
   readonly jwksAllow?: readonly string[];
   readonly workloadApi?: boolean;
   readonly caAccess?: string;
+  readonly bundleEndpoint?: string;
+  readonly federate?: readonly string[];
   /** Milliseconds. */
   readonly revocationMaxAge?: number;
   readonly revocationHttp?: { readonly host: string; readonly port: number };
@@ -63,10 +68,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
       ...(options.revocationMaxAge === undefined ? {} : { maxAgeMs: options.revocationMaxAge }),
       ...(options.revocationHttp === undefined ? {} : { http: options.revocationHttp }),
     },
-    interfaces: {
-      workloadApi: options.workloadApi === true,
-      ...(options.caAccess === undefined ? {} : { caAccess: checkedCaAccess(options.caAccess) }),
-    },
+    interfaces: interfacesOf(options),
     applications: parseApplications(options.app ?? []),
     program: thisProgram(),
     showFlows: options.quiet !== true,
@@ -137,6 +139,24 @@ function checkedCaAccess(path: string): string {
 function keySettings({ jwksRefresh, jwksAllow: allow = [] }: UpOptions) {
   parseKeyAccess(allow);
   return { allow, ...(jwksRefresh === undefined ? {} : { refreshMs: jwksRefresh }) };
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT: here too, for the reason of `keySettings`. */
+function interfacesOf({
+  workloadApi,
+  caAccess,
+  bundleEndpoint,
+  federate = [],
+}: UpOptions): IdentityInterfaceChoice {
+  // Their files as well.
+  for (const domain of parseFederation(federate)) readStart(domain);
+  if (bundleEndpoint !== undefined) parseBundleEndpoint(bundleEndpoint);
+  return {
+    workloadApi: workloadApi === true,
+    ...(caAccess === undefined ? {} : { caAccess: checkedCaAccess(caAccess) }),
+    ...(bundleEndpoint === undefined ? {} : { bundleEndpoint }),
+    federate,
+  };
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT */

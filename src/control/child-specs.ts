@@ -140,10 +140,12 @@ function keyFlags({ keys = {} }: MeshChildrenOptions): string[] {
 }
 
 function interfaceFlags({ interfaces = {} }: MeshChildrenOptions): string[] {
-  const { workloadApi, caAccess } = interfaces;
+  const { workloadApi, caAccess, bundleEndpoint, federate = [] } = interfaces;
   return [
     ...(workloadApi === true ? ["--workload-api"] : []),
     ...(caAccess === undefined ? [] : ["--ca-access", caAccess]),
+    ...(bundleEndpoint === undefined ? [] : ["--bundle-endpoint", bundleEndpoint]),
+    ...federate.flatMap((domain) => ["--federate", domain]),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { writePrivateFile } from "../identity/key-store.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import type { Mesh } from "../model/mesh.ts";
+import { withFederation } from "../model/mesh-config.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
 import type { Resource } from "../resources/resource.ts";
 import { fromWire, toWire, type WireResource } from "../resources/wire.ts";
@@ -41,11 +42,14 @@ export interface CurrentConfiguration {
 export class ConfigurationKeeper {
   readonly #state: StateFolder;
   readonly #substrate: Substrate;
+  readonly #federated: readonly string[];
   #current: CurrentConfiguration | undefined;
   #refused: RefusedChange | null = null;
 
-  constructor(state: StateFolder, substrate: Substrate) {
+  /** @param federated trust domains that the mesh is federated with: no file of the configuration names them. */
+  constructor(state: StateFolder, substrate: Substrate, federated: readonly string[] = []) {
     this.#state = state;
+    this.#federated = federated;
     this.#substrate = substrate;
     this.#current = this.#restore();
   }
@@ -73,7 +77,8 @@ export class ConfigurationKeeper {
     const assignments = await this.#substrate.assign(loaded.mesh, this.#assignments());
     const version = (this.#current?.version ?? 0) + 1;
     const loadedAt = new Date().toISOString();
-    const { resources, mesh, stockGateways } = loaded;
+    const { resources, stockGateways } = loaded;
+    const mesh = this.#inFederation(loaded.mesh);
     const before = this.#current;
     // A mesh that is started again with the same files has not changed.
     const isOther = before !== undefined && !this.isCurrent(resources);
@@ -159,13 +164,17 @@ export class ConfigurationKeeper {
     }
   }
 
+  #inFederation(mesh: Mesh): Mesh {
+    return { ...mesh, config: withFederation(mesh.config, this.#federated) };
+  }
+
   #restore(): CurrentConfiguration | undefined {
     const stored = readJson(this.#state.configuration) as StoredConfiguration | undefined;
     if (stored === undefined) return undefined;
     try {
       const { version, loadedAt, stockGateways, lastChange = null } = stored;
       const resources = fromWire(stored.resources);
-      const mesh = buildMesh(resources);
+      const mesh = this.#inFederation(buildMesh(resources));
       const assignments = readAssignments(this.#state);
       return { version, loadedAt, resources, mesh, assignments, stockGateways, lastChange };
     } catch {

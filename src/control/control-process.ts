@@ -36,6 +36,7 @@ import { RotationDriver } from "./rotation/rotation-driver.ts";
 import type { RpcPeer } from "./rpc.ts";
 import { readRunBook } from "./run-book.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
+import { parseFederation } from "./trust-bundle/federation-option.ts";
 
 /** Streams of the Workload API get a certificate of the new signer at once, but nobody tells when their clients have taken it. */
 const STREAMS_FOLLOW_MS = 5000;
@@ -103,6 +104,7 @@ export class ControlPlane {
     const keeper = new ConfigurationKeeper(
       state,
       loopbackSubstrate({ meshId: state.root, simulateExternal, fresh: false }),
+      parseFederation(options.interfaces?.federate ?? []).map(({ trustDomain }) => trustDomain),
     );
     const trustDomain = parseTrustDomain(keeper.current?.mesh.config.trustDomain ?? "cluster.local");
     if (trustDomain === undefined)
@@ -158,6 +160,7 @@ export class ControlPlane {
       mesh: () => keeper.current?.mesh,
       pods: () => this.#pods(),
       externalCaPem: () => (options.simulateExternal ? standInCa(state) : null),
+      federation: () => this.#interfaces?.federatedRoots ?? [],
       onEvent: (event) => this.#tell(event),
       follow: (pod, peer) => this.#rotation.welcome(pod, peer),
       revocations: () => this.#revocation.everything,
@@ -272,7 +275,9 @@ export class ControlPlane {
       state: this.#state,
       ca: this.#ca,
       certificates: this.#certificates,
+      ttlSeconds: this.#options.certTtlSeconds,
       pods: () => this.#pods(),
+      onFederatedRoots: () => this.#sessions.pushFederation(),
       onWarning: warn,
     });
   }

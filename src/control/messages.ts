@@ -39,11 +39,20 @@ export interface PodConfigurationPush extends ConfigurationPush {
   readonly applicationPorts: readonly ApplicationPort[];
 }
 
+/** Roots of a trust domain that the mesh is federated with. */
+export interface FederatedRoots {
+  readonly trustDomain: string;
+  /** Empty: its bundle was never had. */
+  readonly rootsPem: string;
+}
+
 /** `hello` of a proxy: what only this pod is told. */
 export interface ProxyWelcome {
   readonly pod: PodAssignment;
   /** Trusted for servers outside of the mesh, where stand-ins play them. */
   readonly externalCaPem: string | null;
+  /** Newer roots follow by `federation`. */
+  readonly federation: readonly FederatedRoots[];
   /** All that is revoked, known before anything is accepted. What comes later follows by `revoked`. */
   readonly revocations: RevocationUpdate;
 }

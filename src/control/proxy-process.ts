@@ -2,10 +2,12 @@ import { hash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
+import { readFederatedDomains } from "../dataplane/federated-trust.ts";
 import { MeshProxy } from "../dataplane/mesh-proxy.ts";
 import type { ApplicationAddress } from "../dataplane/proxy-options.ts";
 import { issuerKeyIdOf, type Svid, SvidSource } from "../identity/rotation.ts";
 import { buildMesh } from "../model/build-mesh.ts";
+import { withFederation } from "../model/mesh-config.ts";
 import type { PodPlacement } from "../model/placement.ts";
 import { parseSpiffeId } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -19,6 +21,7 @@ import { ControlLink, dialControl } from "./control-link.ts";
 import { ProxyKeys } from "./jwks/proxy-keys.ts";
 import {
   type CertificateStatus,
+  type FederatedRoots,
   type KeyText,
   listField,
   type PodConfigurationPush,
@@ -95,11 +98,14 @@ class ProxyProcess {
       configure: (params) => this.#configure(params as PodConfigurationPush),
       trust: (params) => this.#follow(params as TrustUpdate),
       revoked: (params) => this.#revoked(params as RevocationUpdate),
+      federation: (params) =>
+        this.#running?.takeFederation(listField(params, "domains") as readonly FederatedRoots[]),
       keys: (params) => this.#keys.take(listField(params, "keys") as readonly KeyText[]),
     });
     try {
       const welcome = await peer.request("hello", { token: this.#token() }, REQUEST_TIMEOUT_MS);
       this.#running ??= this.#start(welcome as ProxyWelcome);
+      this.#running.takeFederation((welcome as ProxyWelcome).federation);
       // While it was away much may have been revoked; what it knows already changes nothing.
       this.#running.takeRevocations((welcome as ProxyWelcome).revocations);
       this.#welcomed.resolve(this.#running);
@@ -183,6 +189,7 @@ class RunningProxy {
   readonly #proxy: MeshProxy;
   /** The proxy looks into it for each connection: ports that a Service adds later come in here. */
   readonly #application = new Map<number, ApplicationAddress>();
+  #federatedDomains: readonly string[] = [];
   #adopted: { readonly svid: Svid; readonly atMs: number } | undefined;
   /** Settles when the first certificate has been asked for. */
   readonly #started = Promise.withResolvers<void>();
@@ -249,7 +256,16 @@ class RunningProxy {
     this.#application.clear();
     for (const { port, host, socketPort } of push.applicationPorts)
       this.#application.set(port, { host, port: socketPort });
-    await this.#proxy.apply(buildMesh(fromWire(push.resources)), push.placement);
+    const mesh = buildMesh(fromWire(push.resources));
+    const config = withFederation(mesh.config, this.#federatedDomains);
+    await this.#proxy.apply({ ...mesh, config }, push.placement);
+  }
+
+  /** INVARIANT: which domains there are is said before the first configuration and stays for control's life; later only their roots change. */
+  takeFederation(domains: readonly FederatedRoots[]): void {
+    const read = readFederatedDomains(domains);
+    this.#federatedDomains = read.map(({ trustDomain }) => trustDomain);
+    this.#proxy.federate(read);
   }
 
   /** Settles when nothing of before is left: neither in force nor in a handshake under way. */

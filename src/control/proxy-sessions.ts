@@ -8,6 +8,7 @@ import type { JwksService } from "./jwks/jwks-service.ts";
 import {
   type ConfigurationPush,
   type ControlEvent,
+  type FederatedRoots,
   fieldsOf,
   listField,
   type PodConfigurationPush,
@@ -30,6 +31,7 @@ export interface ProxySessionsOptions {
   readonly pods: () => readonly PodAssignment[];
   readonly keys: Pick<JwksService, "keysFor" | "refetch">;
   readonly externalCaPem: () => string | null;
+  readonly federation: () => readonly FederatedRoots[];
   readonly onEvent: (event: ControlEvent) => void;
   /** Has a proxy follow the CA, before anything else that it is told. */
   readonly follow: (pod: string, peer: RpcPeer) => void;
@@ -89,6 +91,12 @@ export class ProxySessions {
     }
   }
 
+  /** Tells all of other roots of federated trust domains. */
+  pushFederation(): void {
+    const domains = this.#options.federation();
+    for (const { peer } of this.#sessions.values()) peer.notify("federation", { domains });
+  }
+
   /** Tells every connected proxy what was revoked, all at once. Never rejects. */
   async pushRevocations(update: RevocationUpdate): Promise<PushOutcome> {
     const text = JSON.stringify(update);
@@ -144,7 +152,8 @@ export class ProxySessions {
     });
     // INVARIANT: read after the session stands in the map: what is revoked later is pushed to it, and nothing falls in between.
     const revocations = this.#options.revocations();
-    return { pod, externalCaPem: this.#options.externalCaPem(), revocations };
+    const { externalCaPem, federation } = this.#options;
+    return { pod, externalCaPem: externalCaPem(), federation: federation(), revocations };
   }
 
   #methods(session: ProxySession): Readonly<Record<string, RpcHandler>> & { readonly sign: RpcHandler } {

@@ -117,19 +117,13 @@ export class LiveAuthority {
     const folder = temporaryFolder("bulwark-corpus-");
     const domain = trustDomain(name);
     const ca = await openCa(folder, { trustDomain: domain });
-    const { roots } = await loadCaState(join(folder, "ca"), {
-      trustDomain: domain,
-      algorithm: KEY_ALGORITHMS["ecdsa-p256"],
-      rootTtlSeconds: TTL_SECONDS,
-      intermediateTtlSeconds: TTL_SECONDS,
-      nowMs: Date.now(),
-    });
-    const [root] = roots;
-    if (root === undefined) throw new Error("BUG: a CA without a root");
-    // Of the root: the intermediate may not sign for aliases of the trust domain.
-    const key = readPrivateKey(join(folder, "ca", `root-${root.id}.key.pem`));
-    if (key === undefined) throw new Error("the CA keeps its key elsewhere");
-    return new LiveAuthority(ca, folder, signerFrom(root.certificate, key));
+    return new LiveAuthority(ca, folder, await rootSigner(folder, domain));
+  }
+
+  /** What the owner of a mesh's root key can sign. @param statePath of the mesh. */
+  static async of(statePath: string, domain: TrustDomain): Promise<CertificateForge> {
+    const signer = await rootSigner(statePath, domain);
+    return new CertificateForge(signer, encodePem("CERTIFICATE", signer.certificate));
   }
 
   /** A workload's own source of certificates, with its first one. */
@@ -147,6 +141,22 @@ export class LiveAuthority {
   close(): void {
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+async function rootSigner(folder: string, domain: TrustDomain): Promise<Signer> {
+  const { roots } = await loadCaState(join(folder, "ca"), {
+    trustDomain: domain,
+    algorithm: KEY_ALGORITHMS["ecdsa-p256"],
+    rootTtlSeconds: TTL_SECONDS,
+    intermediateTtlSeconds: TTL_SECONDS,
+    nowMs: Date.now(),
+  });
+  const [root] = roots;
+  if (root === undefined) throw new Error("BUG: a CA without a root");
+  // Of the root: the intermediate may not sign for aliases of the trust domain.
+  const key = readPrivateKey(join(folder, "ca", `root-${root.id}.key.pem`));
+  if (key === undefined) throw new Error("the CA keeps its key elsewhere");
+  return signerFrom(root.certificate, key);
 }
 
 function trustDomain(name: string): TrustDomain {

@@ -37,6 +37,12 @@ export function configure(command: Command): void {
     )
     .option("--ca-access <file>", "who else may ask the CA for certificates, and where: Istio's gRPC service")
     .option("--workload-api", "a socket for each pod with the SPIFFE Workload API and Envoy's SDS")
+    .option("--bundle-endpoint <address>", "serve the mesh's trust bundle there (docs/federation.md)")
+    .option(
+      "--federate <domain>",
+      "a trust domain whose workloads may be talked to (docs/federation.md)",
+      collect,
+    )
     .option("-q, --quiet", "say only what is wrong")
     .option("--demo", "show the calls of the egress example, allowed and refused")
     .addHelpText(

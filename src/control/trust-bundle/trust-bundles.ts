@@ -13,6 +13,8 @@ export interface TrustBundlesOptions {
   readonly jwtKeys: JwtSvidKeys | undefined;
   /** Where the sequence number outlives this process. */
   readonly file: string;
+  /** Where the document itself is kept up to date, for who federates with this mesh; public. */
+  readonly documentFile: string;
   readonly refreshHintSeconds: number;
   readonly onWarning: (message: string) => void;
 }
@@ -38,6 +40,7 @@ export class TrustBundles {
     this.#own = this.#read(stored.sequence);
     this.#fingerprint = fingerprintOf(this.#own);
     if (this.#fingerprint !== stored.fingerprint) this.#adopt(this.#own, this.#fingerprint);
+    else this.#publish();
     this.#timer = setInterval(() => void this.refresh(), CHECK_MS);
     this.#timer.unref();
   }
@@ -118,6 +121,11 @@ export class TrustBundles {
     writePrivateFile(this.#options.file, JSON.stringify({ sequence, fingerprint }));
     this.#own = { ...bundle, sequence };
     this.#fingerprint = fingerprint;
+    this.#publish();
+  }
+
+  #publish(): void {
+    writePrivateFile(this.#options.documentFile, `${printSpiffeBundle(this.#own)}\n`);
   }
 
   #tell(change: TrustChange): void {

@@ -55,7 +55,8 @@ async function startApi(context: TestContext, ttlSeconds = 0) {
     trustDomain: ca.trustDomain,
     x509Authorities: () => ca.trustBundle,
     jwtKeys,
-    file: join(state.root, "trust-bundle.json"),
+    file: join(state.root, "sequence.json"),
+    documentFile: join(state.root, "trust-bundle.json"),
     refreshHintSeconds: 300,
     onWarning,
   });
