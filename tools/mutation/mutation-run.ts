@@ -39,6 +39,8 @@ export class MutationRun {
   readonly #snapshot: Snapshot;
   readonly #options: RunOptions;
   readonly #outcomes = new Map<number, Outcome>();
+  /** Test files that have changed since a mutant survived all others. */
+  readonly #changedTests = new Map<number, ReadonlySet<string>>();
   #broken: readonly string[] = [];
   #recorder: WorkerProcess | undefined;
   #lanes: readonly Lane[] = [];
@@ -79,17 +81,22 @@ export class MutationRun {
     const { code, mutants } = await instrument(sources);
     const byFile = Map.groupBy(mutants, ({ file }) => file);
     for (const [file, own] of byFile) {
-      const known = cache.read(file, sources.get(file) ?? "", own);
-      for (const [id, outcome] of known)
-        if (!force || !isSampled(outcome.mutant, sample)) this.#outcomes.set(id, outcome);
+      const { outcomes, changedTests } = cache.read(file, sources.get(file) ?? "", own);
+      const isKept = (mutant: Mutant): boolean => !force || !isSampled(mutant, sample);
+      for (const [id, outcome] of outcomes) if (isKept(outcome.mutant)) this.#outcomes.set(id, outcome);
+      if (!force) for (const [id, files] of changedTests) this.#changedTests.set(id, files);
     }
     for (const mutant of mutants)
       if (isLeftOut(mutant)) this.#outcomes.set(mutant.id, { mutant, status: "left-out" });
     const due = mutants.filter((mutant) => !this.#outcomes.has(mutant.id) && isSampled(mutant, sample));
     if (due.length === 0) return;
     this.#save = () => {
-      const kept = Map.groupBy(this.outcomes, ({ mutant }) => mutant.file);
-      for (const [file, own] of kept) cache.write(file, sources.get(file) ?? "", own);
+      for (const [file, own] of byFile) {
+        const tried = own.flatMap(({ id }) => this.#outcomes.get(id) ?? []);
+        const untried = own.filter(({ id }) => !this.#outcomes.has(id));
+        const isBroken = (test: string): boolean => this.#broken.some((text) => text.startsWith(`${test}:`));
+        cache.write(file, sources.get(file) ?? "", tried, untried, isBroken);
+      }
     };
     for (const [file, text] of code) snapshot.write(file, text);
     await this.#try(due, { code, mutants }, testFiles, graph);
@@ -118,7 +125,7 @@ export class MutationRun {
       this.#lanes.map(async (lane) => {
         for (const mutant of queue) {
           if (this.#stopped) return;
-          const outcome = await lane.try(mutant);
+          const outcome = await lane.try(mutant, this.#changedTests.get(mutant.id));
           if (this.#stopped) return;
           this.#outcomes.set(mutant.id, { ...outcome, thorough: this.#options.thorough });
           if (outcome.status === "survived") this.#survived += 1;

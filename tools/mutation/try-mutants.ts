@@ -68,6 +68,12 @@ export class Plan {
     return this.#recording.setups;
   }
 
+  /** What a mutant is that no test has noticed. */
+  unnoticed({ id }: Mutant): "survived" | "unreached" {
+    const isReached = this.#reaching.has(id) || this.#atStart.has(id) || this.#atImport.has(id);
+    return isReached ? "survived" : "unreached";
+  }
+
   /** Tests that reach the mutant while they run, fast ones first; of a file with very many (recorded cases), some, unless thorough. */
   reaching({ id }: Mutant): readonly Reach[] {
     const all = this.#reaching.get(id) ?? [];
@@ -157,10 +163,12 @@ export class Lane {
     this.#settings = settings;
   }
 
-  async try(mutant: Mutant): Promise<Outcome> {
-    const reaching = this.#plan.reaching(mutant);
-    const loading = this.#plan.loading(mutant);
-    if (reaching.length + loading.length === 0) return { mutant, status: "unreached" };
+  /** @param files test files whose tests are meant; all without. */
+  async try(mutant: Mutant, files?: ReadonlySet<string>): Promise<Outcome> {
+    const isMeant = ({ test }: Reach): boolean => files?.has(this.#plan.tests[test]?.file ?? "") ?? true;
+    const reaching = this.#plan.reaching(mutant).filter(isMeant);
+    const loading = this.#plan.loading(mutant).filter(isMeant);
+    if (reaching.length + loading.length === 0) return { mutant, status: this.#plan.unnoticed(mutant) };
     if (reaching.length > 0) {
       const outcome = await this.#ask(mutant, reaching, false);
       if (outcome.status !== "survived" || loading.length === 0) return outcome;
