@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { takeStoreAddress } from "../control/store-environment.ts";
 
 const PARTS = ["control", "proxy", "apps", "externals"] as const;
 type ProcessPart = (typeof PARTS)[number];
@@ -32,6 +33,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
     },
   });
   const statePath = values.state;
+  const store = takeStoreAddress();
   process.title = `bulwark ${part} ${values.pod}`.trim();
   switch (part) {
     case "proxy":
@@ -43,6 +45,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
         certTtlSeconds: Number(values["cert-ttl-seconds"]),
         simulateExternal: values["simulate-external"],
         caSettings: values["ca-settings"],
+        ...(store === undefined ? {} : { store }),
         keys: {
           allow: values["jwks-allow"],
           ...(values["jwks-refresh-ms"] === undefined

@@ -4,6 +4,7 @@ import type { IdentityInterfaceChoice } from "../control/identity-interfaces.ts"
 import { parseKeyAccess } from "../control/jwks/key-access.ts";
 import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
+import { takeStoreAddress } from "../control/store-environment.ts";
 import { readStart } from "../control/trust-bundle/bundle-follower.ts";
 import { parseBundleEndpoint, parseFederation } from "../control/trust-bundle/federation-option.ts";
 import { COMPLIANCE_VARIABLE, tlsProfileOf } from "../identity/tls-profile.ts";
@@ -30,6 +31,7 @@ export interface UpOptions extends StateOptions, CaKeyOptions {
   readonly caAccess?: string;
   readonly bundleEndpoint?: string;
   readonly federate?: readonly string[];
+  readonly store?: string;
   /** Milliseconds. */
   readonly revocationMaxAge?: number;
   readonly revocationHttp?: { readonly host: string; readonly port: number };
@@ -51,6 +53,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
   // Here, and not in each child, that would die of it again and again.
   tlsProfileOf(process.env[COMPLIANCE_VARIABLE] ?? "");
   const ca = await caSettingsOf(options);
+  const store = await usableStore(options.store);
   const account = options.format === "json" ? jsonAccount() : textAccount(options.quiet === true);
   let kill = () => {};
   const asked = firstSignal(() => {
@@ -64,6 +67,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     simulateExternal: options.simulateExternal === true,
     ca,
     keys: keySettings(options),
+    ...(store === undefined ? {} : { store }),
     revocation: {
       ...(options.revocationMaxAge === undefined ? {} : { maxAgeMs: options.revocationMaxAge }),
       ...(options.revocationHttp === undefined ? {} : { http: options.revocationHttp }),
@@ -157,6 +161,21 @@ function interfacesOf({
     ...(bundleEndpoint === undefined ? {} : { bundleEndpoint }),
     federate,
   };
+}
+
+/**
+ * Connects once: a store that cannot be used is told here, and not by a child that would die of it again and again.
+ * @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_….
+ */
+async function usableStore(named: string | undefined): Promise<string | undefined> {
+  const inEnvironment = takeStoreAddress();
+  const store = named ?? inEnvironment;
+  if (store === undefined) return undefined;
+  if (!/^postgres(ql)?:\/\//i.test(store))
+    throw new BulwarkError("BW_CLI_INPUT", "--store: write it as postgres://user@host:port/database");
+  const { openCaStore } = await import("../identity/store/open-ca-store.ts");
+  await (await openCaStore(store)).close();
+  return store;
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT */

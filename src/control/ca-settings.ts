@@ -10,6 +10,7 @@ import { parsePkcs11Uri } from "../identity/keys/pkcs11-uri.ts";
 import { readSecret } from "../identity/keys/secret-source.ts";
 import { type CaMaterial, materialOfSecret, readMaterialFolder } from "../identity/plug-in/ca-material.ts";
 import { MaterialFollower } from "../identity/plug-in/follow-material.ts";
+import type { CaStore } from "../identity/store/ca-store.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 
@@ -79,14 +80,20 @@ export function checkCaSettings(settings: CaSettings): void {
 
 /**
  * Opens the mesh's CA as configured.
+ * @param store its records, opened; by default they are in the state folder.
  * @throws {BulwarkError} those of openCa and of {@link checkCaSettings}.
  */
 export function openConfiguredCa(
   stateDir: string,
   trustDomain: TrustDomain,
   settings: CaSettings,
+  store?: CaStore,
 ): Promise<CertificateAuthority> {
-  return openCa(stateDir, { trustDomain, ...keysOf(stateDir, settings) });
+  return openCa(stateDir, {
+    trustDomain,
+    ...keysOf(stateDir, settings),
+    ...(store === undefined ? {} : { store }),
+  });
 }
 
 function keysOf(stateDir: string, settings: CaSettings): Partial<CaOptions> {

@@ -5,6 +5,7 @@ import { type CaSettings, caEnvironment, caFlags } from "./ca-settings.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import type { RevocationChoice } from "./revocation/revocation-control.ts";
 import type { StateFolder } from "./state-folder.ts";
+import { storeEnvironment } from "./store-environment.ts";
 import type { ChildSpec } from "./supervisor.ts";
 import { workloadEnvironment } from "./workload-environment.ts";
 
@@ -24,6 +25,8 @@ export interface MeshChildrenOptions {
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
   /** See ControlProcessOptions. */
   readonly interfaces?: IdentityInterfaceChoice;
+  /** See ControlProcessOptions. */
+  readonly store?: string;
   /** See ControlProcessOptions. */
   readonly revocation?: RevocationChoice;
   /** See MeshRunnerOptions. */
@@ -100,7 +103,11 @@ export class MeshChildren {
       name,
       command,
       args: [...first, part, "--state", this.#state.root, ...args],
-      env: { ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)), ...env },
+      env: {
+        ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+        ...env,
+        ...(part === "control" ? storeEnvironment(this.#options.store) : {}),
+      },
       logFile: childLog(this.#state, name),
       stopStage: part === "apps" || part === "externals" ? STOP_STAGES.application : STOP_STAGES[part],
     };

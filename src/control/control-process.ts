@@ -6,6 +6,7 @@ import type { CertificateAuthority } from "../identity/ca.ts";
 import type { MaterialFollower } from "../identity/plug-in/follow-material.ts";
 import type { FinishedRotation, Rotation } from "../identity/rotation/rotation.ts";
 import { DEFAULT_TOKEN_ISSUER } from "../identity/service-account-token.ts";
+import { openCaStore } from "../identity/store/open-ca-store.ts";
 import { parseTrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type PodAssignment, podKey } from "../substrate/assignment.ts";
@@ -56,6 +57,8 @@ export interface ControlProcessOptions {
   readonly interfaces?: IdentityInterfaceChoice;
   /** How the CA keeps its keys, as `caFlags` writes it. */
   readonly caSettings?: string | undefined;
+  /** Address of a shared store of the CA's records (docs/ca-store.md); by default they are in the state folder. */
+  readonly store?: string;
 }
 
 /** Public keys of the token issuer, in the token folder: the CA checks tokens without being able to make them. */
@@ -109,12 +112,9 @@ export class ControlPlane {
     const trustDomain = parseTrustDomain(keeper.current?.mesh.config.trustDomain ?? "cluster.local");
     if (trustDomain === undefined)
       throw new BulwarkError("BW_TRUST_DOMAIN_INVALID", "the mesh's trustDomain is not a proper name");
-    return new ControlPlane(
-      state,
-      options,
-      keeper,
-      await openConfiguredCa(state.root, trustDomain, readCaFlags(options.caSettings)),
-    );
+    const store = options.store === undefined ? undefined : await openCaStore(options.store);
+    const ca = await openConfiguredCa(state.root, trustDomain, readCaFlags(options.caSettings), store);
+    return new ControlPlane(state, options, keeper, ca);
   }
 
   constructor(state: StateFolder, options: ControlProcessOptions, keeper: ConfigurationKeeper, ca: Ca) {

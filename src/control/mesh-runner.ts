@@ -46,6 +46,8 @@ export interface MeshRunnerOptions {
   /** See ControlProcessOptions. */
   readonly interfaces?: IdentityInterfaceChoice;
   /** See ControlProcessOptions. */
+  readonly store?: string;
+  /** See ControlProcessOptions. */
   readonly revocation?: RevocationChoice;
   /** The CA's own keys; default: made, and kept in files. */
   readonly ca?: CaSettings;

@@ -287,7 +287,10 @@ function proofOf({ proofIssuedAtMs }: IssueRequest): IssuanceProof | undefined {
  */
 export async function openCa(stateDir: string, options: CaOptions): Promise<CertificateAuthority> {
   const folder = join(stateDir, "ca");
-  const state = await stateIn(folder, options);
+  const state = await stateIn(folder, options).catch(async (error: unknown) => {
+    await options.store?.close();
+    throw error;
+  });
   const store = options.store ?? (await SqliteCaStore.open(join(folder, RECORDS)));
   try {
     await takeOverJournal(join(folder, JOURNAL), folder, store);

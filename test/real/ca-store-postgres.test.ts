@@ -1,15 +1,17 @@
 /** The CA's records in a real PostgreSQL: the suite of every store, and what only a server can do to it. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { PostgresCaStore } from "../../src/identity/store/postgres-ca-store.ts";
 import { BulwarkError } from "../../src/resources/bulwark-error.ts";
+import { bulwark } from "../cli/run-bulwark.ts";
 import { AUDITOR, PAYROLL } from "../identity/mesh-fixture.ts";
 import { allIssued, issuedRecord, NOW, testCaStore } from "../identity/store/ca-store-conformance.ts";
 import { killRounds } from "../identity/store/kill-rounds.ts";
+import { LiveMesh, until } from "./live-mesh.ts";
 import { PASSWORD, PostgresServer } from "./postgres-server.ts";
 import { program, run } from "./programs.ts";
 
@@ -260,6 +262,54 @@ test("TLS: the server is believed only with a certificate of the named authority
       mine.address(`sslmode=verify-full&sslrootcert=${encodeURIComponent(junk)}`, { host: "localhost" }),
     ),
   );
+});
+
+test("a mesh whose CA keeps its records there: issued, and revoked by another replica; its password is in no argument, file or log", async (t) => {
+  const address = server.address(freshSchema());
+  const mesh = await LiveMesh.up(["../shared/scenarios/payroll", "--store", address]);
+  t.after(() => mesh.dispose());
+  assert.equal(existsSync(join(mesh.state.caFolder, "records.sqlite")), false);
+  const other = await openStore(t, address);
+  const records = await allIssued(other);
+  const proxied = mesh.assignments.pods.filter((pod) => pod.proxied);
+  assert.deepEqual(
+    new Set(records.map(({ spiffeId }) => spiffeId)),
+    new Set(proxied.map(({ spiffeId }) => spiffeId)),
+  );
+  const called = await mesh.call("finance/account-auditor", "http://payroll.finance/accounts/7");
+  assert.equal(called.answer.status, 200);
+  const spiffeId =
+    records.find(({ spiffeId: id }) => id.endsWith("/sa/account-auditor"))?.spiffeId ?? assert.fail();
+  await other.revoke({ spiffeId }, { ...HOW, atMs: Date.now() });
+  await until(async () => {
+    const { answer } = await mesh.call("finance/account-auditor", "http://payroll.finance/accounts/7");
+    return answer.status !== 200;
+  }, "the revoked identity is refused");
+  const secrets = [PASSWORD, encodeURIComponent(PASSWORD)];
+  for (const { pid } of mesh.children) {
+    const line = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+    assert.ok(!secrets.some((secret) => line.includes(secret)), line);
+  }
+  const found = await run(program("grep"), [
+    "-rlaF",
+    ...secrets.flatMap((secret) => ["-e", secret]),
+    mesh.state.root,
+  ]);
+  assert.equal(found.stdout, "", "the password lies in a file");
+  assert.equal(await mesh.interrupt(), 0);
+});
+
+test("`up` with a store that it cannot use ends with its cause, and without the password", async () => {
+  const wrong = "wr0ng-passw0rd";
+  const result = await bulwark([
+    "up",
+    "../shared/scenarios/payroll",
+    "--store",
+    server.address("", { password: wrong }),
+  ]);
+  assert.equal(result.code, 1);
+  assert.match(result.stderr, /refuses the user/);
+  assert.ok(!`${result.stdout}${result.stderr}`.includes(wrong));
 });
 
 function codeOf(error: unknown): string {

@@ -26,6 +26,10 @@ export function configure(command: Command): void {
       collect,
     )
     .option(
+      "--store <address>",
+      "postgres://…: where the CA's records are, for several replicas; or $BULWARK_STORE (default: in the state folder)",
+    )
+    .option(
       "--revocation-max-age <duration>",
       "refuse mesh handshakes when control has not said for so long what is revoked (default: go on with what is known)",
       parseDuration,
