@@ -10,6 +10,7 @@ import { type CheckInput, checkRequest, httpCheck } from "./check-input.ts";
 import { CHECK_METHOD, decodeCheckResponse, encodeCheckRequest } from "./check-message.ts";
 import { callGrpc, GrpcStatusError } from "./grpc-call.ts";
 import type { HttpCalls } from "./http-call.ts";
+import { askOverHttp2 } from "./http2-call.ts";
 
 /** The longest that a timer can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -100,7 +101,12 @@ export class AuthorizerClient {
     const { http2, httpCalls } = this.#transports;
     if (provider.kind === "http") {
       if (input.http === null) throw new Error("BUG: an HTTP authorizer asked about TCP");
-      return answerFromHttp(provider, await httpCalls.ask(target, httpCheck(input.http, provider), signal));
+      const check = httpCheck(input.http, provider);
+      const answer =
+        target.protocol === "http2"
+          ? askOverHttp2(http2, target, check, signal)
+          : httpCalls.ask(target, check, signal);
+      return answerFromHttp(provider, await answer);
     }
     const call = {
       method: CHECK_METHOD,
@@ -120,7 +126,8 @@ export class AuthorizerClient {
       );
     const { hostname, port, kind } = provider;
     const asked = { host: hostname, port, name: hostname };
-    return this.#picker.next({}, { cluster }, asked, kind === "grpc" ? "http2" : "http1");
+    const isHttp2 = kind === "grpc" || cluster.upstreamProtocol === "http2";
+    return this.#picker.next({}, { cluster }, asked, isHttp2 ? "http2" : "http1");
   }
 }
 

@@ -9,7 +9,7 @@ import type { HttpCheckResponse } from "./check-answer.ts";
 import type { HttpCheck } from "./check-input.ts";
 
 /** More than any page that says no. */
-const MAX_ANSWER_BYTES = 1 << 20;
+export const MAX_ANSWER_BYTES = 1 << 20;
 const MAX_IDLE = 16;
 /** To one authorizer: more questions wait, within their time-outs. */
 const MAX_CONNECTIONS = 256;

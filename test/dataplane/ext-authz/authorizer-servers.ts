@@ -40,10 +40,15 @@ export class AuthorizerServers {
     this.#http = createHttp((request, response) => void this.#answerHttp(request, response));
     this.#http2 = createHttp2();
     this.#http2.on("sessionError", () => {});
-    this.#http2.on(
-      "stream",
-      (stream: ServerHttp2Stream, headers) => void this.#answerGrpc(stream, String(headers[":path"])),
-    );
+    this.#http2.on("stream", (stream: ServerHttp2Stream, headers) => {
+      if (headers["content-type"] === "application/grpc")
+        void this.#answerGrpc(stream, String(headers[":path"]));
+    });
+    // HTTP checks over HTTP/2, by Node's interface of HTTP/1.1.
+    this.#http2.on("request", (request, response) => {
+      if (request.headers["content-type"] !== "application/grpc")
+        void this.#answerHttp(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+    });
   }
 
   /** For a TCP server: takes a connection of either protocol. */

@@ -24,6 +24,8 @@ spec:
 
 interface Provider {
   readonly http?: boolean;
+  /** The name of the HTTP authorizer's port, which says what it speaks. */
+  readonly portName?: string;
   readonly settings?: object;
 }
 
@@ -32,7 +34,10 @@ const CUSTOM = `
   provider: {name: authz}
   rules: [{to: [{operation: {paths: ["/checked*"]}}]}]`;
 
-function meshYaml({ http = false, settings = {} }: Provider, policies: readonly string[] = [CUSTOM]): string {
+function meshYaml(
+  { http = false, portName = "http", settings = {} }: Provider,
+  policies: readonly string[] = [CUSTOM],
+): string {
   const provider = {
     name: "authz",
     [http ? "envoyExtAuthzHttp" : "envoyExtAuthzGrpc"]: {
@@ -62,7 +67,7 @@ spec: {selector: {app: server}, ports: [{name: http, port: 80, targetPort: 8080}
 apiVersion: v1
 kind: Service
 metadata: {name: authorizer, namespace: foo}
-spec: {selector: {app: authorizer}, ports: [{name: grpc, port: 9000}, {name: http, port: 9001}]}
+spec: {selector: {app: authorizer}, ports: [{name: grpc, port: 9000}, {name: ${portName}, port: 9001}]}
 ${workload("server", "[{containerPort: 8080}, {containerPort: 9500}]")}
 ${workload("client", "[{containerPort: 8081}]")}
 ${workload("authorizer", "[{containerPort: 9000}, {containerPort: 9001}]")}
@@ -440,6 +445,38 @@ test("HTTP: 200 allows and sets what is listed; anything else denies with all, o
   const all = await call("/checked");
   assert.deepEqual([all.status, all.body], [403, "go away"]);
   assert.match(all.head, /^x-unlisted: 1/im);
+});
+
+test("HTTP: an authorizer whose port is declared HTTP/2 is asked in it, to the same effect", async (context) => {
+  const settings = {
+    includeRequestHeadersInCheck: ["x-role"],
+    includeRequestBodyInCheck: { maxRequestBytes: 4, allowPartialMessage: true },
+    headersToUpstreamOnAllow: ["x-user"],
+  };
+  const { call, authorizer, lastFlow } = await running(context, { http: true, portName: "http2", settings });
+  authorizer.http = (_check, response) =>
+    response.writeHead(200, { "x-user": "alice", "x-other": "1" }).end();
+  const allowed = await call(
+    "/checked?a=1",
+    { headers: "x-role: dev\r\nx-user: mallory\r\n", body: "123456" },
+    "POST",
+  );
+  assert.equal(allowed.status, 200, allowed.body);
+  const seen = JSON.parse(allowed.body) as Seen;
+  assert.deepEqual([seen.headers["x-user"], seen.headers["x-other"]], ["alice", undefined]);
+  const [check] = authorizer.httpChecks;
+  assert.deepEqual(
+    [check?.method, check?.path, check?.body, check?.headers[":authority"], check?.headers["x-role"]],
+    ["POST", "/checked?a=1", "1234", "server.foo", "dev"],
+  );
+  authorizer.http = (_check, response) =>
+    response.writeHead(401, { "www-authenticate": "Basic" }).end("who?");
+  const denied = await call("/checked");
+  assert.deepEqual([denied.status, denied.body], [401, "who?"]);
+  assert.match(denied.head, /^www-authenticate: Basic/im);
+  authorizer.http = (_check, response) => response.destroy();
+  assert.equal((await call("/checked")).status, 403);
+  assert.deepEqual([lastFlow().reason, lastFlow().authorizer?.answer], ["ext-authz-failed", "error"]);
 });
 
 test("HTTP: an authorizer that hangs or is gone is closed by default, and open where its provider says so", async (context) => {
