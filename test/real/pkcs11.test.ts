@@ -10,12 +10,13 @@ import { Pkcs11KeyStore } from "../../src/identity/keys/pkcs11-key-store.ts";
 import { encodePem } from "../../src/identity/pem.ts";
 import { keyIdentifier } from "../../src/identity/template.ts";
 import { CLUSTER_LOCAL, credentials, temporaryFolder } from "../identity/mesh-fixture.ts";
+import { program } from "./programs.ts";
 
 const MODULE = "/usr/lib/softhsm/libsofthsm2.so";
-const missing = existsSync(MODULE) ? false : "softhsm2 is not on this machine";
 
 /** A fresh token; its URI. */
 function token(t: TestContext, pin = "1234"): string {
+  assert.ok(existsSync(MODULE), "softhsm2 is not installed; .ci/run installs all that these tests need");
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, "tokens"));
   const configuration = join(folder, "softhsm2.conf");
@@ -25,15 +26,13 @@ function token(t: TestContext, pin = "1234"): string {
   );
   process.env.SOFTHSM2_CONF = configuration;
   const init = ["--init-token", "--free", "--label", "bulwark test", "--so-pin", "5678", "--pin", "1234"];
-  execFileSync("softhsm2-util", init, { stdio: "ignore" });
+  execFileSync(program("softhsm2-util"), init, { stdio: "ignore" });
   writeFileSync(join(folder, "pin"), `${pin}\n`, { mode: 0o600 });
   return `pkcs11:token=bulwark%20test?module-path=${MODULE}&pin-source=file:${join(folder, "pin")}`;
 }
 
 for (const name of ["ecdsa-p256", "rsa"] as const satisfies readonly KeyAlgorithmName[])
-  test(`a key of ${name} is made in the token, found again, signs, and is gone when destroyed`, {
-    skip: missing,
-  }, async (t) => {
+  test(`a key of ${name} is made in the token, found again, signs, and is gone when destroyed`, async (t) => {
     const uri = token(t);
     const made = await Pkcs11KeyStore.at(uri).generate("root", KEY_ALGORITHMS[name]);
     const keyId = keyIdentifier(made.spki).toString("hex");
@@ -49,9 +48,7 @@ for (const name of ["ecdsa-p256", "rsa"] as const satisfies readonly KeyAlgorith
     await store.destroy("root", keyId);
   });
 
-test("a CA whose keys are in a token issues what openssl verifies, opens again, and writes no key into its folder", {
-  skip: missing,
-}, async (t) => {
+test("a CA whose keys are in a token issues what openssl verifies, opens again, and writes no key into its folder", async (t) => {
   const stateDir = temporaryFolder(t);
   const uri = token(t);
   const open = () => openCa(stateDir, { trustDomain: CLUSTER_LOCAL, keys: Pkcs11KeyStore.at(uri) });
@@ -77,7 +74,7 @@ test("a CA whose keys are in a token issues what openssl verifies, opens again, 
   );
 });
 
-test("a token refuses a wrong PIN, and an absent module, by BW_PKCS11_TOOL", { skip: missing }, async (t) => {
+test("a token refuses a wrong PIN, and an absent module, by BW_PKCS11_TOOL", async (t) => {
   const wrong = Pkcs11KeyStore.at(token(t, "9999"));
   await assert.rejects(wrong.generate("root", KEY_ALGORITHMS["ecdsa-p256"]), { code: "BW_PKCS11_TOOL" });
   const absent = Pkcs11KeyStore.at(token(t).replace(MODULE, "/nowhere.so"));
