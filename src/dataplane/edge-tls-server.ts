@@ -7,6 +7,7 @@ import type { Semantics } from "../policy/inbound.ts";
 import type { GatewayServer, GatewayTls } from "../policy/outbound/types.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { asksClients, type ServerCredentials } from "./gateway-credentials.ts";
+import { OcspStaples } from "./ocsp-staples.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
 import {
   agreedNames,
@@ -38,6 +39,8 @@ export class EdgeTlsServer {
     this.#semantics = semantics;
     try {
       this.#acceptor = new TlsAcceptor(env, optionsOf(server, credentials), (socket) => this.#check(socket));
+      const staples = new OcspStaples(credentials.pairs);
+      if (!staples.isEmpty) this.#acceptor.staple((certificate) => staples.of(certificate, Date.now()));
     } catch (cause) {
       if (cause instanceof BulwarkError) throw cause;
       throw new BulwarkError("BW_GATEWAY_TLS", "its TLS settings cannot be put into force", { cause });

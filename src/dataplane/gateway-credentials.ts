@@ -11,6 +11,8 @@ import type { SecretData, SecretStore } from "./secret-store.ts";
 export interface CertificatePair {
   readonly cert: string;
   readonly key: string;
+  /** An OCSP response about it, DER as latin1, to be stapled. */
+  readonly staple?: string;
 }
 
 /** What a gateway's server proves itself by, and verifies clients by. */
@@ -92,13 +94,18 @@ const PAIR_FIELDS = [
   ["tls.crt", "tls.key"],
 ] as const;
 
+/** As Istio has it (GenericScrtOcspStaple, TLSSecretOcspStaple). */
+const STAPLE_FIELD = "tls.ocsp-staple";
+
 function pairOf(credential: SecretReference, secrets: SecretStore): CertificatePair {
   const data = secrets.secret(credential);
   if (data === undefined) throw unusable(`there is no Secret ${nameOf(credential)}`);
   for (const [certField, keyField] of PAIR_FIELDS) {
     const cert = data(certField);
     const key = data(keyField);
-    if (cert !== undefined && key !== undefined) return { cert, key };
+    if (cert === undefined || key === undefined) continue;
+    const staple = data(STAPLE_FIELD);
+    return { cert, key, ...(staple === undefined ? {} : { staple }) };
   }
   throw unusable(
     `Secret ${nameOf(credential)} has no \`tls.crt\` with \`tls.key\`, nor \`cert\` with \`key\``,

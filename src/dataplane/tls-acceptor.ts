@@ -52,6 +52,15 @@ export class TlsAcceptor<Peer extends SecuredPeer> {
     this.#server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => this.#failed(error, socket));
   }
 
+  /** For clients that ask for the state of the certificate that they are shown. Each handshake then takes a turn more. */
+  staple(responseFor: (certificate: Buffer) => Buffer | undefined): void {
+    this.#server.on(
+      "OCSPRequest",
+      (certificate: Buffer, _issuer: Buffer, done: (error: Error | null, response: Buffer) => void) =>
+        done(null, (responseFor(certificate) ?? null) as Buffer),
+    );
+  }
+
   /** For handshakes from now on. */
   setSecureContext(options: TlsOptions): void {
     this.#server.setSecureContext(options);
