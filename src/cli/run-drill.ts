@@ -17,14 +17,15 @@ export async function runDrill(options: DrillOptions): Promise<ExitCode> {
   const isText = options.format !== "json";
   const admin = await connectAdmin(state);
   try {
-    if (isText) process.stdout.write(STEP_HEADING);
+    let heading = STEP_HEADING;
     const report = await runKeyLeakDrill({
       state,
       admin,
       signal: stop.signal,
       ...(options.workload === undefined ? {} : { workload: options.workload }),
       onStep: (step) => {
-        if (isText) process.stdout.write(renderStep(step));
+        if (isText) process.stdout.write(`${heading}${renderStep(step)}`);
+        heading = "";
       },
     });
     process.stdout.write(isText ? renderDrill(report) : `${JSON.stringify(report, undefined, 2)}\n`);

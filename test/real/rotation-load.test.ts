@@ -3,7 +3,7 @@
  * no request fails that should pass, and none passes a second after its certificate was revoked.
  */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
@@ -94,9 +94,9 @@ let rotation: {
 };
 let rootBefore: string;
 const thefts: Theft[] = [];
+const files = temporaryFolder();
 
 before(async () => {
-  const files = temporaryFolder();
   writeFileSync(join(files, "mesh.yaml"), MESH);
   mesh = await LiveMesh.up([files, "--cert-ttl", "5s"]);
   admin = await connectAdmin(mesh.state);
@@ -130,6 +130,7 @@ before(async () => {
 after(async () => {
   admin?.close();
   await mesh?.dispose();
+  rmSync(files, { recursive: true, force: true });
 });
 
 function manifest(): Manifest {

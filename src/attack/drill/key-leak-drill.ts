@@ -1,6 +1,5 @@
-import { performance } from "node:perf_hooks";
-import type { StatusReport } from "../../control/messages.ts";
-import type { CaReport, RestoreReport, RevokeReport } from "../../control/revocation/messages.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import type { RestoreReport, RevokeReport } from "../../control/revocation/messages.ts";
 import type { RpcPeer } from "../../control/rpc.ts";
 import { runCall } from "../../control/run-call.ts";
 import type { StateFolder } from "../../control/state-folder.ts";
@@ -15,12 +14,12 @@ import {
   attackers,
   type HttpTarget,
   httpTargets,
-  principalOf,
   serviceAuthority,
 } from "../targets.ts";
 import { Attacker } from "./attacker.ts";
 import type { DrillReport, DrillStep, DrillStepName } from "./drill-report.ts";
-import { type SuspiciousUse, suspiciousUses } from "./suspicious-uses.ts";
+import type { SuspiciousUse } from "./suspicious-uses.ts";
+import { WatchedIdentity } from "./watched-identity.ts";
 
 export interface KeyLeakOptions {
   readonly state: StateFolder;
@@ -32,7 +31,6 @@ export interface KeyLeakOptions {
   readonly onStep: (step: DrillStep) => void;
 }
 
-const ADMIN_TIMEOUT_MS = 30_000;
 const POLL_MS = 50;
 /** Proxies hand records on within 200 ms; a busy machine takes longer. */
 const DETECT_MS = 20_000;
@@ -40,7 +38,7 @@ const DETECT_MS = 20_000;
 const ALERT_MS = 30_000;
 const CUT_MS = 20_000;
 const ROTATE_MS = 60_000;
-/** No pod's: the loopback substrate gives out addresses from 127.64 to 127.254. */
+/** No pod's: the loopback substrate leaves 127.0/16 to others. */
 const ATTACKER_ADDRESS = "127.0.0.66";
 
 /** What a drill needs of a mesh: someone to be robbed, and someone whom that one may call. */
@@ -88,8 +86,7 @@ class KeyLeakDrill {
   readonly #scene: Scene;
   readonly #steps: DrillStep[] = [];
   readonly #startedAt = new Date();
-  /** Serials that proxies of the identity have said they use. */
-  readonly #rightfulSerials = new Set<string>();
+  readonly #identity: WatchedIdentity;
   readonly #stolenToken: string;
   #credentials: Credentials | undefined;
   #attacker: Attacker | undefined;
@@ -101,6 +98,7 @@ class KeyLeakDrill {
     this.#options = options;
     this.#mesh = mesh;
     this.#scene = scene;
+    this.#identity = new WatchedIdentity(mesh, options.admin, scene.victim.spiffeId);
     this.#stolenToken = mesh.tokenOf(scene.victim);
   }
 
@@ -143,7 +141,7 @@ class KeyLeakDrill {
   async #step(name: DrillStepName, work: () => Promise<StepOutcome>): Promise<boolean> {
     if (this.#options.signal.aborted) return false;
     const fromMs = performance.now();
-    const { ok, happened } = await work();
+    const { ok, happened } = await work().catch(asOutcome);
     const toMs = performance.now();
     const sinceUseMs = this.#useMs === undefined ? 0 : toMs - this.#useMs;
     const step = { step: name, ok, tookMs: toMs - fromMs, sinceUseMs, happened };
@@ -154,7 +152,7 @@ class KeyLeakDrill {
 
   async #leak(): Promise<StepOutcome> {
     const { victim } = this.#scene;
-    await this.#noteRightful();
+    await this.#identity.serialsInUse();
     this.#credentials = await stealIdentity(() => this.#mesh.dialControl(), this.#stolenToken, victim);
     return {
       ok: true,
@@ -177,8 +175,7 @@ class KeyLeakDrill {
   async #detect(): Promise<StepOutcome> {
     let uses: readonly SuspiciousUse[] = [];
     const seen = await this.#until(DETECT_MS, async () => {
-      await this.#noteRightful();
-      uses = await this.#suspiciousUses();
+      uses = await this.#identity.suspiciousUses(this.#startedAt);
       return uses.length > 0;
     });
     const [use] = uses;
@@ -192,21 +189,21 @@ class KeyLeakDrill {
   }
 
   async #alert(): Promise<StepOutcome> {
-    const serial = this.#credentials?.serial.toLowerCase();
-    const alerted = await this.#until(ALERT_MS, async () => {
-      const { alerts } = (await this.#ask("ca.status", { limit: 1000 })) as CaReport;
-      return alerts.some((alert) => alert.kind === "two-keys" && alert.serial === serial);
-    });
-    const happened = alerted
+    const serial = this.#credentials?.serial ?? "";
+    const ok = await this.#until(ALERT_MS, () => this.#identity.isAlertedOf(serial));
+    const happened = ok
       ? "ca status: two keys are certified for one identity, one of them in no proxy's hands"
       : "no alert of the CA";
-    return { ok: alerted, happened };
+    return { ok, happened };
   }
 
   async #revoke(): Promise<StepOutcome> {
     this.#revoked = true;
     const params = { spiffeId: this.#scene.victim.spiffeId, reason: "keyCompromise" };
-    const { revoked, proxies, connectionsCut } = (await this.#ask("ca.revoke", params)) as RevokeReport;
+    const { revoked, proxies, connectionsCut } = (await this.#identity.ask(
+      "ca.revoke",
+      params,
+    )) as RevokeReport;
     const ok = revoked.some(({ serial }) => serial.toUpperCase() === this.#credentials?.serial);
     return {
       ok,
@@ -215,12 +212,10 @@ class KeyLeakDrill {
   }
 
   async #cut(): Promise<StepOutcome> {
-    const attacker = this.#attacker;
-    let isCut = false;
-    void attacker?.cut.then(() => {
-      isCut = true;
-    });
-    const ok = attacker !== undefined && (await this.#until(CUT_MS, () => Promise.resolve(isCut)));
+    const overdue = new AbortController();
+    const late = delay(CUT_MS, "late", { signal: overdue.signal }).catch(() => "");
+    const ok = (await Promise.race([this.#attacker?.cut.then(() => "cut"), late])) === "cut";
+    overdue.abort();
     return {
       ok,
       happened: ok ? "the attacker's open connection is gone" : "the attacker's connection is still open",
@@ -228,17 +223,17 @@ class KeyLeakDrill {
   }
 
   async #rotate(): Promise<StepOutcome> {
-    const before = new Set(this.#rightfulSerials);
-    const { pods } = (await this.#ask("ca.restore", {
+    const before = new Set(this.#identity.knownSerials);
+    const { pods } = (await this.#identity.ask("ca.restore", {
       spiffeId: this.#scene.victim.spiffeId,
     })) as RestoreReport;
-    this.#restored = true;
     let fresh: readonly string[] = [];
     const ok = await this.#until(ROTATE_MS, async () => {
-      const inUse = await this.#serialsInUse();
+      const inUse = await this.#identity.serialsInUse();
       fresh = inUse.filter((serial) => !before.has(serial));
       return fresh.length >= pods.length && inUse.length === fresh.length;
     });
+    this.#restored = ok;
     return {
       ok,
       happened: `new tokens and keys for ${pods.join(", ")}${ok ? "" : ": not all proxies have a new certificate"}`,
@@ -287,50 +282,11 @@ class KeyLeakDrill {
     return { ok, happened };
   }
 
-  async #suspiciousUses(): Promise<readonly SuspiciousUse[]> {
-    const { victim } = this.#scene;
-    const since = new Date(this.#startedAt.getTime()).toISOString();
-    const records = await this.#mesh.records([
-      "--kind",
-      "handshake",
-      "--direction",
-      "inbound",
-      "--since",
-      since,
-    ]);
-    return suspiciousUses(records, {
-      principal: principalOf(victim),
-      addresses: new Set(this.#rightfulPods().map(({ address }) => address)),
-      serials: this.#rightfulSerials,
-    });
-  }
-
-  #rightfulPods(): readonly PodAssignment[] {
-    return this.#mesh.assignments.pods.filter(({ spiffeId }) => spiffeId === this.#scene.victim.spiffeId);
-  }
-
-  async #noteRightful(): Promise<void> {
-    for (const serial of await this.#serialsInUse()) this.#rightfulSerials.add(serial);
-  }
-
-  /** Upper-case hexadecimal, of the proxies of the identity. */
-  async #serialsInUse(): Promise<readonly string[]> {
-    const own = new Set(this.#rightfulPods().map(podKey));
-    const { pods } = (await this.#ask("status", {})) as StatusReport;
-    return pods.flatMap(({ pod, report }) => {
-      const serial = report?.certificate?.serial;
-      return own.has(pod) && serial !== undefined ? [serial.toUpperCase()] : [];
-    });
-  }
-
-  #ask(method: string, params: unknown): Promise<unknown> {
-    return this.#options.admin.request(method, params, ADMIN_TIMEOUT_MS);
-  }
-
-  async #until(withinMs: number, isSo: () => Promise<boolean>): Promise<boolean> {
+  /** @param untilAborted whether Ctrl-C ends the waiting. */
+  async #until(withinMs: number, isSo: () => Promise<boolean>, untilAborted = true): Promise<boolean> {
     const deadlineMs = performance.now() + withinMs;
     while (!(await isSo())) {
-      if (performance.now() > deadlineMs || this.#options.signal.aborted) return false;
+      if (performance.now() > deadlineMs || (untilAborted && this.#options.signal.aborted)) return false;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     return true;
@@ -342,16 +298,26 @@ class KeyLeakDrill {
     const left: string[] = [];
     const serial = this.#credentials?.serial.toLowerCase();
     if (serial !== undefined && !this.#revoked)
-      await this.#ask("ca.revoke", { serial, reason: "superseded" }).catch(() =>
-        left.push(`the certificate of the drill: bulwark ca revoke ${serial}`),
-      );
+      await this.#identity
+        .ask("ca.revoke", { serial, reason: "superseded" })
+        .catch(() => left.push(`the certificate of the drill: bulwark ca revoke ${serial}`));
     const { spiffeId } = this.#scene.victim;
-    if (this.#revoked && !this.#restored)
-      await this.#ask("ca.restore", { spiffeId }).catch(() =>
-        left.push(`the identity without certificates: bulwark ca restore ${spiffeId}`),
-      );
+    if (!this.#revoked || this.#restored) return left;
+    const isBack = async () => (await this.#identity.serialsInUse()).some((one) => !before.has(one));
+    const before = new Set(this.#identity.knownSerials);
+    const restored = await this.#identity
+      .ask("ca.restore", { spiffeId })
+      .then(() => this.#until(ROTATE_MS, isBack, false))
+      .catch(() => false);
+    if (!restored) left.push(`the identity without certificates: bulwark ca restore ${spiffeId}`);
     return left;
   }
+}
+
+/** What the control plane refuses, or that it is away, is the outcome of a step; the rest is a bug. */
+function asOutcome(error: unknown): StepOutcome {
+  if (error instanceof BulwarkError) return { ok: false, happened: error.message };
+  throw error;
 }
 
 interface StepOutcome {
