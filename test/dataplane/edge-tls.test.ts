@@ -5,7 +5,9 @@ import { connect as connectTcp } from "node:net";
 import { type TestContext, test } from "node:test";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { decodePem } from "../../src/identity/pem.ts";
+import { readIssuerCertificate } from "../../src/identity/sign.ts";
 import { CertificateForge, type Names } from "../../tools/corpus/live-certificates.ts";
+import { TestAuthority } from "../identity/test-authority.ts";
 import { type Answer, readAnswer } from "./client.ts";
 import { type RunningMesh, startMesh } from "./mesh-fixture.ts";
 import { until } from "./until.ts";
@@ -218,6 +220,35 @@ test("a client certificate of the server's own roots is no identity of the mesh,
   assert.equal((await get(mesh, "must.test", forged)).status, 0);
   await refused(mesh, "BW_PEER_FOREIGN_AUTHORITY");
   assert.equal((await get(mesh, "must.test", clientOf(["spiffe://partner.example/service"]))).status, 200);
+});
+
+test("nor is one whose authority borrows the name and key identifier of the mesh's, and shows the mesh's own beside its own", async (context) => {
+  const partner = TestAuthority.root("partner.example");
+  const mesh = await start(
+    context,
+    67,
+    gateway(https("must.test", "mode: MUTUAL, credentialName: must")) +
+      tlsSecret("must", ["must.test"], { "ca.crt": partner.rootPem }),
+  );
+  const real = mesh.ca.issuerCertificate;
+  const root = mesh.ca.trustBundle[0] ?? assert.fail();
+  const { subject, subjectKeyId } = readIssuerCertificate(real);
+  const lookAlike = partner.below("cluster.local", { subject, subjectKeyId });
+  const own = lookAlike.chain;
+  const names = { issuer: subject, authorityKeyId: subjectKeyId };
+  for (const chain of [
+    own,
+    [...own, real, root],
+    [...own, root, real],
+    [real, ...own, root],
+    [real, root, ...own],
+    [root, ...own, real],
+  ]) {
+    const { key, cert } = lookAlike.leaf("spiffe://cluster.local/ns/a/sa/admin", names, chain);
+    assert.equal((await get(mesh, "must.test", { key, cert })).status, 0);
+  }
+  const { key, cert } = partner.leaf("spiffe://partner.example/service");
+  assert.equal((await get(mesh, "must.test", { key, cert })).status, 200);
 });
 
 test("a server whose Secret is missing, damaged or of another namespace refuses; the others go on", async (context) => {

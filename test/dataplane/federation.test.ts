@@ -103,7 +103,7 @@ function lastReason(mesh: RunningMesh): string {
 }
 
 test("a workload of a federated domain is let in under its own principal, by its own domain's roots", async (context) => {
-  const mesh = await startA(context, 71, BY_PRINCIPAL);
+  const mesh = await startA(context, 201, BY_PRINCIPAL);
   const below = authorityB.below(B_NAME);
   assert.equal((await call(mesh, authorityB.leaf(CALLER))).status, 200);
   assert.equal((await call(mesh, below.leaf(CALLER))).status, 200, "with an intermediate");
@@ -116,7 +116,7 @@ test("a workload of a federated domain is let in under its own principal, by its
 });
 
 test("the root of one domain signs for no identity of another: not ours, not a third's, not an unknown's", async (context) => {
-  const mesh = await startA(context, 72, "");
+  const mesh = await startA(context, 202, "");
   const roots = [
     { trustDomain: trustDomain(B_NAME), rootsPem: authorityB.rootPem },
     { trustDomain: trustDomain("c.example"), rootsPem: authorityC.rootPem },
@@ -139,7 +139,7 @@ test("the root of one domain signs for no identity of another: not ours, not a t
 });
 
 test("an intermediate of B that borrows the name and key of A's own intermediate signs for nobody of A", async (context) => {
-  const mesh = await startA(context, 73, "");
+  const mesh = await startA(context, 203, "");
   const real = mesh.ca.issuerCertificate;
   const { subject, subjectKeyId } = await issuerNames(real);
   const lookAlike = authorityB.below("a.example", { subject, subjectKeyId });
@@ -162,7 +162,7 @@ async function issuerNames(certificate: Buffer) {
 }
 
 test("a session of before is not resumed past the check of its chain", async (context) => {
-  const mesh = await startA(context, 74, "");
+  const mesh = await startA(context, 204, "");
   const first = await call(mesh, authorityB.leaf(CALLER));
   assert.equal(first.status, 200);
   const session = first.socket.getSession();
@@ -172,7 +172,7 @@ test("a session of before is not resumed past the check of its chain", async (co
 });
 
 test("a federated domain without a bundle, and one that is federated no more, is refused", async (context) => {
-  const mesh = await startA(context, 75, "");
+  const mesh = await startA(context, 205, "");
   const caller = authorityB.leaf(CALLER);
   assert.equal((await call(mesh, caller)).status, 200);
   await federate(mesh, [{ trustDomain: trustDomain(B_NAME), rootsPem: "" }]);
@@ -199,7 +199,7 @@ test("names of namespaces and accounts are this mesh's own: they let nobody of a
     ["DENY", "{from: [{source: {notNamespaces: [shop]}}]}", 200, 403],
     ["DENY", "{from: [{source: {notTrustDomains: [a.example]}}]}", 200, 403],
   ];
-  const mesh = await startA(context, 76, "");
+  const mesh = await startA(context, 206, "");
   for (const [action, rule, ours, theirs] of cases) {
     await mesh.apply(meshYaml("a.example", "", policy("one", action, rule)));
     await federate(mesh, [{ trustDomain: trustDomain(B_NAME), rootsPem: authorityB.rootPem }]);
@@ -211,7 +211,7 @@ test("names of namespaces and accounts are this mesh's own: they let nobody of a
 
 test("an alias with a bundle of its own is the mesh's own name under other roots: what a migration needs", async (context) => {
   const own = policy("own", "ALLOW", "{from: [{source: {principals: [a.example/ns/shop/sa/till]}}]}");
-  const mesh = await startA(context, 77, own, B_NAME);
+  const mesh = await startA(context, 207, own, B_NAME);
   assert.equal(
     (await call(mesh, authorityB.leaf(CALLER))).status,
     200,
@@ -250,11 +250,11 @@ test("two meshes with different roots call each other; each side holds the other
       "",
       policy("a", "ALLOW", "{from: [{source: {principals: [a.example/ns/shop/sa/till]}}]}"),
     ),
-    { net: 78 },
+    { net: 208 },
   );
   const { address } = b.pod("shop/books").pod;
   const right = foreignBooks(address, "spiffe://b.example/ns/shop/sa/books");
-  const a = await startMesh(context, meshYaml("a.example", "", right), { net: 79 });
+  const a = await startMesh(context, meshYaml("a.example", "", right), { net: 209 });
   const till = a.pod("shop/till");
   const ask = async () => (await callThroughSidecar(till, "GET", "http://books.b.example:8080/books")).status;
   const rootsOf = ({ ca }: RunningMesh) =>
@@ -294,15 +294,15 @@ test("a client refuses a server that another domain's root made one of ours", as
     socket.on("error", () => {}).on("data", (chunk) => names.push(String(chunk))),
   );
   server.on("tlsClientError", () => {});
-  server.listen(8080, "127.80.9.1");
+  server.listen(8080, "127.212.9.1");
   await once(server, "listening");
   context.after(() => server.close());
   for (const wanted of [
     "spiffe://a.example/ns/shop/sa/books",
     "spiffe://a.example/ns/shop/sa/books, spiffe://b.example/ns/shop/sa/books",
   ]) {
-    const mesh = await startMesh(context, meshYaml("a.example", "", foreignBooks("127.80.9.1", wanted)), {
-      net: wanted.length < 40 ? 80 : 81,
+    const mesh = await startMesh(context, meshYaml("a.example", "", foreignBooks("127.212.9.1", wanted)), {
+      net: wanted.length < 40 ? 210 : 211,
     });
     await federate(mesh, [{ trustDomain: trustDomain(B_NAME), rootsPem: authorityB.rootPem }]);
     const { status } = await callThroughSidecar(
