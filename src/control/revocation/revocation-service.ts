@@ -38,7 +38,9 @@ export class RevocationService {
   readonly #stopping = new AbortController();
   #live: Revocation[] = [];
   #sequence = 0;
-  #pulling: Promise<PushOutcome> = Promise.resolve(NOBODY);
+  #pulling: Promise<void> = Promise.resolve();
+  /** What the last news came to; `upTo` by sequence. */
+  #pushed: { readonly upTo: number; readonly outcome: PushOutcome } = { upTo: 0, outcome: NOBODY };
   #heartbeat: NodeJS.Timeout | undefined;
 
   constructor(options: RevocationServiceOptions) {
@@ -72,7 +74,8 @@ export class RevocationService {
   ): Promise<Pick<RevokeReport, "revoked" | "proxies" | "connectionsCut" | "durationMs">> {
     const startedMs = performance.now();
     const revoked = await this.#options.store.revoke(target, { ...how, atMs: this.#clock() });
-    const { told, confirmed, cut } = await this.#pull();
+    await this.#pull();
+    const { told, confirmed, cut } = this.#outcomeOf(revoked.at(-1));
     const durationMs = performance.now() - startedMs;
     await this.#audit(target, revoked, how);
     return {
@@ -100,24 +103,28 @@ export class RevocationService {
     this.#heartbeat.unref();
   }
 
+  /** The store's own word that there is news may have had it pushed a moment before. */
+  #outcomeOf(last: Revocation | undefined): PushOutcome {
+    return last !== undefined && this.#pushed.upTo >= last.sequence ? this.#pushed.outcome : NOBODY;
+  }
+
   /** One after the other: what two would read at once would be told twice. Never rejects. */
-  #pull(): Promise<PushOutcome> {
+  #pull(): Promise<void> {
     this.#pulling = this.#pulling.then(() => this.#pullOnce());
     return this.#pulling;
   }
 
-  async #pullOnce(): Promise<PushOutcome> {
-    if (this.#stopping.signal.aborted) return NOBODY;
+  async #pullOnce(): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
     try {
       const news = await this.#read();
-      if (news.length === 0) return NOBODY;
-      const outcome = await this.#options.push(this.#update(news));
+      if (news.length === 0) return;
+      const upTo = this.#sequence;
+      this.#pushed = { upTo, outcome: await this.#options.push(this.#update(news)) };
       this.#options.onRevoked(news);
-      return outcome;
     } catch (error) {
       this.#options.onProblem(error);
       setTimeout(() => void this.#pull(), RETRY_MS).unref();
-      return NOBODY;
     }
   }
 

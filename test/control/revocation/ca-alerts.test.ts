@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  type CaPicture,
+  type CertificateInUse,
+  caAlerts,
+} from "../../../src/control/revocation/ca-alerts.ts";
+import type { IssuedCertificateRecord } from "../../../src/identity/store/ca-store.ts";
+import { parseSpiffeId } from "../../../src/model/spiffe-id.ts";
+
+const NOW_MS = Date.parse("2026-11-22T12:00:00Z");
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const ISSUER = "aa".repeat(20);
+const TELLER = "spiffe://cluster.local/ns/bank/sa/teller";
+
+function record(change: Partial<IssuedCertificateRecord> = {}): IssuedCertificateRecord {
+  return {
+    serial: "0a",
+    issuerKeyId: ISSUER,
+    spiffeId: parseSpiffeId(TELLER)?.id ?? assert.fail(),
+    notBeforeMs: NOW_MS - HOUR_MS,
+    notAfterMs: NOW_MS + DAY_MS,
+    keyHash: "",
+    issuedAtMs: NOW_MS - HOUR_MS,
+    method: "token",
+    ...change,
+  };
+}
+
+function use(change: Partial<CertificateInUse["certificate"]> = {}): CertificateInUse {
+  const at = (ms: number) => new Date(ms).toISOString();
+  return {
+    pod: "bank/teller-0",
+    identity: TELLER,
+    certificate: {
+      serial: "0a",
+      issuedAt: at(NOW_MS - HOUR_MS),
+      notBefore: at(NOW_MS - HOUR_MS),
+      notAfter: at(NOW_MS + DAY_MS),
+      nextRotation: at(NOW_MS + DAY_MS / 2),
+      ...change,
+    },
+  };
+}
+
+function alertsOf(change: Partial<CaPicture>): string[] {
+  const picture: CaPicture = {
+    nowMs: NOW_MS,
+    authorities: [{ role: "root", keyId: ISSUER, notAfter: new Date(NOW_MS + 365 * DAY_MS).toISOString() }],
+    issuerKeyIds: new Set([ISSUER]),
+    live: [record()],
+    isRevoked: () => false,
+    inUse: [use()],
+    everUsed: new Set(["0a"]),
+    watchingSinceMs: NOW_MS - 2 * HOUR_MS,
+    ...change,
+  };
+  return caAlerts(picture).map(({ kind, serial }) => (serial === null ? kind : `${kind} ${serial}`));
+}
+
+test("a CA on which all is well has no alerts", () => {
+  assert.deepEqual(alertsOf({}), []);
+});
+
+test("an authority is told of in its last 30 days, and not before", () => {
+  const ending = (days: number) =>
+    alertsOf({
+      authorities: [
+        { role: "intermediate", keyId: ISSUER, notAfter: new Date(NOW_MS + days * DAY_MS).toISOString() },
+      ],
+    });
+  assert.deepEqual([ending(31), ending(29), ending(-1)], [[], ["authority-ending"], ["authority-ending"]]);
+});
+
+test("a certificate in use is told of when less than a quarter of its life is left", () => {
+  const left = (ms: number) => alertsOf({ inUse: [use({ notAfter: new Date(NOW_MS + ms).toISOString() })] });
+  assert.deepEqual(left(HOUR_MS / 2), []);
+  assert.deepEqual(left(HOUR_MS / 4), ["certificate-ending 0a"]);
+});
+
+test("a certificate in use that is not on record, or revoked, is told of", () => {
+  assert.deepEqual(alertsOf({ live: [] }), ["not-on-record 0a"]);
+  assert.deepEqual(alertsOf({ isRevoked: () => true }), ["revoked-in-use 0a"]);
+});
+
+test("a second key for a pod's identity is told of when no proxy ever had it", () => {
+  const second = record({ serial: "0b", issuedAtMs: NOW_MS - 6000 });
+  const live = [record(), second];
+  assert.deepEqual(alertsOf({ live }), ["two-keys 0b"]);
+  assert.deepEqual(alertsOf({ live, everUsed: new Set(["0a", "0b"]) }), [], "a proxy's own of before");
+  assert.deepEqual(alertsOf({ live, isRevoked: ({ serial }) => serial === "0b" }), []);
+  assert.deepEqual(
+    alertsOf({ live, watchingSinceMs: NOW_MS }),
+    [],
+    "proxies told it to the control plane before",
+  );
+  const fresh = [record(), record({ serial: "0b", issuedAtMs: NOW_MS - 1000 })];
+  assert.deepEqual(alertsOf({ live: fresh }), [], "its proxy has not said so yet");
+  assert.deepEqual(alertsOf({ live, inUse: [] }), [], "no proxy has that identity: nobody would tell");
+});
+
+test("a certificate under a key that is none of the CA's is told of", () => {
+  assert.deepEqual(alertsOf({ live: [record({ issuerKeyId: "bb".repeat(20) })] }), ["unexpected-issuer 0a"]);
+});
+
+test("clocks that are apart are told of: a proxy's, and another replica's", () => {
+  const late = use({ issuedAt: new Date(NOW_MS - HOUR_MS + 6000).toISOString() });
+  assert.deepEqual(alertsOf({ inUse: [late] }), ["clock-skew 0a"]);
+  const future = record({ issuedAtMs: NOW_MS + 6000, serial: "0c" });
+  assert.deepEqual(alertsOf({ live: [record(), future] }), ["clock-skew 0c"]);
+});
