@@ -5,7 +5,13 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from "node:http";
-import { createServer as createHttp2, type Http2Server, type ServerHttp2Stream } from "node:http2";
+import {
+  createServer as createHttp2,
+  type Http2Server,
+  Http2ServerRequest,
+  Http2ServerResponse,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { Socket } from "node:net";
 import {
   CHECK_METHOD,
@@ -40,14 +46,15 @@ export class AuthorizerServers {
     this.#http = createHttp((request, response) => void this.#answerHttp(request, response));
     this.#http2 = createHttp2();
     this.#http2.on("sessionError", () => {});
-    this.#http2.on("stream", (stream: ServerHttp2Stream, headers) => {
+    this.#http2.on("stream", (stream: ServerHttp2Stream, headers, _flags, raw) => {
       if (headers["content-type"] === "application/grpc")
         void this.#answerGrpc(stream, String(headers[":path"]));
-    });
-    // HTTP checks over HTTP/2, by Node's interface of HTTP/1.1.
-    this.#http2.on("request", (request, response) => {
-      if (request.headers["content-type"] !== "application/grpc")
-        void this.#answerHttp(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+      // HTTP checks over HTTP/2, by Node's interface of HTTP/1.1.
+      else
+        void this.#answerHttp(
+          new Http2ServerRequest(stream, headers, {}, raw) as unknown as IncomingMessage,
+          new Http2ServerResponse(stream) as unknown as ServerResponse,
+        );
     });
   }
 
