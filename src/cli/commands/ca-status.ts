@@ -1,9 +1,11 @@
 import type { Command } from "commander";
 import type { CaReport } from "../../control/revocation/messages.ts";
+import type { RotationReport } from "../../control/rotation/messages.ts";
 import { askControl } from "../ask-control.ts";
 import { EXIT } from "../exit-code.ts";
 import { examples, formatOption, parseCount, type StateOptions, stateOf, stateOption } from "../options.ts";
 import { renderCa } from "../render/ca-status.ts";
+import { renderRotation } from "../render/rotation.ts";
 
 interface CaStatusOptions extends StateOptions {
   readonly format: string;
@@ -28,10 +30,11 @@ export function configure(group: Command): void {
     .action(async (options: CaStatusOptions) => {
       const params = { limit: options.limit, ended: options.ended === true };
       const report = (await askControl(stateOf(options), "ca.status", params)) as CaReport;
+      const rotation = (await askControl(stateOf(options), "ca.rotation", {})) as RotationReport;
       process.stdout.write(
         options.format === "json"
-          ? `${JSON.stringify(report, undefined, 2)}\n`
-          : renderCa(report, new Date()),
+          ? `${JSON.stringify({ ...report, rotation }, undefined, 2)}\n`
+          : `${renderRotation(rotation)}${renderCa(report, new Date())}`,
       );
       if (options.check === true && report.alerts.length > 0) process.exitCode = EXIT.denied;
     });

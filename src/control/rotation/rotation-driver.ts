@@ -33,7 +33,7 @@ export const FORCE_AFTER_MS = 15_000;
 const RETRY_MS = 1000;
 /** There is a quarter of its life in which to replace an intermediate. */
 const SCHEDULE_RETRY_MS = 60_000;
-/** How often the intermediate's age, and pods that are gone, are looked at. */
+/** How often the intermediate's age, the CA's trust, and pods that are gone are looked at. */
 const LOOK_MS = 1000;
 
 /**
@@ -197,6 +197,8 @@ export class RotationDriver {
 
   #look(): void {
     this.#wake?.();
+    // Whoever changes what the CA signs by, or trusts, need not tell: a plugged-in CA is read again by itself.
+    this.#push.pushAll();
     const { ca } = this.#options;
     if (this.#driving || ca.manifest === undefined || ca.manifest.rotation !== undefined) return;
     if (!isDue(ca.issuer, this.#clock()) || performance.now() < this.#nextScheduledMs) return;
