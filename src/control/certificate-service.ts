@@ -117,13 +117,14 @@ export class CertificateService {
 
   /**
    * Signs for a pod that was attested by something other than a token, such as the socket on which its application asks.
-   * @throws {BulwarkError} BW_TOKEN_POD_GONE, BW_CA_…, BW_CSR_…; refusals are counted and logged.
+   * @throws {BulwarkError} BW_TOKEN_POD_GONE, BW_CA_… (BW_CA_RATE_LIMIT), BW_CSR_…; refusals are counted and logged.
    */
   async signAttested(csr: Buffer, pod: PodAssignment): Promise<SignAnswer> {
     const subject: CaSubject = { pod, identity: this.#identityOf(pod), method: "workload-api" };
     try {
       if (this.#options.pods().every(({ uid }) => uid !== pod.uid))
         throw new BulwarkError("BW_TOKEN_POD_GONE", "the pod that asks is gone");
+      this.#limit(`workload-api ${pod.uid}`);
       return signAnswer(await this.#issue(csr, 0, this.#identityOf(pod), subject, undefined));
     } catch (error) {
       throw await this.#journalist.refused(error, subject);
@@ -227,7 +228,11 @@ export class CertificateService {
 
   /** By caller as well, and by pod where that is known: who asks too often takes nothing from the others of the identity. */
   #limitIdentity({ spiffeId, pod }: AuthenticatedCaller, identity: SpiffeId): void {
-    const answer = this.#perIdentity.take(`${spiffeId} ${pod?.pod.uid ?? ""} ${identity}`);
+    this.#limit(`${spiffeId} ${pod?.pod.uid ?? ""} ${identity}`);
+  }
+
+  #limit(caller: string): void {
+    const answer = this.#perIdentity.take(caller);
     if (!answer.allowed) throw tooMany("certificates are asked for this identity", answer);
   }
 
