@@ -76,10 +76,12 @@ function ofUse(
   return alerts;
 }
 
-function ofRecord(record: IssuedCertificateRecord, { nowMs, issuerKeyIds }: CaPicture): CaAlert[] {
+function ofRecord(record: IssuedCertificateRecord, picture: CaPicture): CaAlert[] {
+  const { nowMs, issuerKeyIds, watchingSinceMs } = picture;
   const { spiffeId: identity, serial, issuerKeyId, issuedAtMs } = record;
   const alerts: CaAlert[] = [];
-  if (!issuerKeyIds.has(issuerKeyId))
+  // Of those from before, a rotation may have deleted the issuer's key since.
+  if (issuedAtMs > watchingSinceMs && !issuerKeyIds.has(issuerKeyId))
     alerts.push({
       kind: "unexpected-issuer",
       identity,

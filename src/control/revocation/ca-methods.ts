@@ -38,6 +38,8 @@ export interface CaMethodsOptions {
   /** What the connected proxies say that they use. */
   readonly inUse: () => readonly CertificateInUse[];
   readonly everUsed: () => ReadonlySet<string>;
+  /** Key identifiers of the intermediates that have signed since `startedAtMs`. */
+  readonly seenIssuers: () => ReadonlySet<string>;
   readonly tell: (event: RevocationEvent) => void;
   readonly startedAtMs: number;
 }
@@ -189,7 +191,7 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
     alerts: caAlerts({
       nowMs,
       authorities,
-      issuerKeyIds: await issuersOf(options.ca, records),
+      issuerKeyIds: options.seenIssuers(),
       live: records.filter(({ notAfterMs }) => notAfterMs > nowMs),
       isRevoked: (record) => revocationOf(record) !== undefined,
       inUse,
@@ -197,15 +199,6 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
       watchingSinceMs: options.startedAtMs,
     }),
   };
-}
-
-/** Those of the records' issuers that are, or were, this CA's. */
-async function issuersOf(ca: CaMethodsOptions["ca"], records: readonly IssuedCertificateRecord[]) {
-  const named = [...new Set(records.map(({ issuerKeyId }) => issuerKeyId))];
-  const known = await Promise.all(named.map((keyId) => ca.signerOf(keyId)));
-  // The keys of those that were replaced are gone.
-  const former = new Set(ca.manifest?.formerIntermediates);
-  return new Set(named.filter((keyId, index) => former.has(keyId) || known[index] !== undefined));
 }
 
 async function recordsOf(store: CaStore, endsAfterMs: number, limit: number) {

@@ -29,12 +29,16 @@ export interface RevocationControlOptions extends RevocationChoice {
   readonly warn: (message: string) => void;
 }
 
+const LOOK_MS = 1000;
+
 /** Revocation's part of a control plane: follows the store, tells proxies, subscribers and the flow log, and answers `bulwark ca`. */
 export class RevocationControl {
   readonly #options: RevocationControlOptions;
   readonly #service: RevocationService;
   readonly #startedAtMs = Date.now();
   readonly #crls: CrlIssuer;
+  readonly #issuers = new Set<string>();
+  #look: NodeJS.Timeout | undefined;
   #http: RevocationHttp | undefined;
   #url: string | undefined;
   #isTold = false;
@@ -54,7 +58,15 @@ export class RevocationControl {
   /** Before any proxy may connect. @throws {BulwarkError} BW_CA_STORE_…, BW_REVOCATION_HTTP */
   async start(): Promise<void> {
     await this.#service.start();
+    this.#seenIssuers();
+    this.#look = setInterval(() => this.#seenIssuers(), LOOK_MS);
+    this.#look.unref();
     await this.#publish();
+  }
+
+  /** A rotation deletes the key of an intermediate that has signed: that it did is remembered here. */
+  #seenIssuers(): ReadonlySet<string> {
+    return this.#issuers.add(this.#options.ca.issuer.keyId);
   }
 
   async #publish(): Promise<void> {
@@ -89,11 +101,13 @@ export class RevocationControl {
       tell,
       inUse: () => sessions().certificatesInUse(),
       everUsed: () => sessions().everUsed,
+      seenIssuers: () => this.#seenIssuers(),
       startedAtMs: this.#startedAtMs,
     });
   }
 
   close(): void {
+    clearInterval(this.#look);
     this.#http?.close();
     this.#service.close();
   }
