@@ -42,10 +42,10 @@ export function parseCertificateLifetime(text: string): number {
   return ms;
 }
 
-/** `127.0.0.1:8086`; port 0 is any that is free. */
+/** `127.0.0.1:8086`. */
 export function parseLoopback(text: string): { readonly host: string; readonly port: number } {
   const [, host = "", port = ""] = /^(127(?:\.\d{1,3}){3}|\[::1\]):(\d{1,5})$/.exec(text) ?? [];
-  if (host === "" || Number(port) > 65_535)
+  if (host === "" || Number(port) > 65_535 || Number(port) === 0)
     throw new InvalidArgumentError("Write a loopback address with a port, as in 127.0.0.1:8086.");
   return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
 }

@@ -186,6 +186,10 @@ function trouble(event: RunnerEvent): string | undefined {
       return event.ok
         ? "the flow log is written again"
         : `the flow log cannot be written: ${plain(event.message ?? "")}; the mesh goes on, proxies keep their records`;
+    case "revoked":
+      return `revoked: ${event.serials.length === 1 ? "a certificate" : `${event.serials.length} certificates`} of ${event.identities.map(plain).join(", ")}`;
+    case "identity-restored":
+      return `${plain(event.identity)} is let back in: its pods are given new tokens`;
     case "proxy-refused":
       return `${event.pod} goes on with its configuration before ${event.version}: ${plain(event.why)}`;
     case "certificate-refused":
