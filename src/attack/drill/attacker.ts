@@ -2,8 +2,8 @@ import type { TLSSocket } from "node:tls";
 import { parseAnswers } from "../http-answer.ts";
 import { HTTP1_ALPN, isFromApplication, requestBytes } from "../mesh-request.ts";
 import type { Credentials } from "../mesh-under-attack.ts";
-import type { AllowedCall, HttpTarget } from "../targets.ts";
-import { converse, dialTls, type Local } from "../wire.ts";
+import type { AskedRequest } from "../promise.ts";
+import { converse, dialTls } from "../wire.ts";
 
 /** Whether an attempt got an answer of the application, and what came instead. */
 export interface Tried {
@@ -13,20 +13,25 @@ export interface Tried {
 
 const FIRST_ANSWER_MS = 5000;
 
+/** What a thief needs to go on. Plain data: it is handed to another process. */
+export interface TheftPlan {
+  /** The victim's server. */
+  readonly host: string;
+  readonly port: number;
+  /** Where the thief comes from. */
+  readonly address: string;
+  readonly credentials: Credentials;
+  readonly request: AskedRequest;
+}
+
 /** A thief with a certificate that is not its own, at an address that is no pod's. */
 export class Attacker {
-  readonly #target: HttpTarget;
-  readonly #call: AllowedCall;
-  readonly #credentials: Credentials;
-  readonly #address: string;
+  readonly #plan: TheftPlan;
   #kept: TLSSocket | undefined;
   #session: Buffer | undefined;
 
-  constructor(target: HttpTarget, call: AllowedCall, credentials: Credentials, address: string) {
-    this.#target = target;
-    this.#call = call;
-    this.#credentials = credentials;
-    this.#address = address;
+  constructor(plan: TheftPlan) {
+    this.#plan = plan;
   }
 
   /** Settles when the connection that is kept open has ended. */
@@ -37,18 +42,18 @@ export class Attacker {
   }
 
   /** Makes a request on a connection that it keeps, and takes the ticket to resume its session by. */
-  async use(): Promise<Tried & { readonly local?: Local }> {
+  async use(): Promise<Tried> {
     const dialled = await this.#dial();
     if ("failure" in dialled) return { reached: false, happened: dialled.failure };
-    const { socket, local } = dialled;
+    const { socket } = dialled;
     this.#kept = socket;
     socket
       .on("error", () => {})
       .on("session", (session: Buffer) => {
         this.#session = session;
       });
-    const bytes = await firstAnswer(socket, requestBytes(this.#call.request, ""));
-    return { ...judge(bytes, "no answer"), local };
+    const bytes = await firstAnswer(socket, requestBytes(this.#plan.request, ""));
+    return judge(bytes, "no answer");
   }
 
   /** A new connection with the same certificate, and with `resume` by the session of before. */
@@ -56,7 +61,7 @@ export class Attacker {
     if (resume && this.#session === undefined) return { reached: false, happened: "no ticket was given" };
     const dialled = await this.#dial(resume ? this.#session : undefined);
     if ("failure" in dialled) return { reached: false, happened: dialled.failure };
-    const { bytes, error } = await converse(dialled.socket, { say: [requestBytes(this.#call.request)] });
+    const { bytes, error } = await converse(dialled.socket, { say: [requestBytes(this.#plan.request)] });
     return judge(bytes, error ?? "closed without a byte");
   }
 
@@ -65,11 +70,11 @@ export class Attacker {
   }
 
   #dial(session?: Buffer) {
-    const { pod, socketPort } = this.#target;
+    const { host, port, address, credentials } = this.#plan;
     return dialTls(
-      { host: pod.address, port: socketPort, localAddress: this.#address },
+      { host, port, localAddress: address },
       {
-        credentials: this.#credentials,
+        credentials,
         ALPNProtocols: [...HTTP1_ALPN],
         ...(session === undefined ? {} : { session }),
       },

@@ -5,7 +5,7 @@ export type DrillStepName = "leak" | "use" | "detect" | "alert" | "revoke" | "cu
 export interface DrillStep {
   readonly step: DrillStepName;
   readonly ok: boolean;
-  /** Milliseconds that it took, and from the attacker's first request to its end (0 before that). */
+  /** Milliseconds that it took, and from when the attacker went to work to its end (0 before that). */
   readonly tookMs: number;
   readonly sinceUseMs: number;
   /** For a person. */

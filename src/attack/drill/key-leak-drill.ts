@@ -16,7 +16,7 @@ import {
   httpTargets,
   serviceAuthority,
 } from "../targets.ts";
-import { Attacker } from "./attacker.ts";
+import { AttackerProcess } from "./attacker-process.ts";
 import type { DrillReport, DrillStep, DrillStepName } from "./drill-report.ts";
 import type { SuspiciousUse } from "./suspicious-uses.ts";
 import { WatchedIdentity } from "./watched-identity.ts";
@@ -89,7 +89,7 @@ class KeyLeakDrill {
   readonly #identity: WatchedIdentity;
   readonly #stolenToken: string;
   #credentials: Credentials | undefined;
-  #attacker: Attacker | undefined;
+  #attacker: AttackerProcess | undefined;
   #useMs: number | undefined;
   #revoked = false;
   #restored = false;
@@ -163,7 +163,13 @@ class KeyLeakDrill {
   async #use(): Promise<StepOutcome> {
     const { target, call } = this.#scene;
     if (this.#credentials === undefined) return { ok: false, happened: "nothing was leaked" };
-    this.#attacker = new Attacker(target, call, this.#credentials, ATTACKER_ADDRESS);
+    this.#attacker = new AttackerProcess({
+      host: target.pod.address,
+      port: target.socketPort,
+      address: ATTACKER_ADDRESS,
+      credentials: this.#credentials,
+      request: call.request,
+    });
     this.#useMs = performance.now();
     const { reached, happened } = await this.#attacker.use();
     return {
