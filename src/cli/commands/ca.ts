@@ -1,5 +1,7 @@
 import type { Command } from "commander";
+import { examples } from "../options.ts";
 import { configure as crl } from "./ca-crl.ts";
+import { configure as enroll } from "./ca-enroll.ts";
 import { configure as restore } from "./ca-restore.ts";
 import { configure as revoke } from "./ca-revoke.ts";
 import { configureRotateIntermediate, configureRotateRoot } from "./ca-rotate.ts";
@@ -13,8 +15,18 @@ const SUBCOMMANDS: readonly ((group: Command) => void)[] = [
   crl,
   configureRotateRoot,
   configureRotateIntermediate,
+  enroll,
 ];
 
 export function configure(group: Command): void {
   for (const add of SUBCOMMANDS) add(group);
+  group.addHelpText(
+    "after",
+    examples(
+      "bulwark ca status",
+      "bulwark ca revoke --workload finance/payroll --reason keyCompromise",
+      "bulwark ca rotate-root",
+      "bulwark ca revoke --help",
+    ),
+  );
 }
