@@ -40,6 +40,11 @@ const PROFILE_EXTENSIONS: Readonly<Record<CertificateProfile, Buffer>> = {
   root: Buffer.concat([keyUsage(CERT_AND_CRL_SIGN), basicConstraints(TRUE)]),
 };
 
+/** What an intermediate of ours may do, for a request to an outside CA: key usage and basic constraints, one after the other. */
+export function intermediateExtensions(): Buffer {
+  return PROFILE_EXTENSIONS.intermediate;
+}
+
 /** The part of a certificate that gets signed, in DER (RFC 5280 §4.1). Pure: the same template gives the same bytes. */
 export function encodeTbsCertificate(template: CertificateTemplate, signatureAlgorithm: Buffer): Buffer {
   const { subjectKeyId, authorityKeyId } = template;

@@ -1,0 +1,69 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { enrollCa } from "../control/est/enroll-ca.ts";
+import { EstClient, type EstServer } from "../control/est/est-client.ts";
+import type { KeyAlgorithmName } from "../identity/key-algorithm.ts";
+import { readPrivateFile } from "../identity/key-store.ts";
+import { readSecret } from "../identity/keys/secret-source.ts";
+import { parseTrustDomain } from "../model/spiffe-id.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+
+export interface EnrollCommandOptions {
+  readonly out: string;
+  readonly trustDomain: string;
+  readonly serverCa?: string;
+  readonly credentials?: string;
+  readonly clientCert?: string;
+  readonly clientKey?: string;
+  readonly keyAlgorithm?: KeyAlgorithmName;
+  readonly passphrase?: string;
+}
+
+/** @throws {BulwarkError} as enrollCa, BW_CLI_INPUT, BW_SECRET_SOURCE. */
+export async function runEnroll(url: string, options: EnrollCommandOptions): Promise<ExitCode> {
+  const trustDomain = parseTrustDomain(options.trustDomain);
+  if (trustDomain === undefined)
+    throw new BulwarkError("BW_CLI_INPUT", `\`${options.trustDomain}\` is no trust domain`);
+  const { keyAlgorithm, passphrase } = options;
+  const folder = resolve(options.out);
+  const { subject, validTo } = await enrollCa({
+    client: new EstClient(serverOf(url, options)),
+    trustDomain,
+    folder,
+    ...(keyAlgorithm === undefined ? {} : { keyAlgorithm }),
+    ...(passphrase === undefined ? {} : { passphrase: readSecret(passphrase, "the passphrase") }),
+  });
+  process.stdout.write(`${subject.replaceAll("\n", ", ")}, until ${validTo}: in ${folder}\n`);
+  return EXIT.ok;
+}
+
+function serverOf(url: string, options: EnrollCommandOptions): EstServer {
+  const { serverCa, credentials, clientCert, clientKey } = options;
+  if ((clientCert === undefined) !== (clientKey === undefined))
+    throw new BulwarkError("BW_CLI_INPUT", "--client-cert and --client-key go together");
+  return {
+    url,
+    ...(serverCa === undefined ? {} : { serverRootsPem: readText(serverCa) }),
+    ...(credentials === undefined ? {} : { credentials: readSecret(credentials, "user:password") }),
+    ...(clientCert === undefined || clientKey === undefined
+      ? {}
+      : { client: { certificatePem: readText(clientCert), keyPem: keyIn(clientKey) } }),
+  };
+}
+
+function keyIn(path: string): string {
+  return readPrivateFile(path) ?? missing(path);
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return missing(path);
+  }
+}
+
+function missing(path: string): never {
+  throw new BulwarkError("BW_CLI_INPUT", `${path} cannot be read`);
+}
