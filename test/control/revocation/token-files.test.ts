@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { createStateFolder, type StateFolder } from "../../../src/control/state-folder.ts";
-import { TokenFiles, tokenFile } from "../../../src/control/token-files.ts";
+import { tokenFile } from "../../../src/control/token-file.ts";
+import { TokenFiles } from "../../../src/control/token-files.ts";
 import type { PodAssignment } from "../../../src/substrate/assignment.ts";
 import { until } from "../until.ts";
 
@@ -76,6 +77,9 @@ test("restored, an identity's pods have tokens that were issued after its cut-of
   await opened.tokens.restore(identityOf("teller"));
   const restored = tokenOf(opened, "teller");
   assert.ok(issuedAtMs(restored) >= cutOffMs, "whole seconds must not put it before the cut-off");
+  const auditor = tokenOf(opened, "auditor");
   context.mock.timers.tick(RENEWAL_MS);
   await until(() => tokenOf(opened, "teller") !== restored, WAIT_MS);
+  // The renewal's last file: the folder is removed after the test.
+  await until(() => tokenOf(opened, "auditor") !== auditor, WAIT_MS);
 });
