@@ -216,19 +216,30 @@ test("new files take effect while running; refused ones leave the last good in f
   assert.equal(await issuerOf(), inForce, "mismatched");
   assert.equal(await issuerOf(), inForce, "still");
   assert.equal(refused.length, 1, "told once");
-  write(folder, second);
-  assert.equal(await issuerOf(), inForce, "no root in common would cut proxies off from each other");
-  assert.match(refused[1] ?? "", /no root in common/);
-  const both = { ...second, roots: `${first.roots}${second.roots}` };
-  write(folder, both);
+  const roots = `${first.roots}${second.roots}`;
+  for (const [what, material] of [
+    ["another CA", second],
+    ["a root that signs before everybody trusts it", { ...second, roots }],
+  ] as const) {
+    write(folder, material);
+    assert.equal(await issuerOf(), inForce, what);
+  }
+  assert.match(refused[1] ?? "", /its root is not in force yet/);
+  assert.equal(refused.length, 3);
+  write(folder, { ...first, roots });
+  assert.equal(await issuerOf(), inForce);
+  assert.equal(ca.trustBundlePem, roots, "both are trusted");
+  write(folder, { ...second, roots });
   const after = await issuerOf();
-  assert.notEqual(after, inForce);
-  assert.equal(adopted, 1);
-  assert.equal(ca.trustBundlePem, both.roots);
+  assert.notEqual(after, inForce, "the new signs");
+  write(folder, second);
+  assert.equal(await issuerOf(), after);
+  assert.equal(ca.trustBundlePem, second.roots, "the old is gone");
+  assert.equal(adopted, 3);
   chmodSync(join(folder, "ca-key.pem"), 0o644);
   assert.equal(await issuerOf(), after);
   assert.equal(await issuerOf(), after);
-  assert.equal(refused.length, 3, refused.join("\n"));
+  assert.equal(refused.length, 4, refused.join("\n"));
 });
 
 test("a Secret carries the same CA there and back; istio-ca-secret's root may sign by itself", async (t) => {

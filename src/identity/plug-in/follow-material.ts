@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { hash, X509Certificate } from "node:crypto";
 import type { TrustDomain } from "../../model/spiffe-id.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import type { CertificateAuthority } from "../ca.ts";
@@ -82,14 +82,31 @@ export class MaterialFollower {
   }
 }
 
-/** Proxies take the new one over one by one: meanwhile both sides of a connection must trust each other. */
+/**
+ * Proxies take the new one over one by one, and meanwhile each side of a connection must trust the other: what is issued now by who has not heard of the change, and
+ * what was issued before by who has. So a root comes in one step, signs in the next, and goes in a third.
+ */
 function refuseSevered({ place }: CaMaterial, before: CaState, after: CaState): void {
-  if (after.roots.some((root) => before.roots.some((known) => known.certificate.equals(root.certificate))))
-    return;
-  const problem =
-    "root-cert.pem: it has no root in common with what is in force; put the old and the new into it first";
-  throw new BulwarkError("BW_CA_PLUG_IN_REFUSED", `the CA in ${place} is refused: ${problem}`, {
-    detail: { place, problems: [problem] },
+  const problems = [
+    ...(endsIn(after, before.roots)
+      ? []
+      : ["ca-cert.pem: its root is not in force yet; add it to root-cert.pem in a step of its own"]),
+    ...(endsIn(before, after.roots)
+      ? []
+      : ["root-cert.pem: the root of what signed until now is missing; leave it until the new has signed"]),
+  ];
+  const [first] = problems;
+  if (first === undefined) return;
+  throw new BulwarkError("BW_CA_PLUG_IN_REFUSED", `the CA in ${place} is refused: ${first}`, {
+    detail: { place, problems },
+  });
+}
+
+function endsIn({ signer, chain }: CaState, roots: CaState["roots"]): boolean {
+  const last = new X509Certificate(chain.at(-1) ?? signer.certificate);
+  return roots.some(({ certificate }) => {
+    const root = new X509Certificate(certificate);
+    return last.raw.equals(certificate) || (last.checkIssued(root) && last.verify(root.publicKey));
   });
 }
 
