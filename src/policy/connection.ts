@@ -51,6 +51,7 @@ export class Connection {
   readonly account: string;
   readonly sourceIp: string;
   readonly sourceAddress: IpAddress | null;
+  readonly remoteIp: string;
   readonly remoteAddress: IpAddress | null;
   readonly destinationIp: string;
   readonly destinationAddress: IpAddress | null;
@@ -78,8 +79,8 @@ export class Connection {
     this.account = account.namespace === "" ? "" : `${account.namespace}/${account.serviceAccount}`;
     this.sourceIp = input.sourceIp;
     this.sourceAddress = parseIpAddress(input.sourceIp) ?? null;
-    this.remoteAddress =
-      input.remoteIp === undefined ? this.sourceAddress : (parseIpAddress(input.remoteIp) ?? null);
+    this.remoteIp = input.remoteIp ?? input.sourceIp;
+    this.remoteAddress = parseIpAddress(this.remoteIp) ?? null;
     this.destinationIp = input.destinationIp;
     this.destinationAddress = parseIpAddress(input.destinationIp) ?? null;
     this.destinationPort = input.destinationPort;
@@ -108,9 +109,9 @@ export class Connection {
 }
 
 function facts(connection: Connection): ConnectionInput {
-  const { tls, sourceIp, destinationIp, destinationPort, firstBytes } = connection;
+  const { tls, sourceIp, remoteIp, destinationIp, destinationPort, firstBytes } = connection;
   const { alpn, speaksHttp } = firstBytes;
-  return { tls, principal: null, sourceIp, destinationIp, destinationPort, alpn, speaksHttp };
+  return { tls, principal: null, sourceIp, remoteIp, destinationIp, destinationPort, alpn, speaksHttp };
 }
 
 const DNS_PREFIX = "dns:";
