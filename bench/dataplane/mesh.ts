@@ -7,7 +7,7 @@ import { dialControl } from "../../src/control/control-link.ts";
 import type { SignAnswer } from "../../src/control/messages.ts";
 import { readRunBook } from "../../src/control/run-book.ts";
 import { readJson, type StateFolder, stateFolderAt } from "../../src/control/state-folder.ts";
-import { tokenFile } from "../../src/control/token-files.ts";
+import { tokenFile } from "../../src/control/token-file.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
 import { type Assignments, type PodAssignment, podKey } from "../../src/substrate/assignment.ts";
 import type { IdentityFiles, Subject } from "./subject.ts";

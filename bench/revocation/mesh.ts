@@ -6,7 +6,7 @@ import { stealIdentity } from "../../src/attack/stolen-identity.ts";
 import { connectAdmin, dialControl } from "../../src/control/control-link.ts";
 import type { StatusReport } from "../../src/control/messages.ts";
 import { type StateFolder, stateFolderAt } from "../../src/control/state-folder.ts";
-import { tokenFile } from "../../src/control/token-files.ts";
+import { tokenFile } from "../../src/control/token-file.ts";
 import type { Assignments, PodAssignment } from "../../src/substrate/assignment.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");

@@ -5,7 +5,7 @@ import { connectAdmin, dialControl } from "../control/control-link.ts";
 import { simulatesExternal } from "../control/find-pod.ts";
 import type { RpcPeer } from "../control/rpc.ts";
 import { readJson, type StateFolder } from "../control/state-folder.ts";
-import { tokenFile } from "../control/token-files.ts";
+import { tokenFile } from "../control/token-file.ts";
 import { readPrivateKey } from "../identity/key-store.ts";
 import { decodePem } from "../identity/pem.ts";
 import { openTokenIssuer, type TokenRequest } from "../identity/service-account-token.ts";

@@ -116,16 +116,18 @@ export class CertificateService {
   }
 
   /**
-   * Signs for a pod that was attested by something other than a token, such as the socket on which its application asks.
-   * @throws {BulwarkError} BW_TOKEN_POD_GONE, BW_CA_… (BW_CA_RATE_LIMIT), BW_CSR_…; refusals are counted and logged.
+   * Signs for a pod on whose socket its application asks.
+   * @param token the pod's own, as it is now: a socket is worth as much and no more, so that what cuts tokens off cuts it off.
+   * @throws {BulwarkError} BW_TOKEN_…, BW_CA_… (BW_CA_RATE_LIMIT), BW_CSR_…; refusals are counted and logged.
    */
-  async signAttested(csr: Buffer, pod: PodAssignment): Promise<SignAnswer> {
+  async signAttested(csr: Buffer, pod: PodAssignment, token: () => string): Promise<SignAnswer> {
     const subject: CaSubject = { pod, identity: this.#identityOf(pod), method: "workload-api" };
     try {
-      if (this.#options.pods().every(({ uid }) => uid !== pod.uid))
+      const caller = await authenticateCaller(tokenOnly(token()), this.#options.authentication);
+      if (this.#subjectOf(caller).pod?.uid !== pod.uid)
         throw new BulwarkError("BW_TOKEN_POD_GONE", "the pod that asks is gone");
       this.#limit(`workload-api ${pod.uid}`);
-      return signAnswer(await this.#issue(csr, 0, this.#identityOf(pod), subject, undefined));
+      return signAnswer(await this.#issue(csr, 0, this.#identityOf(pod), subject, caller.issuedAtMs));
     } catch (error) {
       throw await this.#journalist.refused(error, subject);
     }

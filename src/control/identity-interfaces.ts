@@ -5,10 +5,11 @@ import { ensurePrivateFolder } from "../identity/key-store.ts";
 import { encodePem } from "../identity/pem.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import type { PodAssignment } from "../substrate/assignment.ts";
+import { type PodAssignment, podKey } from "../substrate/assignment.ts";
 import type { CertificateService } from "./certificate-service.ts";
 import type { FederatedRoots } from "./messages.ts";
 import type { StateFolder } from "./state-folder.ts";
+import { readToken } from "./token-file.ts";
 import type { BundleEndpoint } from "./trust-bundle/bundle-endpoint.ts";
 import type { BundleFollower } from "./trust-bundle/bundle-follower.ts";
 import {
@@ -161,7 +162,12 @@ async function openWorkloadApi(
   { state, certificates, pods, onWarning }: IdentityInterfacesOptions,
 ): Promise<WorkloadApi> {
   const { WorkloadApi } = await import("./workload-api/workload-api.ts");
-  const api = new WorkloadApi({ state, certificates, pods, bundles, jwtKeys, clock: Date.now, onWarning });
+  const tokenOf = (pod: PodAssignment) => readToken(state, podKey(pod));
+  const standing = {
+    sign: (csr: Buffer, pod: PodAssignment) => certificates.signAttested(csr, pod, () => tokenOf(pod)),
+    check: async (pod: PodAssignment) => certificates.authenticate(tokenOf(pod)),
+  };
+  const api = new WorkloadApi({ state, standing, pods, bundles, jwtKeys, clock: Date.now, onWarning });
   await api.podsChanged();
   return api;
 }

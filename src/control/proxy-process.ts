@@ -1,5 +1,4 @@
 import { hash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { readFederatedDomains } from "../dataplane/federated-trust.ts";
@@ -32,7 +31,7 @@ import {
 import type { RevocationAnswer, RevocationUpdate } from "./revocation/messages.ts";
 import type { TrustAnswer, TrustUpdate } from "./rotation/messages.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
-import { tokenFile } from "./token-files.ts";
+import { readToken } from "./token-file.ts";
 
 export interface ProxyProcessOptions {
   readonly statePath: string;
@@ -162,14 +161,8 @@ class ProxyProcess {
     if (this.#running !== undefined) this.#link.notify("stats", this.#running.report());
   }
 
-  /** Read each time: the supervisor renews it. */
   #token(): string {
-    const file = tokenFile(this.#state, this.#podKey);
-    try {
-      return readFileSync(file, "utf8").trim();
-    } catch (cause) {
-      throw tokenUnreadable(this.#state, file, cause);
-    }
+    return readToken(this.#state, this.#podKey);
   }
 }
 
@@ -318,14 +311,6 @@ class RunningProxy {
       nextRotation: new Date(atMs + (svid.notAfter.getTime() - atMs) / 2).toISOString(),
     };
   }
-}
-
-function tokenUnreadable({ root }: StateFolder, file: string, cause: unknown): BulwarkError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  const message = existsSync(root)
-    ? `the pod's token ${file} cannot be read: ${why}`
-    : `the state folder ${root} is gone, and with it the keys and tokens of this mesh; stop the mesh and bring it up again`;
-  return new BulwarkError("BW_TOKEN_UNREADABLE", message, { cause });
 }
 
 function placementOf({ name, workload, replica, address }: PodAssignment): PodPlacement {

@@ -6,17 +6,13 @@ import { openTokenIssuer, type ServiceAccountTokenIssuer } from "../identity/ser
 import { type PodAssignment, podKey } from "../substrate/assignment.ts";
 import { TOKEN_KEYS_FILE } from "./control-process.ts";
 import type { StateFolder } from "./state-folder.ts";
+import { tokenFile } from "./token-file.ts";
 
 /** As `istio-token` volumes have it: long enough that proxies outlive a supervisor that is away for hours. */
 const TOKEN_TTL_SECONDS = 12 * 3600;
 /** A clock that was set back must not keep a token from being written. */
 const MAX_WAITS = 5;
 const RENEWAL_MS = (TOKEN_TTL_SECONDS / 2) * 1000;
-
-/** Where a pod's proxy finds its service account token. Pod names hold no slash and no dot-dot: Kubernetes' names are checked. */
-export function tokenFile(state: StateFolder, pod: string): string {
-  return join(state.tokenFolder, `${pod.replace("/", ".")}.jwt`);
-}
 
 /** Keeps a fresh token in each pod's file: the part that kubelet and API server play in a cluster. */
 export class TokenFiles {

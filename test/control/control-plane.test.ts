@@ -18,7 +18,8 @@ import type {
 } from "../../src/control/messages.ts";
 import type { RpcPeer } from "../../src/control/rpc.ts";
 import { createStateFolder } from "../../src/control/state-folder.ts";
-import { TokenFiles, tokenFile } from "../../src/control/token-files.ts";
+import { tokenFile } from "../../src/control/token-file.ts";
+import { TokenFiles } from "../../src/control/token-files.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
 import { KEY_ALGORITHMS } from "../../src/identity/key-algorithm.ts";
 import { openTokenIssuer } from "../../src/identity/service-account-token.ts";

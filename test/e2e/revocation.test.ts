@@ -10,7 +10,7 @@ import { signWithToken, stealIdentity } from "../../src/attack/stolen-identity.t
 import { connectAdmin, dialControl } from "../../src/control/control-link.ts";
 import type { CaReport, RevokeReport } from "../../src/control/revocation/messages.ts";
 import { readRunBook } from "../../src/control/run-book.ts";
-import { tokenFile } from "../../src/control/token-files.ts";
+import { tokenFile } from "../../src/control/token-file.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
 import { KEY_ALGORITHMS } from "../../src/identity/key-algorithm.ts";
 import type { FlowRecord } from "../../src/model/flow-record.ts";

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { createLocalJWKSet, type JSONWebKeySet } from "jose";
-import { tokenFile } from "../../src/control/token-files.ts";
+import { tokenFile } from "../../src/control/token-file.ts";
 import { offlineTokenCheck } from "../../src/identity/authentication/kubernetes-token.ts";
 import { TokenReviewer } from "../../src/identity/authentication/token-review.ts";
 import { wishfulCsr } from "../control/ca-grpc/wishful-csr.ts";

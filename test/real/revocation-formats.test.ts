@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { serialOf, stealIdentity } from "../../src/attack/stolen-identity.ts";
 import { dialControl } from "../../src/control/control-link.ts";
 import type { CaReport } from "../../src/control/revocation/messages.ts";
-import { tokenFile } from "../../src/control/token-files.ts";
+import { tokenFile } from "../../src/control/token-file.ts";
 import { decodePem, encodePem } from "../../src/identity/pem.ts";
 import { http } from "../../src/resources/node-http.ts";
 import { bulwark } from "../cli/run-bulwark.ts";

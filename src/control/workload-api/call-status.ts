@@ -22,11 +22,17 @@ export function invalidArgument(details: string): CallStatus {
   return new CallStatus(status.INVALID_ARGUMENT, details);
 }
 
+/** The pod is gone, or its identity was revoked. */
+const DENIALS: ReadonlySet<string> = new Set([
+  "BW_TOKEN_POD_GONE",
+  "BW_CA_FOREIGN_IDENTITY",
+  "BW_CA_CREDENTIAL_CUT_OFF",
+]);
+
 /** That this caller will never be given anything, or that asking again may help; never what went wrong inside. */
 export function statusOf(error: unknown): CallStatus {
   if (error instanceof CallStatus) return error;
   const code = error instanceof BulwarkError ? error.code : "";
-  if (code === "BW_TOKEN_POD_GONE" || code === "BW_CA_FOREIGN_IDENTITY" || code.startsWith("BW_REVO"))
-    return permissionDenied("no identity is issued to this workload");
+  if (DENIALS.has(code)) return permissionDenied("no identity is issued to this workload");
   return new CallStatus(status.UNAVAILABLE, "no identity can be issued at present");
 }

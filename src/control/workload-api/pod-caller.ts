@@ -1,13 +1,20 @@
 import { status } from "@grpc/grpc-js";
 import type { JwtSvidKeys } from "../../identity/jwt-svid/jwt-svid-keys.ts";
 import type { PodAssignment } from "../../substrate/assignment.ts";
-import type { CertificateService } from "../certificate-service.ts";
+import type { SignAnswer } from "../messages.ts";
 import type { TrustBundles } from "../trust-bundle/trust-bundles.ts";
 import { CallStatus, permissionDenied } from "./call-status.ts";
 
+/** The CA, for pods that were attested by their sockets. Both reject with BulwarkError for one that is gone, or whose identity was revoked. */
+export interface PodStanding {
+  readonly sign: (csr: Buffer, pod: PodAssignment) => Promise<SignAnswer>;
+  /** For what is not signed by the CA itself. */
+  readonly check: (pod: PodAssignment) => Promise<unknown>;
+}
+
 /** What the services of one pod's socket work with. */
 export interface PodServices {
-  readonly certificates: Pick<CertificateService, "signAttested">;
+  readonly standing: PodStanding;
   readonly bundles: TrustBundles;
   readonly jwtKeys: JwtSvidKeys;
   /** Milliseconds since the epoch. */

@@ -124,10 +124,10 @@ class SecretStream {
   }
 
   #follow(): StreamedSvid {
-    const { certificates, bundles } = this.#caller.services;
+    const { standing, bundles } = this.#caller.services;
     return new StreamedSvid({
       pod: this.#caller.pod,
-      certificates,
+      standing,
       bundles,
       onSvid: (svid) => {
         this.#svid = svid;

@@ -115,10 +115,10 @@ function serve(caller: PodCaller, call: Stream, follow: Follow): void {
 }
 
 function followSvid(caller: PodCaller, send: (message: Buffer) => void, end: (status: CallStatus) => void) {
-  const { certificates, bundles } = caller.services;
+  const { standing, bundles } = caller.services;
   const own = new StreamedSvid({
     pod: caller.pod,
-    certificates,
+    standing,
     bundles,
     onSvid: (svid) => send(encodeX509Svid(answerOf(svid), x509Map([...bundles.federated.values()]))),
     onEnd: end,
@@ -182,7 +182,8 @@ async function fetchJwtSvid(caller: PodCaller, { audiences, spiffeId }: JwtSvidA
   if (identity === undefined) throw permissionDenied("no identity is issued to this workload");
   if (spiffeId !== "" && spiffeId !== identity)
     throw permissionDenied("the identity that is asked for is not this workload's");
-  const { jwtKeys, clock } = caller.services;
+  const { jwtKeys, clock, standing } = caller.services;
+  await standing.check(caller.pod);
   const svid = await signJwtSvid(jwtKeys.signing, {
     identity,
     audiences: named,

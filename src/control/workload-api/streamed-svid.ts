@@ -1,13 +1,14 @@
+import { status } from "@grpc/grpc-js";
 import { type Svid, SvidSource } from "../../identity/rotation.ts";
 import { parseSpiffeId } from "../../model/spiffe-id.ts";
 import type { PodAssignment } from "../../substrate/assignment.ts";
-import type { CertificateService } from "../certificate-service.ts";
 import type { TrustBundles } from "../trust-bundle/trust-bundles.ts";
 import { type CallStatus, permissionDenied, statusOf } from "./call-status.ts";
+import type { PodStanding } from "./pod-caller.ts";
 
 export interface StreamedSvidOptions {
   readonly pod: PodAssignment;
-  readonly certificates: Pick<CertificateService, "signAttested">;
+  readonly standing: PodStanding;
   readonly bundles: TrustBundles;
   /** The first certificate, each that follows it, and the one in force once more when what it is verified against has changed. */
   readonly onSvid: (svid: Svid) => void;
@@ -21,17 +22,18 @@ export class StreamedSvid {
   readonly #unwatch: () => void;
 
   constructor(options: StreamedSvidOptions) {
-    const { pod, certificates, bundles, onSvid, onEnd } = options;
+    const { pod, standing, bundles, onSvid, onEnd } = options;
     const identity = parseSpiffeId(pod.spiffeId)?.id;
     if (identity === undefined) throw permissionDenied("this workload has no identity");
     this.#source = new SvidSource({
       identity,
-      requestCertificate: (csr) => certificates.signAttested(csr, pod),
+      requestCertificate: (csr) => standing.sign(csr, pod),
     });
     this.#source.on("rotated", onSvid);
     this.#source.on("failed", (error) => {
-      // What was had before goes on being good; who has nothing yet is told, and asks again.
-      if (this.#source.current === undefined) onEnd(statusOf(error));
+      const end = statusOf(error);
+      // What was had before goes on being good, unless its identity is not to have it any more; who has nothing yet is told, and asks again.
+      if (this.#source.current === undefined || end.code === status.PERMISSION_DENIED) onEnd(end);
     });
     this.#unwatch = bundles.watch((change) => {
       if (change === "own") void this.#source.requestNow();

@@ -12,6 +12,7 @@ import { workloadSocket } from "../../../src/control/workload-api/workload-socke
 import { MessageWriter } from "../../../src/dataplane/ext-authz/protobuf-wire.ts";
 import { JwtSvidKeys } from "../../../src/identity/jwt-svid/jwt-svid-keys.ts";
 import { parseSpiffeId } from "../../../src/model/spiffe-id.ts";
+import { BulwarkError } from "../../../src/resources/bulwark-error.ts";
 import type { PodAssignment } from "../../../src/substrate/assignment.ts";
 import { AUDITOR, PAYROLL, temporaryFolder, testCa, trustDomain } from "../../identity/mesh-fixture.ts";
 import { until } from "../until.ts";
@@ -60,12 +61,19 @@ async function startApi(context: TestContext, ttlSeconds = 0) {
     refreshHintSeconds: 300,
     onWarning,
   });
+  const revoked = new Set<string>();
+  const refuseRevoked = ({ spiffeId }: PodAssignment): void => {
+    if (revoked.has(spiffeId)) throw new BulwarkError("BW_CA_CREDENTIAL_CUT_OFF", "it was revoked");
+  };
   let pods: readonly PodAssignment[] = [AUDITOR_POD, PAYROLL_POD, OUTSIDER];
   const api = new WorkloadApi({
     state,
     pods: () => pods,
-    certificates: {
-      signAttested: async (csr, { spiffeId }) => {
+    standing: {
+      check: async (pod) => refuseRevoked(pod),
+      sign: async (csr, pod) => {
+        refuseRevoked(pod);
+        const { spiffeId } = pod;
         const verifiedIdentity = parseSpiffeId(spiffeId)?.id ?? assert.fail();
         const issued = await ca.issue({ csr, verifiedIdentity, ttlSeconds });
         return {
@@ -90,6 +98,7 @@ async function startApi(context: TestContext, ttlSeconds = 0) {
     state,
     bundles,
     warnings,
+    revoked,
     setPods: (next: readonly PodAssignment[]) => {
       pods = next;
       return api.podsChanged();
@@ -158,6 +167,24 @@ test("a pod without a proxy of the mesh is given nothing", async (context) => {
   const ask = new MessageWriter().text(1, "there").finish();
   assert.equal(await outside.unary(`${API}/FetchJWTSVID`, ask), status.PERMISSION_DENIED);
   assert.equal(await outside.duplex(`${SDS}/StreamSecrets`).ended, status.PERMISSION_DENIED);
+});
+
+test("a revoked identity is given nothing more: no certificate, no token, no secret; others are", async (context) => {
+  const { client, revoked } = await startApi(context);
+  revoked.add(AUDITOR);
+  const ask = new MessageWriter().text(1, "there").finish();
+  assert.equal(await client().follow(`${API}/FetchX509SVID`).ended, status.PERMISSION_DENIED);
+  assert.equal(await client().unary(`${API}/FetchJWTSVID`, ask), status.PERMISSION_DENIED);
+  assert.equal(await client().unary(`${SDS}/FetchSecrets`, discovery(["default"])), status.PERMISSION_DENIED);
+  assert.equal(typeof (await client(PAYROLL_POD).unary(`${API}/FetchJWTSVID`, ask)), "object");
+});
+
+test("an open stream ends at the first renewal that its identity is refused", async (context) => {
+  const { client, revoked } = await startApi(context, 2);
+  const stream = client().follow(`${API}/FetchX509SVID`);
+  await first(stream);
+  revoked.add(AUDITOR);
+  assert.equal(await stream.ended, status.PERMISSION_DENIED);
 });
 
 test("a pod that goes loses its streams and its socket; others keep theirs; one of the same name that comes is another", async (context) => {
