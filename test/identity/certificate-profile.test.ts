@@ -102,6 +102,43 @@ for (const name of NAMES) {
     assert.deepEqual(Buffer.from(request.publicKey.rawData), spkiOf(privateKey));
   });
 
+  test(`an independent parser reads and verifies what a CA of ${name} writes for keys of every kind`, async (t) => {
+    const ca = await testCa(t, { keyAlgorithm: name });
+    const root = new x509.X509Certificate(ca.trustBundle[0] ?? assert.fail());
+    const issuer = new x509.X509Certificate(ca.issuerCertificate);
+    assert.equal(await issuer.verify({ publicKey: root.publicKey, signatureOnly: true }), true);
+    for (const keyAlgorithm of NAMES) {
+      const { issued, privateKey } = await credentials(ca, { keyAlgorithm });
+      const leaf = new x509.X509Certificate(issued.certificate);
+      const what = `a key of ${keyAlgorithm}`;
+      assert.equal(await leaf.verify({ publicKey: issuer.publicKey, signatureOnly: true }), true, what);
+      assert.equal(await leaf.verify({ publicKey: root.publicKey, signatureOnly: true }), false, what);
+      assert.deepEqual(Buffer.from(leaf.publicKey.rawData), spkiOf(privateKey), what);
+      assert.deepEqual(
+        Array.from(
+          leaf.extensions,
+          ({ type, critical: isCritical }) => `${type}${isCritical ? " critical" : ""}`,
+        ),
+        [
+          "2.5.29.15 critical",
+          "2.5.29.37",
+          "2.5.29.19 critical",
+          "2.5.29.14",
+          "2.5.29.35",
+          "2.5.29.17 critical",
+        ],
+        what,
+      );
+      assert.equal(
+        extensionOf(leaf, x509.KeyUsagesExtension).usages,
+        x509.KeyUsageFlags.digitalSignature,
+        what,
+      );
+      const names = extensionOf(leaf, x509.SubjectAlternativeNameExtension).names.toJSON();
+      assert.deepEqual(names, [{ type: "url", value: AUDITOR }], what);
+    }
+  });
+
   test(`openssl accepts the chain of a CA and a leaf of ${name}`, { skip: opensslMissing }, async (t) => {
     const folder = temporaryFolder(t);
     const ca = await openCa(folder, { trustDomain: CLUSTER_LOCAL, keyAlgorithm: name });
