@@ -59,7 +59,7 @@ async function report(): Promise<RotationReport | undefined> {
 
 function startRotation(...args: readonly string[]): ChildProcess {
   const all = ["ca", "rotate-root", "--state", mesh.state.root, "--format", "json", ...args];
-  return spawn(BULWARK, all, { stdio: "ignore" });
+  return spawn(BULWARK, all, { stdio: ["ignore", "pipe", "ignore"] });
 }
 
 async function kill(name: string): Promise<void> {
@@ -160,7 +160,7 @@ test("the command says where it stands when it is interrupted, joins a rotation 
   const begun = manifest();
   const holder = pidOf(`proxy ${HOLDER}`);
   process.kill(holder, "SIGSTOP");
-  const late = await mesh.run("ca", "rotate-root", "--timeout", "3s");
+  const late = await mesh.run("ca", "rotate-root", "--timeout", "15s");
   assert.equal(late.code, 2, late.stderr);
   assert.match(late.stderr, /the rotation goes on in the mesh, waiting for finance\/intranet-0 \(its proxy /);
   const { id } = manifest().rotation ?? assert.fail("no rotation");
@@ -171,7 +171,11 @@ test("the command says where it stands when it is interrupted, joins a rotation 
   );
   const interrupted = startRotation();
   const code = new Promise((resolve) => interrupted.once("exit", resolve));
-  await pause(2000);
+  let told = "";
+  interrupted.stdout?.on("data", (chunk) => {
+    told += String(chunk);
+  });
+  await until(() => told.includes('"event":"begun"'), "it shows the rotation", PATIENCE_MS);
   interrupted.kill("SIGINT");
   assert.equal(await code, 130);
   assert.equal(manifest().rotation?.id, id);
