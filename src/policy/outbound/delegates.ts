@@ -57,12 +57,10 @@ function mergeMatches(
 
 function mergeMatch(root: HttpMatch, own: HttpMatch): HttpMatch {
   const name = joinNames(root.name, own.name);
-  const gateways = own.gateways === undefined || own.gateways.length === 0 ? root.gateways : own.gateways;
   return {
     ...root,
     ...definedOf(own),
     ...(name === undefined ? {} : { name }),
-    ...(gateways === undefined ? {} : { gateways }),
     headers: { ...root.headers, ...own.headers },
     withoutHeaders: { ...root.withoutHeaders, ...own.withoutHeaders },
     queryParams: { ...root.queryParams, ...own.queryParams },
@@ -74,10 +72,9 @@ function mergeMatch(root: HttpMatch, own: HttpMatch): HttpMatch {
 
 /** Without the values that mean "not set" in the resource's own encoding. */
 function definedOf(match: HttpMatch): HttpMatch {
-  const entries = Object.entries(match).filter(
-    ([, value]) => value !== undefined && value !== 0 && value !== "",
-  );
-  return Object.fromEntries(entries);
+  const isSet = (value: unknown): boolean =>
+    value !== 0 && value !== "" && !(Array.isArray(value) && value.length === 0);
+  return Object.fromEntries(Object.entries(match).filter(([, value]) => isSet(value)));
 }
 
 function conflicts(root: HttpMatch, own: HttpMatch): boolean {
@@ -97,13 +94,12 @@ function conflicts(root: HttpMatch, own: HttpMatch): boolean {
 function sourcesConflict(root: HttpMatch, own: HttpMatch): boolean {
   if ((root.port ?? 0) > 0 && (own.port ?? 0) > 0 && root.port !== own.port) return true;
   if ((root.sourceNamespace ?? "") !== "" && root.sourceNamespace !== own.sourceNamespace) return true;
-  for (const [key, value] of Object.entries(own.sourceLabels ?? {})) {
-    const outer = root.sourceLabels?.[key];
-    if (outer !== undefined && outer !== value) return true;
-  }
-  const outer = root.gateways ?? [];
-  const inner = own.gateways ?? [];
-  if (outer.length === 0 || inner.length === 0) return false;
+  for (const [key, value] of Object.entries(root.sourceLabels ?? {}))
+    if ((own.sourceLabels?.[key] ?? value) !== value) return true;
+  const { gateways: outer = [] } = root;
+  const { gateways: inner = [] } = own;
+  if (outer.length === 0) return false;
+  // Istio counts before it compares, so one that is named twice is one too many.
   return outer.length < inner.length || inner.some((gateway) => !outer.includes(gateway));
 }
 
@@ -117,15 +113,7 @@ function mapsConflict(
 /** Whether `own` is not surely within `root`. A regular expression is within nothing, and nothing within it. */
 function stringsConflict(root: StringMatch | undefined, own: StringMatch | undefined): boolean {
   if (root === undefined || own === undefined) return false;
-  const exact = root.exact ?? "";
-  const prefix = root.prefix ?? "";
-  const ownExact = own.exact ?? "";
-  const ownPrefix = own.prefix ?? "";
-  const ownRegex = own.regex ?? "";
-  if ((root.regex ?? "") !== "" && (ownRegex !== "" || ownPrefix !== "" || ownExact !== "")) return true;
-  if (ownRegex !== "" && (prefix !== "" || exact !== "")) return true;
-  if (exact !== "") return ownPrefix !== "" || ownExact !== exact;
-  if (prefix === "") return true;
-  if (ownPrefix !== "") return !ownPrefix.startsWith(prefix);
-  return ownExact === "" || !ownExact.startsWith(prefix);
+  const { exact = "", prefix = "" } = root;
+  if (exact !== "") return own.exact !== exact;
+  return prefix === "" || !(own.exact ?? own.prefix ?? "").startsWith(prefix);
 }
