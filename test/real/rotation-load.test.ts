@@ -12,7 +12,7 @@ import { stealIdentity } from "../../src/attack/stolen-identity.ts";
 import { connectAdmin, dialControl } from "../../src/control/control-link.ts";
 import type { RevokeReport } from "../../src/control/revocation/messages.ts";
 import type { RpcPeer } from "../../src/control/rpc.ts";
-import { tokenFile } from "../../src/control/token-files.ts";
+import { tokenFile } from "../../src/control/token-file.ts";
 import type { Manifest } from "../../src/identity/ca-manifest.ts";
 import { type PodAssignment, podKey } from "../../src/substrate/assignment.ts";
 import { LiveMesh, pause, temporaryFolder, until } from "./live-mesh.ts";
