@@ -80,12 +80,12 @@ export async function decideWays(
   if (client !== undefined && !pastProxy && client.dataplane !== "none")
     return fromClient(context, flight, client, sender, dialled, clientOnly);
   const service = findService(directory, dialled.host ?? "", client?.namespace);
-  const places = placesOf(context.mesh, dialled, service) ?? [];
-  const reached = places.flatMap(({ workload, port, address }) =>
+  const places = placesOf(context.mesh, dialled, service);
+  const reached = (places ?? []).flatMap(({ workload, port, address }) =>
     workload === undefined ? [] : [arrivalFrom(request, flight, sender, { workload, port, address })],
   );
   if (reached.length > 0) return arrivals(context, flight, reached);
-  return { ways: [{ steps: [noProxyStep(sender, flight, service !== undefined)], by: [] }], fields: {} };
+  return { ways: [{ steps: [noProxyStep(sender, flight, places?.length !== 0)], by: [] }], fields: {} };
 }
 
 function known({ mesh }: JourneyContext, key: string): Workload {
@@ -270,7 +270,7 @@ function nobodyStep(step: Step, flight: Flight): Step {
 }
 
 /** No proxy of the mesh stands anywhere on the way. */
-function noProxyStep(sender: Sender, flight: Flight, isService: boolean): Step {
+function noProxyStep(sender: Sender, flight: Flight, isServed: boolean): Step {
   const code = speaksHttp(flight) ? 200 : 0;
   const base = {
     hop: sender.name,
@@ -280,7 +280,7 @@ function noProxyStep(sender: Sender, flight: Flight, isService: boolean): Step {
     rule: null,
     answersHttp: false,
   } as const;
-  if (isService)
+  if (!isServed)
     return {
       ...base,
       allowed: false,

@@ -40,14 +40,14 @@ function targetEnds(mesh: Mesh, onward: Onward, target: OutboundTarget): readonl
   if (cluster === undefined) return [nowhere(onward, name, "no-cluster", "there is no such cluster")];
   if (cluster.resolution === "original-destination") {
     const places = placesOf(mesh, { ...dialled, port: cluster.dialPort ?? dialled.port }, decision.dialled);
-    return places === null
-      ? hintedEnds(mesh, onward, target, cluster)
-      : places.flatMap((place) => reach(onward, target, { ...place, tls: uniformTls(cluster) }));
+    // Whatever endpoints are known: an address that is nobody's of the mesh is dialled as it is.
+    if (places === null) return [{ kind: "outside", way: name }];
+    return places.flatMap((place) => reach(onward, target, { ...place, tls: uniformTls(cluster) }));
   }
-  return hintedEnds(mesh, onward, target, cluster);
+  return endpointEnds(mesh, onward, target, cluster);
 }
 
-function hintedEnds(
+function endpointEnds(
   mesh: Mesh,
   onward: Onward,
   target: OutboundTarget,
@@ -146,7 +146,7 @@ function alpnOf({ flight, decision }: Onward, { cluster }: OutboundTarget): read
 }
 
 function clearEnds(onward: Onward, places: readonly Place[] | null, name: string): readonly End[] {
-  if (places === null || places.length === 0) return [{ kind: "outside", way: name }];
+  if (places === null) return [{ kind: "outside", way: name }];
   const { flight, decision } = onward;
   return places.map(({ workload, ...place }) =>
     workload === undefined
@@ -205,7 +205,12 @@ function placesOfService(mesh: Mesh, service: Service, port: number): readonly P
     const target = override ?? resolveTargetPort(servicePort, workload);
     return target === undefined ? [] : [{ workload, port: target, address }];
   });
-  return places.length === 0 && service.external ? null : places;
+  return places.length === 0 && leadsOutside(service) ? null : places;
+}
+
+/** Whether what is dialled counts where no endpoint is known: the host's own name in DNS, or the very address. */
+function leadsOutside({ external, resolution }: Service): boolean {
+  return external || (resolution !== "static" && resolution !== "passthrough");
 }
 
 function uniformTls({ tls }: ClusterPlan): UpstreamTls {
