@@ -15,15 +15,16 @@ const SLASH = 0x2f;
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
 
+/** But for the dot, which is treated apart. */
+const UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~";
+
 /** By code of a character: how it is treated. Above 127: escaped. */
 const CLASSES: Uint8Array = classify();
 
 function classify(): Uint8Array {
   const classes = new Uint8Array(256).fill(ESCAPE);
   for (const char of "!$&'()*+,/:;=@[]") classes[char.charCodeAt(0)] = PASS;
-  for (let code = 0; code < 128; code++) {
-    if (/[A-Za-z0-9\-_~]/.test(String.fromCharCode(code))) classes[code] = UNESCAPE;
-  }
+  for (const char of UNRESERVED) classes[char.charCodeAt(0)] = UNESCAPE;
   classes[DOT] = DOT_CLASS;
   classes[0] = INVALID;
   return classes;
@@ -32,7 +33,7 @@ function classify(): Uint8Array {
 /** Whether the character stays as it is wherever it stands; a dot does unless it follows a slash. */
 export function isCanonicalCode(code: number): boolean {
   const kind = CLASSES[code];
-  return code < 256 && (kind === PASS || kind === UNESCAPE || kind === DOT_CLASS);
+  return kind === PASS || kind === UNESCAPE || kind === DOT_CLASS;
 }
 
 /** @returns null for a path that cannot be canonical: one with a NUL, escaped or not. */
@@ -84,7 +85,7 @@ class PathCanonicalizer {
   /** Length of a dot here, `.` or `%2e`; 0 for none. */
   #dotLength(at: number): 0 | 1 | 3 {
     if (this.#path.charCodeAt(at) === DOT) return 1;
-    return /^%2e$/i.test(this.#path.slice(at, at + 3)) ? 3 : 0;
+    return this.#path.slice(at, at + 3).toLowerCase() === "%2e" ? 3 : 0;
   }
 
   #dot(length: number): void {
@@ -94,7 +95,7 @@ class PathCanonicalizer {
       this.#keepDot(length);
     } else if (this.#endsSegment(after)) {
       this.#at = after + 1;
-    } else if (second > 0 && this.#endsSegment(after + second)) {
+    } else if (this.#endsSegment(after + second)) {
       this.#backUp();
       this.#at = after + second + 1;
     } else {
@@ -113,9 +114,9 @@ class PathCanonicalizer {
 
   /** Drops the last segment of the output; the first slash stays. */
   #backUp(): void {
-    if (this.#out.length === 1) return;
-    this.#out.length = this.#out.lastIndexOf(SLASH, this.#out.length - 2) + 1;
-    if (this.#brokenEscape >= this.#out.length) this.#brokenEscape = Number.NEGATIVE_INFINITY;
+    this.#out.length = this.#out.lastIndexOf(SLASH, Math.max(0, this.#out.length - 2)) + 1;
+    // What is left ends in a slash, over which no escape goes.
+    this.#brokenEscape = Number.NEGATIVE_INFINITY;
   }
 
   #escape(): void {
@@ -136,22 +137,14 @@ class PathCanonicalizer {
 
   /** `%%30%30` must not become `%00`: where undoing an escape completes another one, its percent sign is escaped. */
   #guardNestedEscape(): void {
-    const lookAhead = this.#brokenEscape === this.#out.length - 2;
-    const percent = this.#brokenEscape;
-    const digits = this.#out.slice(percent + 1);
-    if (lookAhead) {
-      if (this.#at >= this.#path.length || this.#path.charCodeAt(this.#at) >= 0x80) return;
-      digits.push(this.#path.charCodeAt(this.#at));
-    }
-    if (escapedValue(`%${String.fromCharCode(...digits)}`, 0) === undefined) return;
-    const kept = lookAhead ? digits.slice(0, 1) : digits;
-    this.#out.splice(percent + 1, this.#out.length, 0x32, 0x35, ...kept);
+    const undone = String.fromCharCode(...this.#out.slice(this.#brokenEscape));
+    const completed = escapedValue(undone + this.#path.charAt(this.#at), 0) !== undefined;
+    if (completed) this.#out.splice(this.#brokenEscape + 1, 0, 0x32, 0x35);
   }
 }
 
 /** In parts: a call takes only so many arguments (some ten thousands, less on a deep stack). */
 function textOf(codes: readonly number[]): string {
-  if (codes.length <= PART) return String.fromCharCode(...codes);
   let text = "";
   for (let at = 0; at < codes.length; at += PART) text += String.fromCharCode(...codes.slice(at, at + PART));
   return text;
@@ -165,5 +158,5 @@ function isSlash(code: number): boolean {
 
 function escapedValue(text: string, at: number): number | undefined {
   const digits = text.slice(at + 1, at + 3);
-  return /^[0-9a-fA-F]{2}$/.test(digits) ? Number.parseInt(digits, 16) : undefined;
+  return /[0-9a-fA-F]{2}/.test(digits) ? Number.parseInt(digits, 16) : undefined;
 }

@@ -90,7 +90,7 @@ export class Connection {
       alpn: input.alpn ?? [],
       speaksHttp: input.speaksHttp ?? true,
     };
-    this.hasPath = (input.principal ?? "").includes("/");
+    this.hasPath = input.principal?.includes("/") === true;
   }
 
   /** The same connection without its identity: what is known of TLS that is passed through undecrypted. */
@@ -134,7 +134,9 @@ const NOBODY: Account = { trustDomain: "", namespace: "", serviceAccount: "" };
 
 function accountOf(principal: string | null): Account {
   if (principal === null || principal.startsWith(DNS_PREFIX)) return NOBODY;
-  const [trustDomain = "", ns, namespace = "", sa, serviceAccount = "", ...more] = principal.split("/");
-  const exact = ns === "ns" && sa === "sa" && namespace !== "" && serviceAccount !== "" && more.length === 0;
-  return exact ? { trustDomain, namespace, serviceAccount } : { ...NOBODY, trustDomain };
+  const [trustDomain = "", ns, namespace, sa, serviceAccount, ...more] = principal.split("/");
+  const exact = ns === "ns" && sa === "sa" && more.length === 0;
+  return exact && namespace && serviceAccount
+    ? { trustDomain, namespace, serviceAccount }
+    : { ...NOBODY, trustDomain };
 }

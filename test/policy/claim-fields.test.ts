@@ -180,6 +180,9 @@ const PRINCIPALS: readonly Case[] = [
     ],
   ],
   ["a*c/d", [["a*c", "d"]], [["abc", "d"]]],
+  ["abc*", [["abcd", "e"]], [["a", "e"]]],
+  ["a/bcd*", [["a", "bcde"]], [["a", "b"]]],
+  ["/b*", [["", "bx"]], [["/b", "x"]]],
 ];
 
 for (const [value, matching, others] of PRINCIPALS) {
@@ -238,6 +241,7 @@ test("a claim is found by its path through objects alone: not in lists, not in w
   assert.ok(!at(["a", "b"], { "a.b": "x", b: "x" }));
   assert.ok(!at(["a", "0"], { a: ["x"] }));
   assert.ok(!at(["a", "length"], { a: "xy" }));
+  assert.ok(!at(["a", "0"], { a: "xy" }));
   assert.ok(!at(["constructor", "name"], {}));
   assert.ok(!at(["a", "constructor", "name"], { a: {} }));
 });
@@ -271,6 +275,7 @@ test("what came of a token is told to a person: the claim as JSON, the principal
   assert.equal(seen(claimField(["realm"])), '{"role":"r"}');
   assert.equal(seen(claimField(["realm", "role"])), '"r"');
   assert.equal(seen(PRESENTER), "no such claim");
+  assert.equal(seen(claimField(["__proto__"])), "no such claim");
   assert.equal(seen(REQUEST_PRINCIPALS), "https://a/b");
   assert.equal(REQUEST_PRINCIPALS.seen(PEER, requestWith({ iss: "a" }), ALLOW), "a/undefined");
   for (const field of [AUDIENCES, REQUEST_PRINCIPALS]) {
