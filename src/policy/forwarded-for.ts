@@ -44,8 +44,5 @@ function entryAddress(header: string, entryFromRight: number): IpAddress | null 
     if (comma < 0) return null;
     rest = rest.slice(0, comma);
   }
-  const comma = rest.lastIndexOf(",");
-  // A comma at the very end is not a separator to Envoy: the text that it ends is then no address.
-  if (comma >= 0 && comma + 1 < rest.length) rest = rest.slice(comma + 1);
-  return parseIpAddress(rest.trim()) ?? null;
+  return parseIpAddress(rest.slice(rest.lastIndexOf(",") + 1).trim()) ?? null;
 }

@@ -80,8 +80,9 @@ test("compileCondition(): HTTP fields on TCP and values that cannot be compiled 
       [[value], []],
       [[], [value]],
     ] as const) {
+      const [values, notValues] = lists;
       const outcome = (action: AuthorizationAction) =>
-        compileCondition("f", field, ...lists, contextOf("istio", action, { http }));
+        compileCondition("f", field, values, notValues, contextOf("istio", action, { http }));
       assert.equal(outcome("ALLOW"), "drop-rule");
       assert.equal(outcome("DENY"), "omit");
       assert.equal(outcome("AUDIT"), "omit");

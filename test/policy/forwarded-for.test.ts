@@ -47,7 +47,8 @@ test("remoteAddressOf(): empty entries count, and white space around one does no
   assert.equal(remote(1, "8.8.8.8,,203.0.113.9"), "10.1.0.5");
   assert.equal(remote(1, "8.8.8.8,203.0.113.9,,"), "10.1.0.5", "what is left ends in a comma");
   assert.equal(remote(2, "8.8.8.8,,203.0.113.9"), "8.8.8.8");
-  assert.equal(remote(1, "8.8.8.8"), "10.1.0.5");
+  assert.equal(remote(1, "8.8.8.81"), "10.1.0.5");
+  assert.equal(remote(2, "8.8.8.81,203.0.113.9"), "10.1.0.5");
 });
 
 test("remoteAddressOf(): the same header is read anew where another of its entries is believed", () => {

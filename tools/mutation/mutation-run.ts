@@ -109,7 +109,10 @@ export class MutationRun {
     testFiles: readonly string[],
     graph: ImportGraph,
   ): Promise<void> {
-    const settings = { snapshot: this.#snapshot.folder, mutants: mutants.length, recording: false };
+    // The instrumenter leaves gaps among its numbers.
+    const fileOf = new Map(mutants.map(({ id, file }) => [id, file]));
+    const end = Math.max(-1, ...fileOf.keys()) + 1;
+    const settings = { snapshot: this.#snapshot.folder, mutants: end, recording: false };
     const { root } = this.#snapshot;
     this.#tell("recording", 0, due.length);
     this.#recorder = new WorkerProcess(root, { ...settings, recording: true });
@@ -117,7 +120,7 @@ export class MutationRun {
     const recording = await this.#recorder.ask<Recording>(order, RECORDING_TIMEOUT_MS);
     this.#recorder.kill();
     this.#broken = recording.broken;
-    const plan = new Plan(recording, graph, (id) => mutants[id]?.file, this.#options.thorough);
+    const plan = new Plan(recording, graph, (id) => fileOf.get(id), this.#options.thorough);
     this.#lanes = Array.from({ length: this.#options.processes }, () => new Lane(plan, root, settings));
     const queue = due.values();
     let done = 0;
