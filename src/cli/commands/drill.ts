@@ -22,4 +22,5 @@ ${examples("bulwark drill key-leak", "bulwark drill key-leak --workload team-a/a
     .action(async (options: DrillOptions) => {
       process.exitCode = await runDrill(options);
     });
+  group.addHelpText("after", examples("bulwark drill key-leak", "bulwark drill key-leak --help"));
 }
