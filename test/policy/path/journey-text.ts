@@ -90,6 +90,18 @@ export function barePodText(namespace: string, name: string, options: PodText = 
   return podText(namespace, name, { ...options, labels, annotations });
 }
 
+/** A proxy without an application, for Gateways that select `istio: NAME`. */
+export function gatewayPodText(namespace: string, name: string, ip?: string): string {
+  const body = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace, labels: { app: name, istio: name, "security.istio.io/tlsMode": "istio" } },
+    spec: { serviceAccountName: name, containers: [{ name: "istio-proxy", image: "auto" }] },
+    ...(ip === undefined ? {} : { status: { podIP: ip } }),
+  };
+  return `---\n${JSON.stringify(body)}\n`;
+}
+
 /** A service of the pods of its name: port 80 is HTTP and leads to 8080, 81 gRPC, 9000 TCP, 443 TLS. */
 export function serviceText(namespace: string, name: string, more: object = {}): string {
   const ports = [
