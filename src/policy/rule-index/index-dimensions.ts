@@ -61,7 +61,8 @@ const DEFAULT_COST = 8;
 function alternativesOf(rule: CompiledRule): ReadonlyMap<string, Alternatives> {
   const found = new Map<string, Alternatives>();
   for (const clauses of [rule.sources, rule.operations]) {
-    for (const keys of clauses[0]?.map((condition) => condition.keys) ?? []) {
+    const [first = []] = clauses;
+    for (const { keys } of first) {
       if (keys === null) continue;
       const { id } = keys.dimension;
       const all = clauses.map((clause) => keysIn(clause, id));
@@ -103,11 +104,5 @@ function numbersOf(
   alternatives: Alternatives | undefined,
 ): readonly number[] | null {
   if (alternatives === undefined) return null;
-  const numbers = new Set<number>();
-  for (const keys of alternatives) {
-    const own = dictionary.idsOf(keys);
-    if (own === null) return null;
-    for (const number of own) numbers.add(number);
-  }
-  return [...numbers];
+  return [...new Set(alternatives.flatMap((keys) => dictionary.idsOf(keys)))];
 }

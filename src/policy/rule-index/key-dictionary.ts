@@ -43,12 +43,11 @@ export class KeyDictionary {
     return this.#patterns === 0;
   }
 
-  /** Null where the keys are not such that one can be looked up (`*`). */
-  idsOf(keys: ConditionKeys): readonly number[] | null {
+  /** @param keys none of them `*`, which cannot be looked up. */
+  idsOf(keys: ConditionKeys): readonly number[] {
     if ("blocks" in keys) return keys.blocks.map((block) => this.#block(block));
     if ("ports" in keys) return keys.ports;
-    const { any, exact, prefixes, suffixes } = keys.patterns;
-    if (any) return null;
+    const { exact, prefixes, suffixes } = keys.patterns;
     return [
       ...[...exact].map((text) => this.#hash(text)),
       ...prefixes.map((text) => this.#number(this.#prefixes, text)),

@@ -80,8 +80,7 @@ class SearchTreeBuilder {
   finish(): Omit<SearchTree, "root"> {
     let room = 2;
     while (room < this.#transitions.length * 2) room *= 2;
-    const transitions = new Int32Array(room * TRANSITION_SIZE);
-    for (let slot = 0; slot < room; slot++) transitions[slot * TRANSITION_SIZE] = NO_NODE;
+    const transitions = new Int32Array(room * TRANSITION_SIZE).fill(NO_NODE);
     for (const transition of this.#transitions) {
       let slot = transitionSlot(transition[0], transition[1]) & (room - 1);
       while (transitions[slot * TRANSITION_SIZE] !== NO_NODE) slot = (slot + 1) & (room - 1);
@@ -157,5 +156,5 @@ function splitBy(rules: readonly TreeRule[], dimension: number): Split {
       }
     }
   }
-  return { dimension, groups, rest, copies: Math.max(1, (entries + rest.length) / rules.length) };
+  return { dimension, groups, rest, copies: (entries + rest.length) / rules.length };
 }
