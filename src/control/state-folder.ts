@@ -72,9 +72,12 @@ export function removeSocketFolder(state: StateFolder): void {
   }
 }
 
+/** The longest of the sockets' names, those of the Workload API: all sockets are in one place. */
+const LONGEST_SOCKET = join("workloads", `${"0".repeat(16)}.sock`);
+
 function socketPath(root: string): string {
   const own = join(root, "control.sock");
-  if (Buffer.byteLength(own) <= MAX_SOCKET_PATH_BYTES) return own;
+  if (Buffer.byteLength(join(root, LONGEST_SOCKET)) <= MAX_SOCKET_PATH_BYTES) return own;
   const name = createHash("sha256").update(root).digest("hex").slice(0, 16);
   return join(tmpdir(), `bulwark-${process.getuid?.() ?? 0}-${name}`, "control.sock");
 }
