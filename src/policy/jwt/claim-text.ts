@@ -6,9 +6,9 @@ import type { Claims } from "./jwt-result.ts";
  * or cannot be a field's value.
  */
 export function claimText(claims: Claims, path: string): string | undefined {
-  const text = textOf(claimByPath(claims, path));
+  const text = textOf(claimByPath(claims, path) ?? "");
   // What a field cannot hold (RFC 9110 §5.5) would end the field, and the next begin in the claim's own words.
-  return text === undefined || text === "" || UNSOUND.test(text) ? undefined : text;
+  return text === "" || UNSOUND.test(text) ? undefined : text;
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for.
@@ -24,8 +24,7 @@ function claimByPath(claims: Claims, path: string): unknown {
 }
 
 /** Text in UTF-8, booleans, numbers; lists and objects as base64url JSON. */
-function textOf(value: unknown): string | undefined {
-  if (value === undefined || value === null) return undefined;
+function textOf(value: unknown): string {
   if (typeof value === "string") return octets(value).trim();
   if (typeof value === "boolean") return String(value);
   if (typeof value === "number") return numberText(value);

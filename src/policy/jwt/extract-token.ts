@@ -3,11 +3,11 @@ import type { FlatHeaders } from "../http-request.ts";
 import { joinedField } from "../joined-field.ts";
 import type { JwtLocations } from "./jwt-policy.ts";
 
-/** A token, and the header or query parameter to remove when it is not to go on. Cookies stay. */
+/** A token, and what to remove when it is not to go on: a header or a query parameter. Cookies stay. */
 export interface FoundToken {
   readonly text: string;
-  readonly header: string | null;
-  readonly param: string | null;
+  readonly headers: readonly string[];
+  readonly params: readonly string[];
 }
 
 /** Tokens in the order in which Envoy collects them (it verifies the last one first). */
@@ -20,15 +20,15 @@ export function extractTokens(
   const headers = locations.headers.toSorted((a, b) => (a.name + a.prefix < b.name + b.prefix ? -1 : 1));
   for (const { name, prefix } of headers) {
     for (const text of fromHeader(request.headers, name, prefix))
-      tokens.push({ text, header: name, param: null });
+      tokens.push({ text, headers: [name], params: [] });
   }
   for (const name of locations.params) {
     const text = queryParameter(request.path, name);
-    if (text !== null) tokens.push({ text, header: null, param: name });
+    if (text !== null) tokens.push({ text, headers: [], params: [name] });
   }
   for (const name of locations.cookies) {
     const text = cookie(request.headers, name);
-    if (text !== null) tokens.push({ text, header: null, param: null });
+    if (text !== null) tokens.push({ text, headers: [], params: [] });
   }
   return tokens;
 }
@@ -38,8 +38,12 @@ function fromHeader(headers: FlatHeaders, name: string, prefix: string): readonl
   const values =
     name === "authorization"
       ? [joinedField(headers, name)].filter((value) => value !== null)
-      : headers.filter((_value, index) => index % 2 === 1 && headers[index - 1] === name);
+      : valuesOf(headers, name);
   return values.flatMap((value) => tokenIn(value, prefix) ?? []);
+}
+
+function valuesOf(headers: FlatHeaders, name: string): readonly string[] {
+  return headers.filter((_value, index) => index % 2 === 1 && headers[index - 1] === name);
 }
 
 /** Envoy finds the prefix anywhere, and skips what cannot begin a token. */
@@ -56,10 +60,14 @@ function queryParameter(path: string, name: string): string | null {
   if (mark < 0) return null;
   for (const pair of path.slice(mark + 1).split("&")) {
     const equals = pair.indexOf("=");
-    if (percentDecode(equals < 0 ? pair : pair.slice(0, equals)) === name)
-      return equals < 0 ? "" : percentDecode(pair.slice(equals + 1));
+    if (parameterName(pair) === name) return equals < 0 ? "" : percentDecode(pair.slice(equals + 1));
   }
   return null;
+}
+
+function parameterName(pair: string): string {
+  const equals = pair.indexOf("=");
+  return percentDecode(equals < 0 ? pair : pair.slice(0, equals));
 }
 
 /** The path without these query parameters; what is left of the query stays as it was written. */
@@ -69,7 +77,7 @@ export function withoutParameters(path: string, names: readonly string[]): strin
   const kept = path
     .slice(mark + 1)
     .split("&")
-    .filter((pair) => !names.includes(percentDecode(pair.split("=", 1)[0] ?? "")));
+    .filter((pair) => !names.includes(parameterName(pair)));
   return kept.length === 0 ? path.slice(0, mark) : `${path.slice(0, mark)}?${kept.join("&")}`;
 }
 
@@ -81,12 +89,11 @@ function percentDecode(text: string): string {
 }
 
 function cookie(headers: FlatHeaders, name: string): string | null {
-  const cookies = headers.filter((_value, index) => index % 2 === 1 && headers[index - 1] === "cookie");
-  for (const pair of cookies.join(";").split(";")) {
+  for (const pair of valuesOf(headers, "cookie").join(";").split(";")) {
     const equals = pair.indexOf("=");
     if (equals < 0 || pair.slice(0, equals).trim() !== name) continue;
     const value = pair.slice(equals + 1).trim();
-    return /^".*"$/.test(value) && value.length > 1 ? value.slice(1, -1) : value;
+    return /^".*"$/.test(value) ? value.slice(1, -1) : value;
   }
   return null;
 }

@@ -60,6 +60,27 @@ export class KeySet {
   }
 }
 
+/** Key sets by document, so that a rotated one is read anew; an old one goes when there are too many. */
+export class KeySets {
+  readonly #limit: number;
+  readonly #known = new Map<string, KeySet>();
+
+  /** @param limit how many are kept at most */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** @param document JWKS text */
+  of(document: string): KeySet {
+    const known = this.#known.get(document);
+    if (known !== undefined) return known;
+    if (this.#known.size >= this.#limit) this.#known.clear();
+    const made = new KeySet(document);
+    this.#known.set(document, made);
+    return made;
+  }
+}
+
 function parseJwks(document: string): readonly JWK[] {
   try {
     const { keys } = JSON.parse(document) as { keys?: unknown };

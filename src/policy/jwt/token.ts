@@ -7,9 +7,10 @@ export interface UnverifiedToken {
   readonly keyId: string | null;
   readonly issuer: string;
   readonly audiences: readonly string[];
-  /** Seconds since the epoch; null where the claim is not there. */
-  readonly notBefore: number | null;
-  readonly expires: number | null;
+  /** Seconds since the epoch; 0 where the claim is not there. */
+  readonly notBefore: number;
+  /** Seconds since the epoch; Infinity where the claim is not there. */
+  readonly expires: number;
   readonly claims: Claims;
   readonly payloadText: string;
 }
@@ -17,35 +18,37 @@ export interface UnverifiedToken {
 /** Undefined where the text is no token: not three parts, not base64url, not JSON, or claims of the wrong kind. */
 export function parseToken(text: string): UnverifiedToken | undefined {
   // Dots without anything between them do not count, as in Envoy.
-  const parts = text.split(".").filter((part) => part !== "");
-  const [header, payload, signature] = parts;
-  if (parts.length !== 3 || !header || !payload || !signature) return undefined;
+  const compact = text
+    .split(".")
+    .filter((part) => part !== "")
+    .join(".");
+  const [, header = "", payload = ""] = COMPACT.exec(compact) ?? [];
   const head = parseObject(header);
   const claims = parseObject(payload);
-  if (head === undefined || claims === undefined || !BASE64URL.test(signature)) return undefined;
+  if (head === undefined || claims === undefined) return undefined;
   const { alg, kid } = head;
-  const { iss = "", aud = [], nbf = null, exp = null, iat = null } = claims;
+  const { iss = "", aud = [], nbf, exp, iat } = claims;
   const audiences = typeof aud === "string" ? [aud] : aud;
   if (typeof alg !== "string" || (kid !== undefined && typeof kid !== "string")) return undefined;
   if (typeof iss !== "string" || !isTexts(audiences)) return undefined;
   if (!isTime(nbf) || !isTime(exp) || !isTime(iat)) return undefined;
   return {
-    text: parts.join("."),
+    text: compact,
     algorithm: alg,
     keyId: kid ?? null,
     issuer: iss,
     audiences,
-    notBefore: nbf,
-    expires: exp,
+    notBefore: nbf ?? 0,
+    expires: exp ?? Number.POSITIVE_INFINITY,
     claims,
     payloadText: payload,
   };
 }
 
-const BASE64URL = /^[A-Za-z0-9_-]+$/;
+/** Three parts of base64url without padding (RFC 7515 §7.1). */
+const COMPACT = /^([\w-]+)\.([\w-]+)\.[\w-]+$/;
 
 function parseObject(base64Url: string): Record<string, unknown> | undefined {
-  if (!BASE64URL.test(base64Url)) return undefined;
   try {
     const bytes = Uint8Array.fromBase64(base64Url, { alphabet: "base64url" });
     const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -60,6 +63,7 @@ function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((entry) => typeof entry === "string");
 }
 
-function isTime(value: unknown): value is number | null {
-  return value === null || (typeof value === "number" && value >= 0);
+/** Envoy reads them as numbers of 64 bits, and takes no token in which they are anything else, `null` included. */
+function isTime(value: unknown): value is number | undefined {
+  return value === undefined || (typeof value === "number" && value >= 0 && value < 2 ** 64);
 }

@@ -4,13 +4,14 @@
  * @see https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/jwt_authn_filter
  */
 import type { FlatHeaders, HttpRequest } from "../http-request.ts";
+import { joinedField } from "../joined-field.ts";
 import type { Verdict } from "../verdict.ts";
 import { isAudienceAllowed } from "./audience.ts";
 import { claimText } from "./claim-text.ts";
 import { extractTokens, type FoundToken, withoutParameters } from "./extract-token.ts";
-import type { FetchJwks, JwtPolicy, JwtRule, RefetchJwks } from "./jwt-policy.ts";
+import type { FetchJwks, JwtPolicy, JwtRefusals, JwtRule, RefetchJwks } from "./jwt-policy.ts";
 import { type Claims, type JwtResult, NO_TOKEN, withoutFields } from "./jwt-result.ts";
-import { KeySet } from "./key-set.ts";
+import { type KeySet, KeySets } from "./key-set.ts";
 import { parseToken, type UnverifiedToken } from "./token.ts";
 
 export interface JwtEnvironment {
@@ -25,15 +26,14 @@ export interface JwtEnvironment {
 const CLOCK_SKEW_SECONDS = 60;
 
 /** What one rule says of the request. */
-interface RuleOutcome {
-  readonly kind: "missing" | "unknown-issuer" | "wrong-audience" | "invalid" | "no-keys" | "valid";
-}
+type RuleOutcome = "missing" | "valid" | RefusedOutcome;
+type RefusedOutcome = Exclude<keyof JwtRefusals, "required">;
 
 /** A token that was found good, and what it comes to. */
 interface GoodToken {
   readonly rule: JwtRule;
   readonly token: Pick<UnverifiedToken, "claims" | "payloadText">;
-  readonly found: FoundToken | null;
+  readonly found: Omit<FoundToken, "text">;
 }
 
 /** A request while its tokens are looked at: good ones that are not to go on are taken out at once, and nobody finds them again. */
@@ -43,13 +43,6 @@ interface Search {
   headers: FlatHeaders;
   readonly good: GoodToken[];
 }
-
-const MISSING: RuleOutcome = { kind: "missing" };
-const UNKNOWN_ISSUER: RuleOutcome = { kind: "unknown-issuer" };
-const WRONG_AUDIENCE: RuleOutcome = { kind: "wrong-audience" };
-const INVALID: RuleOutcome = { kind: "invalid" };
-const VALID: RuleOutcome = { kind: "valid" };
-const NO_KEYS: RuleOutcome = { kind: "no-keys" };
 
 /**
  * Verifies what tokens there are. Never rejects. Set the outcome on `request.jwt` before deciding.
@@ -68,7 +61,7 @@ export async function verifyRequestJwt(
   for (const rule of policy.rules) {
     const outcome = await verifyRule(rule, search, environment);
     outcomes.push(outcome);
-    if (outcome === VALID) return accept(policy, search.good);
+    if (outcome === "valid") return accept(policy, search.good);
   }
   return await refuseOrPass(policy, outcomes, search, environment);
 }
@@ -81,13 +74,10 @@ async function refuseOrPass(
   environment: JwtEnvironment,
 ): Promise<JwtResult> {
   const left = await lookAgain(policy, outcomes, search, environment);
-  const index = toldOutcome(left, outcomes);
-  const rule = policy.rules[index];
-  const outcome = left[index]?.kind === "unknown-issuer" ? outcomes[index] : left[index];
-  if (rule !== undefined && outcome !== undefined) return refuse(refusalOf(rule, outcome));
-  const required = policy.rules.find((candidate, at) => candidate.required && left[at] !== VALID);
-  if (required !== undefined) return refuse(required.refusals.required);
-  return search.good.length === 0 ? policy.noToken : accept(policy, search.good);
+  const told = toldRefusal(policy, left, outcomes);
+  if (told !== undefined) return refuse(told);
+  const required = policy.rules.find((candidate, at) => candidate.required && left[at] !== "valid");
+  return required === undefined ? accept(policy, search.good) : refuse(required.refusals.required);
 }
 
 /**
@@ -107,29 +97,22 @@ async function lookAgain(
 }
 
 /**
- * Of several rules that refuse, the one that is told; -1 for none. Envoy asks for any of the rules, or else for all of them: the first
- * that finds a token refuses the latter, and is told, unless it merely does not know the issuer; then the last that says more.
+ * Of several rules that refuse, what is told; undefined for none. Envoy asks for any of the rules, or else for all of them: the first
+ * that finds a token refuses the latter, and is told, unless it merely does not know the issuer; then the last that alone said more.
  */
-function toldOutcome(together: readonly RuleOutcome[], alone: readonly RuleOutcome[]): number {
-  const first = together.findIndex(refuses);
-  if (together[first]?.kind !== "unknown-issuer") return first;
-  const last = alone.findLastIndex((outcome) => refuses(outcome) && outcome.kind !== "unknown-issuer");
-  return last < 0 ? first : last;
-}
-
-const refuses = ({ kind }: RuleOutcome): boolean => kind !== "missing" && kind !== "valid";
-
-function refusalOf(rule: JwtRule, outcome: RuleOutcome): Verdict {
-  switch (outcome.kind) {
-    case "wrong-audience":
-      return rule.refusals.wrongAudience;
-    case "unknown-issuer":
-      return rule.refusals.unknownIssuer;
-    case "no-keys":
-      return rule.refusals.noKeys;
-    default:
-      return rule.refusals.invalid;
-  }
+function toldRefusal(
+  { rules }: JwtPolicy,
+  together: readonly RuleOutcome[],
+  alone: readonly RuleOutcome[],
+): Verdict | undefined {
+  const refusalsOf = (outcomes: readonly RuleOutcome[]): readonly Verdict[] =>
+    rules.flatMap(({ refusals }, at) => {
+      const outcome = outcomes[at];
+      return outcome === undefined || outcome === "missing" || outcome === "valid" ? [] : refusals[outcome];
+    });
+  const [first] = refusalsOf(together);
+  if (first?.cause !== "jwt-unknown-issuer") return first;
+  return refusalsOf(alone).findLast(({ cause }) => cause !== "jwt-unknown-issuer") ?? first;
 }
 
 function refuse(refusal: Verdict): JwtResult {
@@ -138,20 +121,21 @@ function refuse(refusal: Verdict): JwtResult {
 
 /** All tokens that the rule finds must be good: a backend might read the bad one. */
 async function verifyRule(rule: JwtRule, search: Search, environment: JwtEnvironment): Promise<RuleOutcome> {
-  let outcome = MISSING;
-  for (const found of extractTokens(rule.locations, search).toReversed()) {
+  const tokens = extractTokens(rule.locations, search);
+  for (const found of tokens.toReversed()) {
     const token = parseToken(found.text);
-    outcome = token === undefined ? INVALID : await verifyToken(rule, token, environment);
-    if (token === undefined || outcome !== VALID) return outcome;
+    if (token === undefined) return "invalid";
+    const outcome = await verifyToken(rule, token, environment);
+    if (outcome !== "valid") return outcome;
     search.good.push({ rule, token, found });
     if (!rule.forward) takeOut(search, found);
   }
-  return outcome;
+  return tokens.length === 0 ? "missing" : "valid";
 }
 
-function takeOut(search: Search, { header, param }: FoundToken): void {
-  if (header !== null) search.headers = withoutFields(search.headers, [header]);
-  if (param !== null) search.path = withoutParameters(search.path, [param]);
+function takeOut(search: Search, { headers, params }: FoundToken): void {
+  search.headers = withoutFields(search.headers, headers);
+  search.path = withoutParameters(search.path, params);
 }
 
 async function verifyToken(
@@ -159,14 +143,14 @@ async function verifyToken(
   token: UnverifiedToken,
   environment: JwtEnvironment,
 ): Promise<RuleOutcome> {
-  if (rule.issuer !== "" && token.issuer !== rule.issuer) return UNKNOWN_ISSUER;
+  if (rule.issuer !== "" && token.issuer !== rule.issuer) return "unknownIssuer";
   const now = environment.nowSeconds();
-  if (token.notBefore !== null && now + CLOCK_SKEW_SECONDS < token.notBefore) return INVALID;
-  if (token.expires !== null && now > token.expires + CLOCK_SKEW_SECONDS) return INVALID;
-  if (!isAudienceAllowed(rule.audiences, token.audiences)) return WRONG_AUDIENCE;
+  if (now + CLOCK_SKEW_SECONDS < token.notBefore) return "invalid";
+  if (now > token.expires + CLOCK_SKEW_SECONDS) return "invalid";
+  if (!isAudienceAllowed(rule.audiences, token.audiences)) return "wrongAudience";
   const keys = await keysOf(rule, environment);
-  if (keys === undefined) return NO_KEYS;
-  return (await isSigned(rule, token, keys, environment)) ? VALID : INVALID;
+  if (keys === undefined) return "noKeys";
+  return (await isSigned(rule, token, keys, environment)) ? "valid" : "invalid";
 }
 
 /** A key that is not known may be newer than what was fetched last. */
@@ -180,44 +164,32 @@ async function isSigned(
   if (keySource === null || refetchJwks === undefined) return false;
   if (token.keyId === null || keys.names(token.keyId)) return false;
   const document = await refetchJwks(keySource);
-  const newer = document === undefined ? keys : keySetOf(document);
-  return newer !== keys && (await newer.verifies(token));
+  return document !== undefined && (await KEY_SETS.of(document).verifies(token));
 }
 
-/** By document, so that a rotated one is read anew; an old one goes with the rule or the cache that held it. */
-const keySets = new Map<string, KeySet>();
-const KEY_SETS_LIMIT = 256;
+const KEY_SETS = new KeySets(256);
 
 async function keysOf(rule: JwtRule, environment: JwtEnvironment): Promise<KeySet | undefined> {
-  if (rule.jwks !== null) return keySetOf(rule.jwks);
+  if (rule.jwks !== null) return KEY_SETS.of(rule.jwks);
   if (rule.keySource === null) return undefined;
   try {
-    return keySetOf(await environment.fetchJwks(rule.keySource));
+    return KEY_SETS.of(await environment.fetchJwks(rule.keySource));
   } catch {
     return undefined;
   }
 }
 
-function keySetOf(document: string): KeySet {
-  const known = keySets.get(document);
-  if (known !== undefined) return known;
-  if (keySets.size >= KEY_SETS_LIMIT) keySets.clear();
-  const made = new KeySet(document);
-  keySets.set(document, made);
-  return made;
-}
-
 /** @param good in the order in which they were verified: the last one's claims count. */
 function accept(policy: JwtPolicy, good: readonly GoodToken[]): JwtResult {
   const last = good.at(-1);
-  const spent = good.flatMap(({ rule, found }) => (rule.forward || found === null ? [] : found));
+  if (last === undefined) return policy.noToken;
+  const spent = good.flatMap(({ rule, found }) => (rule.forward ? [] : found));
   return {
     refusal: null,
-    claims:
-      last === undefined ? null : splitSpaceDelimited(last.token.claims, last.rule.spaceDelimitedClaims),
+    claims: splitSpaceDelimited(last.token.claims, last.rule.spaceDelimitedClaims),
     setHeaders: [...new Map(good.flatMap(headersOf))],
-    removeHeaders: [...new Set([...spent.flatMap(({ header }) => header ?? []), ...policy.outputs])],
-    removeParams: [...new Set(spent.flatMap(({ param }) => param ?? []))],
+    removeHeaders: [...new Set([...spent.flatMap(({ headers }) => headers), ...policy.outputs])],
+    removeParams: [...new Set(spent.flatMap(({ params }) => params))],
   };
 }
 
@@ -236,7 +208,7 @@ function headersOf({ rule, token }: GoodToken): (readonly [name: string, value: 
 export function acceptClaims(policy: JwtPolicy, rule: JwtRule, claims: Claims): JwtResult {
   const payload = new TextEncoder().encode(JSON.stringify(claims));
   const payloadText = payload.toBase64({ alphabet: "base64url", omitPadding: true });
-  return accept(policy, [{ rule, token: { claims, payloadText }, found: null }]);
+  return accept(policy, [{ rule, token: { claims, payloadText }, found: { headers: [], params: [] } }]);
 }
 
 /** Claims as rules look at them: those that are lists in one text, split. */
@@ -255,9 +227,6 @@ export function assumedClaims(claims: Claims): JwtResult {
 
 function isCorsPreflight(request: HttpRequest): boolean {
   if (request.method !== "OPTIONS") return false;
-  const has = (name: string): boolean =>
-    request.headers.some(
-      (value, index) => index % 2 === 1 && value !== "" && request.headers[index - 1] === name,
-    );
+  const has = (name: string): boolean => (joinedField(request.headers, name) ?? "") !== "";
   return has("origin") && has("access-control-request-method");
 }
