@@ -20,12 +20,15 @@ function terminated(mesh: Mesh, workload: Workload): readonly SecretReference[] 
   });
 }
 
-/** Sidecars use the Secrets only of rules that select them. */
+/** Sidecars use the Secrets only of rules that select them, and rules select workloads of their own namespace alone. */
 function originated(mesh: Mesh, { namespace, labels, role }: Workload): readonly SecretReference[] {
   return mesh.destinationRules.flatMap((resource) => {
     const rule = shapeOf<DestinationRuleShape>(resource);
-    const selector = rule.workloadSelector?.matchLabels;
-    const concerned = selector === undefined ? role === "gateway" : matchesLabels(selector, labels);
+    const { workloadSelector: selector } = rule;
+    const concerned =
+      selector === undefined
+        ? role === "gateway"
+        : resource.namespace === namespace && matchesLabels(selector.matchLabels ?? {}, labels);
     if (!concerned) return [];
     return policiesOf(rule)
       .map(({ tls }) => tls?.credentialName ?? "")

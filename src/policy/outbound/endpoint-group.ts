@@ -49,7 +49,6 @@ const SPIFFE_TRUST_DOMAIN = /^spiffe:\/\/[^/]*/;
 
 function addWithAliases(identities: Set<string>, name: string, trustDomainAliases: readonly string[]): void {
   identities.add(name);
-  if (!name.startsWith("spiffe://")) return;
   for (const alias of trustDomainAliases)
     identities.add(name.replace(SPIFFE_TRUST_DOMAIN, `spiffe://${alias}`));
 }
