@@ -47,9 +47,8 @@ export interface RouteContext extends RouteClient {
 export function compileRoutes(service: VirtualService, context: RouteContext): readonly CompiledRoute[] {
   const routes: CompiledRoute[] = [];
   for (const written of service.http) {
-    const matches: readonly (HttpMatch | undefined)[] =
-      (written.route.match ?? []).length === 0 ? [undefined] : (written.route.match ?? []);
-    for (const match of matches) {
+    const { match: conditions = [] } = written.route;
+    for (const match of conditions.length === 0 ? [undefined] : conditions) {
       if (match !== undefined && !concernsClient(match, context)) continue;
       const route = compileRoute(written, match, context);
       routes.push(route);
