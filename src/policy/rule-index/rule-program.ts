@@ -8,20 +8,18 @@ import type { TextPatterns } from "../text-pattern.ts";
 import { type ConditionKeys, SLOT_METHOD, SLOT_PATH, SLOT_SUBJECT, type Slot } from "./dimension.ts";
 import { textHash, textPrint } from "./text-print.ts";
 
-/** What a step does. All but MATCH and JUMP: [header, step if it fails, next step, operands…]. */
+/** What a step does. All but MATCH: [header, step if it fails, next step, operands…]. */
 export const STEP_MATCH = 0;
-/** [header, target] */
-export const STEP_JUMP = 1;
-/** count, ports… */
-export const STEP_PORT = 2;
+/** count, ports… Without ports it always fails, and so serves as a jump. */
+export const STEP_PORT = 1;
 /** exact count, prefix count, suffix count, (print, text)…, prefixes…, suffixes… */
-export const STEP_TEXT = 3;
+export const STEP_TEXT = 2;
 /** predicate */
-export const STEP_PREDICATE = 4;
+export const STEP_PREDICATE = 3;
 /** The usual cases, each with code of its own: count, (print, text)… */
-export const STEP_SUBJECTS = 5;
-export const STEP_METHODS = 6;
-export const STEP_PATHS = 7;
+export const STEP_SUBJECTS = 4;
+export const STEP_METHODS = 5;
+export const STEP_PATHS = 6;
 
 /** The header: what to do, whether the outcome is turned round, where the text stands, whether `*` is among the patterns. */
 export const STEP_MASK = 7;
@@ -69,10 +67,7 @@ export class RuleProgramBuilder {
     for (const [index, clause] of clauses.entries()) {
       const last = index === clauses.length - 1;
       const failures = clause.toSorted(byCost).flatMap((condition) => this.#condition(condition));
-      if (!last) {
-        jumps.push(this.#code.length + 1);
-        this.#code.push(STEP_JUMP, 0);
-      }
+      if (!last) jumps.push(this.#step(STEP_PORT, [0]));
       for (const place of failures) this.#code[place] = last ? REFUSE : this.#code.length;
     }
     for (const place of jumps) this.#code[place] = this.#code.length;

@@ -9,7 +9,6 @@ import {
   type RulePrograms,
   SLOT_MASK,
   SLOT_SHIFT,
-  STEP_JUMP,
   STEP_MASK,
   STEP_MATCH,
   STEP_METHODS,
@@ -33,10 +32,6 @@ export function runProgram(
     const header = code[at] ?? STEP_MATCH;
     const step = header & STEP_MASK;
     if (step === STEP_MATCH) return true;
-    if (step === STEP_JUMP) {
-      at = code[at + 1] ?? REFUSE;
-      continue;
-    }
     let holds: boolean;
     switch (step) {
       case STEP_SUBJECTS:
