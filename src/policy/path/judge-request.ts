@@ -29,7 +29,7 @@ export async function judgeRequest(
   const unknownToken = await settleToken(context, policy, request, flight);
   const verdict = decideRequest(policy, connection, request);
   if (verdict.layer === "jwt" && unknownToken !== null) return { verdict: unknownToken, request };
-  if (isByRules(verdict) && isAddressDecisive(policy.http, connection, request))
+  if (isByRules(verdict) && isAddressDecisive(policy.http, connection, request, flight.authorizer))
     return { verdict: UNKNOWN_HTTP_ADDRESS, request };
   return { verdict, request };
 }

@@ -8,7 +8,7 @@ import { judgeRequest } from "./judge-request.ts";
 import { isAddressDecisive, isByRules, UNKNOWN_TCP_ADDRESS } from "./unknown-address.ts";
 
 export function connectionOf(arrival: Arrival, flight: Flight, sni = arrival.sni): Connection {
-  return new Connection({
+  const connection = new Connection({
     tls: arrival.tls,
     principal: arrival.principal,
     sourceIp: arrival.sourceIp,
@@ -18,6 +18,8 @@ export function connectionOf(arrival: Arrival, flight: Flight, sni = arrival.sni
     alpn: arrival.alpn,
     speaksHttp: speaksHttp(flight),
   });
+  connection.authorizer = flight.authorizer;
+  return connection;
 }
 
 export async function serverHop(
@@ -45,7 +47,9 @@ export function judgeConnection(policy: InboundPolicy, connection: Connection): 
   const verdict = decideConnection(policy, connection);
   const chain = chainOf(policy, connection);
   if (policy.unprotected || chain.protocol === "http" || !isByRules(verdict)) return verdict;
-  return isAddressDecisive(policy.tcp, asSeenBy(chain, connection), null) ? UNKNOWN_TCP_ADDRESS : verdict;
+  return isAddressDecisive(policy.tcp, asSeenBy(chain, connection), null, connection.authorizer)
+    ? UNKNOWN_TCP_ADDRESS
+    : verdict;
 }
 
 function serverStep(

@@ -4,7 +4,7 @@
  */
 import type { Authorization } from "../authorization.ts";
 import type { Clause, CompiledRule } from "../authorization-rule.ts";
-import type { Connection } from "../connection.ts";
+import type { AuthorizerAnswer, Connection } from "../connection.ts";
 import type { HttpRequest } from "../http-request.ts";
 import type { RuleSet } from "../rule-set.ts";
 import type { Verdict } from "../verdict.ts";
@@ -21,11 +21,15 @@ const UNKNOWN: Verdict = {
 export const UNKNOWN_TCP_ADDRESS: Verdict = Object.freeze(UNKNOWN);
 export const UNKNOWN_HTTP_ADDRESS: Verdict = Object.freeze({ ...UNKNOWN, code: 403 });
 
-/** Whether the decision could turn on an address of the connection that is not known. */
+/**
+ * Whether the decision could turn on an address of the connection that is not known.
+ * @param answer the external authorizer's, where a CUSTOM policy has it asked: only one that allows is of no account.
+ */
 export function isAddressDecisive(
   { broken, custom, deny, allow }: Authorization,
   connection: Connection,
   request: HttpRequest | null,
+  answer: AuthorizerAnswer | undefined,
 ): boolean {
   const fields = unknownFields(connection, request);
   if (fields.size === 0) return false;
@@ -34,8 +38,7 @@ export function isAddressDecisive(
   if (matches(broken, false) || matches(deny, false)) return false;
   const allowed = allow === null || matches(allow, false);
   if (!allowed && !matches(allow, true)) return false;
-  const asked = request === null ? connection.authorizer : request.authorizer;
-  const mayAsk = asked === undefined && matches(custom?.set ?? null, true);
+  const mayAsk = answer !== "allow" && matches(custom?.set ?? null, true);
   return !allowed || mayAsk || matches(broken, true) || matches(deny, true);
 }
 
