@@ -19,6 +19,11 @@ export class AuthorizationCache {
     return this.#compiled;
   }
 
+  /** How many are kept. */
+  get size(): number {
+    return this.#made.size;
+  }
+
   /**
    * @param policies all that select the workload, in their order.
    * @param settings whatever else is compiled in.
