@@ -42,10 +42,10 @@ export class AddressTree {
     const nodes = this.#nodes;
     let found = count;
     let depth = 0;
+    // A node of the last bit has no children, so nothing past it counts.
     for (let node = address.family === 4 ? ROOT_V4 : ROOT_V6; node >= 0; depth++) {
       const id = nodes[node + ID] ?? NONE;
       if (id !== NONE) out[found++] = id;
-      if (depth === (address.family === 4 ? 32 : 128)) return found;
       node = nodes[node + (bitAt(address, depth) === 0 ? ZERO : ONE)] ?? NONE;
     }
     return found;
