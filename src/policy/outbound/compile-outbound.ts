@@ -190,12 +190,7 @@ function outboundPolicy(view: ProxyView, locate: CompiledSidecar["locate"]): Out
         : target.kind === "http" && http !== undefined
           ? target.table.route(http, name, view.namespace)
           : target.kind === "tcp"
-            ? decideTcp(
-                target.forward,
-                name,
-                opening.kind === "http",
-                opening.kind === "tls" ? opening.sni : undefined,
-              )
+            ? decideTcp(target.forward, name, opening.kind === "http", opening.sni)
             : undefined;
     return withDialled(decision ?? closed(name), destination);
   };

@@ -3,7 +3,7 @@ import { compareSpecificity, isWildcard } from "./host-name.ts";
 /** Names to values, by Envoy's order: exact, then the longest `*` suffix, then `*` alone. Names in lower case. */
 export class DomainTable<V> {
   readonly #exact = new Map<string, V>();
-  readonly #suffixes: (readonly [suffix: string, value: V])[] = [];
+  readonly #suffixes: readonly (readonly [suffix: string, value: V])[];
   readonly #behind: DomainTable<V> | undefined;
   #any: V | undefined;
 
@@ -20,10 +20,9 @@ export class DomainTable<V> {
         if (!this.#exact.has(domain)) this.#exact.set(domain, value);
       } else if (!wildcards.has(domain)) wildcards.set(domain, value);
     }
-    for (const domain of [...wildcards.keys()].sort(compareSpecificity)) {
-      const value = wildcards.get(domain);
-      if (value !== undefined) this.#suffixes.push([domain.slice(1), value]);
-    }
+    this.#suffixes = [...wildcards]
+      .sort(([a], [b]) => compareSpecificity(a, b))
+      .map(([domain, value]) => [domain.slice(1), value]);
   }
 
   find(name: string): V | undefined {

@@ -43,18 +43,17 @@ function happens(percent: number, roll: number): boolean {
   return percent >= 100 || roll * 100 < percent;
 }
 
-function planFault({ delay, abort: aborted }: HttpFault): FaultPlan | undefined {
-  const delayMs = durationMs(delay?.fixedDelay) ?? 0;
-  const grpc = aborted?.grpcStatus;
-  const grpcStatus = grpc === undefined || grpc === "" ? -1 : GRPC_STATUSES.indexOf(grpc);
-  const status = aborted?.httpStatus ?? (grpcStatus >= 0 ? 200 : 0);
+function planFault({ delay = {}, abort: aborted = {} }: HttpFault): FaultPlan | undefined {
+  const delayMs = durationMs(delay.fixedDelay) ?? 0;
+  const grpcStatus = GRPC_STATUSES.indexOf(aborted.grpcStatus ?? "");
+  const status = aborted.httpStatus ?? (grpcStatus >= 0 ? 200 : 0);
   if (delayMs === 0 && status === 0) return undefined;
   return {
     delayMs,
-    delayPercent: delayMs === 0 ? 0 : (delay?.percentage?.value ?? delay?.percent ?? 0),
+    delayPercent: delayMs === 0 ? 0 : (delay.percentage?.value ?? delay.percent ?? 0),
     abortStatus: status,
     ...(grpcStatus >= 0 ? { abortGrpcStatus: grpcStatus } : {}),
-    abortPercent: status === 0 ? 0 : (aborted?.percentage?.value ?? 0),
+    abortPercent: status === 0 ? 0 : (aborted.percentage?.value ?? 0),
   };
 }
 

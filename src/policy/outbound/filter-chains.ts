@@ -45,12 +45,12 @@ function sameSet(a: readonly string[], b: readonly string[]): boolean {
 
 /** What the first bytes of a connection are. */
 export type Opening =
-  | { readonly kind: "http" | "tcp" }
+  | { readonly kind: "http" | "tcp"; readonly sni?: never }
   | { readonly kind: "tls"; readonly sni: string | undefined };
 
 interface ChainNode {
-  readonly http?: ChainTarget;
-  readonly any?: ChainTarget;
+  readonly http: ChainTarget | undefined;
+  readonly any: ChainTarget | undefined;
 }
 
 interface NameNode {
@@ -67,12 +67,11 @@ export class ChainMatcher {
   readonly readsSni: boolean;
 
   constructor(chains: readonly FilterChain[]) {
-    const conditional = chains.filter((chain) => !takesEverything(chain));
     this.#fallback = chains.find(takesEverything)?.target;
     this.readsSni = chains.some((chain) => chain.serverNames.length > 0);
-    this.#anywhere = nameNode(conditional.filter((chain) => chain.blocks.length === 0));
+    this.#anywhere = nameNode(chains.filter((chain) => chain.blocks.length === 0));
     const byBlock = new Map<string, FilterChain[]>();
-    for (const chain of conditional)
+    for (const chain of chains)
       for (const block of chain.blocks) byBlock.set(block, [...(byBlock.get(block) ?? []), chain]);
     this.#blocks = [...byBlock]
       .flatMap(([text, own]) => {
@@ -85,8 +84,8 @@ export class ChainMatcher {
   /** Undefined: no chain takes it, so the outbound traffic policy decides. */
   find(address: string | undefined, opening: Opening): ChainTarget | undefined {
     const names = this.#nodeFor(address);
-    const sni = opening.kind === "tls" && this.readsSni ? (opening.sni ?? "").toLowerCase() : "";
-    const node = (sni === "" ? undefined : names.named.find(sni)) ?? names.unnamed;
+    const { sni } = opening;
+    const node = (sni === undefined ? undefined : names.named.find(sni.toLowerCase())) ?? names.unnamed;
     const target = opening.kind === "http" ? (node.http ?? node.any) : node.any;
     return target ?? this.#fallback;
   }
@@ -112,7 +111,8 @@ function nameNode(chains: readonly FilterChain[]): NameNode {
 }
 
 function chainNode(chains: readonly FilterChain[]): ChainNode {
-  const http = chains.find((chain) => chain.onlyHttp)?.target;
-  const any = chains.find((chain) => !chain.onlyHttp)?.target;
-  return { ...(http === undefined ? {} : { http }), ...(any === undefined ? {} : { any }) };
+  return {
+    http: chains.find((chain) => chain.onlyHttp)?.target,
+    any: chains.find((chain) => !chain.onlyHttp)?.target,
+  };
 }

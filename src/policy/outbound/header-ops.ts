@@ -41,7 +41,7 @@ function compileOperations(operations: HeaderOperations | undefined): HeaderOps 
 
 function entries(headers: Readonly<Record<string, string>> | undefined): (readonly [string, string])[] {
   return Object.entries(headers ?? {})
-    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => [name.toLowerCase(), String(value)] as const)
     .filter(([name]) => isPlain(name));
 }

@@ -15,9 +15,7 @@ export function hostsOverlap(a: string, b: string): boolean {
 
 /** Whether every name that `inner` covers is covered by `outer`. */
 export function isHostSubset(inner: string, outer: string): boolean {
-  if (!isWildcard(outer)) return inner === outer;
-  if (!isWildcard(inner)) return inner.endsWith(outer.slice(1));
-  return inner.length >= outer.length && inner.slice(1).endsWith(outer.slice(1));
+  return isWildcard(outer) ? inner.endsWith(outer.slice(1)) : inner === outer;
 }
 
 /** Sorts the more specific first: exact before wildcard, longer before shorter, then by name. */
@@ -47,13 +45,13 @@ export function tableOf<V>(table: HostTable<V>, host: string): Map<string, V> {
 export function mostSpecific<V>(needle: string, table: HostTable<V>): V | undefined {
   const exact = tableOf(table, needle).get(needle);
   if (exact !== undefined) return exact;
-  const name = isWildcard(needle) ? needle.slice(1) : needle;
-  let best: string | undefined;
-  for (const host of table.wildcard.keys()) {
-    if (name.endsWith(host.slice(1)) && (best === undefined || compareSpecificity(host, best) < 0))
-      best = host;
+  let best: readonly [host: string, value: V] | undefined;
+  for (const entry of table.wildcard) {
+    const [host] = entry;
+    if (isHostSubset(needle, host) && (best === undefined || compareSpecificity(host, best[0]) < 0))
+      best = entry;
   }
-  return best === undefined ? undefined : table.wildcard.get(best);
+  return best?.[1];
 }
 
 /** A name without dots is a service of the resource's own namespace; addresses and names with dots stand for themselves. */

@@ -17,6 +17,7 @@ const NAMES: readonly [written: string, name: string][] = [
   ["kubernetes://foo/cert", "kubernetes://foo/cert"],
   ["/cert", "/cert"],
   ["edge/a/b", "a/b"],
+  ["kubernetes:///cert", "kubernetes:///cert"],
 ];
 for (const [written, name] of NAMES)
   test(`a proxy in namespace edge takes \`${written}\` for its own namespace's Secret \`${name}\``, () => {

@@ -111,6 +111,7 @@ describe("aborts", () => {
     assert.deepEqual(decide(abort(100), REFUSE), refused, "a fault comes before the refusal");
     const { http: _plan, ...opaque } = FORWARD;
     assert.deepEqual(decide(abort(100), opaque), refused);
+    assert.equal(decide(abort(30), opaque, 0.5), opaque, "bytes have no plan");
   });
 });
 
@@ -160,6 +161,8 @@ describe("delays", () => {
     assert.deepEqual(decide(percent({ percent: 40, percentage: { value: 5 } }), FORWARD), told(5));
     assert.deepEqual(decide(percent({ percentage: {} }), FORWARD, 0), told(0));
     assert.deepEqual(decide(percent({}), FORWARD, 0), told(0));
+    const noStatus: HttpFault = { ...percent({}), abort: { percentage: { value: 100 } } };
+    assert.deepEqual(decide(noStatus, FORWARD, 0), told(0), "an abort without a status is none");
   });
 
   test("an abort is answered after the delay", () => {

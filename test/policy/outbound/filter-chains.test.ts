@@ -76,6 +76,12 @@ describe("ChainMatcher", () => {
       assert.equal(found(matcher, undefined, opening), "all", JSON.stringify(opening));
   });
 
+  test("a chain for a name and for * is for all: it comes after an earlier one for all", () => {
+    const both = chain("both", { serverNames: ["a.com", "*"] });
+    assert.equal(found(new ChainMatcher([chain("all"), both]), undefined, tls("a.com")), "all");
+    assert.equal(found(new ChainMatcher([both, chain("all")]), undefined, tls("b.com")), "both");
+  });
+
   test("without a chain for all a connection of no listed name is taken by none", () => {
     const matcher = new ChainMatcher([chain("named", { serverNames: ["a.com"] })]);
     assert.equal(found(matcher, undefined, tls("a.com")), "named");

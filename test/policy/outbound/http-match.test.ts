@@ -126,6 +126,7 @@ const CASES: readonly [match: HttpMatch, asked: Asked, takes: boolean][] = [
   [{ queryParams: { a: { exact: "1" } } }, { path: "/?b=2&a=1" }, true],
   [{ queryParams: { a: { exact: "1" } } }, { path: "/?a=2" }, false],
   [{ queryParams: { a: { prefix: "" } } }, { path: "/" }, false],
+  [{ queryParams: { a: { regex: "*" } } }, { path: "/?a" }, true],
   [{ queryParams: { A: {} } }, { path: "/?a" }, false],
   [{ uri: { prefix: "/a" }, method: { exact: "GET" }, authority: { exact: "h" } }, { path: "/a" }, true],
   [{ uri: { prefix: "/a" }, method: { exact: "GET" }, authority: { exact: "i" } }, { path: "/a" }, false],
@@ -177,7 +178,9 @@ describe("claims of a verified token", () => {
       assert.equal(takes({ headers: { [header]: value } }, {}), false, "without a token");
     });
 
-  test("what only begins so is a header like any other", () => {
+  test("what only begins, or only goes on so, is a header like any other", () => {
+    const long = "x-as-long-as-theword.sub";
+    assert.equal(takes({ headers: { [long]: exact("1") } }, { headers: [long, "1"], claims }), true);
     const headers = [
       "@request.auth.claims",
       "1",
