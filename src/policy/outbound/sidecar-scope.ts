@@ -1,7 +1,7 @@
 /** What the sidecars of a namespace are told of: services and VirtualServices by egress listener, after Sidecar resources. */
 import type { Labels, Mesh, ServicePort } from "../../model/mesh.ts";
 import { matchesLabels } from "../../model/selector.ts";
-import { byAge, type Resource, resourceName } from "../../resources/resource.ts";
+import { type Resource, resourceName } from "../../resources/resource.ts";
 import {
   type HostTable,
   hostsOverlap,
@@ -48,10 +48,10 @@ export interface SidecarScope {
 
 const IMPORT_ALL: SidecarEgress = { hosts: ["*/*"] };
 
-/** The Sidecar resource that holds for a workload: its namespace's, a selecting one first; else the root namespace's. */
+/** The Sidecar resource that holds for a workload: its namespace's, a selecting one first; else the root namespace's. Of several the oldest. */
 export function selectSidecar(mesh: Mesh, namespace: string, labels: Labels): Resource | undefined {
   const shape = (resource: Resource): SidecarShape => shapeOf<SidecarShape>(resource);
-  const own = mesh.sidecars.filter((sidecar) => sidecar.namespace === namespace).sort(byAge);
+  const own = mesh.sidecars.filter((sidecar) => sidecar.namespace === namespace);
   const selecting = own.find((sidecar) => {
     const selector = shape(sidecar).workloadSelector;
     return selector !== undefined && matchesLabels(selector.labels ?? {}, labels);
@@ -103,7 +103,7 @@ function outboundTrafficOf(mesh: Mesh, shape: SidecarShape, sidecar: string | nu
 /** The hosts that an egress listener imports from one namespace (or from `*`, all). */
 interface ImportedHosts {
   readonly exact: Set<string>;
-  readonly all: string[];
+  readonly wildcards: string[];
   readonly excluded: string[];
 }
 
@@ -117,15 +117,13 @@ function parseEgressHosts(hosts: readonly string[], namespace: string): Map<stri
     const from = named === "." ? namespace : named;
     let imported = byNamespace.get(from);
     if (imported === undefined) {
-      imported = { exact: new Set(), all: [], excluded: [] };
+      imported = { exact: new Set(), wildcards: [], excluded: [] };
       byNamespace.set(from, imported);
     }
     const name = host.toLowerCase();
     if (excluded) imported.excluded.push(name);
-    else {
-      imported.all.push(name);
-      if (!isWildcard(name)) imported.exact.add(name);
-    }
+    else if (isWildcard(name)) imported.wildcards.push(name);
+    else imported.exact.add(name);
   }
   return byNamespace;
 }
@@ -133,7 +131,7 @@ function parseEgressHosts(hosts: readonly string[], namespace: string): Map<stri
 function importsService(imported: ImportedHosts | undefined, host: string): boolean {
   return (
     imported !== undefined &&
-    (imported.exact.has(host) || imported.all.some((own) => isHostSubset(host, own)))
+    (imported.exact.has(host) || imported.wildcards.some((own) => isHostSubset(host, own)))
   );
 }
 
@@ -141,7 +139,9 @@ function importsService(imported: ImportedHosts | undefined, host: string): bool
 function importsVirtualHost(imported: ImportedHosts | undefined, host: string): boolean {
   return (
     imported !== undefined &&
-    (imported.exact.has(host) || imported.all.some((own) => hostsOverlap(host, own)))
+    (imported.exact.has(host) ||
+      imported.wildcards.some((own) => hostsOverlap(host, own)) ||
+      (isWildcard(host) && imported.exact.values().some((own) => isHostSubset(own, host))))
   );
 }
 
@@ -177,11 +177,7 @@ function selectServices(
     const local = hosts.get(service.namespace);
     const { hostname } = service;
     if (isExcluded(local, hostname) || isExcluded(everywhere, hostname)) continue;
-    const from = importsService(local, hostname)
-      ? local
-      : importsService(everywhere, hostname)
-        ? everywhere
-        : undefined;
+    const from = [local, everywhere].find((imports) => importsService(imports, hostname));
     if (from === undefined) continue;
     const trimmed = onPort === undefined ? service : onlyPort(service, onPort);
     if (trimmed !== undefined) imported.push(withImportedAliases(trimmed, from));
