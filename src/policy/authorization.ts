@@ -147,9 +147,8 @@ function settingsText(
   answers: AnswerCodes,
 ): string {
   const asks = policies.some((policy) => actionOf(policy) === "CUSTOM");
-  const providers = asks
-    ? [mesh.config.extensionProviders, [...compileProviders(mesh)].map(([name, own]) => [name, own.cluster])]
-    : [];
+  // Whether one can be used hangs on the mesh's services, too.
+  const providers = asks ? [mesh.config.extensionProviders, [...compileProviders(mesh).keys()]] : [];
   return JSON.stringify([context, answers, providers]);
 }
 

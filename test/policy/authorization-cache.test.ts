@@ -102,6 +102,12 @@ extensionProviders:
   envoyExtAuthzGrpc: {service: httpbin.foo.svc.cluster.local, port: ${port}}
 `);
 
+const LATE = meshConfig(`
+extensionProviders:
+- name: grpc
+  envoyExtAuthzGrpc: {service: late.foo.svc.cluster.local, port: 80}
+`);
+
 function compiled(
   cache: AuthorizationCache,
   resources: readonly Resource[],
@@ -127,6 +133,11 @@ test("compileInbound(): with a cache HTTP and TCP chains are compiled once each,
     ["a policy that asks", 2, [asks, PROVIDERS(80)]],
     ["the provider elsewhere", 2, [asks, PROVIDERS(9000)]],
     ["the provider as before", 0, [asks, PROVIDERS(80)]],
+    ["one that asks and one that does not", 2, [deny, asks, PROVIDERS(80)]],
+    ["beside it the provider elsewhere", 2, [deny, asks, PROVIDERS(9000)]],
+    ["a provider whose service is not there", 2, [asks, LATE]],
+    ["its service", 2, [asks, LATE, resource("Service", "late", { ports: [{ port: 80 }] })]],
+    ["no longer its service", 0, [asks, LATE]],
   ];
   for (const [what, expected, resources, semantics] of steps) {
     const before = cache.compiled;

@@ -10,6 +10,7 @@ import {
   isDryRun,
   observeAuthorization,
 } from "../../src/policy/authorization.ts";
+import { assumedClaims } from "../../src/policy/jwt/verify-jwt.ts";
 import type { RuleSet } from "../../src/policy/rule-set.ts";
 import type { Verdict } from "../../src/policy/verdict.ts";
 import { authorization, connect, get, meshConfig, meshOf, policyOf } from "./inbound-fixture.ts";
@@ -310,6 +311,17 @@ test("decideCustom(), demandOf(): what a policy that cannot be carried out match
   });
   assert.equal(demand?.provider.name, "grpc");
   assert.ok(Object.isFrozen(demand));
+});
+
+test("CUSTOM: a policy that cannot be carried out knows no claims either, even where the token is verified already", () => {
+  const rules = [{ from: [{ source: { requestPrincipals: ["*"] } }] }];
+  const request = get("/");
+  request.jwt = assumedClaims({ iss: "a", sub: "b" });
+  for (const policy of [custom("c", "nobody", rules), custom("c", "grpc", rules, DRY_RUN)]) {
+    const { http } = policyOf([PROVIDERS, policy]);
+    assert.equal(http.broken?.rules.length, 1);
+    assert.equal(decideCustom(http, connect(), request, undefined), null);
+  }
 });
 
 test("demandOf(): each rule has its own demand; what no rule matches asks nobody", () => {
