@@ -16,6 +16,7 @@ import { pooledRandomBytes } from "./random-pool.ts";
 import { isKeyId } from "./rotation/rotation.ts";
 import type { RotationStep } from "./rotation/rotation-steps.ts";
 import { issueCertificate } from "./sign.ts";
+import { bindStore } from "./store/bind-store.ts";
 import type { CaStore, IssuanceProof, IssuedCertificateRecord } from "./store/ca-store.ts";
 import { keepPruned } from "./store/retention.ts";
 import { SqliteCaStore } from "./store/sqlite-ca-store.ts";
@@ -293,6 +294,7 @@ export async function openCa(stateDir: string, options: CaOptions): Promise<Cert
   });
   const store = options.store ?? (await SqliteCaStore.open(join(folder, RECORDS)));
   try {
+    await bindStore(folder, store, options.trustDomain);
     await takeOverJournal(join(folder, JOURNAL), folder, store);
   } catch (error) {
     await store.close();

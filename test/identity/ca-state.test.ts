@@ -40,7 +40,7 @@ test("openCa() keeps its files 0600 in a folder 0700", async (t) => {
   const { folder } = await madeCa(t);
   assert.equal(statSync(folder).mode & 0o777, 0o700);
   const names = readdirSync(folder);
-  assert.equal(names.length, 6);
+  assert.equal(names.length, 7);
   for (const name of names) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
 });
 
