@@ -16,7 +16,7 @@ export interface CompiledPolicies {
 
 /** Names and addresses of a mesh. */
 export interface MeshDirectory {
-  /** By `namespace/name`; of several kinds of one name the first. */
+  /** By their keys: `namespace/name`, and `namespace/name[Kind]` for others of that name. */
   readonly workloads: ReadonlyMap<string, Workload>;
   readonly byAddress: ReadonlyMap<string, Workload>;
   /** By host name in lower case, Kubernetes' own before ServiceEntries. */
@@ -39,10 +39,9 @@ export function meshDirectory(mesh: Mesh): MeshDirectory {
 }
 
 function buildDirectory(mesh: Mesh): MeshDirectory {
-  const workloads = new Map<string, Workload>();
+  const workloads = new Map(mesh.workloads.map((workload) => [workload.key, workload]));
   const byAddress = new Map<string, Workload>();
   for (const workload of mesh.workloads) {
-    if (!workloads.has(workload.key)) workloads.set(workload.key, workload);
     // Pods on the host's network share its address.
     if (!workload.hostNetwork)
       for (const address of workload.addresses) if (!byAddress.has(address)) byAddress.set(address, workload);

@@ -220,16 +220,25 @@ async function pairOf(context: JourneyContext, client: Client, target: Target): 
 /** A service may have other workloads as well: the ways to this one count, and those that end before any. */
 function outcomeFor(request: RequestTemplate, ways: readonly Way[], { name, port }: Target): PairOutcome {
   const end = `${name}:${port}`;
-  const here = ways.filter(({ by }) => {
-    const last = by.at(-1) ?? "";
-    return last === end || last.endsWith(` at ${end}`);
-  });
+  const here = ways.filter((way) => leadsTo(way, end) || endsBefore(way));
   const outcomes = (here.length === 0 ? ways : here).map(outcomeOf);
   const verdict = together(outcomes.map(verdictWord));
   const first = outcomes.find((outcome) => !outcome.allowed) ?? outcomes[0];
   if (first === undefined) throw new Error("BUG: a request without any outcome");
   const { allowed, code, reason, cause, policy, rule, hop } = first;
   return { request, verdict, allowed, code, reason, cause, policy, rule, hop };
+}
+
+function leadsTo({ by }: Way, end: string): boolean {
+  const [last] = by.slice(-1);
+  return last === end || last?.endsWith(` at ${end}`) === true;
+}
+
+/** Refused by the client's proxy or a gateway, and not for what one of the servers shows. */
+function endsBefore({ steps }: Way): boolean {
+  return steps
+    .slice(-1)
+    .some(({ allowed, side, layer }) => !allowed && side !== "server" && layer !== "client-tls");
 }
 
 function verdictWord({ allowed, reason }: HopVerdict): PairVerdict {
