@@ -217,9 +217,9 @@ function ownTable(view: ProxyView, egress: EgressListener, hostname: string, por
   return createHttpTable(
     pathNormalization,
     () => {
+      // At most one: a domain is given once.
       const hosts = buildVirtualHosts(view, egress, port).hosts.filter(own);
-      const only = hosts.length === 1 ? hosts.map((host) => ({ ...host, domains: ["*"] })) : hosts;
-      return { hosts: only, namesIn: () => [] };
+      return { hosts: hosts.map((host) => ({ ...host, domains: ["*"] })), namesIn: () => [] };
     },
     (_request, listener) => notFound(listener),
   );
