@@ -1,0 +1,159 @@
+/** What a client dials, as the cluster's DNS resolves names for a pod (Kubernetes: DNS for Services and Pods). */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { sidecarOf } from "../../../src/policy/outbound/compile-outbound.ts";
+import { type Destination, findDestination } from "../../../src/policy/outbound/dialled.ts";
+import type { ProxyView } from "../../../src/policy/outbound/proxy-view.ts";
+import { app, meshOf, workloadOf } from "./mesh-of.ts";
+
+const service = (namespace: string, name: string, spec: string): string => `
+apiVersion: v1
+kind: Service
+metadata: {name: ${name}, namespace: ${namespace}}
+spec: {ports: [{name: http, port: 80}], ${spec}}
+---
+`;
+const entry = (namespace: string, host: string, addresses = ""): string => `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ${host.replaceAll(/[*.]/g, "x")}, namespace: ${namespace}}
+spec: {hosts: ["${host}"], addresses: [${addresses}], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 203.0.113.1}]}
+---
+`;
+/** alias-1 leads to web, each other one to that before it. */
+const CHAIN = Array.from({ length: 18 }, (_, index) =>
+  service(
+    "foo",
+    `alias-${index + 1}`,
+    `type: ExternalName, externalName: ${index === 0 ? "web.foo.svc.cluster.local" : `alias-${index}.foo.svc.cluster.local`}`,
+  ),
+).join("");
+
+const MESH = meshOf(
+  app("bar", "client") +
+    service("foo", "web", "clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, 'fd00::1']") +
+    service("foo", "pods", "clusterIP: None") +
+    service("foo", "unassigned", "selector: {}") +
+    service("bar", "own", "clusterIP: 10.96.0.2") +
+    service("foo", "loop", "type: ExternalName, externalName: loop.foo.svc.cluster.local") +
+    service("foo", "out", "type: ExternalName, externalName: absent.example") +
+    CHAIN +
+    entry("foo", "one.example", "203.0.113.7/32") +
+    entry("foo", "block.example", "198.51.100.0/24") +
+    entry("foo", "both.example", "203.0.113.8, 203.0.113.9") +
+    entry("foo", "bare.example") +
+    entry("foo", "web.foo.svc.cluster.local", "203.0.113.66") +
+    entry("bar", "pods.foo.svc.cluster.local", "203.0.113.67") +
+    entry("baz", "shared.example", "203.0.113.68") +
+    entry("foo", "shared.example", "203.0.113.69") +
+    entry("zoo", "again.example", "10.96.0.2"),
+);
+const VIEW = sidecarOf(MESH, workloadOf(MESH, "bar/client")).view;
+
+function told({ key, address, service: found }: Destination): unknown[] {
+  return [
+    key,
+    address,
+    found === undefined ? undefined : `${found.origin} ${found.namespace}/${found.hostname}`,
+  ];
+}
+
+const find = (dialled: { ip?: string; host?: string }, view: ProxyView = VIEW): unknown[] =>
+  told(findDestination(view, { port: 80, ...dialled }));
+
+const WEB = ["10.96.0.1", "10.96.0.1", "kubernetes foo/web.foo.svc.cluster.local"];
+const OWN = ["10.96.0.2", "10.96.0.2", "kubernetes bar/own.bar.svc.cluster.local"];
+const UNKNOWN = [undefined, undefined, undefined];
+
+describe("addresses", () => {
+  const CASES: readonly [ip: string, found: unknown[]][] = [
+    ["10.96.0.1", WEB],
+    ["fd00::1", ["fd00::1", "fd00::1", WEB[2]]],
+    ["10.96.0.2", OWN],
+    ["203.0.113.9", ["203.0.113.9", "203.0.113.9", "service-entry foo/both.example"]],
+    ["203.0.113.7", ["203.0.113.7", "203.0.113.7", "service-entry foo/one.example"]],
+    ["10.0.0.99", ["10.0.0.99", "10.0.0.99", undefined]],
+    ["0.0.0.0", ["0.0.0.0", "0.0.0.0", undefined]],
+  ];
+  for (const [ip, found] of CASES)
+    test(`${ip} is ${String(found[2] ?? "nobody's")}`, () => {
+      assert.deepEqual(find({ ip }), found);
+      assert.deepEqual(find({ ip, host: "web.foo" }), found, "the address counts, not the name beside it");
+      assert.deepEqual(find({ host: ip }), found, "as a name");
+    });
+
+  test("an IPv6 address as a name may have brackets, any other name not", () => {
+    assert.deepEqual(find({ host: "[FD00::1]" }), ["fd00::1", "fd00::1", WEB[2]]);
+    assert.deepEqual(find({ host: "[web.foo]" }), UNKNOWN);
+    assert.deepEqual(find({ host: "fd00::1]" }), UNKNOWN);
+    assert.deepEqual(find({ host: "[fd00::1" }), UNKNOWN);
+  });
+
+  test("nothing at all is unknown", () => {
+    assert.deepEqual(find({}), UNKNOWN);
+  });
+});
+
+describe("names", () => {
+  const CASES: readonly [host: string, found: unknown[]][] = [
+    ["web.foo.svc.cluster.local", WEB],
+    ["web.foo.svc.cluster.local.", WEB],
+    ["web.foo.svc", WEB],
+    ["web.foo", WEB],
+    ["WEB.Foo", WEB],
+    ["web", UNKNOWN],
+    ["own", OWN],
+    ["own.", OWN],
+    ["own.bar", OWN],
+    ["absent.foo", UNKNOWN],
+    [
+      "unassigned.foo",
+      [
+        "vip:unassigned.foo.svc.cluster.local",
+        "vip:unassigned.foo.svc.cluster.local",
+        "kubernetes foo/unassigned.foo.svc.cluster.local",
+      ],
+    ],
+    ["one.example", ["203.0.113.7", "203.0.113.7", "service-entry foo/one.example"]],
+    ["block.example", ["198.51.100.0", "198.51.100.0", "service-entry foo/block.example"]],
+    ["bare.example", ["vip:bare.example", undefined, "service-entry foo/bare.example"]],
+    ["example", UNKNOWN],
+    // A Kubernetes service before any other of its name, but one's own namespace's before all.
+    ["pods.foo", ["203.0.113.67", "203.0.113.67", "service-entry bar/pods.foo.svc.cluster.local"]],
+    ["shared.example", ["203.0.113.68", "203.0.113.68", "service-entry baz/shared.example"]],
+    // Aliases are followed, up to a length; loops and those that lead out are nobody's.
+    ["alias-1.foo", WEB],
+    ["alias-17.foo", WEB],
+    ["alias-18.foo", UNKNOWN],
+    ["loop.foo", UNKNOWN],
+    ["out.foo", UNKNOWN],
+    // A name below a headless service is one of its pods; below another it is nobody's.
+    ["pod-0.web.foo", UNKNOWN],
+    ["pod-0.bare.example", UNKNOWN],
+    ["", UNKNOWN],
+    [".", UNKNOWN],
+  ];
+  for (const [host, found] of CASES)
+    test(`\`${host}\` is ${String(found[2] ?? "nobody's")}`, () => {
+      assert.deepEqual(find({ host }), found);
+      assert.deepEqual(find({ host }), found, "asked again");
+    });
+
+  test("one pod of a headless service is the service; what a client makes up is not kept", () => {
+    const mesh = meshOf(
+      app("bar", "client") +
+        service("foo", "pods", "clusterIP: None") +
+        service("bar", "mine", "clusterIP: None"),
+    );
+    const { view } = sidecarOf(mesh, workloadOf(mesh, "bar/client"));
+    const pods = ["vip:pods.foo.svc.cluster.local", undefined, "kubernetes foo/pods.foo.svc.cluster.local"];
+    const mine = ["vip:mine.bar.svc.cluster.local", undefined, "kubernetes bar/mine.bar.svc.cluster.local"];
+    assert.deepEqual(find({ host: "pods.foo" }, view), pods);
+    assert.deepEqual(find({ host: "pod-0.pods.foo" }, view), pods);
+    assert.deepEqual(find({ host: "pod-0.mine" }, view), mine);
+    assert.deepEqual(find({ host: "a.pod-0.mine" }, view), UNKNOWN);
+    const ask = (host: string): Destination => findDestination(view, { host, port: 80 });
+    assert.equal(ask("pods.foo"), ask("pods.foo"), "a name that a service has is kept");
+    assert.notEqual(ask("pod-0.pods.foo"), ask("pod-0.pods.foo"), "a made-up one is not");
+  });
+});
