@@ -5,7 +5,6 @@
  */
 import type { Mesh } from "../../model/mesh.ts";
 import { byAge, type Resource, resourceName } from "../../resources/resource.ts";
-import { MESH_GATEWAY } from "../outbound/host-name.ts";
 import type { HttpMatch, HttpRoute, VirtualServiceShape } from "../outbound/resource-shapes.ts";
 import { convertListeners, type Listener } from "./listeners.ts";
 import { type Attachment, attachmentsOf } from "./parents.ts";
@@ -167,14 +166,15 @@ function bytesAt(
 ): VirtualServiceShape {
   const where = port === undefined ? {} : { port };
   const common = { hosts, gateways: [gateway], exportTo: [consumerOnly ? "." : "*"] };
-  const byName = resource.kind === "TLSRoute" && (gateway === MESH_GATEWAY || isPassedThrough(listener));
+  const byName = resource.kind === "TLSRoute" && isPassedThrough(listener);
   if (!byName) return { ...common, tcp: targets.map((route) => ({ match: [where], route })) };
-  const sniHosts = gateway === MESH_GATEWAY ? namesInMesh(resource, hosts) : hosts;
+  const sniHosts = listener === undefined ? namesInMesh(resource, hosts) : hosts;
   return { ...common, tls: targets.map((route) => ({ match: [{ ...where, sniHosts }], route })) };
 }
 
+/** Within the mesh nobody ends TLS on the way. */
 function isPassedThrough(listener: Listener | undefined): boolean {
-  return listener?.shape.tls?.mode === "Passthrough";
+  return listener === undefined || listener.shape.tls?.mode === "Passthrough";
 }
 
 /** A service's own names, unless the route is for others. */

@@ -37,10 +37,9 @@ export function convertListeners(mesh: Mesh, mayRefer: MayRefer, report: Report)
       report(gateway, ["spec", "gatewayClassName"], classProblem(shape.gatewayClassName));
       return [];
     }
-    return (shape.listeners ?? []).flatMap((_, index) => {
-      const listener = convertListener(mesh, gateway, shape, index, mayRefer, report);
-      return listener === undefined ? [] : [listener];
-    });
+    return (shape.listeners ?? []).flatMap(
+      (listener, index) => convertListener(mesh, gateway, listener, index, mayRefer, report) ?? [],
+    );
   });
 }
 
@@ -65,13 +64,11 @@ const PROTOCOLS: ReadonlySet<string> = new Set(["HTTP", "HTTPS", "TLS", "TCP"]);
 function convertListener(
   mesh: Mesh,
   gateway: Resource,
-  shape: KubernetesGatewayShape,
+  listener: ListenerShape,
   index: number,
   mayRefer: MayRefer,
   report: Report,
 ): Listener | undefined {
-  const listener = shape.listeners?.[index];
-  if (listener === undefined) return undefined;
   const at = ["spec", "listeners", index] as const;
   const protocol = listener.protocol.toUpperCase();
   if (!PROTOCOLS.has(protocol)) {
@@ -97,7 +94,7 @@ function convertListener(
     origin: {
       ref: resourceName(gateway),
       index,
-      serves: (workload) => serves(mesh, gateway, shape, workload),
+      serves: (workload) => serves(mesh, gateway, workload),
     },
   };
   const resource: Resource = {
@@ -112,13 +109,13 @@ function convertListener(
 /** What the listener's TLS is in Istio's terms, or why it cannot be served. */
 function tlsOf(
   gateway: Resource,
-  { tls, protocol }: ListenerShape,
+  { tls = {}, protocol }: ListenerShape,
   mayRefer: MayRefer,
 ): ServerTlsSettings | string {
-  if (tls?.mode === "Passthrough")
+  if (tls.mode === "Passthrough")
     return protocol.toUpperCase() === "TLS" ? { mode: "PASSTHROUGH" } : "HTTPS cannot be passed through";
-  const references = tls?.certificateRefs ?? [];
-  const terminate = tls?.options?.["gateway.istio.io/tls-terminate-mode"] ?? "SIMPLE";
+  const references = tls.certificateRefs ?? [];
+  const terminate = tls.options?.["gateway.istio.io/tls-terminate-mode"] ?? "SIMPLE";
   if (terminate === "ISTIO_MUTUAL") return { mode: "ISTIO_MUTUAL" };
   if (terminate !== "SIMPLE" && terminate !== "MUTUAL")
     return `\`gateway.istio.io/tls-terminate-mode: ${terminate}\` is no such mode`;
@@ -134,13 +131,9 @@ function tlsOf(
 }
 
 /** The pods that Istio deploys for a Gateway, or those behind the Service that it names as its address. */
-function serves(
-  mesh: Mesh,
-  gateway: Resource,
-  { addresses = [] }: KubernetesGatewayShape,
-  workload: Workload,
-): boolean {
-  const named = addresses.filter(({ type = "IPAddress" }) => type === "Hostname");
+function serves(mesh: Mesh, gateway: Resource, workload: Workload): boolean {
+  const { addresses = [] } = gateway.spec as KubernetesGatewayShape;
+  const named = addresses.filter(({ type }) => type === "Hostname");
   if (named.length === 0)
     return (
       workload.namespace === gateway.namespace &&
@@ -161,20 +154,20 @@ const DEFAULT_KINDS: Readonly<Record<string, readonly string[]>> = {
 
 /** Whether a listener takes routes of this kind from this namespace; else why not. */
 export function refusesRoute(mesh: Mesh, { gateway, shape }: Listener, route: Resource): string | undefined {
-  const { namespaces, kinds = [] } = shape.allowedRoutes ?? {};
-  const protocol = shape.protocol.toUpperCase();
+  const { tls = {}, allowedRoutes = {} } = shape;
+  const { namespaces = {}, kinds = [] } = allowedRoutes;
   const usual =
-    DEFAULT_KINDS[protocol] ?? (shape.tls?.mode === "Passthrough" ? ["TLSRoute"] : ["TLSRoute", "TCPRoute"]);
+    DEFAULT_KINDS[shape.protocol.toUpperCase()] ??
+    (tls.mode === "Passthrough" ? ["TLSRoute"] : ["TLSRoute", "TCPRoute"]);
   const named = kinds.filter(({ group = GATEWAY_API_GROUP }) => group === GATEWAY_API_GROUP);
   const kindFits =
     usual.includes(route.kind) && (kinds.length === 0 || named.some(({ kind }) => kind === route.kind));
   if (!kindFits) return `listener \`${shape.name}\` takes no ${route.kind}`;
-  const from = namespaces?.from ?? "Same";
+  const from = namespaces.from ?? "Same";
   const allowed =
     from === "All" ||
     (from === "Same" && route.namespace === gateway.namespace) ||
-    (from === "Selector" &&
-      selects(namespaces?.selector, mesh.namespaces.get(route.namespace)?.labels ?? {}));
+    (from === "Selector" && selects(namespaces.selector, mesh.namespaces.get(route.namespace)?.labels ?? {}));
   return allowed ? undefined : `listener \`${shape.name}\` takes no routes of namespace ${route.namespace}`;
 }
 

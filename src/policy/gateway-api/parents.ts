@@ -16,6 +16,7 @@ export interface Attachment {
   readonly port?: number;
   /** A route in another namespace than its service is for that namespace's clients alone. */
   readonly consumerOnly: boolean;
+  /** Absent in the mesh. */
   readonly listener?: Listener;
 }
 

@@ -28,11 +28,11 @@ const NOWHERE: Destination = { host: "" };
 /** Everything of a rule but its conditions. A filter that is not understood makes it answer 500: what it asked for is not left out. */
 export function actionsOf(rule: RouteRule, context: RuleContext): HttpRoute {
   const filters = rule.filters ?? [];
-  const broken = filters.findIndex((filter) => !isKnown(filter));
-  if (broken >= 0) {
+  const broken = filters.find((filter) => !isKnown(filter));
+  if (broken !== undefined) {
     context.report(
-      ["filters", broken],
-      `filter \`${filters[broken]?.type ?? ""}\` is not known: its requests get 500`,
+      ["filters", filters.indexOf(broken)],
+      `filter \`${broken.type}\` is not known: its requests get 500`,
     );
     return BROKEN;
   }
@@ -73,6 +73,8 @@ function isKnown(filter: RouteFilter): boolean {
   return field !== undefined && filter[field] !== undefined;
 }
 
+const CONNECTION_FAILURES = ["connect-failure", "refused-stream", "unavailable", "cancelled"];
+
 function timesOf({ timeouts, retry }: RouteRule): HttpRoute {
   const { request, backendRequest } = timeouts ?? {};
   if (retry === undefined) {
@@ -83,8 +85,8 @@ function timesOf({ timeouts, retry }: RouteRule): HttpRoute {
   return {
     ...(isTime(request) ? { timeout: request } : {}),
     retries: {
-      attempts: retry.attempts ?? 1,
-      retryOn: ["connect-failure", "refused-stream", ...codes.map(String)].join(","),
+      attempts: retry.attempts ?? 2,
+      retryOn: [...CONNECTION_FAILURES, ...codes].join(","),
       ...(isTime(backendRequest) ? { perTryTimeout: backendRequest } : {}),
     },
   };
@@ -141,8 +143,12 @@ function headersOf(filters: readonly RouteFilter[]): Headers | undefined {
 }
 
 function operationsOf({ set = [], add = [], remove = [] }: HeaderFilter): HeaderOperations {
-  const entries = (list: typeof set) => Object.fromEntries(list.map(({ name, value }) => [name, value]));
-  return { set: entries(set), add: entries(add), remove };
+  return { set: firstByName(set), add: firstByName(add), remove };
+}
+
+/** Of several entries of one name, whatever its case, the first counts. */
+function firstByName(entries: NonNullable<HeaderFilter["set"]>): Readonly<Record<string, string>> {
+  return Object.fromEntries(entries.map(({ name, value }) => [name.toLowerCase(), value]).reverse());
 }
 
 function redirectOf(redirect: NonNullable<RouteFilter["requestRedirect"]>): HttpRedirect {
@@ -181,7 +187,7 @@ function rewriteOf(filters: readonly RouteFilter[]): HttpRewrite | undefined {
   };
 }
 
-function rewrittenPath({ type, replaceFullPath = "/", replacePrefixMatch = "" }: PathModifier): HttpRewrite {
+function rewrittenPath({ type, replaceFullPath = "", replacePrefixMatch = "" }: PathModifier): HttpRewrite {
   return type === "ReplacePrefixMatch"
     ? { uri: replacePrefixMatch === "" ? "/" : replacePrefixMatch }
     : { wholePath: replaceFullPath === "" ? "/" : replaceFullPath };

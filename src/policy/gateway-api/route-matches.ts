@@ -22,19 +22,17 @@ export function grpcMatch({ method, headers = [] }: GrpcRouteMatch): HttpMatch {
 function pathMatch(type: string, value: string): StringMatch {
   if (type === "Exact") return { exact: value };
   if (type === "RegularExpression") return { regex: value };
-  const prefix = value.replace(/\/+$/, "");
+  const prefix = value.replace(/\/$/, "");
   return prefix === "" ? { prefix: "/" } : { pathPrefix: prefix };
 }
 
 /** Of several conditions on one name the first counts. */
 function named(matches: readonly NamedMatch[], ignoreCase: boolean): Readonly<Record<string, StringMatch>> {
-  const byName: Record<string, StringMatch> = {};
-  for (const { type, name, value } of matches) {
-    const key = ignoreCase ? name.toLowerCase() : name;
-    if (!Object.hasOwn(byName, key))
-      byName[key] = type === "RegularExpression" ? { regex: value } : { exact: value };
-  }
-  return byName;
+  const entries = matches.map(({ type, name, value }): [string, StringMatch] => [
+    ignoreCase ? name.toLowerCase() : name,
+    type === "RegularExpression" ? { regex: value } : { exact: value },
+  ]);
+  return Object.fromEntries(entries.reverse());
 }
 
 function grpcPath({
@@ -42,9 +40,8 @@ function grpcPath({
   service = "",
   method = "",
 }: NonNullable<GrpcRouteMatch["method"]>): StringMatch | undefined {
-  if (service === "" && method === "") return undefined;
-  if (type === "RegularExpression") return { regex: `/${service || "[^/]+"}/${method || "[^/]+"}` };
-  if (service === "") return { regex: `/[^/]+/${method.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}` };
+  if (service === "") return method === "" ? undefined : { regex: `/[^/]+/${method}` };
+  if (type === "RegularExpression") return { regex: `/${service}/${method || ".+"}` };
   return method === "" ? { prefix: `/${service}/` } : { exact: `/${service}/${method}` };
 }
 
@@ -64,16 +61,14 @@ export function bySpecificity(routes: readonly HttpRoute[]): readonly HttpRoute[
   });
 }
 
-function weightsOf(match: HttpMatch | undefined): readonly number[] {
-  if (match === undefined) return [-1, 0, 0, 0, 0];
-  const { uri } = match;
-  const prefix = uri?.prefix ?? uri?.pathPrefix;
-  const rank = uri?.exact !== undefined ? 3 : prefix !== undefined ? 2 : uri?.regex !== undefined ? 1 : -1;
+function weightsOf({ uri = {}, method, headers = {}, queryParams = {} }: HttpMatch = {}): readonly number[] {
+  const { exact, prefix = uri.pathPrefix, regex } = uri;
+  const rank = exact !== undefined ? 3 : prefix !== undefined ? 2 : regex !== undefined ? 1 : 0;
   return [
     rank,
-    (uri?.exact ?? prefix ?? uri?.regex ?? "").length,
-    match.method === undefined ? 0 : 1,
-    Object.keys(match.headers ?? {}).length,
-    Object.keys(match.queryParams ?? {}).length,
+    (exact ?? prefix ?? regex ?? "").length,
+    method === undefined ? 0 : 1,
+    Object.keys(headers).length,
+    Object.keys(queryParams).length,
   ];
 }

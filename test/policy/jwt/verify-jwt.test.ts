@@ -225,6 +225,16 @@ describe("several rules", () => {
     });
   });
 
+  test("asked again, a good token does not outweigh what another rule refuses", async () => {
+    const policy = policyWith(
+      { issuer: "a", ...AT_X, fromParams: ["t"], forwardOriginalToken: true },
+      { issuer: "b", ...AT_X },
+      { issuer: "c", fromParams: ["u"] },
+    );
+    const headers = ["x-jwt", "bad", "x-jwt", await sign(goodB)];
+    assert.equal(await told(policy, { headers, path: `/?t=${await sign(good)}&u=bad` }), "jwt-invalid 401");
+  });
+
   test("asked again, a rule does not find in the query what another took out of it", async () => {
     const policy = policyWith(
       { issuer: "a", ...AT_X, fromParams: ["t"] },
