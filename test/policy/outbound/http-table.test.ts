@@ -66,11 +66,12 @@ function tableOf(): {
 }
 
 describe("createHttpTable()", () => {
-  const { table, builds, asked } = tableOf();
+  const { table: shared } = tableOf();
   const route = (authority: string, path: string, namespace = "foo"): OutboundDecision =>
-    table.route({ authority, method: "GET", headers: [], path }, "0.0.0.0_80", namespace);
+    shared.route({ authority, method: "GET", headers: [], path }, "0.0.0.0_80", namespace);
 
   test("builds when first asked, once for all namespaces, whose own names are asked for once", () => {
+    const { table, builds, asked } = tableOf();
     assert.equal(builds(), 0);
     for (const namespace of ["foo", "bar", "foo", "bar", "baz"]) table.virtualHost("web", namespace);
     assert.equal(builds(), 1);
@@ -79,7 +80,7 @@ describe("createHttpTable()", () => {
 
   test("finds the host by name without port, in any case; the first of two for one domain stands", () => {
     const found = (authority: string, namespace = "foo"): string | undefined =>
-      table.virtualHost(authority, namespace)?.name;
+      shared.virtualHost(authority, namespace)?.name;
     assert.equal(found("WEB:8080"), "web:80");
     assert.equal(found("web.foo"), "web:80");
     assert.equal(found("x.foo"), "rest:80");
