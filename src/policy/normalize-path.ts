@@ -4,46 +4,17 @@
  * @see https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto (normalize_path, merge_slashes, path_with_escaped_slashes_action)
  */
 import type { PathNormalization } from "../model/mesh-config.ts";
-import { canonicalizePath, isCanonicalCode } from "./canonicalize-path.ts";
+import { canonicalizePath } from "./canonicalize-path.ts";
+import { isNormalPath, LAST_GRAPHIC, SLASH } from "./normal-path.ts";
 
 export type { PathNormalization } from "../model/mesh-config.ts";
-
-const HASH = 0x23;
-const DOT = 0x2e;
-const SLASH = 0x2f;
-const QUESTION = 0x3f;
-const LAST_GRAPHIC = 0x7e;
 
 /**
  * @param target path and query as sent; must start with a slash.
  * @returns what is judged and forwarded: the same string where it is normal already; null for what is refused with 400.
  */
 export function normalizePath(mode: PathNormalization, target: string): string | null {
-  return isNormal(mode, target) ? target : normalizeSlowly(mode, target);
-}
-
-/** One pass over a path that nothing would change: nearly all of them. */
-function isNormal(mode: PathNormalization, target: string): boolean {
-  if (target.charCodeAt(0) !== SLASH) return false;
-  let previous = 0;
-  for (let at = 0; at < target.length; at++) {
-    const code = target.charCodeAt(at);
-    if (code === QUESTION) return hasOnlyGraphics(target, at);
-    if (!isCanonicalCode(code)) return false;
-    if (previous === SLASH && (code === DOT || (code === SLASH && mode !== "NONE" && mode !== "BASE")))
-      return false;
-    previous = code;
-  }
-  return true;
-}
-
-/** Whether a query has no character that would be cut or refused. */
-function hasOnlyGraphics(target: string, from: number): boolean {
-  for (let at = from; at < target.length; at++) {
-    const code = target.charCodeAt(at);
-    if (code <= 0x20 || code > LAST_GRAPHIC || code === HASH) return false;
-  }
-  return true;
+  return isNormalPath(mode, target) ? target : normalizeSlowly(mode, target);
 }
 
 function normalizeSlowly(mode: PathNormalization, target: string): string | null {

@@ -6,6 +6,7 @@ import {
   compilePrincipals,
   compileServiceAccounts,
   compileTrustDomains,
+  splitAccount,
 } from "../../src/policy/identity-pattern.ts";
 
 const part = fc.constantFrom("ns", "sa", "foo", "bar", "x", "", "fo", "o");
@@ -76,4 +77,90 @@ test("compileServiceAccounts() wants something before the namespace, and between
   assert.ok(!matches("spiffe://td/ns/foo/sa/sleep/"));
   assert.ok(!matches("spiffe://td/ns/foo/sa/sleeper"));
   assert.ok(compileServiceAccounts(["sleep"], "own")("spiffe://td/ns/own/sa/sleep"));
+});
+
+test("compilePrincipals(): exact, prefixes and suffixes after the scheme; `*` is any name that is not empty", () => {
+  const matches = compilePrincipals(["td/ns/a/sa/b", "p/*", "*/end", "*td"]);
+  const subjects = [
+    ...[
+      "spiffe://td/ns/a/sa/b",
+      "spiffe://p/x",
+      "spiffe://p/",
+      "spiffe://x/end",
+      "spiffe:///end",
+      "spiffe://td",
+    ],
+    ...[
+      "td/ns/a/sa/b",
+      "p/x",
+      "x/end",
+      "spiffe://td/ns/a/sa/bc",
+      "spiffe://p",
+      "http://x/end",
+      "",
+      "spiffe://",
+    ],
+  ];
+  assert.deepEqual(subjects.filter(matches), subjects.slice(0, 6));
+  assert.deepEqual(["", "x", "spiffe://x"].map(compilePrincipals(["*"])), [false, true, true]);
+  assert.deepEqual(["", "x", "spiffe://x"].map(compilePrincipals([])), [false, false, false]);
+});
+
+test("compileNamespaces(): anywhere, also at the very start; its pieces in their order, without overlap", () => {
+  assert.deepEqual(
+    ["/ns/a/sa/b", "ns/a/sa/b", "spiffe://td/x/ns/a/", "spiffe://td/ns/a"].map(compileNamespaces(["a"])),
+    [true, false, true, false],
+  );
+  assert.ok(!compileNamespaces(["ab*ba"])("/ns/aba/"));
+  assert.ok(compileNamespaces(["x", "ab*ba"])("/ns/abba/"));
+});
+
+test("splitAccount() takes namespace and name apart at the first slash; without one, the policy's namespace is meant", () => {
+  assert.deepEqual(
+    ["a/b", "b", "a/b/c", "/b", "a/"].map((value) => splitAccount(value, "own")),
+    [
+      { namespace: "a", name: "b" },
+      { namespace: "own", name: "b" },
+      { namespace: "a", name: "b/c" },
+      { namespace: "", name: "b" },
+      { namespace: "a", name: "" },
+    ],
+  );
+});
+
+test("compileServiceAccounts(): the account may stand further on, after whole segments, where an earlier place does not do", () => {
+  const matches = compileServiceAccounts(["foo/a", "bar/b"], "own");
+  const subjects = [
+    ...["spiffe://td/ns/foo/sa/a/x", "spiffe://td/ns/foo/sa/ab/sa/a", "spiffe://td/ns/bar/x/y/sa/b"],
+    ...["spiffe://td/ns/foo/ns/foo/sa/a", "spiffe://t/ns/x/ns/foo/sa/a"],
+    ...[
+      "spiffe://td/ns/foo/sa/a/",
+      "spiffe://td/ns/foo/xsa/a",
+      "spiffe://td/ns/foo/sa/ab",
+      "spiffe://td/ns/foo/sa/b",
+    ],
+    ...["xspiffe://td/ns/foo/sa/a", "td/ns/foo/sa/a", "spiffe:///ns/foo/sa/a", "spiffe://td/ns/foo//sa/a"],
+    ...["spiffe://td/ns/foo/sa", "spiffe://td/x/foo/sa/a", "https://td/ns/foo/sa/a"],
+  ];
+  assert.deepEqual(subjects.filter(matches), subjects.slice(0, 5));
+});
+
+test("compileTrustDomains(): up to the first slash after the scheme; a star stands for no slash", () => {
+  const subjects = [
+    "spiffe://ab/x",
+    "spiffe://a/x",
+    "spiffe://aab/x",
+    "spiffe://a/b/x",
+    "spiffe://ab",
+    "ab/x",
+    "ab",
+  ];
+  const fits = (...values: string[]) => subjects.filter(compileTrustDomains(values));
+  assert.deepEqual(fits("ab"), ["spiffe://ab/x"]);
+  assert.deepEqual(fits("a*b"), ["spiffe://ab/x", "spiffe://aab/x"]);
+  assert.deepEqual(fits("ab*b"), []);
+  assert.deepEqual(fits("a*"), ["spiffe://ab/x", "spiffe://a/x", "spiffe://aab/x", "spiffe://a/b/x"]);
+  assert.deepEqual(fits("*"), subjects.slice(0, 5));
+  assert.deepEqual(fits("x", "a"), ["spiffe://a/x", "spiffe://a/b/x"]);
+  assert.deepEqual(fits("*/x"), []);
 });
