@@ -150,7 +150,7 @@ function toDecision(
 function otherOutcomes(ways: readonly Way[]): readonly OtherOutcome[] {
   const own = outcomeOf(firstOf(ways));
   const others = new Map<string, OtherOutcome>();
-  for (const way of ways.slice(1)) {
+  for (const way of ways) {
     const outcome = outcomeOf(way);
     if (isSame(own, outcome)) continue;
     others.set(JSON.stringify([outcome.hop, outcome.reason, outcome.cause, way.by]), {

@@ -1,6 +1,6 @@
 /** Why, for a person: who decided and by which clause, and for a refusal what would have allowed it. */
 import type { Authorization } from "./authorization.ts";
-import { type Clause, type CompiledRule, ruleMatches } from "./authorization-rule.ts";
+import type { Clause, CompiledRule } from "./authorization-rule.ts";
 import type { Condition } from "./condition.ts";
 import type { Connection } from "./connection.ts";
 import type { HttpRequest } from "./http-request.ts";
@@ -121,10 +121,9 @@ function explainVerdict(
   verdict: Verdict,
 ): string[] {
   const head = CAUSES[verdict.cause as InboundCause] ?? verdict.cause;
-  if (verdict.policy !== null && verdict.rule !== null) {
+  if (verdict.rule !== null) {
     const rule = findRule(authorization, verdict);
-    const asked = verdict.layer === "ext-authz" ? providerOf(authorization, verdict) : "";
-    const named = `${head}${asked}: ${verdict.policy} rule ${verdict.rule}`;
+    const named = `${head}${providerOf(authorization, verdict)}: ${verdict.policy} rule ${verdict.rule}`;
     const clauses = rule === undefined ? [] : matchedClauses(rule, connection, request);
     return [named, ...clauses, ...strictNote(policy, connection)];
   }
@@ -138,10 +137,10 @@ function explainVerdict(
   return [verdict.policy === null ? head : `${head} (${verdict.policy})`];
 }
 
-/** Which authorizer it is about; nothing for a provider that cannot be used. */
+/** Which authorizer a CUSTOM policy has asked; nothing for other policies, and for a provider that cannot be used. */
 function providerOf(authorization: Authorization, verdict: Verdict): string {
-  for (const { provider, policy, rule } of authorization.custom?.demands.values() ?? []) {
-    if (policy === verdict.policy && rule === verdict.rule)
+  for (const { provider, policy } of authorization.custom?.demands.values() ?? []) {
+    if (policy === verdict.policy)
       return ` (provider \`${provider.name}\`, ${provider.kind}, ${provider.hostname}:${provider.port})`;
   }
   return "";
@@ -183,19 +182,14 @@ function wanted({ field, values, notValues }: Condition): string {
   return `${field} ${parts.join(" and ")}`;
 }
 
-/** The ALLOW rule with the fewest conditions that fail, and what they wanted. */
+/** The ALLOW rule with the fewest conditions that fail, and what they wanted. None matches. */
 function nearest(allow: RuleSet, connection: Connection, request: HttpRequest | null): string[] {
-  if (allow.rules.length === 0) return ["the ALLOW policies that apply have no rule that could match here"];
-  let best: { rule: CompiledRule; misses: readonly Condition[] } | undefined;
-  for (const { rule } of allow.rules) {
-    if (ruleMatches(rule, connection, request)) continue;
-    const misses = [
-      ...fewestMisses(rule.sources, connection, request),
-      ...fewestMisses(rule.operations, connection, request),
-    ];
-    if (best === undefined || misses.length < best.misses.length) best = { rule, misses };
-  }
-  if (best === undefined) return [];
+  const missing = allow.rules.map(({ rule }) => ({
+    rule,
+    misses: [rule.sources, rule.operations].flatMap((clauses) => fewestMisses(clauses, connection, request)),
+  }));
+  const [best] = missing.sort((a, b) => a.misses.length - b.misses.length);
+  if (best === undefined) return ["the ALLOW policies that apply have no rule that could match here"];
   const { rule, misses } = best;
   return [
     `the nearest rule that would have allowed it is rule ${rule.index} of ${rule.policy}`,
@@ -225,12 +219,8 @@ function fewestMisses(
   connection: Connection,
   request: HttpRequest | null,
 ): readonly Condition[] {
-  let fewest: readonly Condition[] | undefined;
-  for (const clause of clauses) {
-    const misses = failing(clause, connection, request);
-    if (fewest === undefined || misses.length < fewest.length) fewest = misses;
-  }
-  return fewest ?? [];
+  const misses = clauses.map((clause) => failing(clause, connection, request));
+  return misses.sort((a, b) => a.length - b.length)[0] ?? [];
 }
 
 /** Where the two semantics may differ, it is said: see the closed list in docs/decisions.md. */

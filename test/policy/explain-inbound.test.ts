@@ -50,6 +50,14 @@ describe("the clauses that matched", () => {
     ]);
   });
 
+  test("they are those of the rule that decided, whatever other policies have under the same index", () => {
+    const rules = [deny(to({ methods: ["PUT"] })), allow(to({ methods: ["GET"] }))];
+    assert.deepEqual(explained(rules), [
+      "allowed by a rule: AuthorizationPolicy foo/a rule 0",
+      "methods in [GET]: came `GET`",
+    ]);
+  });
+
   test("values and notValues stand side by side; of more than five values the first five, and how many more", () => {
     const values = (count: number): string[] => Array.from({ length: count }, (_, index) => `/${index}`);
     const paths = (count: number) => ["/", ...values(count - 1)];
@@ -317,6 +325,12 @@ describe("tokens", () => {
 
   test("a request whose token was not verified is unknown", () => {
     assert.deepEqual(explained([tokens]), ["unknown: the request's token was not verified"]);
+  });
+
+  test("of a token that is refused no ALLOW rule is told, though policies apply", () => {
+    assert.deepEqual(explained([tokens, allow(to({ methods: ["PUT"] }))]), [
+      "unknown: the request's token was not verified",
+    ]);
   });
 
   test("a refusal names the RequestAuthentication where one is to blame", () => {
