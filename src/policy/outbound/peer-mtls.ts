@@ -27,8 +27,7 @@ export function indexPeerMtls(mesh: Mesh): PeerMtls {
     }
   }
   const meshMode = modeOf(unselective.get(root)) ?? "PERMISSIVE";
-  const namespaceMode = (namespace: string): MutualTlsMode =>
-    namespace === root ? meshMode : (modeOf(unselective.get(namespace)) ?? meshMode);
+  const namespaceMode = (namespace: string): MutualTlsMode => modeOf(unselective.get(namespace)) ?? meshMode;
   return {
     namespaceMode,
     endpointMode(namespace, labels, port) {

@@ -85,12 +85,12 @@ function listVisible(services: readonly RegistryService[], namespace: string): r
 function sortServices(services: readonly Service[]): readonly Service[] {
   return [...services].sort((a, b) => {
     const age = creation(a.resource) - creation(b.resource);
-    if (age !== 0) return age;
-    const left = nameOf(a);
-    const right = nameOf(b);
-    if (left !== right) return left < right ? -1 : 1;
-    return a.namespace < b.namespace ? -1 : a.namespace > b.namespace ? 1 : 0;
+    return age || compareTexts(nameOf(a), nameOf(b)) || compareTexts(a.namespace, b.namespace);
   });
+}
+
+function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function nameOf(service: Service): string {
@@ -99,8 +99,9 @@ function nameOf(service: Service): string {
 
 /** A Kubernetes service without a time is taken to be older than any ServiceEntry, so that none can squat on its name. */
 function creation(resource: Resource): number {
-  const metadata = resource.body.metadata;
-  const dated = typeof metadata === "object" && metadata !== null && "creationTimestamp" in metadata;
+  const metadata = resource.body.metadata as { readonly creationTimestamp?: unknown } | undefined;
+  // Null is what `kubectl create --dry-run` writes.
+  const dated = (metadata?.creationTimestamp ?? undefined) !== undefined;
   return resource.kind === "Service" && !dated ? 0 : resource.createdAt;
 }
 
@@ -172,10 +173,9 @@ function withAliases(services: readonly RegistryService[]): readonly RegistrySer
   const target = new Map<string, string>();
   for (const { hostname, externalName } of services)
     if (externalName !== undefined) target.set(hostname, externalName);
-  if (target.size === 0) return services;
   const aliases = new Map<string, Alias[]>();
   for (const { hostname, namespace, externalName } of services) {
-    const concrete = externalName === undefined ? undefined : followAliases(hostname, externalName, target);
+    const concrete = externalName === undefined ? undefined : followAliases(externalName, target);
     if (concrete === undefined) continue;
     aliases.set(concrete, [...(aliases.get(concrete) ?? []), { hostname, namespace }]);
   }
@@ -186,13 +186,11 @@ function withAliases(services: readonly RegistryService[]): readonly RegistrySer
 }
 
 function byNamespaceAndName(a: Alias, b: Alias): number {
-  const left = `${a.namespace}\0${a.hostname}`;
-  const right = `${b.namespace}\0${b.hostname}`;
-  return left < right ? -1 : left > right ? 1 : 0;
+  return compareTexts(a.namespace, b.namespace) || compareTexts(a.hostname, b.hostname);
 }
 
-function followAliases(from: string, to: string, target: ReadonlyMap<string, string>): string | undefined {
-  const seen = new Set([from]);
+function followAliases(to: string, target: ReadonlyMap<string, string>): string | undefined {
+  const seen = new Set<string>();
   let at = to;
   for (;;) {
     const next = target.get(at);

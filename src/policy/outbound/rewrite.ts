@@ -82,7 +82,7 @@ export function compileRedirect(
   const code = redirect.redirectCode ?? 301;
   if (code !== 0 && !REDIRECT_CODES.has(code)) return undefined;
   const arrived = isTls ? "https" : "http";
-  const scheme = (redirect.scheme ?? "") === "" ? arrived : (redirect.scheme ?? arrived);
+  const scheme = redirect.scheme || arrived;
   const port = redirectPort(redirect, listenPort, scheme);
   const path = compileRedirectPath(redirect, match);
   return {

@@ -10,8 +10,7 @@ export function mergeScopeServices(
   const merged = new Map<string, RegistryService>();
   for (const service of services) {
     const existing = merged.get(service.hostname);
-    if (existing === undefined) merged.set(service.hostname, service);
-    else if (existing !== service) merged.set(service.hostname, combine(existing, service));
+    merged.set(service.hostname, existing === undefined ? service : combine(existing, service));
   }
   return merged;
 }

@@ -4,7 +4,7 @@ import { resolveTarget } from "./http-route.ts";
 import type { ProxyView } from "./proxy-view.ts";
 import type { RouteDestination } from "./resource-shapes.ts";
 import { plainTarget, unusable } from "./targets.ts";
-import type { OutboundDecision, OutboundTarget, RouteRef } from "./types.ts";
+import type { ForwardDecision, OutboundTarget, RefuseDecision, RouteRef } from "./types.ts";
 
 export interface TcpForward {
   readonly by: RouteRef;
@@ -46,7 +46,7 @@ export function decideTcp(
   listener: string,
   speaksHttp: boolean,
   name?: string | undefined,
-): OutboundDecision {
+): ForwardDecision | RefuseDecision {
   const { by, targets, weighted } = forward;
   const reason = unusable(targets);
   if (reason === undefined) {

@@ -43,7 +43,7 @@ export function decideUnknown(
     const decision = decideTcp({ by, targets: [named], weighted: false }, listener, traffic.kind !== "bytes");
     // A route to a cluster that is not there answers; a TCP proxy only closes.
     if (decision.kind === "refuse") return isHttp ? { ...decision, code: 503 } : decision;
-    return decision.kind === "forward" ? { ...decision, ...httpPart(traffic) } : decision;
+    return { ...decision, ...httpPart(traffic) };
   }
   return {
     kind: "forward",

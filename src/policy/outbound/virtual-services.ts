@@ -163,7 +163,6 @@ function resolveDestination(destination: Destination, namespace: string): Destin
 }
 
 function withDelegates(root: VirtualService, delegates: ReadonlyMap<string, VirtualService>): VirtualService {
-  if (!root.http.some(({ route }) => route.delegate !== undefined)) return root;
   const http: WrittenHttpRoute[] = [];
   const dropped: DroppedDelegate[] = [];
   for (const written of root.http) {

@@ -150,6 +150,7 @@ describe("entries", () => {
         own.map((name) => `spiffe://${domain}/${name}`),
       );
     };
+    assert.equal(services[0]?.group, services[1]?.group);
     const expected = [["one", "two"], ["one", "two"], ["three"], ["four"]];
     for (const [index, { group }] of services.entries())
       assert.deepEqual(group.identities, identities(group.identities, ...(expected[index] ?? [])));
@@ -170,7 +171,7 @@ describe("entries", () => {
 });
 
 describe("order", () => {
-  const dated = (object: object, creationTimestamp: string): object => {
+  const dated = (object: object, creationTimestamp: string | null): object => {
     const { metadata, ...rest } = object as { metadata: object };
     return { ...rest, metadata: { ...metadata, creationTimestamp } };
   };
@@ -181,14 +182,17 @@ describe("order", () => {
       external("foo/e1", ["a.example"]),
       dated(kubernetes("foo/dated"), "2026-01-01T00:00:00Z"),
       kubernetes("b/y"),
+      kubernetes("a/x-y"),
       kubernetes("c/x"),
-      kubernetes("a/x"),
+      dated(kubernetes("a/x"), null),
       kubernetes("b/x"),
     );
     assert.deepEqual(names(buildRegistry(mesh)), [
       "a/x.a.svc.cluster.local",
       "b/x.b.svc.cluster.local",
       "c/x.c.svc.cluster.local",
+      // By name, not by host name: there the dot comes after the hyphen.
+      "a/x-y.a.svc.cluster.local",
       "b/y.b.svc.cluster.local",
       "foo/z.example",
       "foo/a.example",

@@ -125,6 +125,11 @@ describe("compileRedirect()", () => {
       { redirect: { prefixRewrite: "/n/" } },
       "301 http://web/n/a/b?q=1",
     ],
+    [
+      "replaces the slash where the condition is of something else",
+      { redirect: { prefixRewrite: "/n/" }, match: { method: { exact: "GET" } } },
+      "301 http://web/n/a/b?q=1",
+    ],
     ["writes a port", { redirect: { port: 8080 } }, "301 http://web:8080/a/b?q=1"],
     ["writes no port that the scheme has", { redirect: { port: 80 } }, "301 http://web/a/b?q=1"],
     ["writes no port that https has", { redirect: { port: 443 }, tls: true }, "301 https://web/a/b?q=1"],

@@ -74,6 +74,7 @@ test("isPresenceMatch(): no condition, or the regular expression `*`, which stan
 test("compilePattern() and parsePattern(): RE2, or nothing", () => {
   assert.deepEqual(["a", "aa", "ab", ""].filter(compilePattern("a+")), ["a", "aa"]);
   assert.deepEqual(["a", "a(", ""].filter(compilePattern("a(")), []);
+  assert.equal(compilePattern("a(")("a("), false);
   assert.equal(parsePattern("a("), undefined);
   assert.equal(parsePattern("(a)(b)")?.groupCount(), 2);
 });

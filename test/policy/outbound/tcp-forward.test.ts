@@ -84,7 +84,7 @@ describe("decideTcp()", () => {
   });
 
   test("says which name is to be resolved, where one is", () => {
-    const targets = [plainTarget("c", PLAN), plainTarget("d", DYNAMIC), plainTarget("e", undefined)];
+    const targets = [plainTarget("c", PLAN), plainTarget("d", undefined), plainTarget("e", DYNAMIC)];
     const forward = {
       kind: "forward",
       allowed: true,
@@ -224,9 +224,11 @@ describe("decideUnknown()", () => {
     });
 
     test("without port and subset is the cluster of port 0, which nobody has", () => {
-      const view = viewWith({}, { mode: "ALLOW_ANY", by: SIDECAR, egressProxy: { host: "p", port: {} } });
-      const decision = decideUnknown(view, HTTP, "l", undefined);
-      assert.equal(decision.kind === "refuse" ? decision.cluster : "", "outbound|0||p");
+      for (const port of [{}, { port: {} }]) {
+        const view = viewWith({}, { mode: "ALLOW_ANY", by: SIDECAR, egressProxy: { host: "p", ...port } });
+        const decision = decideUnknown(view, HTTP, "l", undefined);
+        assert.equal(decision.kind === "refuse" ? decision.cluster : "", "outbound|0||p");
+      }
     });
   });
 });

@@ -144,6 +144,17 @@ describe("endpointTlsMode(), of port 80", () => {
       "ISTIO_MUTUAL",
     ],
     ["the rule's of the port where the subset says nothing", onPort(80, tls("SIMPLE")), POOL, "SIMPLE"],
+    [
+      "that of a port's settings that have one",
+      {
+        portLevelSettings: [
+          { port: { number: 80 }, ...POOL },
+          { port: { number: 80 }, ...tls("SIMPLE") },
+        ],
+      },
+      undefined,
+      "SIMPLE",
+    ],
     ["DISABLE of settings without a mode", { tls: {} }, undefined, "DISABLE"],
   ];
   for (const [name, rule, subset, mode] of CASES)
