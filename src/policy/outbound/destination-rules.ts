@@ -130,15 +130,12 @@ function mergeInto(table: RuleTable, host: string, rule: MergedRule): void {
     const relation = audience(rule.exportTo, other.exportTo);
     standsAlone = relation !== "same";
     if (relation === "narrower") continue;
-    if (
-      rule.selector !== undefined &&
-      other.selector !== undefined &&
-      !sameLabels(rule.selector, other.selector)
-    ) {
+    // Those with a selector come first, so that none of them meets one without.
+    if (rule.selector !== undefined && !sameLabels(rule.selector, other.selector ?? {})) {
       standsAlone = true;
       continue;
     }
-    if ((rule.selector === undefined) === (other.selector === undefined)) standsAlone = false;
+    if (other.selector === undefined) standsAlone = false;
     existing[index] = merge(other, rule);
   }
   if (standsAlone) existing.push(rule);

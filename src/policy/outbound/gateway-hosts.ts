@@ -1,7 +1,7 @@
 /** The virtual hosts of a gateway's HTTP server: the hosts that both it and the VirtualServices bound to it are for. */
 
 import { hostsFor, type MergedServer } from "./gateway-servers.ts";
-import { compareSpecificity, isHostSubset } from "./host-name.ts";
+import { isHostSubset } from "./host-name.ts";
 import { type CompiledRoute, compileRoutes, type RouteContext } from "./http-route.ts";
 import type { ProxyView } from "./proxy-view.ts";
 import type { RegistryService } from "./registry.ts";
@@ -26,12 +26,8 @@ export function buildGatewayHosts(view: ProxyView, servers: readonly MergedServe
     }
     if (redirects) for (const host of server.server.hosts) redirected.add(host);
   }
-  for (const host of redirected) if (!routes.has(host)) routes.set(host, []);
-  return [...routes].map(([host, own]) => ({
-    name: host,
-    domains: [host],
-    routes: redirected.has(host) ? [REDIRECT_TO_HTTPS] : catchAllLast(own),
-  }));
+  for (const host of redirected) routes.set(host, [REDIRECT_TO_HTTPS]);
+  return [...routes].map(([host, own]) => ({ name: host, domains: [host], routes: catchAllLast(own) }));
 }
 
 /** VirtualServices of all namespaces that the gateway sees and that name it. */
@@ -47,12 +43,12 @@ function commonHosts(server: readonly string[], own: readonly string[]): readonl
       if (isHostSubset(host, other)) common.add(host);
       else if (isHostSubset(other, host)) common.add(other);
     }
-  return [...common].sort(compareSpecificity);
+  return [...common];
 }
 
 /** Of routes for one host from several VirtualServices those that take everything come last. */
 function catchAllLast(routes: readonly CompiledRoute[]): readonly CompiledRoute[] {
-  return [...routes.filter((route) => !route.catchesAll), ...routes.filter((route) => route.catchesAll)];
+  return routes.toSorted((a, b) => Number(a.catchesAll) - Number(b.catchesAll));
 }
 
 function gatewayContext(view: ProxyView, server: MergedServer, virtualService: VirtualService): RouteContext {

@@ -1,7 +1,7 @@
 /** The servers of all Gateway resources that select one workload, merged by the port that its pod listens on. */
 import { parsePortProtocol } from "../../model/app-protocol.ts";
 import { resolveTargetPort } from "../../model/build-services.ts";
-import type { AppProtocol, Mesh, Workload } from "../../model/mesh.ts";
+import type { Mesh, Workload } from "../../model/mesh.ts";
 import { matchesLabels } from "../../model/selector.ts";
 import type { Span } from "../../resources/diagnostic.ts";
 import { byAge, resourceName } from "../../resources/resource.ts";
@@ -72,28 +72,19 @@ function podPort(mesh: Mesh, workload: Workload, number: number): number {
 /** Istio's rules for what may share a port: clear HTTP with clear HTTP, and TLS with TLS for other names. */
 class ServerMerger {
   readonly ports = new Map<number, MergedServer[]>();
-  readonly #clear = new Map<number, AppProtocol>();
+  readonly #clear = new Map<number, MergedServer["kind"]>();
   readonly #tlsHosts = new Map<number, Set<string>>();
   readonly #httpsNames = new Set<string>();
 
   add(port: number, merged: MergedServer, portName: string): void {
     if (merged.server.tls !== undefined && !this.#claimHosts(port, merged.scopedHosts)) return;
-    const protocol = merged.kind === "http" ? "http" : merged.kind === "tcp" ? "tcp" : undefined;
-    const known = this.ports.get(port);
     const clear = this.#clear.get(port);
-    if (known !== undefined && clear !== undefined && (clear !== "http" || protocol !== "http")) return;
-    if (
-      known !== undefined &&
-      clear === undefined &&
-      merged.kind === "https" &&
-      !this.#claimName(port, merged, portName)
-    )
-      return;
-    if (protocol !== undefined && clear === undefined) this.#clear.set(port, protocol);
-    if (known === undefined) {
-      this.#claimName(port, merged, portName);
-      this.ports.set(port, [merged]);
-    } else known.push(merged);
+    if (clear !== undefined && (clear !== "http" || merged.kind !== "http")) return;
+    if (!this.#claimName(port, merged, portName)) return;
+    if (merged.kind === "http" || merged.kind === "tcp") this.#clear.set(port, merged.kind);
+    const known = this.ports.get(port);
+    if (known === undefined) this.ports.set(port, [merged]);
+    else known.push(merged);
   }
 
   #claimHosts(port: number, hosts: readonly string[]): boolean {

@@ -84,7 +84,7 @@ export function passthroughRoutes(
 }
 
 /** `outbound_.443_.v1_.host`: the SNI by which another network's sidecars name a cluster here. */
-const CLUSTER_SNI = /^outbound_\.(\d+)_\.([^_]*)_\.(.+)$/;
+const CLUSTER_SNI = /^outbound_\.(\d+)_\.([^_]*)_\.(.+)/;
 
 /** AUTO_PASSTHROUGH: to endpoints that take mutual TLS only, as the gateway cannot see what passes. */
 export function forwardBySni(view: ProxyView, server: MergedServer, sni: string): TcpForward | undefined {

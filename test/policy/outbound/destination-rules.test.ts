@@ -138,6 +138,10 @@ describe("exportTo", () => {
       rule("root", "{host: '*', exportTo: [.]}", "istio-system") + rule("owner", "{host: web}"),
     );
     assert.deepEqual(seen(secret, "istio-system"), [["root"]]);
+    const named = index(
+      rule("root", "{host: '*', exportTo: [istio-system]}", "istio-system") + rule("owner", "{host: web}"),
+    );
+    assert.deepEqual([seen(named, "istio-system"), seen(named, "foo")], [[["root"]], [["owner"]]]);
   });
 });
 
@@ -249,6 +253,8 @@ describe("workloadSelector", () => {
     const indexed = index(selecting("some", "app: a") + general("all", ", exportTo: [.]"));
     assert.deepEqual(seen(indexed, "bar"), [["some", "all"]]);
     assert.deepEqual(holds(indexed, { app: "b" }), undefined);
+    const wider = index(selecting("some", "app: a") + general("all", ", exportTo: [., baz]"));
+    assert.deepEqual(seen(wider, "bar"), [["some", "all"], ["all"]]);
   });
 
   test("an empty selector is for all workloads of the namespace", () => {

@@ -291,6 +291,7 @@ spec: {hosts: ["*.wild.com"], resolution: DYNAMIC_DNS, location: MESH_EXTERNAL, 
         ...(inner === undefined ? {} : { innerSni: inner }),
       };
       assert.equal(answer(strict.routeTcp(connection)), strictly);
+      assert.equal(strict.routeTcp(connection).code, 0, "bytes have no status");
       assert.equal(answer(istio.routeTcp(connection)), asIstio);
     });
 

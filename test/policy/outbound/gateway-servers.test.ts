@@ -127,6 +127,16 @@ describe("which Gateways a workload serves", () => {
     assert.deepEqual(names("foo/other"), ["bar/front", "baz/front"]);
   });
 
+  test("oldest first, in whatever order they were read", () => {
+    const mesh = gatewayMesh(gateway(server, "foo") + gateway(server, "edge"));
+    const reversed = { ...mesh, gateways: mesh.gateways.toReversed() };
+    const taken = mergeServers(reversed, workloadOf(mesh, "edge/gw")).get(81);
+    assert.deepEqual(
+      taken?.map(({ gatewayName }) => gatewayName),
+      ["foo/front", "edge/front"],
+    );
+  });
+
   test("a Gateway without servers, or a server without a port, is nothing", () => {
     assert.deepEqual(serversOf(gateway("[{hosts: [a]}, {port: {name: x}, hosts: [a]}]")), {});
     assert.deepEqual(
