@@ -1,72 +1,14 @@
 /** What a Sidecar resource imports: https://istio.io/latest/docs/reference/config/networking/sidecar/ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Mesh } from "../../../src/model/mesh.ts";
 import { meshIndex } from "../../../src/policy/outbound/mesh-index.ts";
 import {
   buildGatewayScope,
-  buildSidecarScope,
   type SidecarScope,
   selectSidecar,
 } from "../../../src/policy/outbound/sidecar-scope.ts";
 import { meshConfig, meshOfObjects, written } from "./objects.ts";
-
-const sidecar = (id: string, spec: object = {}): object => written("Sidecar", id, spec);
-const virtual = (id: string, spec: object): object => written("VirtualService", id, spec);
-
-function service(id: string, ports: readonly number[] = [80], spec: object = {}, exportTo = ""): object {
-  return written(
-    "Service",
-    id,
-    { ports: ports.map((port) => ({ port, name: `http-${port}` })), ...spec },
-    exportTo === "" ? {} : { annotations: { "networking.istio.io/exportTo": exportTo } },
-  );
-}
-
-function entry(
-  id: string,
-  hosts: readonly string[],
-  ports: readonly number[] = [80],
-  spec: object = {},
-): object {
-  return written("ServiceEntry", id, {
-    hosts,
-    resolution: "STATIC",
-    ports: ports.map((number) => ({ number, name: `http-${number}`, protocol: "HTTP" })),
-    ...spec,
-  });
-}
-
-/** `foo/web` of `web.foo.svc.cluster.local`, with its ports and, behind ~, its aliases. */
-function nameOf(own: SidecarScope["listeners"][number]["services"][number]): string {
-  const aliases = own.aliases.map(({ hostname }) => `~${hostname.replace(".svc.cluster.local", "")}`);
-  const host = own.hostname.replace(".svc.cluster.local", "");
-  return [`${own.namespace}/${host}`, own.ports.map(({ port }) => port).join(","), ...aliases].join(" ");
-}
-
-interface Summary {
-  readonly services: readonly string[];
-  readonly virtualServices: string;
-}
-
-/** The only listener's services and VirtualServices. */
-function imported(scope: SidecarScope): Summary {
-  const [listener, ...rest] = scope.listeners;
-  assert.ok(listener !== undefined && rest.length === 0);
-  return {
-    services: listener.services.map(nameOf),
-    virtualServices: listener.virtualServices.map(({ namespace, name }) => `${namespace}/${name}`).join(" "),
-  };
-}
-
-function scopeOf(mesh: Mesh, namespace = "foo"): SidecarScope {
-  return buildSidecarScope(meshIndex(mesh), namespace, selectSidecar(mesh, namespace, {}));
-}
-
-/** The scope of a client in foo under a Sidecar with one egress listener. */
-function under(egress: object, ...objects: object[]): SidecarScope {
-  return scopeOf(meshOfObjects(...objects, sidecar("foo/own", { egress: [egress] })));
-}
+import { entry, imported, nameOf, scopeOf, service, sidecar, under } from "./scope-summary.ts";
 
 describe("selectSidecar()", () => {
   const WEB = { workloadSelector: { labels: { app: "web" } } };
@@ -270,109 +212,6 @@ describe("a port of an egress listener", () => {
   test("that is none, and an empty address, are not there", () => {
     const [listener] = on(undefined, "").listeners;
     assert.deepEqual(Object.keys(listener ?? {}).sort(), ["services", "virtualServices", "winner"]);
-  });
-});
-
-describe("VirtualServices of an egress listener", () => {
-  const to = (id: string, ...hosts: string[]): object =>
-    virtual(id, { hosts, http: [{ redirect: { uri: "/" } }] });
-  const ALL = [
-    to("foo/own", "web"),
-    to("bar/a", "a.example"),
-    to("bar/any", "*.example"),
-    to("baz/two", "x.org", "b.example"),
-  ];
-  const CASES: readonly [hosts: readonly string[], virtualServices: string][] = [
-    [["*/*"], "foo/own bar/a bar/any baz/two"],
-    [["./*"], "foo/own"],
-    [["bar/a.example"], "bar/a bar/any"],
-    [["bar/*.example"], "bar/a bar/any"],
-    [["bar/*.a.example"], "bar/any"],
-    [["bar/b.org"], ""],
-    [["baz/b.example"], "baz/two"],
-    [["*/B.example"], "bar/any baz/two"],
-    [["*/*", "~bar/*"], "foo/own baz/two"],
-    [["*/*", "~bar/a.example"], "foo/own bar/any baz/two"],
-    [["*/*", "~/*.example"], "foo/own baz/two"],
-    [["*/*", "~/*.example", "~/x.org"], "foo/own"],
-    [["~/*"], ""],
-  ];
-  for (const [hosts, virtualServices] of CASES)
-    test(`${hosts.join(", ")} import ${virtualServices || "none"}`, () =>
-      assert.equal(imported(under({ hosts }, ...ALL)).virtualServices, virtualServices));
-
-  test("are those of the mesh's gateway", () => {
-    const bound = virtual("bar/gw", { hosts: ["a.example"], gateways: ["bar/gw"] });
-    assert.equal(imported(under({ hosts: ["*/*"] }, bound)).virtualServices, "");
-  });
-
-  test("win the services that they have the most specific host for; the oldest of one host", () => {
-    const scope = under(
-      { hosts: ["*/*"] },
-      entry("bar/e", ["a.example", "b.example", "*.b.example", "c.org"]),
-      to("bar/older", "a.example"),
-      to("bar/a", "a.example"),
-      to("bar/any", "*.example"),
-      to("bar/two", "*.example", "*.b.example"),
-    );
-    assert.deepEqual(
-      [...(scope.listeners[0]?.winner ?? [])].map(([host, { name }]) => `${host} ${name}`),
-      ["*.b.example two", "a.example older", "b.example any"],
-    );
-  });
-});
-
-describe("destinations of VirtualServices", () => {
-  const destination = (host: string, number?: number): object => ({
-    destination: number === undefined ? { host } : { host, port: { number } },
-  });
-  const route = (...destinations: object[]): object =>
-    virtual("foo/vs", { hosts: ["x.example"], http: [{ route: destinations }] });
-  const LOCAL = { hosts: ["./*"] };
-  const known = (egress: object, ...objects: object[]): readonly string[] =>
-    [...under(egress, ...objects).services.values()].map(nameOf);
-  const WEB = "web.bar.svc.cluster.local";
-
-  test("are known besides what is imported, with the ports that are led to", () => {
-    const all = [service("bar/web", [80, 81, 82]), service("foo/own")];
-    assert.deepEqual(known(LOCAL, ...all), ["foo/own.foo 80"]);
-    assert.deepEqual(known(LOCAL, ...all, route(destination(WEB, 81))), ["foo/own.foo 80", "bar/web.bar 81"]);
-    assert.deepEqual(
-      known(LOCAL, ...all, route(destination(WEB, 81), destination(WEB, 82))).at(-1),
-      "bar/web.bar 81,82",
-    );
-    assert.deepEqual(known(LOCAL, ...all, route(destination(WEB))).at(-1), "bar/web.bar 80,81,82");
-    assert.deepEqual(known(LOCAL, ...all, route(destination(WEB, 83))), ["foo/own.foo 80"]);
-    assert.deepEqual(known(LOCAL, ...all, route(destination("absent.example"))), ["foo/own.foo 80"]);
-    assert.deepEqual(known({ hosts: ["bar/*"] }, ...all, route(destination(WEB))), ["bar/web.bar 80,81,82"]);
-  });
-
-  test("of a listener with a port have that one alone", () => {
-    const all = [service("bar/web", [80, 81]), route(destination(WEB, 80))];
-    const on = (port: object): readonly string[] => known({ ...LOCAL, port }, ...all);
-    assert.deepEqual(on({ number: 81, protocol: "HTTP" }), ["bar/web.bar 81"]);
-    assert.deepEqual(on({ number: 83, protocol: "HTTP" }), []);
-    assert.deepEqual(on({ number: 81, protocol: "HTTP_PROXY" }), ["bar/web.bar 80"]);
-  });
-
-  test("are the client's own namespace's, else a visible Kubernetes service, else the oldest that is visible", () => {
-    const late = written(
-      "Service",
-      "bar/web",
-      { ports: [{ port: 80 }] },
-      { creationTimestamp: "2026-01-01T00:00:00Z" },
-    );
-    const to = route(destination(WEB));
-    const hidden = { exportTo: ["."] };
-    const outside = { hosts: ["qux/*", "foo/x.example"] };
-    const led = (...objects: object[]): readonly string[] => known(outside, ...objects, to);
-    assert.deepEqual(led(entry("baz/e", [WEB]), late, entry("foo/e", [WEB])), ["foo/web.bar 80"]);
-    assert.deepEqual(led(late, entry("foo/e", [WEB], [80], { exportTo: ["~"] })), ["foo/web.bar 80"]);
-    assert.deepEqual(led(entry("baz/e", [WEB]), late), ["bar/web.bar 80"]);
-    assert.deepEqual(led(entry("baz/e", [WEB]), service("bar/web", [80], {}, ".")), ["baz/web.bar 80"]);
-    assert.deepEqual(led(entry("baz/e", [WEB]), entry("qux2/e", [WEB])), ["baz/web.bar 80"]);
-    assert.deepEqual(led(entry("baz/e", [WEB], [80], hidden), entry("qux2/e", [WEB])), ["qux2/web.bar 80"]);
-    assert.deepEqual(led(entry("baz/e", [WEB], [80], hidden)), []);
   });
 });
 
