@@ -35,7 +35,8 @@ export function ambientServerHop(
       ),
     };
   const policy = compiled.ambient(workload);
-  const connection = connectionOf(withoutOwnTls(arrival), flight);
+  // ztunnel ends only the mesh's own TLS: the application's, which has no principal here, is bytes to it.
+  const connection = connectionOf(arrival, flight);
   const { allowed, code, reason, cause, layer, policy: by, rule } = decideAmbient(policy, connection);
   if (layer === "authorization" && isAddressAsked(connection, policy))
     return {
@@ -64,11 +65,6 @@ export function ambientServerHop(
   return { step };
 }
 
-/** ztunnel ends only the mesh's own TLS: the application's is bytes to it, of nobody. */
-function withoutOwnTls(arrival: Arrival): Arrival {
-  return arrival.tls === "simple" ? { ...arrival, tls: "plaintext", principal: null } : arrival;
-}
-
 const ADDRESS_FIELDS: ReadonlySet<string> = new Set(["ipBlocks", "source.ip"]);
 
 /** Cautious: any rule that asks for an address which is not known leaves the answer open. */
@@ -76,7 +72,6 @@ function isAddressAsked(
   { sourceAddress, destinationAddress }: Connection,
   { deny, allow, asWritten }: AmbientPolicy,
 ): boolean {
-  if (sourceAddress !== null && destinationAddress !== null) return false;
   const asks = (field: string): boolean =>
     (sourceAddress === null && ADDRESS_FIELDS.has(field)) ||
     (destinationAddress === null && field === "destination.ip");

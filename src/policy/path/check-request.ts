@@ -27,7 +27,7 @@ const textOrNull: Rule = (value) =>
 const address: Rule = (value) =>
   typeof value === "string" && parseIpAddress(value) !== undefined ? undefined : "an IP address";
 const port: Rule = (value) =>
-  typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65535
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65535
     ? undefined
     : "a port (1 to 65535)";
 const texts: Rule = (value) =>
@@ -42,8 +42,7 @@ const token: Rule = (value) => {
 };
 
 function oneOf(...words: readonly string[]): Rule {
-  return (value) =>
-    typeof value === "string" && words.includes(value) ? undefined : `one of ${words.join(", ")}`;
+  return (value) => (words.includes(value as string) ? undefined : `one of ${words.join(", ")}`);
 }
 
 /** What the corpora and docs/can.md say, field by field. */

@@ -49,8 +49,8 @@ function route(policy: OutboundPolicy, flight: Flight, dialled: DialedDestinatio
 function questionOf(flight: Flight, dialled: DialedDestination): Parameters<typeof explainOutbound>[2] {
   const { authority, method, path, headers, ownSni, protocol } = flight;
   if (speaksHttp(flight)) return { protocol: "http", ...dialled, authority, method, path, headers };
-  if (protocol === "tls") return { protocol, ...dialled, ...(ownSni === undefined ? {} : { sni: ownSni }) };
-  return { protocol: "tcp", ...dialled };
+  if (ownSni === undefined) return { protocol: protocol === "tls" ? "tls" : "tcp", ...dialled };
+  return { protocol: "tls", ...dialled, sni: ownSni };
 }
 
 /** A routing decision as one hop's word. */
@@ -77,14 +77,19 @@ export function routeStep(
 }
 
 function causeOf(decision: OutboundDecision): string {
-  if (decision.kind === "forward") return decision.reason === "ok" ? "routed" : "passthrough";
-  if (decision.kind === "refuse" && decision.cause !== undefined) return decision.cause;
-  return decision.kind === "refuse" && decision.code === 400 ? "bad-request" : decision.reason;
+  switch (decision.kind) {
+    case "forward":
+      return decision.reason === "ok" ? "routed" : "passthrough";
+    case "respond":
+      return decision.reason;
+    case "refuse":
+      return decision.cause ?? (decision.code === 400 ? "bad-request" : decision.reason);
+  }
 }
 
 function whereTo({ cluster, clusters, tls }: Partial<ClientFields>): Partial<Step> {
-  const to = cluster ?? clusters?.map((own) => `${own.cluster} (${own.weight})`).join(", ");
-  return { ...(to === undefined ? {} : { to }), ...(tls === undefined ? {} : { tls }) };
+  const to = cluster ?? (clusters ?? []).map((own) => `${own.cluster} (${own.weight})`).join(", ");
+  return { to, ...(tls === undefined ? {} : { tls }) };
 }
 
 /** Faults that happen to some requests only. */

@@ -51,8 +51,7 @@ function buildDirectory(mesh: Mesh): MeshDirectory {
   for (const service of mesh.services) {
     const name = service.hostname.toLowerCase();
     const before = services.get(name);
-    if (before === undefined || (before.origin !== "kubernetes" && service.origin === "kubernetes"))
-      services.set(name, service);
+    if (before === undefined || service.origin === "kubernetes") services.set(name, service);
     for (const address of service.addresses)
       if (!byVirtualAddress.has(address)) byVirtualAddress.set(address, service);
   }

@@ -43,7 +43,7 @@ export interface DecidedWays {
 export function outcomeOf({ steps }: Way): HopVerdict {
   const last = steps.at(-1);
   if (last === undefined) throw new Error("BUG: a way without hops");
-  const relayed = !last.allowed && last.code === 0 && steps.slice(0, -1).some((step) => step.answersHttp);
+  const relayed = !last.allowed && last.code === 0 && steps.some((step) => step.answersHttp);
   return { ...verdictOf(last), code: relayed ? 503 : last.code };
 }
 
@@ -186,7 +186,6 @@ function gatewayArrivals(
     endpoints.some(({ workload }) => workload === gateway),
   );
   for (const service of fronts) {
-    if (!service.ports.some(({ port }) => port === request.to.port)) continue;
     const places = placesOf(context.mesh, { host: service.hostname, port: request.to.port }, service) ?? [];
     const own = places.find(({ workload }) => workload === gateway);
     if (own !== undefined) return [arrivalFrom(request, flight, sender, { ...own, workload: gateway })];

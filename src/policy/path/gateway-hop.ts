@@ -3,7 +3,7 @@ import { chainOf, type InboundPolicy } from "../inbound.ts";
 import { withoutParameters } from "../jwt/extract-token.ts";
 import type { JwtResult } from "../jwt/jwt-result.ts";
 import { nameRoute } from "../outbound/explain-outbound.ts";
-import type { GatewayPolicy, OutboundDecision } from "../outbound/types.ts";
+import type { GatewayConnection, GatewayPolicy, OutboundDecision } from "../outbound/types.ts";
 import type { Verdict } from "../verdict.ts";
 import { routeStep } from "./client-hop.ts";
 import {
@@ -18,6 +18,7 @@ import {
 import { judgeRequest } from "./judge-request.ts";
 import { withoutHeaders } from "./rewrite-flight.ts";
 import { connectionOf, explainVerdict, judgeConnection, verdictFields } from "./server-hop.ts";
+import { ruleFor } from "./settle-token.ts";
 
 export async function gatewayHop(
   context: JourneyContext,
@@ -81,9 +82,8 @@ function missingCertificate(
 
 /** Strict: what the application's own TLS names inside must be allowed as well as the name outside. */
 function innerNameRefused(policy: InboundPolicy, flight: Flight, arrival: Arrival): Step | null {
-  if (policy.semantics === "istio" || flight.protocol !== "tls" || arrival.tls !== "mtls") return null;
-  // Without a name inside routing refuses it.
-  if (flight.ownSni === undefined || flight.ownSni === arrival.sni) return null;
+  if (policy.semantics === "istio" || arrival.tls !== "mtls") return null;
+  // Without a name inside this asks about the one outside again, which is allowed: routing refuses it.
   const inner = connectionOf(arrival, flight, flight.ownSni);
   const verdict = judgeConnection(policy, inner);
   if (verdict.allowed) return null;
@@ -95,11 +95,15 @@ function innerNameRefused(policy: InboundPolicy, flight: Flight, arrival: Arriva
 
 function routeBytes(routes: GatewayPolicy, flight: Flight, arrival: Arrival): OutboundDecision {
   const { port, sni, tls } = arrival;
-  const name = sni === undefined ? {} : { sni };
+  const seen = seenFrom(arrival);
   const mode = tls === "plaintext" ? undefined : routes.selectServer(port, sni)?.tls?.mode;
-  if (mode === "PASSTHROUGH" || mode === "AUTO_PASSTHROUGH") return routes.routeTls({ port, ...name });
+  if (mode === "PASSTHROUGH" || mode === "AUTO_PASSTHROUGH") return routes.routeTls(seen);
   const inside = flight.protocol === "tls" && tls === "mtls" ? { innerSni: flight.ownSni ?? null } : {};
-  return routes.routeTcp({ port, ...name, ...inside });
+  return routes.routeTcp({ ...seen, ...inside });
+}
+
+function seenFrom({ port, sni }: Arrival): GatewayConnection {
+  return { port, ...(sni === undefined ? {} : { sni }) };
 }
 
 async function httpAtGateway(
@@ -109,7 +113,7 @@ async function httpAtGateway(
   policy: InboundPolicy,
   routes: GatewayPolicy,
 ): Promise<HopResult> {
-  const { port, sni } = arrival;
+  const { port } = arrival;
   const connection = connectionOf(arrival, flight);
   const { verdict, request } = await judgeRequest(context, policy, connection, flight);
   const says = (own: Verdict) => explainVerdict(policy, connection, request, own);
@@ -117,8 +121,7 @@ async function httpAtGateway(
   const { method, path, authority, headers, jwt } = request;
   const claims = jwt?.claims ?? undefined;
   const decision = routes.routeHttp({
-    port,
-    ...(sni === undefined ? {} : { sni }),
+    ...seenFrom(arrival),
     authority,
     method,
     path,
@@ -146,7 +149,7 @@ function afterToken(flight: Flight, { jwt }: InboundPolicy, result: JwtResult | 
     ...result.setHeaders.flat(),
   ];
   const { claims, ...rest } = flight;
-  const kept = claims !== undefined && jwt.rules.some(({ forward }) => forward);
+  const kept = claims !== undefined && ruleFor(jwt, claims)?.forward === true;
   const path = withoutParameters(flight.path, result.removeParams);
   return { ...rest, path, headers, ...(kept ? { claims } : {}) };
 }
@@ -169,15 +172,14 @@ function routed(
     ...byRoute,
     ...verdictFields(policy, verdict, port),
     code: http ? 200 : 0,
-    ...(decision.targets[0] === undefined ? {} : { to: decision.targets.map(({ name }) => name).join(", ") }),
+    to: decision.targets.map(({ name }) => name).join(", "),
   };
   const sender = {
     name: workload.key,
     principal: workload.spiffeId.slice("spiffe://".length),
     ip: workload.addresses[0] ?? "",
   };
-  const dialled = { port, ...(decision.dynamicHost === undefined ? {} : { host: decision.dynamicHost }) };
-  return { step, onward: { flight, sender, decision, dialled } };
+  return { step, onward: { flight, sender, decision, dialled: { port } } };
 }
 
 /** Why a gateway routes, or does not. */

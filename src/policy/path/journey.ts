@@ -57,6 +57,7 @@ export interface Arrival {
   /** The container's, or the gateway's pod's. */
   readonly port: number;
   readonly tls: TlsKind;
+  /** INVARIANT: null unless `tls` is `mtls` or `rogue`. */
   readonly principal: string | null;
   readonly sourceIp: string;
   /** Empty where it is not known. */

@@ -25,13 +25,12 @@ export type End =
 /** What applications offer in TLS of their own. */
 const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
 
-/** Of a weighted route the destinations in its order, those of weight 0 left out. */
+/** Of a weighted route the destinations in its order. */
 export function onwardEnds(mesh: Mesh, onward: Onward): readonly End[] {
   const { decision, dialled } = onward;
   if (decision.targets.length === 0)
     return clearEnds(onward, placesOf(mesh, dialled, decision.dialled), "PassthroughCluster");
-  const taken = decision.targets.filter(({ weight }) => !decision.weighted || weight > 0);
-  return taken.flatMap((target) => targetEnds(mesh, onward, target));
+  return decision.targets.flatMap((target) => targetEnds(mesh, onward, target));
 }
 
 function targetEnds(mesh: Mesh, onward: Onward, target: OutboundTarget): readonly End[] {
@@ -40,9 +39,14 @@ function targetEnds(mesh: Mesh, onward: Onward, target: OutboundTarget): readonl
   if (cluster === undefined) return [nowhere(onward, name, "no-cluster", "there is no such cluster")];
   if (cluster.resolution === "original-destination") {
     const places = placesOf(mesh, { ...dialled, port: cluster.dialPort ?? dialled.port }, decision.dialled);
+    // A gateway's client dials the gateway: of where it goes on from there only the endpoints are known.
+    if (dialled.ip === undefined && dialled.host === undefined)
+      return endpointEnds(mesh, onward, target, cluster);
     // Whatever endpoints are known: an address that is nobody's of the mesh is dialled as it is.
     if (places === null) return [{ kind: "outside", way: name }];
-    return places.flatMap((place) => reach(onward, target, { ...place, tls: uniformTls(cluster) }));
+    return places.flatMap((place) =>
+      reach(onward, target, { ...place, tls: cluster.tlsSettings?.mode ?? "plaintext" }),
+    );
   }
   return endpointEnds(mesh, onward, target, cluster);
 }
@@ -55,7 +59,7 @@ function endpointEnds(
 ): readonly End[] {
   const { resolution, endpoints, name } = cluster;
   if (endpoints.length === 0) {
-    const byName = resolution !== "static";
+    const byName = resolution !== "static" && resolution !== "original-destination";
     return [
       byName
         ? { kind: "outside", way: name }
@@ -80,7 +84,7 @@ interface Place {
 
 function placeOf(mesh: Mesh, { endpoint, address = "", port }: EndpointPlan): Place {
   const workload = endpoint.workload ?? meshDirectory(mesh).byAddress.get(address);
-  return { workload, port, address: address === "" ? (workload?.addresses[0] ?? "") : address };
+  return { workload, port, address };
 }
 
 function reach(
@@ -104,7 +108,7 @@ function reach(
         `it is spoken to in TLS (${tls}), and no proxy stands before it to end that`,
       ),
     ];
-  if (tls === "mtls" && !isExpected(workload, target.sans ?? target.cluster?.tlsSettings?.sans))
+  if (tls === "mtls" && !isExpected(workload, target.sans))
     return [
       nowhere(
         onward,
@@ -137,7 +141,7 @@ function reach(
 
 /** Secure naming: any one of the names will do; none wanted, none checked. */
 function isExpected({ spiffeId }: Workload, sans: readonly string[] | undefined): boolean {
-  return sans === undefined || sans.length === 0 || sans.includes(spiffeId);
+  return sans === undefined || sans.includes(spiffeId);
 }
 
 function alpnOf({ flight, decision }: Onward, { cluster }: OutboundTarget): readonly string[] {
@@ -211,10 +215,6 @@ function placesOfService(mesh: Mesh, service: Service, port: number): readonly P
 /** Whether what is dialled counts where no endpoint is known: the host's own name in DNS, or the very address. */
 function leadsOutside({ external, resolution }: Service): boolean {
   return external || (resolution !== "static" && resolution !== "passthrough");
-}
-
-function uniformTls({ tls }: ClusterPlan): UpstreamTls {
-  return tls === "mixed" ? "plaintext" : tls;
 }
 
 /** A destination that cannot be had: what the sending proxy answers for it. */

@@ -32,10 +32,10 @@ export function readRequests(text: string, file: string, mesh: Mesh): Parsed<rea
   return { ok: true, value: list as readonly AccessRequest[], warnings: [] };
 }
 
-/** JSON by the platform's parser, which is fast; anything else by ours, which says where it is wrong. */
+/** JSON by the platform's parser, which is fast; anything else (a byte order mark is enough) by ours, which says where it is wrong. */
 function parseText(text: string, place: Places, report: (problem: Diagnostic) => void): unknown {
   try {
-    return JSON.parse(text.startsWith("\uFEFF") ? text.slice(1) : text);
+    return JSON.parse(text);
   } catch {
     const documents = place.documents(report);
     return documents.length === 1 ? documents[0]?.value : undefined;

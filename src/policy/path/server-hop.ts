@@ -45,11 +45,9 @@ export async function serverHop(
 /** As decideConnection, but unknown where an unknown address could turn it. */
 export function judgeConnection(policy: InboundPolicy, connection: Connection): Verdict {
   const verdict = decideConnection(policy, connection);
-  const chain = chainOf(policy, connection);
-  if (policy.unprotected || chain.protocol === "http" || !isByRules(verdict)) return verdict;
-  return isAddressDecisive(policy.tcp, asSeenBy(chain, connection), null, connection.authorizer)
-    ? UNKNOWN_TCP_ADDRESS
-    : verdict;
+  if (!isByRules(verdict)) return verdict;
+  const seen = asSeenBy(chainOf(policy, connection), connection);
+  return isAddressDecisive(policy.tcp, seen, null, connection.authorizer) ? UNKNOWN_TCP_ADDRESS : verdict;
 }
 
 function serverStep(

@@ -21,7 +21,7 @@ export const KEYS_UNKNOWN: Verdict = Object.freeze({
 
 /**
  * Sets `request.jwt` where the policy has rules for tokens.
- * @returns the verdict in place of a refusal that only missing keys may have caused; null where nothing is in doubt.
+ * @returns the verdict in place of a refusal of the token, which missing keys may have caused; null where nothing is in doubt.
  */
 export async function settleToken(
   { fetchJwks, nowSeconds }: JourneyContext,
@@ -40,18 +40,21 @@ export async function settleToken(
     return Promise.reject(new Error("keys are not fetched here"));
   };
   request.jwt = await verifyRequestJwt(jwt, request, { fetchJwks: fetchJwks ?? refuse, nowSeconds });
-  return missingKeys && request.jwt.refusal !== null ? KEYS_UNKNOWN : null;
+  return missingKeys ? KEYS_UNKNOWN : null;
 }
 
 /** Signature and times are taken as good; issuer and audience, where the claims have them, are still those that a rule takes. */
 function assumeVerified(policy: JwtPolicy, claims: Claims): JwtResult {
-  const { rules } = policy;
-  const { iss, aud } = claims;
-  const rule =
-    typeof iss === "string" ? rules.find(({ issuer }) => issuer === "" || issuer === iss) : rules[0];
-  if (rule === undefined) return { ...NO_TOKEN, refusal: rules[0]?.refusals.unknownIssuer ?? null };
+  const { aud } = claims;
+  const rule = ruleFor(policy, claims);
+  if (rule === undefined) return { ...NO_TOKEN, refusal: policy.rules[0]?.refusals.unknownIssuer ?? null };
   const audiences = typeof aud === "string" ? [aud] : Array.isArray(aud) ? aud.map(String) : undefined;
   if (audiences !== undefined && !isAudienceAllowed(rule.audiences, audiences))
     return { ...NO_TOKEN, refusal: rule.refusals.wrongAudience };
   return acceptClaims(policy, rule, claims);
+}
+
+/** The rule that takes claims as a token of its issuer; the first where they name none. */
+export function ruleFor({ rules }: JwtPolicy, { iss }: Claims): JwtPolicy["rules"][number] | undefined {
+  return typeof iss === "string" ? rules.find(({ issuer }) => issuer === "" || issuer === iss) : rules[0];
 }

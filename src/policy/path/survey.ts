@@ -179,7 +179,7 @@ function outsideTarget(
   { port, protocol }: { readonly port: number; readonly protocol: string },
   given: readonly RequestTemplate[] | undefined,
 ): Target {
-  const host = hostname.replace(/^\*/, "x");
+  const host = hostname.replace("*", "x");
   const [address = ""] = service?.addresses ?? [];
   const own = requestOutside(protocol, host);
   const fits = given?.filter((request) => (request.protocol ?? "http") === own.protocol) ?? [];
@@ -200,8 +200,7 @@ function requestOutside(protocol: string, host: string): RequestTemplate {
 }
 
 async function pairOf(context: JourneyContext, client: Client, target: Target): Promise<Pair> {
-  const direct = client.serverOnly && target.direct !== undefined;
-  const to = direct ? target.direct : target.to;
+  const to = (client.serverOnly ? target.direct : undefined) ?? target.to;
   const requests: PairOutcome[] = [];
   for (const request of target.requests) {
     const { ways } = await decideWays(context, { ...request, from: client.source, to }, false);
@@ -211,7 +210,7 @@ async function pairOf(context: JourneyContext, client: Client, target: Target): 
     from: client.name,
     to: target.name,
     port: target.port,
-    service: direct ? null : target.service,
+    service: to === target.to ? target.service : null,
     verdict: together(requests.map(({ verdict }) => verdict)),
     requests,
   };
@@ -230,15 +229,13 @@ function outcomeFor(request: RequestTemplate, ways: readonly Way[], { name, port
 }
 
 function leadsTo({ by }: Way, end: string): boolean {
-  const [last] = by.slice(-1);
+  const last = by.at(-1);
   return last === end || last?.endsWith(` at ${end}`) === true;
 }
 
 /** Refused by the client's proxy or a gateway, and not for what one of the servers shows. */
 function endsBefore({ steps }: Way): boolean {
-  return steps
-    .slice(-1)
-    .some(({ allowed, side, layer }) => !allowed && side !== "server" && layer !== "client-tls");
+  return steps.some(({ allowed, side, layer }) => !allowed && side !== "server" && layer !== "client-tls");
 }
 
 function verdictWord({ allowed, reason }: HopVerdict): PairVerdict {

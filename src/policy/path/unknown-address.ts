@@ -45,11 +45,9 @@ export function isAddressDecisive(
 const SOURCE: readonly string[] = ["ipBlocks", "source.ip"];
 const REMOTE: readonly string[] = ["remoteIpBlocks", "remote.ip"];
 const DESTINATION: readonly string[] = ["destination.ip"];
-const NOTHING_UNKNOWN: ReadonlySet<string> = new Set();
 
 function unknownFields(connection: Connection, request: HttpRequest | null): ReadonlySet<string> {
   const { sourceAddress, destinationAddress } = connection;
-  if (sourceAddress !== null && destinationAddress !== null) return NOTHING_UNKNOWN;
   const forwarded = request?.headers.some((name, index) => index % 2 === 0 && name === "x-forwarded-for");
   return new Set([
     ...(sourceAddress === null ? SOURCE : []),

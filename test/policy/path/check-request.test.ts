@@ -256,6 +256,13 @@ describe("names that the mesh has to have", () => {
     );
   });
 
+  test("a host of a ServiceEntry has no name by the resource's", () => {
+    assertProblems(
+      { to: { service: "out.team-aa", port: 443 } },
+      unknown(["to", "service"], "the mesh has no service `out.team-aa`"),
+    );
+  });
+
   test("a host may be any, and an identity as well", () => {
     assertProblems({ from: { principal: "who.knows/ns/a/sa/b" }, to: { host: "nobody.example", port: 80 } });
   });

@@ -149,14 +149,14 @@ const PAST_PROXY: readonly JourneyCase[] = [
   {
     law: "an opening bracket alone makes no address",
     mesh: V6,
-    ask: { to: { host: "[fd00::2", port: 8080 } },
+    ask: { to: { host: "[fd00::20", port: 8080 } },
     ways: [[[], "a client client allowed 200 passthrough/no-proxy at client-route, by none"]],
     explained: [["allowed: no proxy of the mesh stands on the way, so nothing is checked"]],
   },
   {
     law: "a closing bracket alone makes no address",
     mesh: V6,
-    ask: { to: { host: "fd00::2]", port: 8080 } },
+    ask: { to: { host: "xfd00::2]", port: 8080 } },
     ways: [[[], "a client client allowed 200 passthrough/no-proxy at client-route, by none"]],
   },
   {
@@ -304,6 +304,13 @@ const ZTUNNEL: readonly JourneyCase[] = [
     law: "ztunnel speaks in clear to a workload that has no proxy",
     mesh: MIXED,
     ask: { from: far, to: { service: "bare.a", port: 80 } },
+    explained: [
+      ["the client's ztunnel sends it to bare.a.svc.cluster.local; VirtualServices do not count for it"],
+      [
+        "allowed: no proxy stands before the workload, so nothing is checked",
+        "port 8080 is PERMISSIVE by default; what came is plaintext",
+      ],
+    ],
     ways: [
       [
         ["a/bare:8080"],
@@ -757,9 +764,115 @@ const OTHER_MODE: readonly JourneyCase[] = [
   },
 ];
 
+const FIVE = entryText("a", "five", {
+  hosts: ["five.example"],
+  ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+  location: "MESH_EXTERNAL",
+  resolution: "STATIC",
+  endpoints: [{ address: "203.0.113.5" }],
+});
+const WAYPOINT = podText("m", "w", { ip: "10.1.0.9" }).replace(
+  '"labels":{',
+  '"labels":{"gateway.istio.io/managed":"istio.io-mesh-controller",',
+);
+const GATEWAY = `${gatewayPodText("m", "g", "10.1.0.8")}${serviceText("m", "g")}${gatewayText("m", "g", { selector: { istio: "g" }, servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] }] })}`;
+const BOUND_SIDECAR = meshOf(
+  `${CLIENT}${podText("a", "s", { ip: "10.0.0.2", labels: USES })}${serviceText("a", "s")}`,
+);
+const BOUND_OTHER = meshOf(
+  `${AMBIENT}${ambientPod("s", "10.1.0.2")}${serviceText("m", "s")}${ambientPod("o", "10.1.0.3")}${resourceText("v1", "Service", "m", "o", { selector: { app: "o" }, ports: [{ port: 80 }] }, USES)}${CLIENT}`,
+);
+const BY_LABEL = meshOf(
+  `${podText("n", "s", { ip: "10.1.0.2", labels: { "istio.io/dataplane-mode": "ambient" } })}${serviceText("n", "s")}${CLIENT}`,
+);
+
+const MORE: readonly JourneyCase[] = [
+  {
+    law: "an endpoint outside is reached without a proxy",
+    mesh: meshOf(BARE + FIVE),
+    ask: { from: bare, to: { host: "five.example", port: 80 } },
+    ways: [[[], "a/bare client allowed 200 passthrough/no-proxy at client-route, by none"]],
+  },
+  {
+    law: "a waypoint alone is not decided",
+    mesh: meshOf(AMBIENT + WAYPOINT + CLIENT),
+    ask: { from: { workload: "a/c" }, to: { workload: "m/w", port: 8080 } },
+    ways: [[["m/w:8080"], "m/w server refused 403 unknown/waypoint-not-decided at transport, by none"]],
+    explained: [["unknown: waypoints are not decided yet"]],
+  },
+  {
+    law: "a waypoint alone is not decided of bytes",
+    mesh: meshOf(AMBIENT + WAYPOINT + CLIENT),
+    ask: { from: { workload: "a/c" }, to: { workload: "m/w", port: 8080 }, protocol: "tcp" },
+    ways: [[["m/w:8080"], "m/w server refused 0 unknown/waypoint-not-decided at transport, by none"]],
+  },
+  {
+    law: "what ztunnel speaks to a gateway is not known",
+    mesh: meshOf(AMBIENT + ambientPod("c", "10.1.0.1") + GATEWAY),
+    ask: { from: far, to: { service: "g", port: 80 } },
+    ways: [
+      [
+        ["m/g:8080"],
+        "m/c client allowed 200 ok/routed at client-route, by none, to g.m.svc.cluster.local",
+        "m/g server refused 403 unknown/ambient-to-sidecar at transport, by none",
+      ],
+    ],
+  },
+  {
+    law: "in the other mode a sidecar's server has no waypoint",
+    mesh: BOUND_SIDECAR,
+    ask: { from: { workload: "a/c" }, to: { service: "s", port: 80 } },
+    options: { otherMode: true },
+    ways: [
+      [
+        ["outbound|80||s.a.svc.cluster.local at a/s:8080"],
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.a.svc.cluster.local mtls, answers HTTP",
+        "a/s server allowed 200 ok/no-allow-policies at authorization, by none",
+      ],
+    ],
+  },
+  {
+    law: "a waypoint of another service is not this one's",
+    mesh: BOUND_OTHER,
+    ask: toBound,
+    ways: [
+      [
+        ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
+        "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
+      ],
+    ],
+  },
+  {
+    law: "a waypoint of the other service is",
+    mesh: BOUND_OTHER,
+    ask: { from: { workload: "a/c" }, to: { service: "o.m", port: 80 } },
+    ways: [
+      [
+        ["outbound|80||o.m.svc.cluster.local at m/o:80"],
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||o.m.svc.cluster.local mtls, answers HTTP",
+        "m/o server refused 403 unknown/waypoint-not-decided at transport, by none",
+      ],
+    ],
+  },
+  {
+    law: "a namespace that nobody wrote has no waypoint",
+    mesh: BY_LABEL,
+    ask: { from: { workload: "a/c" }, to: { service: "s.n", port: 80 } },
+    ways: [
+      [
+        ["outbound|80||s.n.svc.cluster.local at n/s:8080"],
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.n.svc.cluster.local mtls, answers HTTP",
+        "n/s server allowed 200 ok/no-allow-policies at authorization, by none",
+      ],
+    ],
+  },
+];
+
 describe("clients past their own proxies, or without one", () => testJourneys(PAST_PROXY));
 describe("a workload alone", () => testJourneys(ALONE));
 describe("clients behind ztunnel, and their servers", () => testJourneys(ZTUNNEL));
 describe("servers behind ztunnel", () => testJourneys(ZTUNNEL_SERVER));
 describe("waypoints", () => testJourneys(WAYPOINTS));
 describe("servers in the other mode", () => testJourneys(OTHER_MODE));
+describe("waypoints, gateways and endpoints besides", () => testJourneys(MORE));

@@ -3,6 +3,7 @@ import { describe } from "node:test";
 import { meshOf } from "../outbound/mesh-of.ts";
 import {
   authorizationText,
+  destinationText,
   gatewayPodText,
   gatewayText,
   type JourneyCase,
@@ -407,7 +408,13 @@ const POLICIES: readonly JourneyCase[] = [
         ],
       }),
     ),
-    ask: { ...GET, headers: [["x-a", "x-forwarded-for"]] },
+    ask: {
+      ...GET,
+      headers: [
+        ["x-a", "x-forwarded-for"],
+        ["x-b", "1"],
+      ],
+    },
     ways: [
       [
         ["gw/in:8080", "outbound|80||s.a.svc.cluster.local at a/s:8080"],
@@ -899,8 +906,152 @@ const LOOPS: readonly JourneyCase[] = [
   },
 ];
 
+const TWO_ISSUERS = tokenText("gw", "t", {
+  selector: { matchLabels: { app: "in" } },
+  jwtRules: [
+    { issuer: ISSUER, jwks: '{"keys":[]}' },
+    { issuer: "https://other.example", jwks: '{"keys":[]}', forwardOriginalToken: true },
+  ],
+});
+const SERVER_TAKES_ANY = `${tokenText("a", "t", { selector: { matchLabels: { app: "s" } }, jwtRules: [{ jwks: '{"keys":[]}' }] })}${onServer({ rules: [{ from: [{ source: { requestPrincipals: ["*"] } }] }] })}`;
+const PASSTHROUGH_RULE = destinationText("gw", "d", {
+  host: "s.a.svc.cluster.local",
+  trafficPolicy: { loadBalancer: { simple: "PASSTHROUGH" } },
+});
+const STRICT_ALL = peerText("istio-system", "all", { mtls: { mode: "STRICT" } });
+
+const MORE: readonly JourneyCase[] = [
+  {
+    law: "of several issuers the token of one that is not forwarded ends at the gateway",
+    mesh: open([toServer], TWO_ISSUERS, SERVER_TAKES_ANY),
+    ask: CLAIMED,
+    ways: [
+      [
+        ["gw/in:8080", "outbound|80||s.a.svc.cluster.local at a/s:8080"],
+        "gw/in gateway allowed 200 ok/no-allow-policies at authorization, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+        "a/s server refused 403 rbac/no-allow-matched at authorization, by none",
+      ],
+    ],
+  },
+  {
+    law: "of several issuers the token of one that is forwarded goes on",
+    mesh: open([toServer], TWO_ISSUERS, SERVER_TAKES_ANY),
+    ask: { ...GET, jwt: { claims: { iss: "https://other.example", sub: "me" } } },
+    ways: [
+      [
+        ["gw/in:8080", "outbound|80||s.a.svc.cluster.local at a/s:8080"],
+        "gw/in gateway allowed 200 ok/no-allow-policies at authorization, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+        "a/s server allowed 200 ok/allow-matched at authorization, by AuthorizationPolicy a/q #0",
+      ],
+    ],
+  },
+  {
+    law: "claims of no issuer are the first one's",
+    mesh: open([toServer], TWO_ISSUERS, SERVER_TAKES_ANY),
+    ask: { ...GET, jwt: { claims: { sub: "me" } } },
+    ways: [
+      [
+        ["gw/in:8080", "outbound|80||s.a.svc.cluster.local at a/s:8080"],
+        "gw/in gateway allowed 200 ok/no-allow-policies at authorization, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+        "a/s server refused 403 rbac/no-allow-matched at authorization, by none",
+      ],
+    ],
+  },
+  {
+    law: "a gateway whose client's choice nobody knows leads to the endpoints that are known",
+    mesh: open([toServer], PASSTHROUGH_RULE),
+    ask: GET,
+    ways: [
+      [
+        ["gw/in:8080", "outbound|80||s.a.svc.cluster.local at a/s:8080"],
+        "gw/in gateway allowed 200 ok/no-allow-policies at authorization, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+        "a/s server allowed 200 ok/no-allow-policies at authorization, by none",
+      ],
+    ],
+  },
+  {
+    law: "a gateway whose client's choice nobody knows leads to nobody without endpoints",
+    mesh: meshOf(
+      [POD, FRONT, gateway([HTTP_SERVER]), route([toServer]), serviceText("a", "s"), PASSTHROUGH_RULE].join(
+        "",
+      ),
+    ),
+    ask: GET,
+    ways: [
+      [
+        ["gw/in:8080", "outbound|80||s.a.svc.cluster.local"],
+        "gw/in gateway allowed 200 ok/no-allow-policies at authorization, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+        "gw/in client refused 503 no-healthy-upstream/no-healthy-upstream at client-route, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+      ],
+    ],
+  },
+  {
+    law: "PeerAuthentication has no say at a gateway's server",
+    mesh: secure([tlsServer("SIMPLE")], { http: [toServer] }, STRICT_ALL),
+    ask: { ...HTTPS, sni: "x.example" },
+    ways: [[["gw/in:8443"], "gw/in gateway refused 0 no-chain/no-chain at transport, by none"]],
+  },
+  {
+    law: "TLS settings of a server in clear ask for no certificate",
+    mesh: meshOf(
+      [
+        POD,
+        FRONT,
+        SERVER,
+        gateway([{ ...HTTP_SERVER, tls: { mode: "MUTUAL", credentialName: "c" } }]),
+        route([toServer]),
+      ].join(""),
+    ),
+    ask: GET,
+    ways: [
+      [
+        ["gw/in:8080", "outbound|80||s.a.svc.cluster.local at a/s:8080"],
+        "gw/in gateway allowed 200 ok/no-allow-policies at authorization, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+        "a/s server allowed 200 ok/no-allow-policies at authorization, by none",
+      ],
+    ],
+  },
+  {
+    law: "the application's TLS at a server of bytes goes on as it is",
+    mesh: BYTES,
+    ask: {
+      from: { ...outside, tls: "simple" },
+      via: "gw/in",
+      to: { host: "s.example", port: 9000 },
+      protocol: "tls",
+      sni: "s.example",
+    },
+    ways: [
+      [
+        ["gw/in:9000", "outbound|9000||s.a.svc.cluster.local at a/s:9000"],
+        "gw/in gateway allowed 0 ok/no-allow-policies at authorization, by none, to outbound|9000||s.a.svc.cluster.local",
+        "a/s server allowed 0 ok/no-allow-policies at authorization, by none",
+      ],
+    ],
+  },
+  {
+    law: "gRPC knows other methods than HTTP/1.1's",
+    mesh: PLAIN,
+    ask: { ...GET, protocol: "grpc", method: "FOO" },
+    ways: [
+      [
+        ["gw/in:8080", "outbound|80||s.a.svc.cluster.local at a/s:8080"],
+        "gw/in gateway allowed 200 ok/no-allow-policies at authorization, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+        "a/s server allowed 200 ok/no-allow-policies at authorization, by none",
+      ],
+    ],
+  },
+  {
+    law: "HTTP/1.1 knows its methods alone",
+    mesh: PLAIN,
+    ask: { ...GET, method: "FOO" },
+    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at transport, by none"]],
+  },
+];
+
 describe("routes of a gateway", () => testJourneys(ROUTES));
 describe("policies of a gateway, and of what it leads to", () => testJourneys(POLICIES));
 describe("TLS at a gateway", () => testJourneys(TLS));
 describe("tokens at a gateway", () => testJourneys(TOKENS));
 describe("gateways that lead to gateways", () => testJourneys(LOOPS));
+describe("gateways: tokens, choices and protocols besides", () => testJourneys(MORE));

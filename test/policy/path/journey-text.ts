@@ -43,6 +43,9 @@ export async function journey(
   { clientOnly = false, ...options }: JourneyOptions = {},
 ): Promise<ToldJourney> {
   const { ways, fields } = await decideWays(contextOf(mesh, options), request, clientOnly);
+  for (const step of ways.flatMap(({ steps }) => steps))
+    for (const [name, value] of Object.entries(step))
+      assert.notEqual(value, undefined, `${name} is left out`);
   return {
     ways: ways.map(({ by, steps }) => ({ by, steps: steps.map(stepText) })),
     explained: ways[0]?.steps.map(({ explain }) => explain()) ?? [],

@@ -241,6 +241,7 @@ describe("identities that are expected of a server", () => {
     ["its own", { subjectAltNames: ["spiffe://cluster.local/ns/a/sa/s"] }, undefined],
     ["another's", { subjectAltNames: ["spiffe://cluster.local/ns/a/sa/x"] }, "server-identity-refused"],
     ["none: its service's", {}, undefined],
+    ["an empty list: its service's", { subjectAltNames: [] }, undefined],
   ];
   for (const [law, tls, cause] of cases)
     test(law, () => {
@@ -277,7 +278,7 @@ describe("a refusal of the client's proxy is an answer only where it reads HTTP"
 
 describe("the workloads that a dialled name or address stands for", () => {
   const mesh = meshOf(
-    `${PLACED}${SERVICE}${serviceText("a", "empty")}${resourceText("v1", "Service", "a", "virtual", { clusterIP: "10.96.0.1", selector: { app: "s" }, ports: [{ port: 80, targetPort: 8080 }] })}${serviceText("a", "headless", { clusterIP: "None", selector: { app: "s" } })}
+    `${PLACED}${SERVICE}${serviceText("a", "empty")}${serviceText("a", "alone", { clusterIP: "None" })}${resourceText("v1", "Service", "a", "virtual", { clusterIP: "10.96.0.1", selector: { app: "s" }, ports: [{ port: 80, targetPort: 8080 }] })}${serviceText("a", "headless", { clusterIP: "None", selector: { app: "s" } })}
 ${entryText("a", "e", { hosts: ["e.example"], location: "MESH_INTERNAL", resolution: "NONE", ports: [{ number: 80, name: "http", protocol: "HTTP", targetPort: 8080 }], workloadSelector: { labels: { app: "s" } } })}
 ${entryText("a", "m", { hosts: ["m.example"], location: "MESH_EXTERNAL", resolution: "STATIC", ports: [{ number: 80, name: "http", protocol: "HTTP" }], endpoints: [{ address: "10.0.0.2", ports: { http: 8081 } }, { address: "10.9.9.9" }] })}`,
   );
@@ -333,6 +334,12 @@ ${entryText("a", "m", { hosts: ["m.example"], location: "MESH_EXTERNAL", resolut
         ["a/s", 8081, "10.0.0.2"],
         [undefined, 80, "10.9.9.9"],
       ],
+    ],
+    [
+      "nobody of a headless service without pods",
+      { host: "alone", port: 80 },
+      "alone.a.svc.cluster.local",
+      [],
     ],
     ["nobody by another port", { host: "s", port: 81_000 }, "s.a.svc.cluster.local", []],
     ["nobody where nothing serves it", { host: "empty", port: 80 }, "empty.a.svc.cluster.local", []],

@@ -143,3 +143,146 @@ test("where both modes decide alike nothing is told, nor is asked of a mesh with
   assert.equal((await can(both.mesh, [GET]))[0]?.otherMode?.mode, "ambient");
   assert.equal((await can(both.mesh, [GET], { compareModes: false }))[0]?.otherMode, undefined);
 });
+
+const POD_ADDRESS = "status: {podIP: 10.3.0.1}\n";
+const UNBOUND = `${AMBIENT}${POD_ADDRESS}`;
+const BOUND = UNBOUND.replace("labels: {app: far}", "labels: {app: far, istio.io/use-waypoint: wp}");
+const DENY_GET = "{action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]}";
+const far: AccessRequest = {
+  from: { principal: "cluster.local/ns/default/sa/c", ip: "10.0.0.2" },
+  to: { workload: "amb/far", port: 8080 },
+};
+const service = (name: string, namespace: string): string =>
+  `---\napiVersion: v1\nkind: Service\nmetadata: {name: ${name}, namespace: ${namespace}}\nspec: {selector: {app: ${name}}, ports: [{name: http, port: 80, targetPort: 8080}]}\n`;
+const BARE = workloadText({ name: "bare", annotations: '{sidecar.istio.io/inject: "false"}' }).replace(
+  "security.istio.io/tlsMode: istio",
+  "mesh: none",
+);
+
+const WHOLE: readonly (readonly [
+  what: string,
+  texts: readonly string[],
+  request: AccessRequest,
+  other: ModeDifference | undefined,
+])[] = [
+  [
+    "a sidecar's denial is told whole, with its policy and rule",
+    [UNBOUND, resource("AuthorizationPolicy", DENY_GET, "p", "amb")],
+    far,
+    {
+      mode: "sidecar",
+      allowed: false,
+      code: 403,
+      reason: "rbac",
+      cause: "deny-matched",
+      policy: "AuthorizationPolicy amb/p",
+      rule: 0,
+      why: [
+        "of rule 0 of AuthorizationPolicy amb/p ztunnel leaves methods out; a clause of which nothing is left never matches there",
+      ],
+    },
+  ],
+  [
+    "ztunnel's denial is told whole, by nobody",
+    [policy('{rules: [{to: [{operation: {paths: ["/api"]}}]}]}')],
+    GET,
+    {
+      mode: "ambient",
+      allowed: false,
+      code: 0,
+      reason: "rbac",
+      cause: "no-allow-matched",
+      policy: null,
+      rule: null,
+      why: [
+        "ztunnel drops rule 0 of AuthorizationPolicy default/p whole: an ALLOW rule that asks for paths cannot be judged without HTTP",
+      ],
+    },
+  ],
+  [
+    "where no policy makes the difference the other's own words do",
+    [],
+    { from: { principal: null, ip: "10.0.0.2" }, to: { workload: "default/s", port: 8080 }, protocol: "tcp" },
+    {
+      mode: "ambient",
+      allowed: true,
+      code: 0,
+      reason: "ok",
+      cause: "no-allow-policies",
+      policy: null,
+      rule: null,
+      why: ["allowed by ztunnel: no DENY policy matches and no ALLOW policy applies to the workload"],
+    },
+  ],
+  [
+    "both refuse, each in its way: nothing",
+    [resource("PeerAuthentication", "{mtls: {mode: STRICT}}", "all", "istio-system")],
+    { from: { principal: null, ip: "10.0.0.2" }, to: { workload: "default/s", port: 8080 } },
+    undefined,
+  ],
+  [
+    "a waypoint that is not decided: nothing",
+    [
+      BOUND,
+      resource(
+        "AuthorizationPolicy",
+        "{action: DENY, rules: [{to: [{operation: {methods: [PUT]}}]}]}",
+        "p",
+        "amb",
+      ),
+      service("far", "amb"),
+    ],
+    { from: { workload: "default/c" }, to: { service: "far.amb", port: 80 } },
+    undefined,
+  ],
+  [
+    "a client behind ztunnel to a sidecar, not decided: nothing",
+    [UNBOUND],
+    { from: { workload: "amb/far" }, to: { service: "s.default", port: 80 } },
+    undefined,
+  ],
+  [
+    "an address that is not known at ztunnel alone: nothing",
+    [
+      resource(
+        "AuthorizationPolicy",
+        '{rules: [{from: [{source: {ipBlocks: ["10.0.0.0/8"]}}]}, {to: [{operation: {methods: [GET]}}]}]}',
+      ),
+    ],
+    { from: { principal: "cluster.local/ns/default/sa/c" }, to: { workload: "default/s", port: 8080 } },
+    undefined,
+  ],
+  [
+    "keys that are not fetched: nothing",
+    [resource("RequestAuthentication", '{jwtRules: [{issuer: i, jwksUri: "https://i/keys"}]}')],
+    { ...GET, jwt: "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJpIn0.AAAA" },
+    undefined,
+  ],
+  [
+    "an authorizer that is not asked: that the sidecar asks it",
+    [PROVIDER, policy("{action: CUSTOM, provider: {name: x}, rules: [{}]}")],
+    GET,
+    {
+      mode: "ambient",
+      allowed: true,
+      code: 200,
+      reason: "ok",
+      cause: "no-allow-policies",
+      policy: null,
+      rule: null,
+      why: ["ztunnel asks no external authorizer: AuthorizationPolicy default/p needs a waypoint"],
+    },
+  ],
+  ["a refusal of the client's proxy: nothing", [], { ...GET, path: "/%00" }, undefined],
+  ["a host outside: nothing", [], { ...GET, to: { host: "no.example", port: 80 } }, undefined],
+  [
+    "a server without a proxy: nothing",
+    [BARE, policy(DENY_GET)],
+    { from: { workload: "default/c" }, to: { workload: "default/bare", port: 8080 } },
+    undefined,
+  ],
+];
+for (const [what, texts, request, expected] of WHOLE)
+  test(`in the other mode: ${what}`, async () => {
+    assert.deepEqual((await compare(texts, request)).other, expected);
+  });

@@ -37,6 +37,7 @@ describe("a request as a route sends it on", () => {
   test("is the same where nothing is rewritten", () => {
     assert.deepEqual(flightTo(FLIGHT, decided(), target()), FLIGHT);
     assert.deepEqual(flightTo(FLIGHT, decided(), undefined), FLIGHT);
+    assert.equal(flightTo(FLIGHT, decided(), target()).headers, FLIGHT.headers, "the same list");
   });
 
   test("has the path and the Host of the decision, and Envoy's headers with those before", () => {

@@ -232,8 +232,15 @@ const HOSTS = [
     ports: [{ number: 8088, name: "http", protocol: "HTTP" }],
     endpoints: [{ address: "203.0.113.5" }],
   }),
+  entryText("a", "e6", {
+    hosts: ["*.six.example"],
+    location: "MESH_EXTERNAL",
+    resolution: "NONE",
+    addresses: ["240.0.0.6"],
+    ports: [{ number: 9006, name: "tcp", protocol: "TCP" }],
+  }),
 ].join("");
-const OUTSIDE = meshOf(CLIENT + HOSTS + SERVER + OTHER);
+const OUTSIDE = meshOf(CLIENT + HOSTS + SERVER + OTHER + serviceText("a", "empty"));
 
 describe("whom a workload may reach", () => {
   test("every port of every other, hosts outside, and one that nobody knows", async () => {
@@ -278,6 +285,10 @@ describe("whom a workload may reach", () => {
       [
         "a/c > five.example:8088 by five.example:8088 allowed",
         "http GET /: allowed true 200 ok/routed by none at a/c",
+      ],
+      [
+        "a/c > *.six.example:9006 by x.six.example:9006 allowed",
+        "tcp  : allowed true 0 ok/routed by none at a/c",
       ],
       [
         "a/c > {any other host}:80 by nobody-knows-it.invalid:80 allowed",
@@ -337,6 +348,10 @@ describe("whom a workload may reach", () => {
         [
           "a/c > five.example:8088 by five.example:8088 allowed",
           "-  /mine: allowed true 200 ok/routed by none at a/c",
+        ],
+        [
+          "a/c > *.six.example:9006 by x.six.example:9006 allowed",
+          "tcp  : allowed true 0 ok/routed by none at a/c",
         ],
         [
           "a/c > {any other host}:80 by nobody-knows-it.invalid:80 allowed",
@@ -405,6 +420,52 @@ describe("ways of one pair", () => {
     const mesh = meshOf(CLIENT + two + serviceText("a", "s") + deny);
     const question = { port: 8080, requests: [{ path: "/" }] };
     assert.deepEqual(await pairs(mesh, { ...question, from: "a/c" }), [
+      [
+        "a/c > a/s1:8080 by s.a.svc.cluster.local:80 allowed",
+        "-  /: allowed true 200 ok/no-allow-policies by none at a/s1",
+      ],
+      [
+        "a/c > a/s2:8080 by s.a.svc.cluster.local:80 denied",
+        "-  /: denied false 403 rbac/deny-matched by AuthorizationPolicy a/p #0 at a/s2",
+      ],
+    ]);
+  });
+
+  test("of a service's pods the one that is asked about counts for clients without a proxy", async () => {
+    const mesh = meshOf(barePodText("a", "c") + two + serviceText("a", "s") + deny);
+    assert.deepEqual(await pairs(mesh, { from: "a/c", port: 8080, requests: [{ path: "/" }] }), [
+      [
+        "a/c > a/s1:8080 by s.a.svc.cluster.local:80 allowed",
+        "-  /: allowed true 200 ok/no-allow-policies by none at a/s1",
+      ],
+      [
+        "a/c > a/s2:8080 by s.a.svc.cluster.local:80 denied",
+        "-  /: denied false 403 rbac/deny-matched by AuthorizationPolicy a/p #0 at a/s2",
+      ],
+    ]);
+  });
+
+  test("by a gateway the pod at the end of the way counts", async () => {
+    const through = routeText("a", "v", {
+      hosts: ["s.a.svc.cluster.local"],
+      gateways: ["mesh", "g"],
+      http: [
+        { match: [{ gateways: ["mesh"] }], route: [{ destination: { host: "g", port: { number: 80 } } }] },
+        { match: [{ gateways: ["g"] }], route: [{ destination: { host: "s", port: { number: 80 } } }] },
+      ],
+    });
+    const mesh = meshOf(
+      CLIENT +
+        two +
+        serviceText("a", "s") +
+        deny +
+        gatewayPodText("a", "g", "10.0.0.7") +
+        serviceText("a", "g") +
+        GATEWAY +
+        through +
+        destinationText("a", "clear", { host: "g", trafficPolicy: { tls: { mode: "DISABLE" } } }),
+    );
+    assert.deepEqual(await pairs(mesh, { from: "a/c", port: 8080, requests: [{ path: "/" }] }), [
       [
         "a/c > a/s1:8080 by s.a.svc.cluster.local:80 allowed",
         "-  /: allowed true 200 ok/no-allow-policies by none at a/s1",

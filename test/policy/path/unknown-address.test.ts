@@ -8,6 +8,7 @@ import {
   podText,
   serviceText,
   testJourneys,
+  tokenText,
 } from "./journey-text.ts";
 
 const PORTS = { ports: [8080, 9000] };
@@ -54,7 +55,10 @@ const from = { principal: "cluster.local/ns/a/sa/c" } as const;
 const known = { ...from, ip: "10.0.0.1" } as const;
 const HTTP = { from, to: { workload: "a/s", port: 8080 } } as const;
 const TCP = { from, to: { workload: "a/s", port: 9000 }, protocol: "tcp" } as const;
-const FORWARDED = [["X-Forwarded-For", "10.1.1.1"]] as const;
+const FORWARDED = [
+  ["x-z", "1"],
+  ["X-Forwarded-For", "10.1.1.1"],
+] as const;
 
 const FIELDS: readonly JourneyCase[] = [
   {
@@ -492,7 +496,281 @@ const BYTES: readonly JourneyCase[] = [
   },
 ];
 
+const TOKENS = tokenText("a", "t", { jwtRules: [{ issuer: "i", jwks: '{"keys":[]}' }] });
+const FETCHED = tokenText("a", "t", { jwtRules: [{ issuer: "i", jwksUri: "https://i/keys" }] });
+const UNSIGNED = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJpIn0.AAAA";
+const anyIssuer = (more: object): string =>
+  tokenText("a", "t", { jwtRules: [{ jwks: '{"keys":[]}', ...more }] });
+const CLAIMS = { from: known, to: HTTP.to } as const;
+const wantsToken = ALLOW(source({ requestPrincipals: ["*"] }));
+
+const ASKED: readonly JourneyCase[] = [
+  {
+    law: "what hangs on an authorizer is told: an ALLOW rule",
+    mesh: placed(CUSTOM(GET), ALLOW(POST, GET)),
+    ask: { ...HTTP, from: known },
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server refused 403 unknown/ext-authz-unanswered at ext-authz, by AuthorizationPolicy a/custom #0",
+      ],
+    ],
+    explained: [
+      [
+        "unknown: an external authorizer has to be asked (provider `x`, http, s.a.svc.cluster.local:80): AuthorizationPolicy a/custom rule 0",
+        "methods in [GET]: came `GET`",
+        "its answer decides: give --ext-authz allow or deny (`extAuthz` in a file of requests)",
+        "were it to allow, the request would be allowed (allow-matched, AuthorizationPolicy a/allow rule 1)",
+      ],
+    ],
+  },
+  {
+    law: "what hangs on an authorizer is told: nobody else",
+    mesh: placed(CUSTOM(GET)),
+    ask: { ...HTTP, from: known },
+    explained: [
+      [
+        "unknown: an external authorizer has to be asked (provider `x`, http, s.a.svc.cluster.local:80): AuthorizationPolicy a/custom rule 0",
+        "methods in [GET]: came `GET`",
+        "its answer decides: give --ext-authz allow or deny (`extAuthz` in a file of requests)",
+        "were it to allow, the request would be allowed (no-allow-policies)",
+      ],
+    ],
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server refused 403 unknown/ext-authz-unanswered at ext-authz, by AuthorizationPolicy a/custom #0",
+      ],
+    ],
+  },
+  {
+    law: "what hangs on an authorizer is told: no rule",
+    mesh: placed(CUSTOM(GET), ALLOW(POST)),
+    ask: { ...HTTP, from: known },
+    explained: [
+      [
+        "unknown: an external authorizer has to be asked (provider `x`, http, s.a.svc.cluster.local:80): AuthorizationPolicy a/custom rule 0",
+        "methods in [GET]: came `GET`",
+        "its answer decides: give --ext-authz allow or deny (`extAuthz` in a file of requests)",
+        "were it to allow, the request would be denied (no-allow-matched)",
+      ],
+    ],
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server refused 403 unknown/ext-authz-unanswered at ext-authz, by AuthorizationPolicy a/custom #0",
+      ],
+    ],
+  },
+  {
+    law: "what hangs on an authorizer is told: a token",
+    mesh: placed(CUSTOM(GET), TOKENS),
+    ask: { ...HTTP, from: known, jwt: "x.y.z" },
+    explained: [
+      [
+        "unknown: an external authorizer has to be asked (provider `x`, http, s.a.svc.cluster.local:80): AuthorizationPolicy a/custom rule 0",
+        "methods in [GET]: came `GET`",
+        "its answer decides: give --ext-authz allow or deny (`extAuthz` in a file of requests)",
+        "were it to allow, the request would be denied (jwt-invalid, RequestAuthentication a/t)",
+      ],
+    ],
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server refused 403 unknown/ext-authz-unanswered at ext-authz, by AuthorizationPolicy a/custom #0",
+      ],
+    ],
+  },
+  {
+    law: "what hangs on an authorizer of bytes is its answer",
+    mesh: placed(GRPC_CUSTOM(GET)),
+    ask: { ...TCP, from: known },
+    explained: [
+      [
+        "unknown: an external authorizer has to be asked (provider `x`, grpc, s.a.svc.cluster.local:81): AuthorizationPolicy a/custom rule 0",
+        "the rule matches everything",
+        "its answer decides: give --ext-authz allow or deny (`extAuthz` in a file of requests)",
+      ],
+    ],
+    ways: [
+      [
+        ["a/s:9000"],
+        "a/s server refused 0 unknown/ext-authz-unanswered at ext-authz, by AuthorizationPolicy a/custom #0",
+      ],
+    ],
+  },
+  {
+    law: "an authorizer that refuses comes before tokens whose keys are not known",
+    mesh: placed(CUSTOM(GET), FETCHED),
+    ask: { ...HTTP, from: known, extAuthz: "deny", jwt: UNSIGNED },
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server refused 403 rbac/ext-authz-denied at ext-authz, by AuthorizationPolicy a/custom #0",
+      ],
+    ],
+  },
+  {
+    law: "tokens whose keys are not known come after one that allows",
+    mesh: placed(CUSTOM(GET), FETCHED),
+    ask: { ...HTTP, from: known, extAuthz: "allow", jwt: UNSIGNED },
+    ways: [[["a/s:8080"], "a/s server refused 401 unknown/jwks-not-fetched at jwt, by none"]],
+    explained: [
+      [
+        'unknown: the token\'s keys are fetched by HTTP, which is not done here (give {"claims": …} to take it as verified)',
+      ],
+    ],
+  },
+];
+
+const CLAIMED: readonly JourneyCase[] = [
+  {
+    law: "claims of any issuer are taken by a rule that names none",
+    mesh: placed(anyIssuer({}), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "who", sub: "me" } } },
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server allowed 200 ok/allow-matched at authorization, by AuthorizationPolicy a/allow #0",
+      ],
+    ],
+  },
+  {
+    law: "claims of another issuer are refused",
+    mesh: placed(anyIssuer({ issuer: "i" }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "who", sub: "me" } } },
+    ways: [[["a/s:8080"], "a/s server refused 401 jwt/jwt-unknown-issuer at jwt, by none"]],
+    explained: [["refused with 401: the token is of an issuer that no RequestAuthentication names"]],
+  },
+  {
+    law: "claims whose issuer is no text are the first rule's",
+    mesh: placed(anyIssuer({ issuer: "i" }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: 7, sub: "me" } } },
+    ways: [[["a/s:8080"], "a/s server refused 403 rbac/no-allow-matched at authorization, by none"]],
+  },
+  {
+    law: "claims for an audience of the rule",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api", "web"] }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me", aud: "web" } } },
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server allowed 200 ok/allow-matched at authorization, by AuthorizationPolicy a/allow #0",
+      ],
+    ],
+  },
+  {
+    law: "claims for one of several audiences",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["7"] }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me", aud: ["x", 7] } } },
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server allowed 200 ok/allow-matched at authorization, by AuthorizationPolicy a/allow #0",
+      ],
+    ],
+  },
+  {
+    law: "claims for other audiences are refused",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me", aud: ["x"] } } },
+    ways: [
+      [["a/s:8080"], "a/s server refused 403 jwt/jwt-wrong-audience at jwt, by RequestAuthentication a/t"],
+    ],
+    explained: [["refused with 403: the token is for another audience (RequestAuthentication a/t)"]],
+  },
+  {
+    law: "claims for no audience at all are refused",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me", aud: [] } } },
+    ways: [
+      [["a/s:8080"], "a/s server refused 403 jwt/jwt-wrong-audience at jwt, by RequestAuthentication a/t"],
+    ],
+  },
+  {
+    law: "claims that say nothing of audiences are taken",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me" } } },
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server allowed 200 ok/allow-matched at authorization, by AuthorizationPolicy a/allow #0",
+      ],
+    ],
+  },
+  {
+    law: "claims whose audience is no text are taken for none said",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me", aud: 7 } } },
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server allowed 200 ok/allow-matched at authorization, by AuthorizationPolicy a/allow #0",
+      ],
+    ],
+  },
+  {
+    law: "claims are nothing where no RequestAuthentication asks",
+    mesh: placed(wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me" } } },
+    ways: [[["a/s:8080"], "a/s server refused 403 rbac/no-allow-matched at authorization, by none"]],
+  },
+];
+
+/** A CUSTOM policy that is only tried denies what it matches (Istio since 1.30). */
+const DRY_RUN = (...rules: Rules): string =>
+  CUSTOM(...rules).replace('"metadata":{', '"metadata":{"annotations":{"istio.io/dry-run":"true"},');
+
+const NOT_FROM: readonly JourneyCase[] = [
+  {
+    law: "an authorizer of nobody: what it does not match because an address is unknown is open",
+    mesh: mesh(BROKEN(NOT_BLOCKS)),
+    ask: HTTP,
+    ways: [[["a/s:8080"], "a/s server refused 403 unknown/address-unknown at authorization, by none"]],
+  },
+  {
+    law: "an authorizer of nobody: the same of bytes",
+    mesh: mesh(BROKEN(NOT_BLOCKS)),
+    ask: TCP,
+    ways: [[["a/s:9000"], "a/s server refused 0 unknown/address-unknown at authorization, by none"]],
+  },
+  {
+    law: "an authorizer that is only tried: the same",
+    mesh: mesh(DRY_RUN(NOT_BLOCKS)),
+    ask: HTTP,
+    ways: [[["a/s:8080"], "a/s server refused 403 unknown/address-unknown at authorization, by none"]],
+  },
+  {
+    law: "an authorizer that is only tried denies what it matches",
+    mesh: mesh(DRY_RUN(GET), ALLOW(BLOCKS)),
+    ask: HTTP,
+    ways: [
+      [
+        ["a/s:8080"],
+        "a/s server refused 403 rbac/ext-authz-dry-run at ext-authz, by AuthorizationPolicy a/custom #0",
+      ],
+    ],
+  },
+  {
+    law: "a DENY rule of all but an unknown address",
+    mesh: mesh(DENY(NOT_BLOCKS)),
+    ask: HTTP,
+    ways: [[["a/s:8080"], "a/s server refused 403 unknown/address-unknown at authorization, by none"]],
+  },
+  {
+    law: "one of several operations is enough",
+    mesh: mesh(
+      ALLOW({ ...BLOCKS, to: [{ operation: { methods: ["POST"] } }, { operation: { methods: ["GET"] } }] }),
+    ),
+    ask: HTTP,
+    ways: [[["a/s:8080"], "a/s server refused 403 unknown/address-unknown at authorization, by none"]],
+  },
+];
+
 describe("fields of an unknown address", () => testJourneys(FIELDS));
 describe("what hangs on an unknown address", () => testJourneys(BY_RULES));
 describe("external authorizers and an unknown address", () => testJourneys(AUTHORIZERS));
 describe("bytes from an unknown address", () => testJourneys(BYTES));
+describe("what hangs on an external authorizer", () => testJourneys(ASKED));
+describe("claims that are taken as verified", () => testJourneys(CLAIMED));
+describe("negative lists, and authorizers that deny unasked", () => testJourneys(NOT_FROM));
