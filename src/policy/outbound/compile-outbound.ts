@@ -69,7 +69,7 @@ export function sidecarOf(mesh: Mesh, workload: Workload): CompiledSidecar {
   const relevant = Object.fromEntries(
     Object.entries(labels)
       .filter(([key]) => shared.sourceLabels.has(key))
-      .sort(([a], [b]) => (a < b ? -1 : 1)),
+      .sort(),
   );
   const address = workload.addresses.find((own) => shared.headlessAddresses.has(own));
   const name = resource === undefined ? null : resourceName(resource);

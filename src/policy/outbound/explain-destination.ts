@@ -3,6 +3,7 @@ import { resourceName } from "../../resources/resource.ts";
 import { CLUSTER_DOMAIN, isHostSubset } from "./host-name.ts";
 import type { ProxyView } from "./proxy-view.ts";
 import type { RegistryService } from "./registry.ts";
+import type { ClusterPlan } from "./types.ts";
 
 /** @param names what the client called it, as Host or SNI and as the dialled name. */
 export function explainUnknownHost(view: ProxyView, names: readonly string[], port: number): string[] {
@@ -61,15 +62,15 @@ export function explainMissingCluster(view: ProxyView, cluster: string): string[
     ];
   if (!service.ports.some((own) => own.port === Number(port)))
     return [`the route leads to ${cluster}, but ${resourceName(service.model.resource)} has no port ${port}`];
-  if (subset !== "" && view.cluster(host, Number(port), "") !== undefined)
-    return [
-      `the route leads to subset \`${subset}\` of ${host}, which ${explainRules(view, host, Number(port))}`,
-    ];
+  const whole = view.cluster(host, Number(port), "");
+  if (whole !== undefined)
+    return [`the route leads to subset \`${subset}\` of ${host}, which ${explainRules(view, whole)}`];
   return [`the route leads to ${cluster}, for which there is nothing to resolve`];
 }
 
-function explainRules(view: ProxyView, host: string, port: number): string {
-  const rules = view.cluster(host, port, "")?.destinationRules ?? [];
-  if (rules.length === 0) return `no DestinationRule that holds for namespace ${view.namespace} defines`;
-  return `${rules.join(", ")}, the only one that counts for namespace ${view.namespace}, does not define (or no endpoint has its labels)`;
+function explainRules(view: ProxyView, { destinationRules }: ClusterPlan): string {
+  if (destinationRules.length === 0)
+    return `no DestinationRule that holds for namespace ${view.namespace} defines`;
+  const alone = destinationRules.length === 1;
+  return `${destinationRules.join(" and ")}, the only ${alone ? "one that counts" : "ones that count"} for namespace ${view.namespace}, ${alone ? "does" : "do"} not define (or no endpoint has its labels)`;
 }

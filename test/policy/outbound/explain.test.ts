@@ -276,6 +276,17 @@ describe("clusters that are missing or empty", () => {
       ],
     ],
     [
+      "a subset that several rules do not define",
+      rule("r", "{host: web}") + rule("s", "{host: web}") + to("host: web, subset: v9"),
+      http("web.foo"),
+      [
+        ON_80,
+        HOST,
+        ROUTE,
+        `${subset} DestinationRule foo/r and DestinationRule foo/s, the only ones that count for namespace bar, do not define (or no endpoint has its labels)`,
+      ],
+    ],
+    [
       "nothing to resolve",
       empty("DNS") + to("host: e.example"),
       http("web.foo"),
@@ -425,6 +436,29 @@ describe("hosts that the client does not know", () => {
       [nowhere("web.foo:9000", true), hidden, REFUSES],
     ],
     [
+      "another port of what one of a Sidecar's listeners imports",
+      sidecar("{hosts: ['./*']}, {hosts: ['foo/*']}"),
+      tcp("web.foo", 9001),
+      [nowhere("web.foo:9001", true), noPort(9001), REFUSES],
+    ],
+    [
+      "what a Sidecar does not import, though another of its namespace",
+      app("foo", "other") + sidecar("{hosts: [foo/other.foo.svc.cluster.local]}"),
+      tcp("web.foo"),
+      [nowhere("web.foo:9000", true), hidden, REFUSES],
+    ],
+    [
+      "what is known only because a VirtualService leads to it",
+      networking(
+        "VirtualService",
+        "v",
+        "bar",
+        "{hosts: [client], http: [{route: [{destination: {host: web.foo.svc.cluster.local}}]}]}",
+      ) + sidecar("{hosts: ['./*']}"),
+      tcp("web.foo"),
+      [nowhere("web.foo:9000", true), hidden, REFUSES],
+    ],
+    [
       "what is not exported",
       entry(`{hosts: [e.example], exportTo: [., baz], ${E443}}`) + REGISTRY_ONLY,
       tls("e.example", "e.example"),
@@ -481,7 +515,7 @@ describe("hosts that the client does not know", () => {
 describe("connections without a server name", () => {
   const listed = (hosts: string, protocol = "TLS", name = "tls"): string =>
     entry(
-      `{hosts: [${hosts}], resolution: NONE, ports: [{number: 443, name: ${name}, protocol: ${protocol}}]}`,
+      `{hosts: [${hosts}], resolution: NONE, ports: [{number: 80, name: h, protocol: HTTP}, {number: 443, name: ${name}, protocol: ${protocol}}]}`,
     );
   const LISTENER = "0.0.0.0_443 (tcp)";
   const carried = (whose: string, hosts: string): string =>
@@ -551,6 +585,18 @@ describe("connections without a server name", () => {
       tls(undefined, undefined),
       [
         nowhere("an unknown address:443", true),
+        "nothing is registered at this address on port 443 that the client may see",
+        REFUSES,
+      ],
+    ],
+    [
+      "are told nothing of hosts that are told apart on another port",
+      entry(
+        "{hosts: [a.ex], resolution: NONE, ports: [{number: 444, name: tls, protocol: TLS}, {number: 443, name: h, protocol: HTTP}]}",
+      ) + REGISTRY_ONLY,
+      tls(undefined, undefined),
+      [
+        takes("0.0.0.0_443 (auto)", "an unknown address:443", true),
         "nothing is registered at this address on port 443 that the client may see",
         REFUSES,
       ],

@@ -107,6 +107,12 @@ describe("PASSTHROUGH", () => {
     assert.deepEqual(names(policy, "a.com", "b.com", undefined), [WEB, OTHER, OTHER]);
   });
 
+  test("is not AUTO_PASSTHROUGH: a cluster's name is a name like any other", () => {
+    const open = gateway(`[${server.replace("'*.com'", "'*'")}]`);
+    const sni = "outbound_.80_._.web.foo.svc.cluster.local";
+    assert.equal(answer(gatewayOf(open).routeTls({ port: 8443, sni })), "no-server");
+  });
+
   test("a VirtualService that shares no host with the server has no route there", () => {
     const routes = `[{match: [{sniHosts: [a.com]}], ${TCP_TO("web")}}]`;
     assert.deepEqual(names(tls(routes, "", "a.org"), "a.com"), ["no-server"]);
