@@ -14,10 +14,10 @@ export interface PrefixEntry {
   readonly id: number;
 }
 
+/** A node that is to be filled in: with these entries, which share what stands before `depth`. */
 interface Pending {
   readonly node: number;
-  readonly from: number;
-  readonly to: number;
+  readonly entries: readonly PrefixEntry[];
   readonly depth: number;
 }
 
@@ -30,13 +30,13 @@ export class RadixTree {
 
   /** @param entries with texts that differ. */
   constructor(entries: readonly PrefixEntry[]) {
-    const sorted = entries.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
-    const nodes: number[] = new Array<number>(NODE_SIZE).fill(0);
+    const sorted = entries.toSorted((a, b) => (a.text < b.text ? -1 : 1));
+    const nodes = emptyNode();
     const entered: number[] = [0];
     const labels: number[] = [];
-    const pending: Pending[] = [{ node: 0, from: 0, to: sorted.length, depth: 0 }];
+    const pending: Pending[] = [{ node: 0, entries: sorted, depth: 0 }];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      pending.push(...grow(sorted, next, nodes, entered, labels));
+      pending.push(...grow(next, nodes, entered, labels));
     }
     this.#nodes = Int32Array.from(nodes);
     this.#entered = Uint16Array.from(entered);
@@ -90,40 +90,41 @@ export class RadixTree {
   }
 }
 
+function emptyNode(): number[] {
+  return [0, 0, 0, 0, NO_ID];
+}
+
 /** Fills in one node, and makes room for its children. @returns what is left to be filled in. */
 function grow(
-  sorted: readonly PrefixEntry[],
-  { node, from, to, depth }: Pending,
+  { node, entries, depth }: Pending,
   nodes: number[],
   entered: number[],
   labels: number[],
 ): Pending[] {
-  const first = sorted[from]?.text ?? "";
-  const end = depth + sharedLength(first, sorted[to - 1]?.text ?? "", depth);
+  const first = entries[0];
+  const last = entries.at(-1);
+  if (first === undefined || last === undefined) return [];
+  const end = sharedEnd(first.text, last.text, depth);
   nodes[node + LABEL] = labels.length;
   nodes[node + LABEL_LENGTH] = end - depth;
-  for (let index = depth; index < end; index++) labels.push(first.charCodeAt(index));
-  const whole = from < to && first.length === end;
-  nodes[node + ID] = whole ? (sorted[from]?.id ?? NO_ID) : NO_ID;
+  for (let index = depth; index < end; index++) labels.push(first.text.charCodeAt(index));
+  const isWhole = first.text.length === end;
+  if (isWhole) nodes[node + ID] = first.id;
+  const groups = Map.groupBy(isWhole ? entries.slice(1) : entries, ({ text }) => text.charCodeAt(end));
   nodes[node + CHILDREN] = entered.length;
-  const children: Pending[] = [];
-  for (let at = whole ? from + 1 : from; at < to; ) {
-    const character = sorted[at]?.text.charCodeAt(end) ?? 0;
-    let next = at + 1;
-    while (next < to && sorted[next]?.text.charCodeAt(end) === character) next++;
-    children.push({ node: nodes.length, from: at, to: next, depth: end });
+  nodes[node + CHILD_COUNT] = groups.size;
+  return [...groups].map(([character, own]): Pending => {
+    const child = nodes.length;
     entered.push(character);
-    nodes.push(0, 0, 0, 0, NO_ID);
-    at = next;
-  }
-  nodes[node + CHILD_COUNT] = children.length;
-  return children;
+    nodes.push(...emptyNode());
+    return { node: child, entries: own, depth: end };
+  });
 }
 
-/** How many characters from `depth` on the two share: as many as all between them in the order do. */
-function sharedLength(a: string, b: string, depth: number): number {
-  const most = Math.min(a.length, b.length) - depth;
-  let length = 0;
-  while (length < most && a.charCodeAt(depth + length) === b.charCodeAt(depth + length)) length++;
-  return length;
+/** Up to where the two are the same: all between them in the order are, too. */
+function sharedEnd(a: string, b: string, depth: number): number {
+  let end = depth;
+  // Beyond a text this is NaN, which equals nothing.
+  while (a.charCodeAt(end) === b.charCodeAt(end)) end++;
+  return end;
 }
