@@ -110,12 +110,10 @@ function actionOf(policy: Resource<unknown>): string {
 
 const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
 
-/** CUSTOM, AUDIT, dry runs and what is bound to a waypoint never reach ztunnel. */
+/** Dry runs and what is bound to a waypoint never reach ztunnel; nor do CUSTOM and AUDIT. */
 function isSent(policy: Resource<unknown>): boolean {
   const { targetRef, targetRefs = [] } = specOf(policy);
-  const action = actionOf(policy);
   return (
-    (action === "ALLOW" || action === "DENY") &&
     targetRef === undefined &&
     targetRefs.length === 0 &&
     !TRUE.has(policy.annotations["istio.io/dry-run"] ?? "")

@@ -77,7 +77,7 @@ export const L4_SERVICE_ACCOUNTS: L4Field = {
         return `${namespace}/${name}`;
       }),
     );
-    return ({ account }) => account !== "" && accounts.has(account);
+    return ({ account }) => accounts.has(account);
   },
   seen: identity,
 };

@@ -39,9 +39,7 @@ function writtenRefusals(mesh: Mesh, workload: Workload): readonly PlaintextRefu
   );
   const { workload: rule, ports } = compileTransport({ ...mesh, peerAuthentications }, workload);
   const ofPort = (port: number) => ports.get(port) ?? rule;
-  const names = [rule, ...ports.values()].flatMap(({ mode, policy }) =>
-    mode === "STRICT" && policy !== null ? [policy] : [],
-  );
+  const names = [rule, ...ports.values()].flatMap(({ policy }) => policy ?? []);
   return [...new Set(names)].map((policy) => ({
     policy,
     refuses: (port) => ofPort(port).mode === "STRICT" && ofPort(port).policy === policy,
@@ -60,22 +58,18 @@ function convertedRefusals(mesh: Mesh, workload: Workload): readonly PlaintextRe
   const ownWide = wide.find(({ namespace }) => namespace !== root);
   const own = levels.find((policy) => hasLabels(policy) && policy.namespace !== root);
   const inherited = modeOf(ownWide) !== "UNSET" ? ownWide : rootWide;
-  const strict = modeOf(inherited) === "STRICT";
-  if (own === undefined) return strict ? [everywhere(inherited)] : [];
-  const mode = modeOf(own);
-  if (!asksForPorts(own, strict)) {
-    const by = mode === "UNSET" ? inherited : own;
-    return modeOf(by) === "STRICT" ? [everywhere(by)] : [];
-  }
   // INVARIANT (istiod's): with the key of a policy for ports attached, the one for all ports is not; where the policy itself
   // was never made, nothing at all is refused.
-  const ports = portRefusal(mesh, own);
-  return ports === null ? [] : [ports];
+  if (own !== undefined && asksForPorts(own, modeOf(inherited) === "STRICT")) return [portRefusal(mesh, own)];
+  const by = modeOf(own) === "UNSET" ? inherited : own;
+  return by !== undefined && modeOf(by) === "STRICT"
+    ? [{ policy: resourceName(by), refuses: () => true }]
+    : [];
 }
 
 /** Whether istiod attaches the workload's own policy for its ports. */
 function asksForPorts(own: Resource, inheritedStrict: boolean): boolean {
-  const modes = Object.values(fieldsOf(own).portLevelMtls ?? {}).map(({ mode = "UNSET" }) => mode);
+  const modes = Object.values(fieldsOf(own).portLevelMtls ?? {}).map(({ mode }) => mode);
   switch (modeOf(own)) {
     case "STRICT":
       return modes.includes("PERMISSIVE") || modes.includes("DISABLE");
@@ -86,32 +80,26 @@ function asksForPorts(own: Resource, inheritedStrict: boolean): boolean {
   }
 }
 
-/** The policy for ports as istiod makes it, apart from who attaches it, and with what it forgets; null where it makes none. */
-function portRefusal(mesh: Mesh, own: Resource): PlaintextRefusal | null {
+/** The policy for ports as istiod makes it, apart from who attaches it, and with what it forgets; where it makes none, it refuses nothing. */
+function portRefusal(mesh: Mesh, own: Resource): PlaintextRefusal {
   const root = mesh.config.rootNamespace;
   // Here, and not where keys are attached, a policy with an empty selector does not count as one for its namespace.
   const wide = mesh.peerAuthentications.filter((policy) => fieldsOf(policy).selector === undefined);
   const ownWide = wide.find(({ namespace }) => namespace === own.namespace);
   const rootWide = wide.find(({ namespace }) => namespace === root);
-  const mode = modeOf(own);
-  const ownMode = modeOf(ownWide);
-  const rootStrict = modeOf(rootWide) === "STRICT";
-  const inheritsRoot = ownMode === "UNSET" && rootStrict;
+  const inheritsRoot = modeOf(ownWide) === "UNSET" && modeOf(rootWide) === "STRICT";
   const strictPorts = new Set<number>();
   const exempt = new Set<number>();
   for (const [port, { mode: portMode = "UNSET" }] of Object.entries(fieldsOf(own).portLevelMtls ?? {})) {
     if (portMode === "STRICT") {
-      // The last holds whatever the workload's own mode is, which is how a PERMISSIVE workload loses its STRICT port.
-      const implied = mode === "STRICT" || (mode === "UNSET" && ownMode === "STRICT") || inheritsRoot;
-      if (!implied) strictPorts.add(Number(port));
-    } else if (portMode !== "UNSET" && isExemptible(mode, ownWide, rootWide)) exempt.add(Number(port));
+      // Whatever the workload's own mode is, which is how a PERMISSIVE workload loses its STRICT port.
+      if (!inheritsRoot) strictPorts.add(Number(port));
+    } else if (portMode !== "UNSET" && isExemptible(modeOf(own), ownWide, rootWide)) exempt.add(Number(port));
   }
-  const isStrict = mode === "STRICT" || (exempt.size > 0 && (inheritsRoot || ownMode === "STRICT"));
-  if (mode === "STRICT" && exempt.size === 0) return null;
-  if (strictPorts.size === 0 && exempt.size === 0) return null;
+  // There is an exception only to what is STRICT otherwise.
   return {
     policy: resourceName(own),
-    refuses: (port) => strictPorts.has(port) || (isStrict && !exempt.has(port)),
+    refuses: (port) => strictPorts.has(port) || (exempt.size > 0 && !exempt.has(port)),
   };
 }
 
@@ -119,10 +107,6 @@ function portRefusal(mesh: Mesh, own: Resource): PlaintextRefusal | null {
 function isExemptible(mode: Mode, ownWide: Resource | undefined, rootWide: Resource | undefined): boolean {
   if (mode !== "UNSET") return mode === "STRICT";
   return modeOf(ownWide ?? rootWide) === "STRICT";
-}
-
-function everywhere(policy: Resource | undefined): PlaintextRefusal {
-  return { policy: policy === undefined ? "PeerAuthentication" : resourceName(policy), refuses: () => true };
 }
 
 function modeOf(policy: Resource | undefined): Mode {

@@ -76,6 +76,12 @@ const CASES: readonly Case[] = [
     ],
   ],
   [
+    "of the policy that decides",
+    [allow("0", source({ namespaces: ["bar"] })), allow("a", source({ notNamespaces: ["bar", "baz"] }))],
+    {},
+    [`${ALLOWED} 0`, "namespaces not in [bar, baz]: came cluster.local/ns/foo/sa/sleep"],
+  ],
+  [
     "a caller of whom nothing is known",
     [allow("a", source({ notNamespaces: ["bar"], notServiceAccounts: ["x"], notIpBlocks: ["10.0.0.0/8"] }))],
     { principal: null, sourceIp: "garbage" },

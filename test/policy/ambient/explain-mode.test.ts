@@ -141,6 +141,37 @@ const CASES: readonly Case[] = [
     ["of rule 1 of AuthorizationPolicy foo/d ztunnel leaves methods out: the rest of it decides alone"],
   ],
   [
+    "of several rules and policies the one that decides",
+    [
+      deny("c", FOO),
+      deny("d", FOO, { ...FOO, to: [{ operation: { methods: ["GET"], paths: ["/"], ports: ["80"] } }] }),
+    ],
+    by("d", 1),
+    by("d", 1),
+    [
+      "of rule 1 of AuthorizationPolicy foo/d ztunnel leaves methods, paths out",
+      "of rule 1 of AuthorizationPolicy foo/d ztunnel leaves methods, paths out: the rest of it decides alone",
+    ],
+  ],
+  [
+    "one clause of which nothing is left is enough",
+    [deny("d", { ...FOO, ...GET })],
+    by("d", 0),
+    {},
+    [
+      "of rule 0 of AuthorizationPolicy foo/d ztunnel leaves methods out; a clause of which nothing is left never matches there",
+    ],
+  ],
+  [
+    "an ALLOW rule that is dropped where a DENY decides",
+    [allow("a", GET), deny("d", FOO)],
+    by("a", 0, "allow-matched"),
+    by("d", 0),
+    [
+      "ztunnel drops rule 0 of AuthorizationPolicy foo/a whole: an ALLOW rule that asks for methods cannot be judged without HTTP",
+    ],
+  ],
+  [
     "trust domains that ztunnel is not told of",
     [deny("d", TRUSTED), allow("a", FOO, UNTRUSTED)],
     by("d", 0),

@@ -198,6 +198,36 @@ describe("which policy holds at a level, and is told", () => {
       [peer("foo", "wide", { portLevelMtls: { 8080: STRICT.mtls } })],
       [],
     ],
+    [
+      "the workload's that leaves it to others and is older than they are",
+      [own("own", {}), peer("foo", "wide", STRICT)],
+      everywhere("foo/wide"),
+    ],
+    [
+      "the namespace's that leaves it to the mesh's and is older",
+      [peer("foo", "wide", {}), peer("istio-system", "root", STRICT)],
+      everywhere("istio-system/root"),
+    ],
+    [
+      "a port without a mode is no exception",
+      [own("own", { ...STRICT, portLevelMtls: { 8080: {}, 9000: OPEN.mtls } })],
+      at(8080, 7000),
+    ],
+    [
+      "another namespace's is not the mesh's",
+      [peer("bar", "wide", STRICT), own("own", { portLevelMtls: { 8080: STRICT.mtls } })],
+      at(8080),
+    ],
+    [
+      "what is lost is told by who asks for it",
+      [
+        peer("istio-system", "root", STRICT),
+        peer("foo", "wide", { mtls: { mode: "UNSET" } }),
+        own("own", { portLevelMtls: { 8080: OPEN.mtls, 9000: STRICT.mtls } }),
+      ],
+      [],
+      ["9000: foo/own", "7000: istio-system/root"],
+    ],
     ["a port without a mode", [own("own", { portLevelMtls: { 8080: {}, 9000: STRICT.mtls } })], at(9000)],
     ["a STRICT port", [own("own", { portLevelMtls: { 8080: STRICT.mtls } })], at(8080)],
     [
@@ -237,8 +267,11 @@ describe("which policy holds at a level, and is told", () => {
     for (const spec of [STRICT, { selector: {}, ...STRICT }]) {
       const mesh = meshWith(peer("istio-system", "root", spec));
       const workload = { ...workloadIn(mesh), namespace: "istio-system" };
-      for (const semantics of ["istio", "strict"] as const)
-        assert.ok(plaintextRefusals(mesh, workload, semantics).some(({ refuses }) => refuses(8080)));
+      const by = (semantics: Semantics) =>
+        plaintextRefusals(mesh, workload, semantics).map(({ policy, refuses }) => [policy, refuses(8080)]);
+      const root = ["PeerAuthentication istio-system/root", true];
+      assert.deepEqual(by("istio"), [root]);
+      assert.deepEqual(by("strict"), [root, root]);
     }
   });
 });
