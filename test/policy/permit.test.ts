@@ -29,3 +29,22 @@ test("a Permit cannot be made or changed by others", () => {
   assert.ok(!Permit.is(Object.create(Permit.prototype)));
   assert.throws(() => Object.assign(permit, { verdict: null }), TypeError);
 });
+
+test("Permit.is() is true of Permits alone", () => {
+  const permit = authorizeRequest(open, connect(), get("/"));
+  const denial = authorizeRequest(closed, connect(), get("/"));
+  const others = [undefined, null, true, "permit", 1, {}, [], () => permit, denial, permit.verdict, Permit];
+  assert.deepEqual(
+    [permit, ...others].map((value) => Permit.is(value)),
+    [true, ...others.map(() => false)],
+  );
+});
+
+test("a Denial is its verdict, one for each, and frozen", () => {
+  const denial = authorizeRequest(closed, connect(), get("/"));
+  assert.deepEqual(denial, { allowed: false, verdict: closed.http.closed });
+  assert.ok(Object.isFrozen(denial));
+  assert.equal(authorizeRequest(closed, connect(), get("/other")), denial);
+  const permit = authorizeRequest(open, connect(), get("/"));
+  assert.deepEqual([permit.allowed, permit.verdict, Object.isFrozen(permit)], [true, open.http.open, true]);
+});
