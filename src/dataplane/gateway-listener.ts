@@ -1,54 +1,37 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import type { FlowDestination, FlowSource } from "../model/flow-record.ts";
-import { Connection } from "../policy/connection.ts";
-import { causeText } from "../policy/explain.ts";
+import type { Connection } from "../policy/connection.ts";
 import type { GatewayServer, OutboundDecision } from "../policy/outbound/types.ts";
 import type { Denial, Permit } from "../policy/permit.ts";
-import type { Verdict } from "../policy/verdict.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { clientCertElement, edgeCertElement } from "./client-cert-header.ts";
-import { handshakeCause, handshakeText } from "./connection-failure.ts";
 import { subjectOf } from "./edge-tls-server.ts";
 import { endsEdgeTls } from "./edge-tls-servers.ts";
 import { ENCRYPTED_HELLO } from "./encrypted-hello.ts";
-import { explainDenial } from "./explain-denial.ts";
-import {
-  type AskedAnswer,
-  type AskedPeers,
-  authorizeAsked,
-  forgetOthers,
-} from "./ext-authz/authorize-asked.ts";
+import { type AskedPeers, authorizeAsked, forgetOthers } from "./ext-authz/authorize-asked.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
+import {
+  type GatewayConnection,
+  meshConnection,
+  names,
+  passedConnection,
+  plainConnection,
+} from "./gateway-connection.ts";
+import { GatewayRecords } from "./gateway-records.ts";
 import { GatewayHttpService } from "./gateway-service.ts";
 import type { GatewayState } from "./gateway-state.ts";
-import type { MutableFlow } from "./http-service.ts";
 import { Http1Server } from "./http1-server.ts";
 import { serveHttp2 } from "./http2-server.ts";
 import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
 import type { MeshTlsServer } from "./mesh-tls-server.ts";
 import { openTunnel } from "./open-tunnel.ts";
-import { noteDecision, outboundFlow } from "./outbound-service.ts";
+import { noteDecision } from "./outbound-service.ts";
 import { pickTarget } from "./pick-endpoint.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
 import { connectionRefusal, type Refusal, routeGone } from "./recheck.ts";
 import { shadowOf } from "./shadow-verdicts.ts";
 import type { HandshakeFailure, SecuredPeer } from "./tls-acceptor.ts";
-
-/** One connection at the gateway, and what has been learnt of it. */
-interface Accepted {
-  readonly socket: Socket;
-  /** The port that the gateway's pod listens on, in the model. */
-  readonly port: number;
-  readonly id: string;
-  readonly source: FlowSource;
-  readonly startedMs: number;
-  /** Server name of the TLS that reached us. */
-  readonly sni: string | undefined;
-  /** What the authorizer of a CUSTOM policy said of it, where one was asked. */
-  readonly asked?: AskedAnswer | undefined;
-}
 
 /** A connection whose mesh's TLS has ended here, and leave to look at what is inside. */
 interface Outer {
@@ -64,6 +47,7 @@ interface Outer {
 export class GatewayListener {
   readonly #env: ProxyEnvironment;
   readonly #tls: MeshTlsServer;
+  readonly #records: GatewayRecords;
   #state: GatewayState;
   #connections = 0;
 
@@ -71,6 +55,7 @@ export class GatewayListener {
     this.#env = env;
     this.#tls = tls;
     this.#state = state;
+    this.#records = new GatewayRecords(env, () => this.#state);
   }
 
   set state(state: GatewayState) {
@@ -80,7 +65,7 @@ export class GatewayListener {
   accept(socket: Socket, port: number): void {
     const ip = socket.remoteAddress;
     this.#connections += 1;
-    const accepted: Accepted = {
+    const accepted: GatewayConnection = {
       socket,
       port,
       id: `${this.#env.pod.name}-${this.#connections}`,
@@ -98,35 +83,42 @@ export class GatewayListener {
     });
   }
 
-  #choose(accepted: Accepted, first: FirstBytes, unread: Buffer): void {
+  #choose(accepted: GatewayConnection, first: FirstBytes, unread: Buffer): void {
     if (first.kind === "broken-tls") {
-      this.#refuse(accepted, "protocol", first.reason);
+      this.#records.refuse(accepted, "protocol", first.reason);
       return;
     }
     const named = { ...accepted, sni: first.kind === "tls" ? first.hello.serverName : undefined };
     const server = this.#state.routes.selectServer(accepted.port, named.sni);
     if (server === undefined)
-      this.#refuse(
+      this.#records.refuse(
         named,
         "route",
         "no-server",
         `no server of this gateway takes the name \`${named.sni ?? ""}\``,
       );
     else if (first.kind === "tls" && !isOpaque(server)) this.#tlsServer(named, server, first, unread);
-    else if (endsTls(server)) this.#refuse(named, "transport", "plaintext-to-tls-port");
+    else if (endsTls(server)) this.#records.refuse(named, "transport", "plaintext-to-tls-port");
     else if (server.protocol === "http")
       this.#serveHttp(
         named,
         named.socket,
-        this.#plainConnection(named, first),
+        plainConnection(named, this.#env.pod.address, first),
         first.kind === "http2",
         server,
       );
-    else this.#routeOpaque(named, named.socket, this.#plainConnection(named, first), undefined, unread);
+    else
+      this.#routeOpaque(
+        named,
+        named.socket,
+        plainConnection(named, this.#env.pod.address, first),
+        undefined,
+        unread,
+      );
   }
 
   #tlsServer(
-    accepted: Accepted,
+    accepted: GatewayConnection,
     server: GatewayServer,
     first: FirstBytes & { kind: "tls" },
     unread: Buffer,
@@ -142,38 +134,31 @@ export class GatewayListener {
       case "AUTO_PASSTHROUGH":
       case "PASSTHROUGH":
         if (first.hello.hasEncryptedClientHello)
-          this.#refuse(accepted, "route", "sni-encrypted", ENCRYPTED_HELLO);
+          this.#records.refuse(accepted, "route", "sni-encrypted", ENCRYPTED_HELLO);
         else this.#passThrough(accepted, unread);
         return;
       default:
-        this.#refuse(accepted, "transport", "tls-to-plaintext-port");
+        this.#records.refuse(accepted, "transport", "tls-to-plaintext-port");
     }
   }
 
   /** Under certificates of the server's own; without them it refuses. */
-  #edgeTls(accepted: Accepted, server: GatewayServer): void {
+  #edgeTls(accepted: GatewayConnection, server: GatewayServer): void {
     const edge = this.#state.edge.get(server);
     if (edge === undefined || edge instanceof BulwarkError)
-      this.#refuse(accepted, "tls", edge?.code ?? "BW_GATEWAY_NO_CREDENTIAL", edge?.message);
+      this.#records.refuse(accepted, "tls", edge?.code ?? "BW_GATEWAY_NO_CREDENTIAL", edge?.message);
     else edge.accept(accepted.socket, (outcome) => this.#shaken(accepted, outcome, server));
   }
 
-  #shaken(accepted: Accepted, outcome: SecuredPeer | HandshakeFailure, server: GatewayServer): void {
+  #shaken(accepted: GatewayConnection, outcome: SecuredPeer | HandshakeFailure, server: GatewayServer): void {
     if ("socket" in outcome) this.#secured(accepted, outcome, server);
-    else this.#handshakeFailed(accepted, outcome);
+    else this.#records.handshakeFailed(accepted, outcome);
   }
 
-  #passThrough(accepted: Accepted, unread: Buffer): void {
-    const connection = new Connection({
-      tls: "simple",
-      principal: null,
-      sourceIp: accepted.source.ip ?? "",
-      destinationIp: this.#env.pod.address,
-      destinationPort: accepted.port,
-      sni: accepted.sni,
-    });
+  #passThrough(accepted: GatewayConnection, unread: Buffer): void {
+    const connection = passedConnection(accepted, this.#env.pod.address);
     this.#authorize(accepted, connection, undefined, (outcome, known) => {
-      if (!outcome.allowed) this.#refuseBy(known, outcome.verdict, accepted.sni, connection);
+      if (!outcome.allowed) this.#records.refuseBy(known, outcome.verdict, accepted.sni, connection);
       else
         this.#forward(
           known,
@@ -189,10 +174,10 @@ export class GatewayListener {
 
   /** Decides, after the authorizer of a CUSTOM policy has said its word where one is to be asked; nothing is read meanwhile. */
   #authorize(
-    accepted: Accepted,
+    accepted: GatewayConnection,
     connection: Connection,
     mesh: SecuredPeer | undefined,
-    settled: (outcome: Permit | Denial, accepted: Accepted) => void,
+    settled: (outcome: Permit | Denial, accepted: GatewayConnection) => void,
   ): void {
     const { policy, authorizers } = this.#state;
     const peers = (): AskedPeers => ({
@@ -220,9 +205,9 @@ export class GatewayListener {
     );
   }
 
-  #secured(accepted: Accepted, mesh: SecuredPeer, server: GatewayServer): void {
+  #secured(accepted: GatewayConnection, mesh: SecuredPeer, server: GatewayServer): void {
     const { snapshot } = this.#state;
-    const identified: Accepted = {
+    const identified: GatewayConnection = {
       ...accepted,
       socket: mesh.socket,
       source: {
@@ -231,9 +216,9 @@ export class GatewayListener {
         principal: mesh.principal,
       },
     };
-    const connection = this.#meshConnection(identified, mesh, mesh.sni);
+    const connection = meshConnection(identified, this.#env.pod.address, mesh, mesh.sni);
     this.#env.http.flows.push({
-      ...this.#flow(identified, "connection", mesh.sni),
+      ...this.#records.flow(identified, mesh.sni),
       kind: "handshake",
       protocol: "tls",
       tls: mesh.tls,
@@ -260,7 +245,7 @@ export class GatewayListener {
     }
     this.#authorize(identified, connection, mesh, (outcome, known) => {
       if (!outcome.allowed) {
-        this.#refuseBy(known, outcome.verdict, mesh.sni, connection);
+        this.#records.refuseBy(known, outcome.verdict, mesh.sni, connection);
         return;
       }
       const { protocolDetectionTimeoutMs } = snapshot.mesh.config;
@@ -271,18 +256,24 @@ export class GatewayListener {
   }
 
   /** What the application itself opened inside the mesh's TLS. INVARIANT: its server name passes every check that the outer one did. */
-  #inside(accepted: Accepted, mesh: SecuredPeer, first: FirstBytes, outer: Outer, unread: Buffer): void {
+  #inside(
+    accepted: GatewayConnection,
+    mesh: SecuredPeer,
+    first: FirstBytes,
+    outer: Outer,
+    unread: Buffer,
+  ): void {
     if (first.kind === "broken-tls") {
-      this.#refuse(accepted, "protocol", first.reason);
+      this.#records.refuse(accepted, "protocol", first.reason);
       return;
     }
     if (first.kind === "tls" && first.hello.hasEncryptedClientHello) {
-      this.#refuse(accepted, "route", "inner-sni-encrypted", ENCRYPTED_HELLO);
+      this.#records.refuse(accepted, "route", "inner-sni-encrypted", ENCRYPTED_HELLO);
       return;
     }
     const innerSni = first.kind === "tls" ? first.hello.serverName : undefined;
     if (first.kind === "tls" && innerSni === undefined) {
-      this.#refuse(
+      this.#records.refuse(
         accepted,
         "route",
         "inner-sni-missing",
@@ -292,12 +283,14 @@ export class GatewayListener {
     }
     // Clear text inside has no name, and a condition on one is not met by the name that the client wrote outside.
     const trusted = innerSni === undefined && this.#state.policy.semantics === "istio";
-    const connection = trusted ? outer.connection : this.#meshConnection(accepted, mesh, innerSni ?? "");
+    const connection = trusted
+      ? outer.connection
+      : meshConnection(accepted, this.#env.pod.address, mesh, innerSni ?? "");
     this.#routeOpaque(accepted, mesh.socket, connection, innerSni, unread, mesh, outer.connection);
   }
 
   #routeOpaque(
-    accepted: Accepted,
+    accepted: GatewayConnection,
     socket: Socket,
     connection: Connection,
     innerSni: string | undefined,
@@ -307,7 +300,7 @@ export class GatewayListener {
   ): void {
     this.#authorize(accepted, connection, mesh, (outcome, known) => {
       if (!outcome.allowed) {
-        this.#refuseBy(known, outcome.verdict, innerSni, connection);
+        this.#records.refuseBy(known, outcome.verdict, innerSni, connection);
         return;
       }
       const decision = this.#state.routes.routeTcp(names(accepted, innerSni));
@@ -318,7 +311,7 @@ export class GatewayListener {
 
   /** @param connections every connection, real and as by its inner name, that must stay permitted. */
   #forward(
-    accepted: Accepted,
+    accepted: GatewayConnection,
     socket: Socket,
     decision: OutboundDecision,
     permit: Permit,
@@ -327,14 +320,14 @@ export class GatewayListener {
     unread: Buffer,
   ): void {
     const name = innerSni ?? accepted.sni;
-    const flow = this.#flow(accepted, "connection", name);
+    const flow = this.#records.flow(accepted, name);
     flow.innerSni = innerSni;
     noteDecision(flow, decision);
     const { picker } = this.#state;
     const target = decision.kind === "forward" ? pickTarget(decision.targets, Math.random()) : undefined;
     if (decision.kind !== "forward" || target === undefined) {
       flow.layer = "route";
-      this.#deny(accepted, flow);
+      this.#records.deny(accepted, flow);
       return;
     }
     const { verdict } = permit;
@@ -358,7 +351,11 @@ export class GatewayListener {
     });
   }
 
-  #refusalNow({ asked }: Accepted, connections: readonly Connection[], permit: Permit): Refusal | undefined {
+  #refusalNow(
+    { asked }: GatewayConnection,
+    connections: readonly Connection[],
+    permit: Permit,
+  ): Refusal | undefined {
     for (const connection of connections) {
       forgetOthers(this.#state.policy, connection, asked?.record);
       const perRequest = permit.verdict.cause === "per-request";
@@ -368,7 +365,7 @@ export class GatewayListener {
     return undefined;
   }
 
-  #unroutedNow(accepted: Accepted, innerSni: string | undefined): Refusal | undefined {
+  #unroutedNow(accepted: GatewayConnection, innerSni: string | undefined): Refusal | undefined {
     const { routes } = this.#state;
     const server = routes.selectServer(accepted.port, accepted.sni);
     if (server === undefined) return routeGone("no-server");
@@ -379,7 +376,7 @@ export class GatewayListener {
   }
 
   #serveHttp(
-    accepted: Accepted,
+    accepted: GatewayConnection,
     socket: Socket | TLSSocket,
     connection: Connection,
     http2: boolean,
@@ -408,94 +405,6 @@ export class GatewayListener {
       ? edgeCertElement(certificate, subjectOf(socket))
       : clientCertElement(this.#state.snapshot.workload.spiffeId, certificate);
   }
-
-  #plainConnection(accepted: Accepted, first: FirstBytes): Connection {
-    return new Connection({
-      tls: "plaintext",
-      principal: null,
-      sourceIp: accepted.source.ip ?? "",
-      destinationIp: this.#env.pod.address,
-      destinationPort: accepted.port,
-      speaksHttp: first.kind === "http1" || first.kind === "http2",
-    });
-  }
-
-  #meshConnection(accepted: Accepted, mesh: SecuredPeer, sni: string): Connection {
-    return new Connection({
-      tls: mesh.principal === null ? "simple" : "mtls",
-      principal: mesh.principal,
-      sourceIp: accepted.source.ip ?? "",
-      destinationIp: this.#env.pod.address,
-      destinationPort: accepted.port,
-      sni,
-      alpn: mesh.alpn === undefined ? [] : [mesh.alpn],
-    });
-  }
-
-  #handshakeFailed(accepted: Accepted, failure: HandshakeFailure): void {
-    const principal = failure.certificate?.spiffeId?.slice("spiffe://".length) ?? null;
-    const flow = this.#flow(
-      { ...accepted, source: { ...accepted.source, principal } },
-      "connection",
-      accepted.sni,
-    );
-    flow.kind = "handshake";
-    flow.protocol = "tls";
-    flow.verdict = failure.code === "closed" ? "error" : "deny";
-    const cause = handshakeCause(failure.code);
-    flow.layer = cause === undefined ? "tls" : "transport";
-    flow.reason = cause ?? failure.code;
-    flow.explanation = [...(cause === undefined ? [] : [causeText(cause)]), handshakeText(failure)];
-    this.#env.http.counters.denied += 1;
-    flow.durationMs = performance.now() - accepted.startedMs;
-    this.#env.http.flows.push(flow);
-  }
-
-  #refuseBy(accepted: Accepted, verdict: Verdict, name: string | undefined, connection: Connection): void {
-    const flow = this.#flow(accepted, "connection", name ?? accepted.sni);
-    flow.explanation = explainDenial(this.#state.policy, connection, undefined);
-    if (verdict.layer === "authorization") flow.shadow = shadowOf(this.#state.policy, connection, undefined);
-    if (name !== accepted.sni) flow.innerSni = name;
-    Object.assign(flow, {
-      verdict: "deny",
-      layer: verdict.layer,
-      reason: verdict.cause,
-      policy: verdict.policy,
-      rule: verdict.rule,
-    });
-    this.#deny(accepted, flow);
-  }
-
-  #refuse(accepted: Accepted, layer: string, reason: string, explanation?: string): void {
-    const flow = this.#flow(accepted, "connection", accepted.sni);
-    Object.assign(flow, { verdict: "deny", layer, reason });
-    if (explanation !== undefined) flow.explanation = [explanation];
-    this.#deny(accepted, flow);
-  }
-
-  #deny(accepted: Accepted, flow: MutableFlow): void {
-    flow.verdict = "deny";
-    flow.durationMs = performance.now() - accepted.startedMs;
-    this.#env.http.counters.denied += 1;
-    this.#env.http.flows.push(flow);
-    accepted.socket.destroy();
-  }
-
-  #flow(accepted: Accepted, kind: "connection", host: string | undefined): MutableFlow {
-    const destination: FlowDestination = { host, ip: this.#env.pod.address, port: accepted.port };
-    const flow = outboundFlow(
-      kind,
-      accepted.source,
-      destination,
-      this.#state.snapshot.workload.key,
-      accepted.id,
-    );
-    flow.direction = "inbound";
-    flow.sni = accepted.sni;
-    flow.protocol = accepted.sni === undefined ? "tcp" : "tls";
-    flow.authorizer = accepted.asked?.record;
-    return flow;
-  }
 }
 
 /** On HTTP servers TLS settings only say whether clients are sent to HTTPS. */
@@ -506,17 +415,6 @@ function endsTls({ tls, protocol }: GatewayServer): boolean {
 /** Whether a server takes whatever comes as bytes, an application's TLS too. */
 function isOpaque({ tls, protocol }: GatewayServer): boolean {
   return tls === undefined && protocol === "tcp";
-}
-
-function names(
-  accepted: Accepted,
-  innerSni: string | undefined,
-): { port: number; sni?: string; innerSni?: string } {
-  return {
-    port: accepted.port,
-    ...(accepted.sni === undefined ? {} : { sni: accepted.sni }),
-    ...(innerSni === undefined ? {} : { innerSni }),
-  };
 }
 
 function ignore(): void {}
