@@ -145,9 +145,8 @@ function byCost(a: Condition, b: Condition): number {
 
 function costOf({ keys, notKeys }: Condition): number {
   const own = keys ?? notKeys;
-  if (own === null || "blocks" in own) return 3;
-  if ("ports" in own) return 0;
-  return own.dimension.slot === SLOT_SUBJECT ? 1 : 2;
+  if (own === null || "blocks" in own) return 2;
+  return "ports" in own ? 0 : 1;
 }
 
 const EXACT_STEPS: Readonly<Partial<Record<Slot, number>>> = {
