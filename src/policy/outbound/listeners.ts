@@ -102,17 +102,15 @@ class ListenerBuilder {
       candidate.bind === undefined &&
       (service.resolution === "passthrough" || service.resolution === "none") &&
       service.address === UNSPECIFIED &&
-      familyOf(port.protocol) !== "http" &&
-      port.protocol !== "udp";
-    const placed = perEndpoint ? service.group.onPort(port.port) : [];
-    if (!perEndpoint || (!service.kubernetes && placed.length === 0 && !service.hasSelector)) {
+      familyOf(port.protocol) !== "http";
+    const placed = perEndpoint ? service.group.onPort(port.port) : undefined;
+    if (placed === undefined || (!service.kubernetes && placed.length === 0 && !service.hasSelector)) {
       this.#add(candidate);
       return;
     }
-    const addresses = placed.flatMap(({ address }) => (address === undefined ? [] : [address]));
-    for (const address of addresses) {
-      if (address !== this.#ownAddress && parseIpAddress(address) !== undefined)
-        this.#add({ ...candidate, bind: address });
+    for (const { address } of placed) {
+      if (address === undefined || address === this.#ownAddress) continue;
+      if (parseIpAddress(address) !== undefined) this.#add({ ...candidate, bind: address });
     }
     // For those who name the service itself, and where addresses are not known yet.
     this.#add({ ...candidate, bind: virtualAddress(service.hostname) });
@@ -317,15 +315,12 @@ function tcpChains(
     for (const [index, { match = [], route = [] }] of own.tcp.entries()) {
       if (route.length === 0) continue;
       const by: RouteRef = { resource: own.ref, section: "tcp", route: index };
+      const forward = forwardByRoute(view, by, route, client.listenPort);
       const concerned = match.filter((condition) => l4Concerns(condition, client));
-      const subnets: string[] = [];
-      const ends =
-        match.length === 0 ||
-        concerned.some((condition) => (condition.destinationSubnets ?? []).length === 0);
-      if (ends) return [...chains, byteChain([], blocks, forwardByRoute(view, by, route, client.listenPort))];
-      for (const condition of concerned) subnets.push(...(condition.destinationSubnets ?? []));
-      if (subnets.length === 0) continue;
-      chains.push(byteChain([], subnets, forwardByRoute(view, by, route, client.listenPort)));
+      const subnets = concerned.map(({ destinationSubnets }) => destinationSubnets ?? []);
+      const ends = match.length === 0 || subnets.some((own) => own.length === 0);
+      if (ends) return [...chains, byteChain([], blocks, forward)];
+      if (subnets.length > 0) chains.push(byteChain([], subnets.flat(), forward));
     }
   }
   const standard = byteChain([], blocks, defaultForward(view, candidate));

@@ -41,51 +41,36 @@ export function buildVirtualHosts(view: ProxyView, listener: EgressListener, por
     const servicePort = service.ports.find((candidate) => candidate.port === port);
     if (servicePort !== undefined) onPort.set(service.hostname, { ...service, ports: [servicePort] });
   }
-  const wildcards = [...onPort.keys()].filter(isWildcard);
-  // Port 80 alone also carries VirtualServices for hosts that no registry knows: Istio's compatibility rule.
-  const virtualServices =
-    port === 80
-      ? listener.virtualServices
-      : listener.virtualServices.filter((own) => concernsServices(own, onPort, wildcards));
-  const groups = groupHosts(view, listener, virtualServices, onPort, port);
-  return nameVirtualHosts(view, groups, port);
+  return nameVirtualHosts(view, groupHosts(view, listener, onPort, port), port);
 }
 
-function concernsServices(
-  service: VirtualService,
-  onPort: ReadonlyMap<string, RegistryService>,
-  wildcards: readonly string[],
-): boolean {
-  return service.hosts.some((host) => {
-    if (onPort.has(host)) return true;
-    const candidates = isWildcard(host) ? [...onPort.keys()] : wildcards;
-    return candidates.some((hostname) => hostsOverlap(host, hostname));
-  });
+/** @param service with the one port that is looked at. */
+function speaksHttp(service: RegistryService): boolean {
+  return service.ports.some(({ protocol }) => HTTP_OR_DETECTED.has(protocol));
 }
 
 function groupHosts(
   view: ProxyView,
   listener: EgressListener,
-  virtualServices: readonly VirtualService[],
   onPort: ReadonlyMap<string, RegistryService>,
   port: number,
 ): readonly HostGroup[] {
   const groups: HostGroup[] = [];
   const taken = new Set<string>();
   const context = sidecarContext(view, onPort, port);
-  for (const virtualService of virtualServices) {
+  for (const virtualService of listener.virtualServices) {
+    const { hosts, services } = separateHosts(virtualService, listener, onPort);
+    const http = services.filter(speaksHttp);
+    // Port 80 alone also carries VirtualServices for hosts that no registry knows: Istio's compatibility rule.
+    if (http.length === 0 && port !== 80) continue;
     const routes = compileRoutes(virtualService, context);
     if (routes.length === 0) continue;
-    const { hosts, services } = separateHosts(virtualService, listener, onPort);
-    const http = services.filter((service) => HTTP_OR_DETECTED.has(service.ports[0]?.protocol ?? "tcp"));
-    if (http.length === 0 && port !== 80) continue;
     groups.push({ routes, hosts, services: http });
     for (const service of http) taken.add(service.hostname);
   }
   const untaken = [...onPort.values()].filter((service) => !taken.has(service.hostname));
   for (const service of untaken.sort((a, b) => (a.hostname < b.hostname ? -1 : 1))) {
-    if (service.resolution === "alias" || !HTTP_OR_DETECTED.has(service.ports[0]?.protocol ?? "tcp"))
-      continue;
+    if (service.resolution === "alias" || !speaksHttp(service)) continue;
     const plan = view.cluster(service.hostname, port, "");
     const route = compileDefaultRoute(clusterName(port, "", service.hostname), plan, context.defaultRetries);
     groups.push({ routes: [route], hosts: [], services: [service] });
@@ -132,9 +117,9 @@ function separateHosts(
   return { hosts, services };
 }
 
-/** Gives each host its domains; a name or domain that was given before is not given again. */
+/** Gives each host its domains; one that was given before is not given again, and a host without any is none. */
 function nameVirtualHosts(view: ProxyView, groups: readonly HostGroup[], port: number): VirtualHosts {
-  const names = new Set<string>();
+  let place = 0;
   /** Domains, with the place of the host that has it. */
   const given = new Map<string, number>();
   const placed: PlacedService[] = [];
@@ -148,17 +133,14 @@ function nameVirtualHosts(view: ProxyView, groups: readonly HostGroup[], port: n
     routes: readonly CompiledRoute[],
     service?: RegistryService,
   ): void => {
-    const name = `${host}:${port}`;
-    if (names.has(name)) return;
-    names.add(name);
-    const place = names.size;
+    place++;
     const own: string[] = [];
     for (const domain of domains) {
       if (given.has(domain) || (expanded.has(domain) && known.has(domain))) continue;
       given.set(domain, place);
       own.push(domain);
     }
-    const virtualHost = { name, domains: own, routes };
+    const virtualHost = { name: `${host}:${port}`, domains: own, routes };
     if (own.length > 0) virtualHosts.push(virtualHost);
     if (service !== undefined && isShared) placed.push({ service, place, virtualHost });
   };
@@ -169,7 +151,6 @@ function nameVirtualHosts(view: ProxyView, groups: readonly HostGroup[], port: n
       add(service.hostname, domains, new Set(expanded), routes, service);
     }
   }
-  if (!isShared) return { hosts: virtualHosts, namesIn: () => [] };
   const byNamespace = Map.groupBy(placed, ({ service }) => service.namespace);
   return {
     hosts: virtualHosts,
@@ -184,7 +165,10 @@ interface PlacedService {
   readonly virtualHost: VirtualHost;
 }
 
-/** INVARIANT: as if the namespace had been compiled by itself: of two hosts for one domain that with the earlier place has it. */
+/**
+ * INVARIANT: as if the namespace had been compiled by itself: of two hosts for one domain that with the earlier place has it. What the service is
+ * called everywhere was given with its own place, or an earlier one.
+ */
 function ownNames(
   placed: readonly PlacedService[],
   namespace: string,
@@ -192,11 +176,10 @@ function ownNames(
 ): readonly (readonly [string, VirtualHost])[] {
   const names = new Map<string, VirtualHost>();
   for (const { service, place, virtualHost } of placed) {
-    const common = new Set(serviceDomains(service, COMMON_NAMESPACE).domains);
     const { domains, expanded } = serviceDomains(service, namespace);
     const short = new Set(expanded);
     for (const domain of domains) {
-      if (common.has(domain) || names.has(domain) || (short.has(domain) && known.has(domain))) continue;
+      if (names.has(domain) || (short.has(domain) && known.has(domain))) continue;
       if ((given.get(domain) ?? Number.POSITIVE_INFINITY) > place) names.set(domain, virtualHost);
     }
   }

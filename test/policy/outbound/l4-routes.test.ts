@@ -62,6 +62,14 @@ describe("tls routes", () => {
     ]);
   });
 
+  test("of names that only look alike when joined are two", () => {
+    const match = [sni(["a", "b"]), sni(["ab"])];
+    assert.deepEqual(chains(virtual("foo/vs", "tls", [{ match, route: [to("web", 1)] }])), [
+      "sni a,b; foo/vs tls 0: 1||web.foo",
+      "sni ab; foo/vs tls 0: 1||web.foo",
+    ]);
+  });
+
   test("on subnets have those, which stay in force for the conditions after", () => {
     const subnets = { destinationSubnets: ["192.0.2.0/24", "198.51.100.0/24"] };
     const other = { destinationSubnets: ["203.0.113.0/24"] };

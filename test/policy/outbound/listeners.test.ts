@@ -96,6 +96,21 @@ describe("routes of an HTTP chain", () => {
     assert.equal(routed(narrow.get("10.0.0.1_80"), "web.foo"), "404 no-route l");
   });
 
+  test("are all services' wherever HTTP listens, and wherever none has an address", () => {
+    const [web, other] = [kubernetes("foo/web", { http: 80 }), kubernetes("foo/other", { http: 80 })];
+    const bound = written("Sidecar", "bar/own", {
+      egress: [{ port: { number: 80, protocol: "HTTP", name: "p" }, bind: "127.0.0.1", hosts: ["*/*"] }],
+    });
+    const listening = listenersOf({}, web, other, bound).get("127.0.0.1_80");
+    for (const name of ["web.foo", "other.foo"])
+      assert.match(routed(listening, name), new RegExp(`outbound\\|80\\|\\|${name}\\.svc`));
+    const detected = listenersOf({}, entry("foo/a.example", "", 80), entry("foo/b.example", "", 80)).get(
+      "0.0.0.0_80",
+    );
+    for (const name of ["a.example", "b.example"])
+      assert.match(routed(detected, name), new RegExp(`outbound.*${name}$`));
+  });
+
   test("are one table for a port, on whichever listeners", () => {
     const tables = (...objects: object[]): number =>
       new Set(
@@ -144,6 +159,10 @@ describe("services without an address of their own", () => {
         "203.0.113.1_90": ["tcp", "90||b"],
       },
     );
+    const mongo = (id: string, address: string): object => entry(id, "MONGO", 90, { addresses: [address] });
+    assert.deepEqual(summary(mongo("foo/a", "192.0.2.0/24"), mongo("foo/b", "198.51.100.0/24")), {
+      "0.0.0.0_90": ["tcp", "to 192.0.2.0/24; 90||a", "to 198.51.100.0/24; 90||b"],
+    });
     assert.deepEqual(summary(entry("foo/a", "TLS", 443, { addresses: ["192.0.2.0/24"] })), {
       "0.0.0.0_443": ["tcp", "sni a; to 192.0.2.0/24; 443||a"],
     });
@@ -205,6 +224,8 @@ describe("what meets on one listener", () => {
   test("detection takes the place of HTTP on an address that a Sidecar binds", () => {
     const bound = written("Sidecar", "bar/own", { egress: [{ bind: "127.0.0.1", hosts: ["*/*"] }] });
     assert.deepEqual(summary(HTTP, bound), { "127.0.0.1_80": ["http", "http"] });
+    assert.deepEqual(summary(HTTP, TCP, bound), { "127.0.0.1_80": ["auto", "http"] }, "HTTP takes all there");
+    assert.deepEqual(summary(HTTP, TCP, AUTO, bound), { "127.0.0.1_80": ["auto", "http"] });
     assert.deepEqual(summary(HTTP, AUTO, bound), { "127.0.0.1_80": ["auto", "80||d", "only-http; http"] });
   });
 });
@@ -285,6 +306,24 @@ describe("ports that a Sidecar declares", () => {
       "127.0.0.1_80": ["http", "http"],
     });
     assert.deepEqual(summary(web, declared({ port: port(81, "TCP"), hosts: ["*/*"] })), {});
+  });
+
+  test("on a socket, which has no port, lead to a service's only one", () => {
+    const one = kubernetes("foo/one", { tcp: 90 });
+    assert.deepEqual(summary(one, declared({ port: port(0, "TCP"), bind: "unix:///s", hosts: ["*/*"] })), {
+      "unix:///s_0": ["tcp", "90||one.foo"],
+    });
+  });
+
+  test("in TLS tell by server name where neither they nor the service have an address", () => {
+    const on = (bind: string, service: object): Summary =>
+      summary(service, declared({ port: port(443, "TLS"), bind, hosts: ["*/*"] }));
+    const external = entry("foo/a.example", "TLS", 443);
+    assert.deepEqual(on("0.0.0.0", external), { "0.0.0.0_443": ["tcp", "sni a.example; 443||a.example"] });
+    assert.deepEqual(on("127.0.0.1", external), { "127.0.0.1_443": ["tcp", "443||a.example"] });
+    assert.deepEqual(on("0.0.0.0", kubernetes("foo/web", { tls: 443 })), {
+      "0.0.0.0_443": ["tcp", "443||web.foo"],
+    });
   });
 
   test("as a proxy for HTTP lead services of one port there", () => {

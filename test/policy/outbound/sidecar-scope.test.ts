@@ -210,8 +210,17 @@ describe("a port of an egress listener", () => {
   });
 
   test("that is none, and an empty address, are not there", () => {
-    const [listener] = on(undefined, "").listeners;
-    assert.deepEqual(Object.keys(listener ?? {}).sort(), ["services", "virtualServices", "winner"]);
+    for (const bind of [undefined, ""]) {
+      const [listener] = on(undefined, bind).listeners;
+      assert.deepEqual(Object.keys(listener ?? {}).sort(), ["services", "virtualServices", "winner"]);
+    }
+  });
+
+  test("leaves what needs no trimming the registry's own, so that its clusters are shared", () => {
+    const egress = [{ hosts: ["*/*"], port: { number: 90, protocol: "HTTP" } }];
+    const mesh = meshOfObjects(...SERVICES, sidecar("foo/own", { egress }));
+    const host = "only.bar.svc.cluster.local";
+    assert.equal(scopeOf(mesh).services.get(host), meshIndex(mesh).registry.find(host, "bar"));
   });
 });
 

@@ -1,8 +1,9 @@
 /** VirtualServices in a Sidecar's scope, and the services that they lead to: https://istio.io/latest/docs/reference/config/networking/sidecar/ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { written } from "./objects.ts";
-import { entry, imported, nameOf, service, under } from "./scope-summary.ts";
+import { meshIndex } from "../../../src/policy/outbound/mesh-index.ts";
+import { meshOfObjects, written } from "./objects.ts";
+import { entry, imported, nameOf, scopeOf, service, sidecar, under } from "./scope-summary.ts";
 
 const virtual = (id: string, spec: object): object => written("VirtualService", id, spec);
 
@@ -19,6 +20,7 @@ describe("VirtualServices of an egress listener", () => {
     [["*/*"], "foo/own bar/a bar/any baz/two"],
     [["./*"], "foo/own"],
     [["bar/a.example"], "bar/a bar/any"],
+    [["bar/a.example", "bar/x.org"], "bar/a bar/any"],
     [["bar/*.example"], "bar/a bar/any"],
     [["bar/*.a.example"], "bar/any"],
     [["bar/b.org"], ""],
@@ -78,6 +80,13 @@ describe("destinations of VirtualServices", () => {
     assert.deepEqual(known(LOCAL, ...all, route(destination(WEB, 83))), ["foo/own.foo 80"]);
     assert.deepEqual(known(LOCAL, ...all, route(destination("absent.example"))), ["foo/own.foo 80"]);
     assert.deepEqual(known({ hosts: ["bar/*"] }, ...all, route(destination(WEB))), ["bar/web.bar 80,81,82"]);
+  });
+
+  test("that are led to by all ports are the registry's own, so that their clusters are shared", () => {
+    const egress = [LOCAL];
+    const routes = route(destination(WEB, 80), destination(WEB, 81));
+    const mesh = meshOfObjects(service("bar/web", [80, 81]), routes, sidecar("foo/own", { egress }));
+    assert.equal(scopeOf(mesh).services.get(WEB), meshIndex(mesh).registry.find(WEB, "bar"));
   });
 
   test("of a listener with a port have that one alone", () => {

@@ -72,6 +72,7 @@ test("shortNames(): the final dot, and what the search path of a namespace compl
     ["web.foo.svc.cluster.local", "bar", ["web.foo.svc.cluster.local.", "web.foo.svc", "web.foo"]],
     ["web.foo.svc.cluster.local", "oo", ["web.foo.svc.cluster.local.", "web.foo.svc", "web.foo"]],
     ["web.example", "foo", ["web.example."]],
+    ["web.of.a.very.long.name.example", "foo", ["web.of.a.very.long.name.example."]],
     ["web.svc.cluster.local", "foo", ["web.svc.cluster.local."]],
     [".svc.cluster.local", "foo", [".svc.cluster.local."]],
     [".foo.svc.cluster.local", "foo", [".foo.svc.cluster.local.", "", ".foo.svc", ".foo"]],
@@ -127,6 +128,14 @@ describe("a service's domains", () => {
       ["web.foo", "outbound|80||web.foo", "web.foo web.foo."],
       [HOST, CLUSTER, `${HOST} ${HOST}. web.foo.svc`],
     ]);
+    // Whichever of them comes first.
+    assert.deepEqual(
+      hostsFor("bar", 80, service("foo/web"), entry("foo/e", ["web.foo"]), answering("foo/vs", 201, "web")),
+      [
+        [HOST, 201, `${HOST} ${HOST}. web.foo.svc`],
+        ["web.foo", "outbound|80||web.foo", "web.foo web.foo."],
+      ],
+    );
     const address = { addresses: ["192.0.2.1"] };
     assert.deepEqual(
       hostsFor("foo", 80, entry("foo/b", ["b.example"], address), entry("foo/a", ["a.example"], address)).map(
@@ -153,6 +162,13 @@ describe("services that no VirtualService takes", () => {
     const of = (...names: string[]): readonly string[] =>
       hostsFor("foo", 80, ...names.map((name) => entry(`foo/${name}`, [name]))).map(([name]) => name);
     assert.deepEqual(of("b.example", "c.example", "a.example"), ["a.example", "b.example", "c.example"]);
+  });
+
+  test("without the port are none there: a VirtualService's host is one that nobody knows", () => {
+    const other = service("foo/other", 8080);
+    assert.deepEqual(answers(80, other, answering("foo/a", 201, "other")), [
+      "other.foo.svc.cluster.local 201",
+    ]);
   });
 
   test("go by the mesh's retries", () => {
@@ -247,6 +263,15 @@ describe("VirtualServices", () => {
     );
   });
 
+  test("lead to what an alias on the port stands for", () => {
+    const to = written("VirtualService", "foo/a", {
+      hosts: ["web"],
+      http: [{ route: [{ destination: { host: "al" } }] }],
+    });
+    const alias = service("foo/al", 80, { type: "ExternalName", externalName: "two.example" });
+    assert.equal(answers(80, service("foo/web"), alias, to)[0], `${WEB} outbound|80||two.example`);
+  });
+
   test("for a wildcard take what it covers, each service by the most specific; what covers none is a host itself", () => {
     const services = [service("foo/web", 80), service("foo/other", 80)];
     assert.deepEqual(
@@ -309,5 +334,7 @@ describe("namesIn()", () => {
     const pods = answering("foo/pods", 202, "*.web");
     assert.deepEqual(named("foo", HEADLESS, own, pods), ["web 201", "*.web 201"]);
     assert.deepEqual(named("foo", HEADLESS, pods, own), ["web 201"]);
+    const second = answering("foo/second", 203, "web");
+    assert.deepEqual(named("foo", HEADLESS, own, second), ["web 201", "*.web 201"]);
   });
 });
