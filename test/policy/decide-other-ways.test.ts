@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decide } from "../../src/policy/decide.ts";
 import type { AccessRequest } from "../../src/policy/path/access-request.ts";
+import type { Decision } from "../../src/policy/path/decision.ts";
 import { meshOf } from "./outbound/mesh-of.ts";
 import {
   authorizationText,
@@ -28,10 +29,100 @@ const denied = (index: number): string =>
   authorizationText("a", `d${index}`, { ...selected(index), action: "DENY", rules: [{}] });
 const toServer: AccessRequest = { from: { workload: "a/c" }, to: { service: "s", port: 80 } };
 
+const ask = (text: string, request = toServer): Promise<Decision> => decide(meshOf(text), request);
+
 const outcomes = async (text: string, request = toServer): Promise<readonly unknown[]> => {
   const { allowed, code, reason, others = [] } = await decide(meshOf(text), request);
   return [{ allowed, code, reason }, ...others].map((one) => [one.allowed, one.code, one.reason]);
 };
+
+describe("decide(): outcomes that differ by destination", () => {
+  const mixed = (count: number, refused: readonly number[]) =>
+    CLIENT +
+    serviceText("a", "s") +
+    Array.from({ length: count }, (_, index) => replica(index + 1)).join("") +
+    refused.map(denied).join("");
+  const way = (index: number) => `outbound|80||s.a.svc.cluster.local at a/s${index}:8080`;
+  const FIRST = `mixed: this is what comes of ${way(1)}; elsewhere it is not the same`;
+  const line = (index: number) => `by ${way(index)}: denied (403 rbac) by a/s${index}`;
+
+  test("others are whole, with the way that leads to them; those like the first are none", async () => {
+    const decision = await ask(mixed(3, [3]), toServer);
+    assert.equal(decision.allowed, true);
+    assert.deepEqual(decision.others, [
+      {
+        hop: "a/s3",
+        side: "server",
+        allowed: false,
+        code: 403,
+        reason: "rbac",
+        cause: "deny-matched",
+        layer: "authorization",
+        policy: "AuthorizationPolicy a/d3",
+        rule: 0,
+        way: [way(3)],
+      },
+    ]);
+    assert.deepEqual(decision.explanation.slice(-2), [FIRST, line(3)]);
+    assert.equal("others" in (await ask(mixed(3, []), toServer)), false);
+    assert.equal("others" in (await ask(mixed(3, [1, 2, 3]), toServer)), false);
+  });
+
+  test("the first's refusal stands although others allow", async () => {
+    const decision = await ask(mixed(2, [1]), toServer);
+    assert.deepEqual([decision.allowed, decision.policy], [false, "AuthorizationPolicy a/d1"]);
+    assert.equal(decision.explanation.at(-1), `by ${way(2)}: allowed (200 ok) by a/s2`);
+  });
+
+  test("a person is told of five of them, and how many more there are", async () => {
+    const five = await ask(mixed(6, [2, 3, 4, 5, 6]), toServer);
+    assert.equal(five.others?.length, 5);
+    assert.deepEqual(five.explanation.slice(-6), [FIRST, ...[2, 3, 4, 5, 6].map(line)]);
+    const seven = await ask(mixed(8, [2, 3, 4, 5, 6, 7, 8]), toServer);
+    assert.equal(seven.others?.length, 7);
+    assert.deepEqual(seven.explanation.slice(-7), [FIRST, ...[2, 3, 4, 5, 6].map(line), "and 2 more"]);
+  });
+
+  test("one outcome by the same way is told once, by two ways twice", async () => {
+    const subsets = destinationText("a", "s", {
+      host: "s",
+      subsets: [
+        { name: "one", labels: { v: "v1" } },
+        { name: "two", labels: { v: "v2" } },
+      ],
+    });
+    const route = (...names: readonly string[]) =>
+      routeText("a", "s", {
+        hosts: ["s"],
+        http: [{ route: names.map((subset) => ({ destination: { host: "s", subset }, weight: 1 })) }],
+      });
+    const ways = async (...names: readonly string[]) =>
+      (await ask(mixed(2, [2]) + subsets + route(...names), toServer)).others?.map((other) => other.way);
+    const two = ["outbound|80|two|s.a.svc.cluster.local at a/s2:8080"];
+    assert.deepEqual(await ways("one", "two"), [two]);
+    assert.deepEqual(await ways("one", "two", "two"), [two]);
+    const whole = destinationText("a", "s", {
+      host: "s",
+      subsets: [{ name: "one", labels: { v: "v1" } }, { name: "all" }],
+    });
+    const both = await ask(mixed(2, [2]) + whole + route("one", "all"), toServer);
+    assert.deepEqual(
+      both.others?.map((other) => other.way),
+      [["outbound|80|all|s.a.svc.cluster.local at a/s2:8080"]],
+    );
+  });
+
+  test("an outcome that is not known is told as unknown", async () => {
+    const tokens = tokenText("a", "t", {
+      selector: { matchLabels: { v: "v2" } },
+      jwtRules: [{ issuer: "https://issuer.example", jwksUri: "https://issuer.example/keys" }],
+    });
+    const part = (value: object): string => btoa(JSON.stringify(value)).replaceAll("=", "");
+    const jwt = `${part({ alg: "RS256", kid: "k" })}.${part({ iss: "https://issuer.example", sub: "x" })}.AAAA`;
+    const decision = await ask(mixed(2, []) + tokens, { ...toServer, jwt });
+    assert.equal(decision.explanation.at(-1), `by ${way(2)}: unknown (401 unknown) by a/s2`);
+  });
+});
 
 describe("another outcome is one of", () => {
   const part = (value: object): string => btoa(JSON.stringify(value)).replaceAll("=", "");

@@ -1,30 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { causeText, explainInbound } from "../../src/policy/explain.ts";
+import { causeText } from "../../src/policy/explain.ts";
 import type { Semantics } from "../../src/policy/inbound.ts";
 import { assumedClaims } from "../../src/policy/jwt/verify-jwt.ts";
 import { BAD_REQUEST } from "../../src/policy/verdict-catalogue.ts";
 import type { Resource } from "../../src/resources/resource.ts";
-import { authorization, connect, get, meshConfig, policyOf, resource } from "./inbound-fixture.ts";
-
-const TCP = { destinationPort: 9000, alpn: ["istio"] };
-const DRY_RUN = { annotations: { "istio.io/dry-run": "true" } };
-const NONE_MATCHES = "denied: ALLOW policies apply to the workload and none of their rules matches";
-const NEAREST = (rule: number, policy = "AuthorizationPolicy foo/a"): string =>
-  `the nearest rule that would have allowed it is rule ${rule} of ${policy}`;
-
-const from = (source: object) => ({ from: [{ source }] });
-const to = (operation: object) => ({ to: [{ operation }] });
-const allow = (...rules: readonly object[]): Resource => authorization("a", { rules });
-const deny = (...rules: readonly object[]): Resource => authorization("d", { action: "DENY", rules });
-
-/** @param request null: about the connection. */
-const explained = (
-  resources: readonly Resource[],
-  connection = connect(),
-  request: ReturnType<typeof get> | null = get("/"),
-  semantics: Semantics = "istio",
-): readonly string[] => explainInbound(policyOf(resources, semantics), connection, request ?? undefined);
+import { allow, DRY_RUN, deny, explained, from, NONE_MATCHES, nearest, TCP, to } from "./explain-fixture.ts";
+import { authorization, connect, get, resource } from "./inbound-fixture.ts";
 
 describe("the clauses that matched", () => {
   test("a rule without conditions matches everything", () => {
@@ -91,7 +73,7 @@ describe("the nearest rule that would have allowed", () => {
     ];
     assert.deepEqual(explained([allow(...rules)]), [
       NONE_MATCHES,
-      NEAREST(1),
+      nearest(1),
       "it wants methods in [PUT]; came `GET`",
       "it wants paths in [/b]; came `/`",
     ]);
@@ -108,7 +90,7 @@ describe("the nearest rule that would have allowed", () => {
     };
     assert.deepEqual(explained([allow(rule)]), [
       NONE_MATCHES,
-      NEAREST(0),
+      nearest(0),
       "it wants namespaces in [baz]; came cluster.local/ns/foo/sa/sleep",
     ]);
   });
@@ -124,7 +106,7 @@ describe("the nearest rule that would have allowed", () => {
     const rule = from({ principals: ["cluster.local/ns/foo/sa/x"], requestPrincipals: ["*"] });
     assert.deepEqual(explained([allow(rule)], connect({ principal: null })), [
       NONE_MATCHES,
-      NEAREST(0),
+      nearest(0),
       "it wants principals in [cluster.local/ns/foo/sa/x]; came no client certificate",
       "it wants requestPrincipals in [*]; came no verified token",
     ]);
@@ -136,7 +118,7 @@ describe("ALLOW rules that count for nothing", () => {
   const COUNTS = "counts for nothing: it has a value that cannot be compiled";
   const lines = (count: number): readonly string[] =>
     explained([allow(to({ methods: ["PUT"] }), ...Array.from({ length: count }, () => BAD))]);
-  const NEAR = [NONE_MATCHES, NEAREST(0), "it wants methods in [PUT]; came `GET`"];
+  const NEAR = [NONE_MATCHES, nearest(0), "it wants methods in [PUT]; came `GET`"];
 
   test("the first two are named, and how many more there are", () => {
     const [one, two] = [1, 2].map((rule) => `rule ${rule} of AuthorizationPolicy foo/a ${COUNTS}`);
@@ -151,208 +133,9 @@ describe("ALLOW rules that count for nothing", () => {
     const rules = [from({ namespaces: ["bar"] }), to({ paths: ["/b"] })];
     assert.deepEqual(explained([allow(...rules)], connect(TCP), null), [
       NONE_MATCHES,
-      NEAREST(0),
+      nearest(0),
       "it wants namespaces in [bar]; came cluster.local/ns/foo/sa/sleep",
       "rule 1 of AuthorizationPolicy foo/a counts for nothing on a port that is decided as TCP: it asks for HTTP, or has a value that cannot be compiled",
-    ]);
-  });
-});
-
-describe("connections that are refused, or need no rule", () => {
-  const strict = resource("PeerAuthentication", "default", { mtls: { mode: "STRICT" } });
-  const CASES: readonly (readonly [
-    what: string,
-    readonly Resource[],
-    ReturnType<typeof connect>,
-    readonly string[],
-  ])[] = [
-    [
-      "an HTTP chain",
-      [],
-      connect(),
-      [
-        "the connection is taken; each HTTP request on it is decided by itself",
-        "port 8080 is PERMISSIVE by default; what came is TLS, client: cluster.local/ns/foo/sa/sleep",
-      ],
-    ],
-    [
-      "another trust domain",
-      [strict],
-      connect({ principal: "other/ns/foo/sa/sleep" }),
-      [
-        "refused in the handshake: the client's identity is not of the mesh's trust domain or an alias of it",
-        "port 8080 is STRICT by PeerAuthentication foo/default; what came is TLS, client: other/ns/foo/sa/sleep",
-      ],
-    ],
-    [
-      "a certificate of nobody's",
-      [strict],
-      connect({ tls: "rogue" }),
-      [
-        "refused in the handshake: the client's certificate is not a valid one of this mesh's authority for a workload",
-        "port 8080 is STRICT by PeerAuthentication foo/default; what came is TLS, client: a certificate of an authority that the mesh does not trust",
-      ],
-    ],
-    [
-      "no certificate",
-      [strict],
-      connect({ tls: "simple", principal: null }),
-      [
-        "refused in the handshake: the client has no certificate",
-        "port 8080 is STRICT by PeerAuthentication foo/default; what came is TLS, client: no certificate",
-      ],
-    ],
-    [
-      "the proxy's own port",
-      [],
-      connect({ destinationPort: 15006 }),
-      [
-        "refused: nothing listens on the port",
-        "port 15006 is PERMISSIVE by default; what came is TLS, client: cluster.local/ns/foo/sa/sleep",
-      ],
-    ],
-  ];
-  for (const [what, resources, connection, lines] of CASES)
-    test(`${what}: the cause, then the port's mode, who set it, and what came`, () => {
-      assert.deepEqual(explained(resources, connection, null), lines);
-    });
-
-  test("a request on a connection that is refused is explained by the connection", () => {
-    const plaintext = connect({ principal: null });
-    assert.deepEqual(explained([strict], plaintext), explained([strict], plaintext, null));
-  });
-
-  test("TLS that is passed through is judged without its client, and that is said", () => {
-    const passed = connect({ destinationPort: 9000, alpn: ["h2"] });
-    assert.deepEqual(explained([], passed, null), [
-      "allowed: no DENY policy matches and no ALLOW policy applies to the workload",
-      "the connection is TLS that is passed through: its client certificate is not known here",
-    ]);
-    assert.deepEqual(explained([allow(from({ namespaces: ["foo"] }))], passed, null), [
-      NONE_MATCHES,
-      NEAREST(0),
-      "it wants namespaces in [foo]; came no client certificate",
-      "the connection is TLS that is passed through: its client certificate is not known here",
-    ]);
-  });
-
-  test("a workload without a proxy checks nothing", () => {
-    const bare = resource("Namespace", "foo", undefined, {
-      namespace: "",
-      labels: { "istio-injection": "disabled" },
-    });
-    assert.deepEqual(
-      explained([bare, deny({})])[0],
-      "allowed: no proxy stands before the workload, so nothing is checked",
-    );
-  });
-});
-
-describe("external authorizers", () => {
-  const PROVIDERS = meshConfig(`
-extensionProviders:
-- name: authz
-  envoyExtAuthzGrpc: {service: httpbin.foo.svc.cluster.local, port: 80}
-- name: second
-  envoyExtAuthzHttp: {service: httpbin.foo.svc.cluster.local, port: 9000}
-`);
-  const custom = (
-    name: string,
-    provider: string,
-    rest = {},
-    rules: unknown = [to({ paths: ["/x"] })],
-  ): Resource => authorization(name, { action: "CUSTOM", provider: { name: provider }, rules }, rest);
-  const asked = (answer?: "deny" | "error") => {
-    const request = get("/x");
-    request.authorizer = answer;
-    return request;
-  };
-  const WHICH =
-    "(provider `authz`, grpc, httpbin.foo.svc.cluster.local:80): AuthorizationPolicy foo/c rule 0";
-  const CLAUSE = "paths in [/x]: came `/x`";
-
-  test("unanswered, denied and failed name the authorizer and the clause", () => {
-    const lines = (answer?: "deny" | "error") =>
-      explained([PROVIDERS, custom("c", "authz")], connect(), asked(answer));
-    assert.deepEqual(lines(), [`unknown: an external authorizer has to be asked ${WHICH}`, CLAUSE]);
-    assert.deepEqual(lines("deny"), [`denied by the external authorizer ${WHICH}`, CLAUSE]);
-    assert.deepEqual(lines("error"), [
-      `denied: the external authorizer could not be asked, and its provider does not fail open ${WHICH}`,
-      CLAUSE,
-    ]);
-  });
-
-  test("the second rule of the second policy is told by its own authorizer", () => {
-    const rules = [to({ paths: ["/y"] }), to({ paths: ["/x"] })];
-    const lines = explained(
-      [PROVIDERS, custom("b", "second", {}, [to({ paths: ["/z"] })]), custom("c", "second", {}, rules)],
-      connect(),
-      asked(),
-    );
-    assert.deepEqual(lines, [
-      "unknown: an external authorizer has to be asked (provider `second`, http, httpbin.foo.svc.cluster.local:9000): AuthorizationPolicy foo/c rule 1",
-      CLAUSE,
-    ]);
-  });
-
-  test("one that cannot be used, and a dry-run policy, deny by their clause; no authorizer is named", () => {
-    assert.deepEqual(explained([PROVIDERS, custom("c", "nobody")], connect(), asked()), [
-      "denied: the CUSTOM policy names a provider that cannot be used, or several providers apply: AuthorizationPolicy foo/c rule 0",
-      CLAUSE,
-    ]);
-    const tried = [
-      PROVIDERS,
-      custom("b", "authz", {}, [to({ paths: ["/y"] })]),
-      custom("c", "authz", DRY_RUN),
-    ];
-    assert.deepEqual(explained(tried, connect(), asked()), [
-      "denied: the CUSTOM policy is annotated istio.io/dry-run, which Istio (since 1.30) makes a DENY of what it matches: AuthorizationPolicy foo/c rule 0",
-      CLAUSE,
-    ]);
-  });
-
-  test("on TCP", () => {
-    const lines = explained([PROVIDERS, custom("c", "authz")], connect(TCP), null);
-    assert.deepEqual(lines, [
-      `unknown: an external authorizer has to be asked ${WHICH}`,
-      "the rule matches everything",
-    ]);
-  });
-});
-
-describe("tokens", () => {
-  const tokens = resource("RequestAuthentication", "t", { jwtRules: [{ issuer: "i", jwks: '{"keys":[]}' }] });
-
-  test("a request whose token was not verified is unknown", () => {
-    assert.deepEqual(explained([tokens]), ["unknown: the request's token was not verified"]);
-  });
-
-  test("of a token that is refused no ALLOW rule is told, though policies apply", () => {
-    assert.deepEqual(explained([tokens, allow(to({ methods: ["PUT"] }))]), [
-      "unknown: the request's token was not verified",
-    ]);
-  });
-
-  test("a refusal names the RequestAuthentication where one is to blame", () => {
-    const request = get("/");
-    const refused = (policy: string | null) => {
-      request.jwt = {
-        ...assumedClaims({}),
-        refusal: {
-          allowed: false,
-          code: 401,
-          reason: "jwt",
-          cause: "jwt-invalid",
-          layer: "jwt",
-          policy,
-          rule: null,
-        },
-      };
-      return explained([tokens], connect(), request);
-    };
-    assert.deepEqual(refused(null), ["refused with 401: the token is not valid"]);
-    assert.deepEqual(refused("RequestAuthentication foo/t"), [
-      "refused with 401: the token is not valid (RequestAuthentication foo/t)",
     ]);
   });
 });
@@ -374,7 +157,7 @@ describe("identities of another form", () => {
       ]);
       assert.deepEqual(explained([allow(to({ methods: ["PUT"] }))], odd, get("/"), semantics), [
         NONE_MATCHES,
-        NEAREST(0),
+        nearest(0),
         "it wants methods in [PUT]; came `GET`",
         NOTES[semantics],
       ]);
