@@ -25,14 +25,14 @@ export function hasBothModes(mesh: Mesh): boolean {
 export async function otherModeOf(
   context: JourneyContext,
   request: AccessRequest,
-  way: Way,
+  { steps }: Way,
 ): Promise<ModeDifference | undefined> {
-  const own = way.steps.at(-1);
-  const workload = meshDirectory(context.mesh).workloads.get(own?.hop ?? "");
-  if (own?.side !== "server" || workload === undefined || workload.dataplane === "none") return undefined;
+  const own = steps.at(-1);
+  const workload = own?.side === "server" ? meshDirectory(context.mesh).workloads.get(own.hop) : undefined;
+  if (own === undefined || workload === undefined) return undefined;
   const { ways } = await decideWays({ ...context, otherMode: true }, request, false);
   const other = ways[0]?.steps.at(-1);
-  if (other === undefined || other.hop !== own.hop || wordOf(other) === wordOf(own)) return undefined;
+  if (other === undefined || isSame(own, other)) return undefined;
   if (NOT_DECIDED.has(own.cause) || NOT_DECIDED.has(other.cause)) return undefined;
   const isAmbient = workload.dataplane === "ambient";
   const verdicts = isAmbient ? { ambient: own, sidecar: other } : { ambient: other, sidecar: own };
@@ -50,6 +50,7 @@ export async function otherModeOf(
   };
 }
 
-function wordOf({ allowed, reason }: Step): string {
-  return allowed ? "allowed" : reason === "unknown" ? "unknown" : "denied";
+/** Allowed, denied or unknown alike, for whatever reason. */
+function isSame(own: Step, other: Step): boolean {
+  return own.allowed === other.allowed && (own.reason === "unknown") === (other.reason === "unknown");
 }

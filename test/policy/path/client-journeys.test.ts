@@ -534,6 +534,17 @@ const to = (host: string, weight: number, more: object = {}): object => ({
 
 const ROUTES: readonly JourneyCase[] = [
   {
+    law: "a direct response of 400 is no bad request",
+    mesh: routed({ directResponse: { status: 400 } }),
+    ask: HTTP,
+    ways: [
+      [
+        [],
+        "a/c client refused 400 direct-response/direct-response at client-route, by VirtualService a/s #0, answers HTTP",
+      ],
+    ],
+  },
+  {
     law: "a subset that nobody defines is no cluster",
     mesh: routed({ route: [{ destination: { host: "s", subset: "v9" } }] }),
     ask: HTTP,

@@ -9,6 +9,7 @@ import {
   gatewayPodText,
   gatewayText,
   type JourneyCase,
+  meshConfigText,
   peerText,
   podText,
   resourceText,
@@ -102,7 +103,68 @@ const NAMELESS = meshOf(
   `${BASE}${through("*.wild.example", "wild")}${destinationText("gw", "all", { host: OUT, trafficPolicy: { tls: { mode: "ISTIO_MUTUAL", sni: "x.wild.example" } } })}`,
 );
 
+const CLOSED = meshOf(
+  BASE + through("one.example", "one") + meshConfigText({ outboundTrafficPolicy: { mode: "REGISTRY_ONLY" } }),
+);
+const ENTRY = entryText("gw", "e", {
+  hosts: ["e.example"],
+  ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+  location: "MESH_INTERNAL",
+  resolution: "STATIC",
+  endpoints: [{ address: "10.0.0.1" }],
+});
+const BY_RULE = destinationText("gw", "e", {
+  host: "e.example",
+  trafficPolicy: { tls: { mode: "ISTIO_MUTUAL" } },
+});
+
 const EGRESS: readonly JourneyCase[] = [
+  {
+    law: "TLS without a name is refused where only what is registered goes out",
+    mesh: CLOSED,
+    ask: { from, to: TO_ONE.to, protocol: "tls" },
+    ways: [[[], "a/c client refused 0 blackhole/blackhole at client-route, by none"]],
+    explained: [
+      [
+        "listener 0.0.0.0_443 (tcp) takes one.example:443; the sidecar is told of everything exported to its namespace",
+        "the TLS carried no server name (SNI), by which alone the hosts of port 443 are told apart: `one.example` (ServiceEntry gw/hosts)",
+        "open TLS with the server name `one.example`, as clients do that are given a name and not an address",
+        "outboundTrafficPolicy REGISTRY_ONLY (of the mesh) refuses what is not registered",
+      ],
+    ],
+  },
+  {
+    law: "bytes are refused where only what is registered goes out",
+    mesh: CLOSED,
+    ask: { from, to: TO_ONE.to, protocol: "tcp" },
+    ways: [[[], "a/c client refused 0 blackhole/blackhole at client-route, by none"]],
+    explained: [
+      [
+        "listener 0.0.0.0_443 (tcp) takes one.example:443; the sidecar is told of everything exported to its namespace",
+        "the connection was not TLS, so it carried no server name (SNI), by which alone the hosts of port 443 are told apart: `one.example` (ServiceEntry gw/hosts)",
+        "open TLS with the server name `one.example`, as clients do that are given a name and not an address",
+        "outboundTrafficPolicy REGISTRY_ONLY (of the mesh) refuses what is not registered",
+      ],
+    ],
+  },
+  {
+    law: "a ServiceEntry of no identities has none expected",
+    mesh: meshOf(podText("a", "d") + CLIENT + ENTRY + BY_RULE),
+    ask: { from: { workload: "a/d" }, to: { host: "e.example", port: 80 } },
+    ways: [
+      [
+        ["outbound|80||e.example at a/c:80"],
+        "a/d client allowed 200 ok/routed at client-route, by none, to outbound|80||e.example mtls, answers HTTP",
+        "a/c server allowed 200 ok/no-allow-policies at authorization, by none",
+      ],
+    ],
+    fields: {
+      cluster: "outbound|80||e.example",
+      tls: "mtls",
+      sni: "outbound_.80_._.e.example",
+      endpoints: ["10.0.0.1:80"],
+    },
+  },
   {
     law: "the application's TLS goes by the gateway to the host outside",
     mesh: ONE,

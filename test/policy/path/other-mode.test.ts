@@ -273,6 +273,25 @@ const WHOLE: readonly (readonly [
       why: ["ztunnel asks no external authorizer: AuthorizationPolicy default/p needs a waypoint"],
     },
   ],
+  [
+    "an authorizer that is not asked, where ztunnel denies without it",
+    [
+      PROVIDER,
+      policy("{action: CUSTOM, provider: {name: x}, rules: [{}]}"),
+      resource("AuthorizationPolicy", "{}", "nobody"),
+    ],
+    GET,
+    {
+      mode: "ambient",
+      allowed: false,
+      code: 0,
+      reason: "rbac",
+      cause: "no-allow-matched",
+      policy: null,
+      rule: null,
+      why: ["ztunnel asks no external authorizer: AuthorizationPolicy default/p needs a waypoint"],
+    },
+  ],
   ["a refusal of the client's proxy: nothing", [], { ...GET, path: "/%00" }, undefined],
   ["a host outside: nothing", [], { ...GET, to: { host: "no.example", port: 80 } }, undefined],
   [
