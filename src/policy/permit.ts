@@ -9,7 +9,7 @@ let mintPermit: (verdict: Verdict) => Permit;
 /** Proof that an allowing verdict was reached. One per verdict, so deciding allocates nothing. */
 export class Permit {
   /** Private, so that no literal can pose as a Permit. */
-  readonly #minted = true;
+  readonly #minted = null;
   readonly allowed = true;
   readonly verdict: Verdict;
 
@@ -20,7 +20,7 @@ export class Permit {
 
   /** Whether `value` was minted here, for run-time checks at trust boundaries. */
   static is(value: unknown): value is Permit {
-    return typeof value === "object" && value !== null && #minted in value && value.#minted;
+    return typeof value === "object" && value !== null && #minted in value;
   }
 
   static {

@@ -24,7 +24,7 @@ export interface IndexedRuleSet extends RuleSet {
 
 /** Envoy keeps its policies in a map: by name, byte by byte, so `rule[10]` comes before `rule[2]`. */
 function byKey(a: CompiledRule, b: CompiledRule): number {
-  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+  return a.key < b.key ? -1 : 1;
 }
 
 /** The rules of all policies of one action for one kind of chain. */

@@ -124,7 +124,7 @@ function accountNames(values: readonly string[], { policyNamespace }: ConditionC
 
 function parsedAccounts(values: readonly string[], context: ConditionContext): Predicate {
   const accounts = accountNames(values, context);
-  return ({ account }) => account !== "" && accounts.has(account);
+  return ({ account }) => accounts.has(account);
 }
 
 type AddressOf = (

@@ -15,7 +15,7 @@ export function expandPrincipals(principals: readonly string[], trustDomains: Tr
 
 function expandPrincipal(principal: string, trustDomains: TrustDomains): readonly string[] {
   const [own = "", ...rest] = principal.split("/");
-  if (rest.length !== 4 || own === "*") return [principal];
+  if (rest.length !== 4) return [principal];
   if (own !== DEFAULT_TRUST_DOMAIN && !trustDomains.some((trustDomain) => overlaps(own, trustDomain)))
     return [principal];
   const expanded = trustDomains.map((trustDomain) =>
@@ -32,7 +32,6 @@ export function expandTrustDomains(values: readonly string[], trustDomains: Trus
 function overlaps(a: string, b: string): boolean {
   return (
     a === b ||
-    b === "*" ||
     isPrefixPattern(b, a) ||
     isPrefixPattern(a, b) ||
     isSuffixPattern(b, a) ||

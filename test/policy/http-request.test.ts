@@ -83,6 +83,14 @@ test("HTTP/1 takes the methods that Envoy's parser knows, in upper case; HTTP/2 
   }
 });
 
+test("a host without capitals of ASCII is as it was sent", () => {
+  const hosts = ["\u00c9", "1\u00c9", "a\u00c9", "\u0130"];
+  assert.deepEqual(
+    hosts.map((authority) => taken("/", authority).host),
+    hosts,
+  );
+});
+
 test("the host that patterns look at is the authority in lower case", () => {
   const hosts = ["A", "z", "Z", "@", "[", "a.b:80", "a.B", "", "x1-AZ"].map(
     (authority) => taken("/", authority).host,

@@ -60,6 +60,13 @@ for (const [target, ...expected] of RECORDED) {
   });
 }
 
+test("slashes are merged where the mode says so, also in a path that has more to be undone", () => {
+  const of = (target: string) => MODES.map((mode) => normalizePath(mode, target));
+  assert.deepEqual(of("/a//%61~"), ["/a//%61~", "/a//a~", "/a/a~", "/a/a~"]);
+  assert.deepEqual(of("/%61//"), ["/%61//", "/a//", "/a/", "/a/"]);
+  assert.deepEqual(of("/a//"), ["/a//", "/a//", "/a/", "/a/"]);
+});
+
 const arbitraryTarget = fc
   .array(
     fc.constantFrom(

@@ -101,10 +101,23 @@ test("policiesFor() keeps the order of the list, each policy once, whatever labe
   assert.deepEqual(names("foo", { app: "a", tier: "1" }), ["p0", "p1", "p2"]);
   assert.deepEqual(names("foo", { tier: "1", app: "a" }), ["p0", "p1", "p2"]);
   assert.deepEqual(names("foo", { app: "a", tier: "2" }), ["p1", "p2", "p4"]);
+  assert.deepEqual(names("foo", { tier: "1" }), ["p1"], "a selector's labels must all be there");
   assert.deepEqual(names("foo", {}), ["p1"]);
   assert.deepEqual(names("bar", { app: "a" }), ["p1", "p3"]);
   assert.deepEqual(names(ROOT, { tier: "2" }), ["p1", "p4"]);
   assert.deepEqual(names("none", {}), ["p1"]);
+});
+
+test("policiesFor() looks a list through once", () => {
+  let looks = 0;
+  const list = Object.assign([policy({})], {
+    entries: () => {
+      looks++;
+      return Array.prototype.entries.call(list) as ArrayIterator<[number, Resource]>;
+    },
+  });
+  const found = () => policiesFor(list, { namespace: "foo", labels: {} }, ROOT).length;
+  assert.deepEqual([found(), found(), looks], [1, 1, 1]);
 });
 
 test("policiesFor(): a name is not mistaken for a namespace's and a label's", () => {

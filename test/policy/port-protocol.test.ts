@@ -80,6 +80,17 @@ test("serviceTargets(): endpoints by any of the workload's addresses, and their 
   ]);
 });
 
+test("serviceTargets(): the oldest Service first, whether it names the workload or its address", () => {
+  const found = targets([
+    { name: "young", createdAt: 2, ports: [port(1)], endpoints: [{ workload: POD }] },
+    { name: "old", createdAt: 1, ports: [port(2)], endpoints: [{ address: "10.0.0.1" }] },
+  ]);
+  assert.deepEqual(found, [
+    ["old", "p2", 2],
+    ["young", "p1", 1],
+  ]);
+});
+
 test("serviceTargets(): a workload of another kind by the same name is another one; a Service may have several endpoints", () => {
   const ofBoth: Given = {
     name: "s",

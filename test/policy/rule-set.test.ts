@@ -14,9 +14,12 @@ const verdictOf = ({ key }: CompiledRule): Verdict => ({ policy: key }) as Verdi
 
 test("rules of one action stand in the order of their names, byte by byte, as in Envoy's map", () => {
   const keys = ["b", "a[2]", "a[10]", "a", "B", "a"];
-  const { rules } = buildRuleSet(
-    keys.map((key) => rule(key, true)),
-    verdictOf,
+  const given = keys.map((key) => rule(key, true));
+  const { rules } = buildRuleSet(given, verdictOf);
+  assert.deepEqual(
+    rules.flatMap(({ rule }) => (rule.key === "a" ? [given.indexOf(rule)] : [])),
+    [3, 5],
+    "of one name, as they were",
   );
   assert.deepEqual(
     rules.map(({ rule, verdict }) => [rule.key, verdict.policy]),

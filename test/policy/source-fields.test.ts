@@ -65,6 +65,8 @@ const IDENTITIES: readonly (readonly [string, Field, string[], string[], (string
     ["td/ns/b/sa/x", "td/ns/ap/sa/x", "td/ns/sa/sa/x", "td/ns/me/sa/x", "td/ns/med/sa/x", null],
   ],
   ["namespaces", NAMESPACES, ["*"], ["td/ns/a/sa/x"], ["td", null]],
+  ["namespaces", NAMESPACES, ["a"], ["td/ns/a/sa/x"], ["td/ns/aba/sa/x"]],
+  ["namespaces", NAMESPACES, ["*b*"], ["td/ns/b/sa/x", "td/ns/abc/sa/x"], ["td/ns/a/sa/x"]],
   ["namespaces", NAMESPACES, ["ab*ba"], ["td/ns/abba/sa/x"], ["td/ns/aba/sa/x"]],
   ["namespaces", NAMESPACES, ["a*bc*cd"], ["td/ns/abccd/sa/x"], ["td/ns/abcd/sa/x", "td/ns/acd/sa/x"]],
   ["namespaces", NAMESPACES, ["a*b*b*c"], ["td/ns/abbc/sa/x"], ["td/ns/abc/sa/x"]],
@@ -94,6 +96,11 @@ test("strict semantics look at the namespace and account alone, Istio's at the w
   assert.deepEqual(both(NAMESPACES, "ns/sa", "td/ns/ns/sa/ns"), [true, false]);
   assert.deepEqual(both(SERVICE_ACCOUNTS, "foo/x", "td/ns/foo/sa/x/more"), [true, false]);
   assert.deepEqual(both(SERVICE_ACCOUNTS, "foo/x", "td/ns/foo/sa/x"), [true, true]);
+  const longer = of("td/ns/foo/sa/x/more");
+  const alone = [ISTIO, STRICT].map((context) =>
+    SERVICE_ACCOUNTS.compile(["foo/x"], context)?.(longer, null),
+  );
+  assert.deepEqual(alone, [true, false]);
 });
 
 test("identities are told as the certificate has them", () => {

@@ -4,15 +4,10 @@ import type { InboundCause } from "../../src/policy/inbound-cause.ts";
 import type { Verdict } from "../../src/policy/verdict.ts";
 import * as catalogue from "../../src/policy/verdict-catalogue.ts";
 
+type FixedVerdict = readonly [Verdict, Verdict["layer"], InboundCause, boolean, number, Verdict["reason"]];
+
 /** Verdicts that need no policy's name: layer, cause, allowed, status (0: no HTTP answer), reason. */
-const FIXED: readonly (readonly [
-  Verdict,
-  Verdict["layer"],
-  InboundCause,
-  boolean,
-  number,
-  Verdict["reason"],
-])[] = [
+const fixed = (): readonly FixedVerdict[] => [
   [catalogue.NO_PROXY, "transport", "no-proxy", true, 0, "ok"],
   [catalogue.PER_REQUEST, "transport", "per-request", true, 0, "ok"],
   [catalogue.NO_CHAIN, "transport", "no-chain", false, 0, "no-chain"],
@@ -33,11 +28,12 @@ const FIXED: readonly (readonly [
   [catalogue.jwtVerdict("jwt-required", null), "jwt", "jwt-required", false, 401, "jwt"],
 ];
 
-for (const [verdict, layer, cause, allowed, code, reason] of FIXED)
-  test(`the verdict ${cause} (${code}) is of the layer ${layer}, for the reason ${reason}, and names no policy`, () => {
+test("verdicts that name no policy are of their layer, with their status and reason, and frozen", () => {
+  for (const [verdict, layer, cause, allowed, code, reason] of fixed()) {
     assert.deepEqual(verdict, { layer, cause, allowed, code, reason, policy: null, rule: null });
     assert.ok(Object.isFrozen(verdict));
-  });
+  }
+});
 
 /** Outcomes of rules: cause, layer, allowed, status over HTTP, reason. */
 const BY_RULE: readonly (readonly [InboundCause, Verdict["layer"], boolean, number, Verdict["reason"]])[] = [
