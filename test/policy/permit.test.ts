@@ -9,7 +9,7 @@ const closed = policyOf([authorization("a", {})]);
 test("authorizeRequest() gives a Permit for what is allowed and a Denial for what is not, with the verdict", () => {
   const permit = authorizeRequest(open, connect(), get("/"));
   assert.ok(Permit.is(permit));
-  assert.equal(permit.verdict.cause, "no-allow-policies");
+  assert.deepEqual([permit.allowed, permit.verdict.cause], [true, "no-allow-policies"]);
   const denial = authorizeRequest(closed, connect(), get("/"));
   assert.ok(!Permit.is(denial));
   assert.deepEqual([denial.allowed, denial.verdict.code], [false, 403]);
