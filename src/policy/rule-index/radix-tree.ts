@@ -64,11 +64,12 @@ export class RadixTree {
   }
 
   #labelFits(text: string, backwards: boolean, at: number, label: number, length: number): boolean {
+    // Reading beyond a text is slow: optimized code would be left for it.
+    if (at + length > text.length) return false;
     const labels = this.#labels;
     const step = backwards ? -1 : 1;
     let place = backwards ? text.length - 1 - at : at;
     for (let index = 0; index < length; index++, place += step) {
-      // Beyond the text this is NaN, which no label is.
       if (text.charCodeAt(place) !== labels[label + index]) return false;
     }
     return true;
