@@ -23,12 +23,3 @@ export function edgeCertElement(certificate: PeerCertificate, subject: string): 
   ];
   return [`Hash=${sha256}`, `Subject="${quotable ? subject : ""}"`, ...names].join(";");
 }
-
-/**
- * Whether an element can be appended to this value and still be read as one: a client that leaves a quote open would have what
- * the proxy appends read as a part of its own element. Readers differ on whether a backslash escapes, so one before a quote
- * counts as open.
- */
-export function canAppendElement(before: string): boolean {
-  return !before.includes('\\"') && before.split('"').length % 2 === 1;
-}

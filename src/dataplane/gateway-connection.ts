@@ -44,6 +44,7 @@ export function plainConnection(
     sourceIp: accepted.source.ip ?? "",
     destinationIp: podAddress,
     destinationPort: accepted.port,
+    hop: { position: "gateway" },
     speaksHttp: first.kind === "http1" || first.kind === "http2",
   });
 }
@@ -60,12 +61,17 @@ export function passedConnection(accepted: GatewayConnection, podAddress: string
   });
 }
 
-/** TLS that ended here. @param sni the name that conditions see: of the TLS inside, where there is one. */
+/**
+ * TLS that ended here.
+ * @param sni the name that conditions see: of the TLS inside, where there is one.
+ * @param clientCert the gateway's element of X-Forwarded-Client-Cert, for HTTP.
+ */
 export function meshConnection(
   accepted: GatewayConnection,
   podAddress: string,
   mesh: SecuredPeer,
   sni: string,
+  clientCert: string | undefined,
 ): Connection {
   return new Connection({
     tls: mesh.principal === null ? "simple" : "mtls",
@@ -75,5 +81,6 @@ export function meshConnection(
     destinationPort: accepted.port,
     sni,
     alpn: mesh.alpn === undefined ? [] : [mesh.alpn],
+    hop: { position: "gateway", clientCert },
   });
 }

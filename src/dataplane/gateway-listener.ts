@@ -216,7 +216,13 @@ export class GatewayListener {
         principal: mesh.principal,
       },
     };
-    const connection = meshConnection(identified, this.#env.pod.address, mesh, mesh.sni);
+    const connection = meshConnection(
+      identified,
+      this.#env.pod.address,
+      mesh,
+      mesh.sni,
+      this.#certElement(mesh, server),
+    );
     this.#env.http.flows.push({
       ...this.#records.flow(identified, mesh.sni),
       kind: "handshake",
@@ -285,7 +291,7 @@ export class GatewayListener {
     const trusted = innerSni === undefined && this.#state.policy.semantics === "istio";
     const connection = trusted
       ? outer.connection
-      : meshConnection(accepted, this.#env.pod.address, mesh, innerSni ?? "");
+      : meshConnection(accepted, this.#env.pod.address, mesh, innerSni ?? "", undefined);
     this.#routeOpaque(accepted, mesh.socket, connection, innerSni, unread, mesh, outer.connection);
   }
 

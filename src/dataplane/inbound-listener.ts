@@ -154,6 +154,7 @@ export class InboundListener {
     const chain = selectChain(policy, port, { tls: true, alpn, speaksHttp: true }, mesh.sni);
     const source: FlowSource = { ...accepted.source, principal: mesh.principal };
     const http2 = mesh.alpn !== undefined && HTTP2_ALPN.has(mesh.alpn);
+    const element = clientCertElement(this.#state.snapshot.workload.spiffeId, mesh.certificate);
     const connection = new Connection({
       tls: "mtls",
       principal: mesh.principal,
@@ -162,8 +163,8 @@ export class InboundListener {
       destinationPort: port,
       sni: mesh.sni,
       alpn,
+      hop: { position: "sidecar", clientCert: element },
     });
-    const element = clientCertElement(this.#state.snapshot.workload.spiffeId, mesh.certificate);
     const peer = this.#peer(accepted, connection, source, mesh.tls, element, http2);
     const protocol = chain.refusal === null ? chain.protocol : "tcp";
     this.#recordHandshake(accepted, peer);

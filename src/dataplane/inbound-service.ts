@@ -7,8 +7,8 @@ import { type AuthorizerDemand, decideConnection, requiredAuthorizer } from "../
 import type { JwtPolicy } from "../policy/jwt/jwt-policy.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest, type Denial, type Permit } from "../policy/permit.ts";
+import { canAppendElement } from "../policy/proxy-headers.ts";
 import type { Verdict } from "../policy/verdict.ts";
-import { canAppendElement } from "./client-cert-header.ts";
 import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
 import { askAboutRequest, type Passed } from "./ext-authz/ask-request.ts";

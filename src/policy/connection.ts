@@ -1,6 +1,7 @@
 /** What policy judges on the server's side of a connection: made once when it is accepted, then only read. */
 import type { FirstBytes } from "./filter-chain.ts";
 import { type IpAddress, parseIpAddress } from "./ip-address.ts";
+import { type HttpHop, SIDECAR_HOP } from "./proxy-headers.ts";
 import { textHash } from "./rule-index/text-print.ts";
 
 /**
@@ -32,6 +33,8 @@ export interface ConnectionInput {
   readonly alpn?: readonly string[] | undefined;
   /** Whether the first bytes of plaintext are an HTTP request head (default true). Asked only where the port's protocol is to be detected. */
   readonly speaksHttp?: boolean | undefined;
+  /** Where HTTP ends, if it does; by default at a sidecar, which tells of a client's certificate its name alone. */
+  readonly hop?: HttpHop | undefined;
 }
 
 /** A connection's facts, taken apart once. Addresses that do not parse are null and match nothing. */
@@ -62,6 +65,8 @@ export class Connection {
   readonly firstBytes: FirstBytes;
   /** Whether the identity has anything after its trust domain. */
   readonly hasPath: boolean;
+  /** Who ends HTTP, and what it tells the application of the client's certificate. */
+  readonly hop: HttpHop;
   /** For TCP: what the external authorizer said, once the caller has asked it (see requiredAuthorizer). */
   authorizer: AuthorizerAnswer | undefined = undefined;
   #anonymous: Connection | undefined = undefined;
@@ -91,6 +96,9 @@ export class Connection {
       speaksHttp: input.speaksHttp ?? true,
     };
     this.hasPath = input.principal?.includes("/") === true;
+    this.hop =
+      input.hop ??
+      (this.subject === null ? SIDECAR_HOP : { position: "sidecar", clientCert: `URI=${this.subject}` });
   }
 
   /** The same connection without its identity: what is known of TLS that is passed through undecrypted. */

@@ -1,7 +1,6 @@
 /** Fields about what is asked for: host, port, method, path, server name, headers. */
 import type { Field, Predicate } from "./condition.ts";
-import type { Connection } from "./connection.ts";
-import type { HttpRequest } from "./http-request.ts";
+import type { ForwardedForTrust } from "./forwarded-for.ts";
 import { joinedField } from "./joined-field.ts";
 import {
   isPathTemplate,
@@ -9,6 +8,7 @@ import {
   type PathTemplate,
   parsePathTemplate,
 } from "./path-template.ts";
+import { type HeaderReader, proxyHeader } from "./proxy-headers.ts";
 import {
   type ConditionKeys,
   HOST,
@@ -105,27 +105,32 @@ export const SNI: Field = {
 /** `request.headers[<name>]`. Repeated fields match one by one, but for those that Envoy keeps as one list. */
 export function headerField(name: string): Field {
   const lower = name.toLowerCase();
-  const read = PSEUDO_HEADERS.get(lower) ?? (JOINED_HEADERS.has(lower) ? joinedHeader(lower) : undefined);
+  const read =
+    PSEUDO_HEADERS.get(lower) ??
+    proxyHeader(lower) ??
+    (JOINED_HEADERS.has(lower) ? joinedHeader(lower) : undefined);
   return {
     http: true,
-    compile: (values) => {
+    compile: (values, { forwardedFor }) => {
       const patterns = compileTextPatterns(values);
-      return read === undefined ? someFieldMatches(lower, patterns) : wholeMatches(read, patterns);
+      return read === undefined
+        ? someFieldMatches(lower, patterns)
+        : wholeMatches(read, patterns, forwardedFor);
     },
-    seen: (connection, request) => {
+    seen: (connection, request, { forwardedFor }) => {
       if (request === null) return "nothing";
-      if (read !== undefined) return quoted(read(request, connection) ?? undefined);
+      if (read !== undefined) return quoted(read(request, connection, forwardedFor) ?? undefined);
       const values = request.headers.filter(
         (_value, index) => index % 2 === 1 && request.headers[index - 1] === lower,
       );
       return values.length === 0 ? "no such header" : values.map(quoted).join(", ");
     },
-    keys: (values) => ({
+    keys: (values, { forwardedFor }) => ({
       dimension:
         read === undefined
           ? repeatedHeader(lower)
           : oneText(`header ${lower}`, (connection, request) =>
-              request === null ? null : read(request, connection),
+              request === null ? null : read(request, connection, forwardedFor),
             ),
       patterns: compileTextPatterns(values),
       decisive: false,
@@ -161,12 +166,13 @@ function someFieldMatches(name: string, patterns: TextPatterns): Predicate {
   };
 }
 
-/** The one value of a header; null where it is absent. */
-type HeaderReader = (request: HttpRequest, connection: Connection) => string | null;
-
-function wholeMatches(read: HeaderReader, patterns: TextPatterns): Predicate {
+function wholeMatches(
+  read: HeaderReader,
+  patterns: TextPatterns,
+  forwardedFor: ForwardedForTrust,
+): Predicate {
   return (connection, request) => {
-    const value = request === null ? null : read(request, connection);
+    const value = request === null ? null : read(request, connection, forwardedFor);
     return value !== null && matchesPresentText(patterns, value);
   };
 }
@@ -179,12 +185,10 @@ function joinedHeader(name: string): HeaderReader {
 const JOINED_HEADERS: ReadonlySet<string> = new Set(
   `accept accept-encoding access-control-request-headers access-control-request-method authorization cache-control
    content-encoding content-type expect grpc-accept-encoding grpc-timeout if-modified-since if-none-match origin pragma
-   referer te user-agent via x-client-trace-id x-envoy-decorator-operation x-envoy-external-address
-   x-envoy-original-path x-forwarded-for x-forwarded-host x-forwarded-port`.split(/\s+/),
+   referer te user-agent via x-client-trace-id x-forwarded-host x-forwarded-port`.split(/\s+/),
 );
 
 const REQUEST_ID = joinedHeader("x-request-id");
-const FORWARDED_PROTO = joinedHeader("x-forwarded-proto");
 
 /** Headers that are not, or not only, what the client sent: pseudo-headers, and those that Envoy removes or always sets. */
 const PSEUDO_HEADERS: ReadonlyMap<string, HeaderReader> = new Map<string, HeaderReader>([
@@ -192,12 +196,7 @@ const PSEUDO_HEADERS: ReadonlyMap<string, HeaderReader> = new Map<string, Header
   [":path", (request) => request.forwardedPath],
   [":authority", (request) => request.authority],
   ["host", (request) => request.authority],
-  ["x-request-id", (request, connection) => REQUEST_ID(request, connection) ?? ""],
-  [
-    "x-forwarded-proto",
-    (request, connection) =>
-      FORWARDED_PROTO(request, connection) ?? (connection.firstBytes.tls ? "https" : "http"),
-  ],
+  ["x-request-id", (...facts) => REQUEST_ID(...facts) ?? ""],
   ["connection", () => null],
   ["x-envoy-internal", () => null],
 ]);

@@ -146,12 +146,6 @@ export const UNSUPPORTED_FIELDS: readonly UnsupportedField[] = [
   },
   {
     kind: "AuthorizationPolicy",
-    path: path("spec action"),
-    values: ["CUSTOM"],
-    why: "no external authorizer is asked: what it matches is refused",
-  },
-  {
-    kind: "AuthorizationPolicy",
     path: path("spec targetRef"),
     why: "waypoints, which it is for, are not run",
   },

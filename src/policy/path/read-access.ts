@@ -11,9 +11,41 @@ export function authorityOf({ authority, host, to }: AccessRequest): string {
   return authority ?? host ?? to.host ?? to.service ?? "app";
 }
 
+/** Between two hops only, whatever `Connection` says (RFC 9110 §7.6.1); `Expect` is answered by the first proxy. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+]);
+
+type Header = readonly [name: string, value: string];
+
+/** What the first proxy leaves of a client's headers: those that are for the next hop alone are gone before any policy looks. */
+function endToEnd(headers: readonly Header[]): (header: Header) => boolean {
+  const nominated = new Set(
+    headers
+      .filter(([name]) => name.toLowerCase() === "connection")
+      .flatMap(([, value]) =>
+        value
+          .toLowerCase()
+          .split(",")
+          .map((token) => token.trim()),
+      ),
+  );
+  return ([name, value]) => {
+    const lower = name.toLowerCase();
+    if (lower === "upgrade") return nominated.has(lower) && value.trim().toLowerCase() !== "h2c";
+    return !HOP_BY_HOP.has(lower) && !nominated.has(lower);
+  };
+}
+
 export function flightOf(request: AccessRequest, authority: string): Flight {
   const { protocol = "http", jwt, extAuthz, sni } = request;
-  const headers = (request.headers ?? []).flatMap(([name, value]) => [name.toLowerCase(), value.trim()]);
+  const headers = (request.headers ?? [])
+    .filter(endToEnd(request.headers ?? []))
+    .flatMap(([name, value]) => [name.toLowerCase(), value.trim()]);
   if (typeof jwt === "string") headers.push("authorization", `Bearer ${jwt}`);
   if (protocol === "grpc" && !headers.includes("application/grpc"))
     headers.push("content-type", "application/grpc");

@@ -2,6 +2,7 @@
 import { Connection } from "../connection.ts";
 import { explainInbound } from "../explain.ts";
 import { asSeenBy, chainOf, decideConnection, decideRequest, type InboundPolicy } from "../inbound.ts";
+import type { HttpHop } from "../proxy-headers.ts";
 import type { Verdict } from "../verdict.ts";
 import { type Arrival, type Flight, type HopResult, type JourneyContext, speaksHttp } from "./journey.ts";
 import { judgeRequest } from "./judge-request.ts";
@@ -17,9 +18,17 @@ export function connectionOf(arrival: Arrival, flight: Flight, sni = arrival.sni
     sni,
     alpn: arrival.alpn,
     speaksHttp: speaksHttp(flight),
+    hop: hopOf(arrival),
   });
   connection.authorizer = flight.authorizer;
   return connection;
+}
+
+/** The certificate's hash stands for nobody: which certificate a caller will show is not known here. */
+function hopOf({ workload, principal }: Arrival): HttpHop {
+  const position = workload.role === "gateway" ? "gateway" : "sidecar";
+  if (principal === null) return { position };
+  return { position, clientCert: `By=${workload.spiffeId};Hash=;Subject="";URI=spiffe://${principal}` };
 }
 
 export async function serverHop(

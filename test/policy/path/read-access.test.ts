@@ -63,6 +63,45 @@ describe("the request itself", () => {
       },
     ],
     [
+      "is without what is for the next hop alone: what Connection names, and what HTTP/1.1 keeps between two",
+      {
+        headers: [
+          ["Connection", "close, X-Role"],
+          ["x-role", "admin"],
+          ["Keep-Alive", "1"],
+          ["proxy-connection", "1"],
+          ["transfer-encoding", "chunked"],
+          ["expect", "100-continue"],
+          ["upgrade", "websocket"],
+          ["x-kept", "1"],
+        ],
+      },
+      {
+        protocol: "http",
+        method: "GET",
+        path: "/",
+        authority: "h",
+        headers: ["connection", "close, X-Role", "x-kept", "1"],
+      },
+    ],
+    [
+      "keeps an upgrade that Connection names, but for h2c",
+      {
+        headers: [
+          ["connection", "Upgrade"],
+          ["upgrade", "websocket"],
+          ["Upgrade", "h2c"],
+        ],
+      },
+      {
+        protocol: "http",
+        method: "GET",
+        path: "/",
+        authority: "h",
+        headers: ["connection", "Upgrade", "upgrade", "websocket"],
+      },
+    ],
+    [
       "over gRPC is a POST of its content type",
       { protocol: "grpc", headers: [["te", "trailers"]] },
       {

@@ -1,4 +1,4 @@
-import { canAppendElement } from "../../../src/dataplane/client-cert-header.ts";
+import { canAppendElement } from "../../../src/policy/proxy-headers.ts";
 import { type FuzzTarget, law } from "../target.ts";
 
 const OWN = 'By=spiffe://a/ns/b/sa/c;Hash=00;Subject="";URI=spiffe://a/ns/d/sa/e';
