@@ -18,7 +18,8 @@ export interface TokenUsesOptions {
 }
 
 interface Seen {
-  readonly peerAddress: string | undefined;
+  /** The first that was known: on a Unix socket there is none, which says nothing of the next. */
+  peerAddress: string | undefined;
   readonly notAfterMs: number;
 }
 
@@ -58,8 +59,11 @@ export class TokenUses {
     if (seen === undefined) {
       this.#makeRoom(nowMs);
       this.#seen.set(tokenKey, { peerAddress, notAfterMs });
-    } else if (ownAddresses.length === 0 && isAnother(seen.peerAddress, peerAddress))
+      return;
+    }
+    if (ownAddresses.length === 0 && isAnother(seen.peerAddress, peerAddress))
       throw replayed("the token was shown before, from another address");
+    seen.peerAddress ??= peerAddress;
   }
 
   /** Of live tokens the eldest goes; not of those for single use, since to be forgotten is what a replay waits for. */

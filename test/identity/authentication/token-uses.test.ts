@@ -48,13 +48,14 @@ test("where a pod's addresses are known they decide, from the first time on", ()
     );
 });
 
-test("without an address nothing can be told, and nothing is refused", () => {
+test("a token that was shown without an address, as on a Unix socket, is its first address's from then on", () => {
   const uses = new TokenUses({ singleUse: false });
-  uses.use(use("t", undefined), NOW);
-  assert.equal(
-    codeOf(() => uses.use(use("t", "10.0.0.2"), NOW)),
-    "none",
+  const show = (address: string | undefined) => codeOf(() => uses.use(use("t", address), NOW));
+  assert.deepEqual(
+    [show(undefined), show("10.0.0.2"), show(undefined), show("10.0.0.2")],
+    Array(4).fill("none"),
   );
+  assert.equal(show("10.0.0.3"), "BW_TOKEN_REPLAYED");
 });
 
 test("a token for single use is refused the second time, by anybody", () => {
