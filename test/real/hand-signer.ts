@@ -43,22 +43,18 @@ export class HandSigner {
     this.#root = root;
   }
 
-  /** The intermediate of a mesh, out of its state folder. */
+  /** The root of a mesh, out of its state folder: the intermediate may sign for its own trust domain only. */
   static async ofMesh(caFolder: string): Promise<HandSigner> {
-    const { intermediate, signingRoot } = JSON.parse(readFileSync(join(caFolder, "ca.json"), "utf8")) as {
-      intermediate: string;
+    const { signingRoot } = JSON.parse(readFileSync(join(caFolder, "ca.json"), "utf8")) as {
       signingRoot: string;
     };
-    const certificate = (name: string) =>
-      new x509.X509Certificate(readFileSync(join(caFolder, `${name}.crt.pem`), "utf8"));
-    const pem = readFileSync(join(caFolder, `intermediate-${intermediate}.key.pem`), "utf8");
+    const root = new x509.X509Certificate(
+      readFileSync(join(caFolder, `root-${signingRoot}.crt.pem`), "utf8"),
+    );
+    const pem = readFileSync(join(caFolder, `root-${signingRoot}.key.pem`), "utf8");
     const der = createPrivateKey(pem).export({ type: "pkcs8", format: "der" });
     const key = await webcrypto.subtle.importKey("pkcs8", new Uint8Array(der), ALGORITHM, false, ["sign"]);
-    return new HandSigner(
-      certificate(`intermediate-${intermediate}`),
-      key as CryptoKey,
-      certificate(`root-${signingRoot}`),
-    );
+    return new HandSigner(root, key as CryptoKey, root);
   }
 
   /** A CA of nobody's trust whose certificate carries the same names as the mesh's. */
