@@ -1,4 +1,4 @@
-import { constructFromEvents, EVENT_ID, type Event, parseEvents, YAMLException } from "js-yaml";
+import { constructFromEvents, EVENT_ID, type Event, YAMLException } from "js-yaml";
 import type { Diagnostic } from "./diagnostic.ts";
 import { countLines, MAX_DEPTH, SourceText } from "./source-text.ts";
 import { KUBERNETES_SCHEMA } from "./yaml-schema.ts";
@@ -73,7 +73,7 @@ function parseChunk(
   let current = source;
   for (;;) {
     try {
-      return { source: current, values: construct(current.text) };
+      return { source: current, values: construct(current) };
     } catch (error) {
       const indented = withMoreIndent(current, error);
       if (indented === undefined) {
@@ -85,10 +85,10 @@ function parseChunk(
   }
 }
 
-function construct(text: string): unknown[] {
-  const events = parseEvents(text, { maxDepth: MAX_DEPTH });
+function construct(source: SourceText): unknown[] {
+  const events = source.events();
   const values = constructFromEvents(events, {
-    source: text,
+    source: source.text,
     schema: KUBERNETES_SCHEMA,
     maxAliases: MAX_ALIASES,
   });

@@ -1,4 +1,4 @@
-import { parseEvents } from "js-yaml";
+import { type Event, parseEvents } from "js-yaml";
 import type { Span } from "./diagnostic.ts";
 import type { FieldPath } from "./resource.ts";
 import { findRange, repeatedKeys, type TextNode, type TextRange, textTrees } from "./text-tree.ts";
@@ -10,6 +10,9 @@ export const MAX_DEPTH = 100;
 const MORE_INDENT = " ".repeat(100);
 /** Each costs another parse of the document. */
 const MAX_INDENTED_LINES = 100;
+
+/** The last colon of a plain IPv6 address like `2001:db8::` before what goes on with, or ends, a flow collection. */
+const TRAILING_COLON = /(?<=[0-9A-Fa-f]:):(?=[,\]}])/g;
 
 /**
  * The text of one chunk of a file (what stands between two `---`), with the way from field paths to lines and columns.
@@ -30,6 +33,16 @@ export class SourceText {
     this.text = text;
     this.#linesBefore = linesBefore;
     this.#indented = indented;
+  }
+
+  /**
+   * What stands in the text, to be read together with it. Kubernetes' parser takes the colons of `[2001:db8::]` as the
+   * text of a string, YAML 1.2 (§7.4.2) takes the last for a key's: it is hidden by a digit. That moves no place, and
+   * values are read from the text itself, so that one hidden inside quotes or a comment shows nowhere.
+   * @throws {YAMLException}
+   */
+  events(): Event[] {
+    return parseEvents(this.text.replace(TRAILING_COLON, "0"), { maxDepth: MAX_DEPTH });
   }
 
   /** The same text with the line moved to the right; places are still those of the file. Nothing where it was moved before. */
@@ -86,7 +99,7 @@ export class SourceText {
   }
 
   #allTrees(): readonly TextNode[] {
-    this.#trees ??= textTrees(this.text, parseEvents(this.text, { maxDepth: MAX_DEPTH }));
+    this.#trees ??= textTrees(this.text, this.events());
     return this.#trees;
   }
 
