@@ -65,9 +65,10 @@ export function flightOf(request: AccessRequest, authority: string): Flight {
 export function senderOf({ from = {} }: AccessRequest, client: Workload | undefined): Sender {
   const own =
     client === undefined || client.dataplane === "none" ? null : client.spiffeId.slice("spiffe://".length);
+  const principal = from.principal?.replace(/^spiffe:\/\//, "") ?? from.principal;
   return {
-    name: from.workload ?? from.principal ?? from.ip ?? "a client",
-    principal: from.principal === undefined ? own : from.principal,
+    name: from.workload ?? principal ?? from.ip ?? "a client",
+    principal: principal === undefined ? own : principal,
     ip: from.ip ?? client?.addresses[0] ?? "",
   };
 }

@@ -330,3 +330,13 @@ describe("the connection that a client itself makes", () => {
       });
     });
 });
+
+test("an identity may be written as the certificate has it, with spiffe://", () => {
+  const plain = "cluster.local/ns/x/sa/y";
+  for (const principal of [plain, `spiffe://${plain}`]) {
+    const sender = senderOf(ask({ from: { principal } }), undefined);
+    assert.deepEqual([sender.name, sender.principal], [plain, plain]);
+  }
+  assert.equal(senderOf(ask({ from: { principal: null } }), PROXIED).principal, null);
+  assert.equal(senderOf(ask({ from: { principal: "x-spiffe://a" } }), PROXIED).principal, "x-spiffe://a");
+});
