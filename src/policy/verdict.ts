@@ -6,6 +6,7 @@ export type Layer =
   | "client-tls"
   | "network"
   | "transport"
+  | "protocol"
   | "jwt"
   | "ext-authz"
   | "authorization"

@@ -18,7 +18,7 @@ const fixed = (): readonly FixedVerdict[] => [
   [catalogue.FOREIGN_TRUST_DOMAIN, "transport", "foreign-trust-domain", false, 0, "tls"],
   [catalogue.TLS_TO_PLAINTEXT_PORT, "transport", "tls-to-plaintext-port", false, 0, "tls"],
   [catalogue.PLAINTEXT_TO_TLS_PORT, "transport", "plaintext-to-tls-port", false, 0, "no-chain"],
-  [catalogue.BAD_REQUEST, "transport", "bad-request", false, 400, "bad-request"],
+  [catalogue.BAD_REQUEST, "protocol", "bad-request", false, 400, "bad-request"],
   [catalogue.NO_RELATIVE_PATH, "route", "no-relative-path", false, 404, "route"],
   [catalogue.JWT_UNVERIFIED, "jwt", "jwt-unverified", false, 401, "unknown"],
   [catalogue.openVerdict(catalogue.HTTP_ANSWERS), "authorization", "no-allow-policies", true, 200, "ok"],

@@ -194,7 +194,17 @@ const ALONE: readonly JourneyCase[] = [
     law: "bytes at an HTTP port are a bad request",
     mesh: PLAIN,
     ask: { from: { principal: null }, to: { workload: "a/s", port: 8080 }, protocol: "tcp" },
-    ways: [[["a/s:8080"], "a/s server refused 400 bad-request/bad-request at transport, by none"]],
+    ways: [[["a/s:8080"], "a/s server refused 400 bad-request/bad-request at protocol, by none"]],
+  },
+  {
+    law: "what is no acceptable request is nobody's doing, whatever PeerAuthentication there is",
+    mesh: CLOSED,
+    ask: {
+      from: { principal: "cluster.local/ns/a/sa/c" },
+      to: { workload: "a/s", port: 8080 },
+      path: "no-slash",
+    },
+    ways: [[["a/s:8080"], "a/s server refused 400 bad-request/bad-request at protocol, by none"]],
   },
   {
     law: "a gateway has no application to ask from",

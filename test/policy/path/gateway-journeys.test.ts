@@ -253,14 +253,14 @@ const ROUTES: readonly JourneyCase[] = [
     law: "what is no request is a bad one",
     mesh: PLAIN,
     ask: { ...GET, path: "a" },
-    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at transport, by none"]],
+    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at protocol, by none"]],
     explained: [["refused with 400: not an acceptable HTTP request"]],
   },
   {
     law: "a path that cannot be normalized is a bad request",
     mesh: PLAIN,
     ask: { ...GET, path: "/%00" },
-    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at transport, by none"]],
+    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at protocol, by none"]],
   },
   {
     law: "OPTIONS * has no route",
@@ -273,7 +273,7 @@ const ROUTES: readonly JourneyCase[] = [
     law: "bytes at an HTTP server are a bad request",
     mesh: PLAIN,
     ask: { ...GET, protocol: "tcp" },
-    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at transport, by none"]],
+    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at protocol, by none"]],
   },
 ];
 
@@ -1045,7 +1045,7 @@ const MORE: readonly JourneyCase[] = [
     law: "HTTP/1.1 knows its methods alone",
     mesh: PLAIN,
     ask: { ...GET, method: "FOO" },
-    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at transport, by none"]],
+    ways: [[["gw/in:8080"], "gw/in gateway refused 400 bad-request/bad-request at protocol, by none"]],
   },
 ];
 
