@@ -7,13 +7,14 @@ import {
   checkSlips,
   checkTrustDomains,
 } from "./authorization-values.ts";
+import type { CheckContext } from "./check-context.ts";
 import type { Field } from "./field.ts";
 import { quoted } from "./field.ts";
 import { checkIpBlock } from "./host-names.ts";
 import { checkAttachment } from "./labels.ts";
 
 /** @see https://istio.io/latest/docs/reference/config/security/authorization-policy/ */
-export function checkAuthorizationPolicy(spec: Field): void {
+export function checkAuthorizationPolicy(spec: Field, context: CheckContext): void {
   checkAttachment(spec);
   const action = spec.at("action").text || "ALLOW";
   const rules = spec.at("rules");
@@ -35,7 +36,19 @@ export function checkAuthorizationPolicy(spec: Field): void {
     );
   }
   if (rules.size > 512) rules.error("BW1105_OUT_OF_BOUNDS", "`spec.rules` has more than 512 entries");
-  for (const rule of rules.items()) checkRule(rule, action);
+  const hitsTcp = action === "DENY" && !isDryRun(context) && !isForServices(spec);
+  for (const rule of rules.items()) checkRule(rule, hitsTcp);
+}
+
+function isDryRun({ annotations }: CheckContext): boolean {
+  return /^(1|t|T|true|True|TRUE)$/.test(annotations.at("istio.io/dry-run").text);
+}
+
+/** Those policies are a waypoint's, which judges what its Services speak. */
+function isForServices(spec: Field): boolean {
+  const one = spec.at("targetRef");
+  const refs = [...(one.present ? [one] : []), ...spec.at("targetRefs").items()];
+  return refs.length > 0 && refs.every((ref) => ["Service", "ServiceEntry"].includes(ref.at("kind").text));
 }
 
 function checkCustom(spec: Field): void {
@@ -90,29 +103,55 @@ function notWithCustom(field: Field, what: string): void {
   );
 }
 
-function checkRule(rule: Field, action: string): void {
+function checkRule(rule: Field, hitsTcp: boolean): void {
   if (!rule.present) {
     empty(rule, "a rule must not be empty text; write `{}` for every request");
     return;
   }
   if (rule.at("from").size > 512)
     rule.at("from").error("BW1105_OUT_OF_BOUNDS", `\`${rule.name}.from\` has more than 512 entries`);
-  let fromHasTcp = false;
-  let toHasTcp = false;
   const froms = rule.at("from").items();
   const tos = rule.at("to").items();
-  for (const from of froms) fromHasTcp = checkSource(from) || fromHasTcp;
-  for (const to of tos) toHasTcp = checkOperation(to) || toHasTcp;
+  const fromsWithTcp = froms.filter(checkSource).length;
+  const tosWithTcp = tos.filter(checkOperation).length;
   for (const when of rule.at("when").items()) checkCondition(when);
   const hasFrom = froms.some((from) => from.at("source").present);
   const hasTo = tos.some((to) => to.at("operation").present);
-  if (action === "DENY" && ((hasFrom && !hasTo && !fromHasTcp) || (hasTo && !toHasTcp))) {
-    rule.warning(
-      "BW1302_DENY_HITS_TCP",
-      `\`${rule.name}\` has only HTTP attributes: on TCP ports it denies all traffic`,
-      "name the HTTP ports in `to.operation.ports`",
-    );
-  }
+  if (!hitsTcp || !((hasFrom && !hasTo && fromsWithTcp === 0) || (hasTo && tosWithTcp === 0))) return;
+  const limits = [
+    ...(hasFrom && fromsWithTcp === froms.length ? ["from"] : []),
+    ...(rule
+      .at("when")
+      .items()
+      .some((when) => TCP_KEYS.has(when.at("key").text))
+      ? ["when"]
+      : []),
+  ];
+  rule.warning(
+    "BW1302_DENY_HITS_TCP",
+    tcpEffect(rule, limits),
+    "name the HTTP ports in `to.operation.ports`",
+  );
+}
+
+const TCP_KEYS: ReadonlySet<string> = new Set([
+  "source.ip",
+  "remote.ip",
+  "source.namespace",
+  "source.serviceAccount",
+  "source.principal",
+  "destination.ip",
+  "destination.port",
+  "connection.sni",
+]);
+
+/** @param limits the clauses that plain TCP is judged by, too: all others count for nothing there. */
+function tcpEffect(rule: Field, limits: readonly string[]): string {
+  if (limits.length === 0)
+    return `\`${rule.name}\` has only HTTP attributes: on TCP ports it denies all traffic`;
+  const named = limits.map((clause) => `\`${clause}\``).join(" and ");
+  const counts = limits.length === 1 ? "counts" : "count";
+  return `of \`${rule.name}\` only ${named} ${counts} on TCP ports: what matches that is denied there`;
 }
 
 /** @returns whether the source names anything that plain TCP has, too. */

@@ -6,4 +6,6 @@ export interface CheckContext {
   readonly name: string;
   /** `metadata.labels` */
   readonly labels: Field;
+  /** `metadata.annotations` */
+  readonly annotations: Field;
 }

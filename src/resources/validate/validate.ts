@@ -51,7 +51,8 @@ export async function validateObject(object: SourceObject, namespace: string): P
   if (apiGroup(apiVersion).endsWith(".istio.io")) {
     checkAnnotations(root, kind);
     const check = Object.hasOwn(ISTIO_CHECKS, kind) ? ISTIO_CHECKS[kind] : undefined;
-    check?.(root.at("spec"), { namespace, name, labels: root.at("metadata", "labels") });
+    const [labels, annotations] = [root.at("metadata", "labels"), root.at("metadata", "annotations")];
+    check?.(root.at("spec"), { namespace, name, labels, annotations });
   }
   if (isMeshConfig(object)) checkMeshConfig(root);
   const diagnostics = withoutConsequences(distinct(problems)).map((problem) =>
