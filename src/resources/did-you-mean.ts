@@ -6,9 +6,19 @@ const SHORTEST_BEGINNING = 4;
  * once, case counts nothing), if it is near enough to be a slip. Ties go to the first. Else the only one that begins so.
  */
 export function didYouMean(written: string, candidates: Iterable<string>): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(written.length / 3)) + 1;
   if (written.length > 64) return undefined;
+  const near = nearestWithin(written, candidates, Math.max(1, Math.floor(written.length / 3)));
+  return near ?? begunAs(written, candidates);
+}
+
+/** The candidate at the least edit distance (as for `didYouMean`), where that is `most` letters or fewer. */
+export function nearestWithin(
+  written: string,
+  candidates: Iterable<string>,
+  most: number,
+): string | undefined {
+  let best: string | undefined;
+  let bestDistance = most + 1;
   for (const candidate of candidates) {
     if (Math.abs(candidate.length - written.length) >= bestDistance) continue;
     const distance = editDistance(written.toLowerCase(), candidate.toLowerCase());
@@ -17,7 +27,7 @@ export function didYouMean(written: string, candidates: Iterable<string>): strin
       bestDistance = distance;
     }
   }
-  return best ?? begunAs(written, candidates);
+  return best;
 }
 
 /** A word that was broken off, where only one begins so. */

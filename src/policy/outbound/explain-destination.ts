@@ -1,5 +1,7 @@
 /** Why a name is unknown to a client, or a cluster missing. */
+import { nearestWithin } from "../../resources/did-you-mean.ts";
 import { resourceName } from "../../resources/resource.ts";
+import { parseIpAddress } from "../ip-address.ts";
 import { CLUSTER_DOMAIN, isHostSubset } from "./host-name.ts";
 import type { ProxyView } from "./proxy-view.ts";
 import type { RegistryService } from "./registry.ts";
@@ -14,8 +16,34 @@ export function explainUnknownHost(view: ProxyView, names: readonly string[], po
 
 function explainName(view: ProxyView, name: string, port: number): string[] {
   const known = candidates(view, name);
-  if (known.length === 0) return [`no Service or ServiceEntry has the host \`${name}\``];
+  if (known.length === 0) {
+    const meant = knownName(view, name);
+    const line = `no Service or ServiceEntry has the host \`${name}\``;
+    return meant === undefined ? [line] : [line, `did you mean \`${meant}\`?`];
+  }
   return [...new Set(known.map((service) => explainService(view, service, port)))];
+}
+
+/** Longer is no DNS name (RFC 1035 §2.3.4). */
+const MAX_NAME_LENGTH = 253;
+/** More letters than this are no slip but another host: www.example.org is not www.example.com. */
+const MAX_SLIPS = 2;
+
+/** What the client can see that differs by a slip; in a short name fewer count. */
+function knownName(view: ProxyView, name: string): string | undefined {
+  const host = name.toLowerCase().replace(/\.$/, "");
+  if (host.length > MAX_NAME_LENGTH || parseIpAddress(host) !== undefined) return undefined;
+  const names = [...view.scope.services.values()].flatMap((service) => namesOf(view, service));
+  return nearestWithin(host, names, Math.min(MAX_SLIPS, Math.floor(host.length / 5)));
+}
+
+/** As people write them: short before the whole. */
+function namesOf(view: ProxyView, { hostname, namespace }: RegistryService): readonly string[] {
+  const suffix = `.${namespace}.svc.${CLUSTER_DOMAIN}`;
+  if (!hostname.endsWith(suffix)) return [hostname];
+  const name = hostname.slice(0, -suffix.length);
+  const own = namespace === view.namespace ? [name] : [];
+  return [...own, `${name}.${namespace}`, `${name}.${namespace}.svc`, hostname];
 }
 
 /** Services that a client could mean by a name, seen by it or not. */

@@ -625,3 +625,29 @@ test("nameRoute(): section and index, the name and who delegated; the mesh's own
   assert.equal(nameRoute({ ...by, resource: null }), "the service's default route");
   assert.equal(nameRoute({ ...by, section: "default" }), "the service's default route");
 });
+
+describe("a mistyped host is told the nearest that the client can see", () => {
+  const passed = (host: string, meant?: string): Case => [
+    `${host}: ${meant ?? "none"}`,
+    entry("{hosts: [www.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}"),
+    http(host),
+    [
+      takes("0.0.0.0_80 (auto)", `${host}:80`),
+      `no virtual host takes the authority \`${host}\``,
+      unknown(host),
+      ...(meant === undefined ? [] : [`did you mean \`${meant}\`?`]),
+      PASSES,
+    ],
+  ];
+  check([
+    passed("wbe.foo", "web.foo"),
+    passed("webb.foo", "web.foo"),
+    passed("web.foo.svc.cluster.locla", "web.foo.svc.cluster.local"),
+    passed("clinet", "client"),
+    passed("ww.example.com", "www.example.com"),
+    passed("www.example.org"),
+    passed("wxyz.foo"),
+    passed("wbe"),
+    passed("10.0.0.77"),
+  ]);
+});
