@@ -16,6 +16,10 @@ export interface CaPicture {
   readonly issuerKeyIds: ReadonlySet<string>;
   /** Every certificate that has not ended. */
   readonly live: readonly IssuedCertificateRecord[];
+  /** Those issued in the last {@link RECENT_MS}, ended ones too: a thief may ask for seconds. */
+  readonly recent: readonly IssuedCertificateRecord[];
+  /** By identity, when it was last cut off, milliseconds since the epoch: what was issued before then has been answered. */
+  readonly cutoffs: ReadonlyMap<string, number>;
   readonly isRevoked: (record: IssuedCertificateRecord) => boolean;
   readonly inUse: readonly CertificateInUse[];
   /** Serials that a pod's proxy has said it uses, at any time since `watchingSinceMs`. */
@@ -28,6 +32,10 @@ const ENDING_FRACTION = 0.25;
 /** Proxies report each second; a certificate that nobody uses by then is in other hands. */
 const CLAIM_GRACE_MS = 5000;
 const SKEW_MS = 5000;
+/** So long a certificate that has ended is still told of, when it was issued. */
+export const RECENT_MS = 600_000;
+/** These are handed to the pod's own application, which never tells what it uses. */
+const WORKLOAD_API = "workload-api";
 
 /** What is not as it should be with a CA and its certificates. Pure. */
 export function caAlerts(picture: CaPicture): readonly CaAlert[] {
@@ -99,22 +107,34 @@ function ofRecord(record: IssuedCertificateRecord, picture: CaPicture): CaAlert[
 }
 
 /**
- * A live certificate of a pod's identity that no proxy has ever said is its own: somebody else asked for it, with the pod's token or another proof.
+ * A certificate of a pod's identity, live or issued lately, that no proxy has ever said is its own: somebody else asked for it, with the pod's token or another proof.
  * Judged only where a proxy would have told: of identities that connected pods have, since this control plane watches.
  */
-function twoKeys({ nowMs, live, isRevoked, inUse, everUsed, watchingSinceMs }: CaPicture): CaAlert[] {
+function twoKeys(picture: CaPicture): CaAlert[] {
+  const { nowMs, live, recent, isRevoked, inUse, everUsed, watchingSinceMs, cutoffs } = picture;
   const holders = new Map<string, string[]>();
   for (const { identity, pod } of inUse) holders.set(identity, [...(holders.get(identity) ?? []), pod]);
-  return live
+  const records = new Map(
+    [...live, ...recent].map((record) => [`${record.issuerKeyId} ${record.serial}`, record]),
+  );
+  return [...records.values()]
     .filter(({ spiffeId, serial }) => holders.has(spiffeId) && !everUsed.has(serial))
+    .filter(({ method }) => method !== WORKLOAD_API)
     .filter(({ issuedAtMs }) => issuedAtMs > watchingSinceMs && nowMs - issuedAtMs > CLAIM_GRACE_MS)
+    .filter(({ spiffeId, issuedAtMs }) => issuedAtMs >= (cutoffs.get(spiffeId) ?? 0))
     .filter((record) => !isRevoked(record))
-    .map(({ spiffeId, serial, method }) => ({
+    .map((record) => ({
       kind: "two-keys" as const,
-      identity: spiffeId,
-      serial,
-      message: `a key that no proxy of ${(holders.get(spiffeId) ?? []).join(", ")} has is certified for their identity (asked for by ${method}); if nobody should have it: bulwark ca revoke ${serial} --reason keyCompromise`,
+      identity: record.spiffeId,
+      serial: record.serial,
+      message: `a key that no proxy of ${(holders.get(record.spiffeId) ?? []).join(", ")} has is certified for their identity (asked for by ${record.method}); if nobody should have it: ${answerTo(record)}`,
     }));
+}
+
+/** Who has the pod's token, or a certificate that renews itself, only asks again when a serial is revoked. */
+function answerTo({ method, spiffeId, serial }: IssuedCertificateRecord): string {
+  const target = method === "token" || method === "certificate" ? spiffeId : serial;
+  return `bulwark ca revoke ${target} --reason keyCompromise`;
 }
 
 function seconds(ms: number): string {

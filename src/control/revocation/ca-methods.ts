@@ -12,7 +12,7 @@ import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { type PodAssignment, podKey } from "../../substrate/assignment.ts";
 import { fieldsOf, numberField, textField } from "../messages.ts";
 import type { RpcHandler } from "../rpc.ts";
-import { type CertificateInUse, caAlerts } from "./ca-alerts.ts";
+import { type CertificateInUse, caAlerts, RECENT_MS } from "./ca-alerts.ts";
 import {
   type CaAuthority,
   type CaCertificate,
@@ -158,6 +158,8 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
   const everything = fieldsOf(params).ended === true;
   const nowMs = Date.now();
   const records = await recordsOf(options.store, everything ? 0 : nowMs, MAX_CERTIFICATES);
+  const recent = await recordsOf(options.store, nowMs - RECENT_MS, MAX_CERTIFICATES);
+  const cutoffs = await cutOffs(options);
   const revocations = new Map(
     (await options.store.revocationsSince(0)).map((one) => [`${one.issuerKeyId} ${one.serial}`, one]),
   );
@@ -193,6 +195,8 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
       authorities,
       issuerKeyIds: options.seenIssuers(),
       live: records.filter(({ notAfterMs }) => notAfterMs > nowMs),
+      recent: recent.filter(({ issuedAtMs }) => issuedAtMs > nowMs - RECENT_MS),
+      cutoffs: new Map(cutoffs.map(({ identity, beforeMs }) => [identity, beforeMs])),
       isRevoked: (record) => revocationOf(record) !== undefined,
       inUse,
       everUsed: options.everUsed(),

@@ -44,19 +44,26 @@ function use(change: Partial<CertificateInUse["certificate"]> = {}): Certificate
   };
 }
 
-function alertsOf(change: Partial<CaPicture>): string[] {
-  const picture: CaPicture = {
+function pictureOf(change: Partial<CaPicture>): CaPicture {
+  return {
     nowMs: NOW_MS,
     authorities: [{ role: "root", keyId: ISSUER, notAfter: new Date(NOW_MS + 365 * DAY_MS).toISOString() }],
     issuerKeyIds: new Set([ISSUER]),
     live: [record()],
+    recent: [],
+    cutoffs: new Map(),
     isRevoked: () => false,
     inUse: [use()],
     everUsed: new Set(["0a"]),
     watchingSinceMs: NOW_MS - 2 * HOUR_MS,
     ...change,
   };
-  return caAlerts(picture).map(({ kind, serial }) => (serial === null ? kind : `${kind} ${serial}`));
+}
+
+function alertsOf(change: Partial<CaPicture>): string[] {
+  return caAlerts(pictureOf(change)).map(({ kind, serial }) =>
+    serial === null ? kind : `${kind} ${serial}`,
+  );
 }
 
 test("a CA on which all is well has no alerts", () => {
@@ -98,6 +105,35 @@ test("a second key for a pod's identity is told of when no proxy ever had it", (
   const fresh = [record(), record({ serial: "0b", issuedAtMs: NOW_MS - 1000 })];
   assert.deepEqual(alertsOf({ live: fresh }), [], "its proxy has not said so yet");
   assert.deepEqual(alertsOf({ live, inUse: [] }), [], "no proxy has that identity: nobody would tell");
+});
+
+test("a second key is told of although its certificate lived shorter than the grace", () => {
+  const short = record({ serial: "0b", issuedAtMs: NOW_MS - 6000, notAfterMs: NOW_MS - 1000 });
+  assert.deepEqual(alertsOf({ recent: [short] }), ["two-keys 0b"]);
+  assert.deepEqual(alertsOf({ recent: [short], everUsed: new Set(["0a", "0b"]) }), []);
+  assert.deepEqual(alertsOf({ live: [record(), short], recent: [short] }), ["two-keys 0b"], "told of once");
+  assert.deepEqual(alertsOf({ recent: [short], cutoffs: new Map([[TELLER, NOW_MS - 100]]) }), [], "answered");
+  assert.deepEqual(
+    alertsOf({ recent: [short], cutoffs: new Map([[TELLER, NOW_MS - 7000]]) }),
+    ["two-keys 0b"],
+    "after the cutoff",
+  );
+});
+
+test("what the Workload API handed to a pod's application is no second key", () => {
+  const own = record({ serial: "0b", issuedAtMs: NOW_MS - 6000, method: "workload-api" });
+  assert.deepEqual(alertsOf({ live: [record(), own], recent: [own] }), []);
+});
+
+test("the advice is to revoke the identity where the thief has its token or certificate, else the serial", () => {
+  const advice = (method: string) => {
+    const second = record({ serial: "0b", issuedAtMs: NOW_MS - 6000, method });
+    const [alert] = caAlerts(pictureOf({ live: [record(), second] }));
+    return alert?.message.replace(/^.*: bulwark/s, "bulwark");
+  };
+  const identity = `bulwark ca revoke ${TELLER} --reason keyCompromise`;
+  assert.deepEqual([advice("token"), advice("certificate")], [identity, identity]);
+  assert.equal(advice("node-agent"), "bulwark ca revoke 0b --reason keyCompromise");
 });
 
 test("a certificate under a key that is none of the CA's is told of", () => {
