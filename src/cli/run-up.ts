@@ -105,7 +105,8 @@ async function stayUp(
     } else if (first !== READER_GONE) code = EXIT.interrupted;
     account.stopping();
   } catch (error) {
-    process.stderr.write(`bulwark: ${error instanceof Error ? error.message : String(error)}\n`);
+    const said = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`bulwark: ${said}${error instanceof BulwarkError ? ` (${error.code})` : ""}\n`);
     code = EXIT.failed;
   }
   await mesh.stop();

@@ -23,6 +23,7 @@ import { CertificateService } from "./certificate-service.ts";
 import { liveAsChild, warn } from "./child-life.ts";
 import { ConfigurationKeeper } from "./configuration-keeper.ts";
 import { ConfigurationWatch } from "./configuration-watch.ts";
+import { CONTROL_REFUSED_EXIT, leaveRefusal } from "./control-refusal.ts";
 import { ControlServer } from "./control-server.ts";
 import { FlowLog } from "./flow-log.ts";
 import { type IdentityInterfaceChoice, IdentityInterfaces } from "./identity-interfaces.ts";
@@ -71,9 +72,15 @@ const LOCAL_NODE = "local";
 /** Runs the control plane of a mesh whose first configuration `up` has put into the state folder. */
 export async function runControlProcess(options: ControlProcessOptions): Promise<void> {
   const state = stateFolderAt(options.statePath);
-  const control = await ControlPlane.open(state, options);
-  liveAsChild(state, () => control.close());
-  await control.serve();
+  try {
+    const control = await ControlPlane.open(state, options);
+    liveAsChild(state, () => control.close());
+    await control.serve();
+  } catch (error) {
+    if (!leaveRefusal(state, error)) throw error;
+    warn(`cannot start: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(CONTROL_REFUSED_EXIT);
+  }
 }
 
 type Ca = CertificateAuthority;

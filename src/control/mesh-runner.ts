@@ -13,6 +13,7 @@ import type { CaSettings } from "./ca-settings.ts";
 import { type ChildProgram, isProxy, MeshChildren, proxyName } from "./child-specs.ts";
 import { ConfigurationKeeper, type CurrentConfiguration } from "./configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "./control-link.ts";
+import { CONTROL_REFUSED_EXIT, forgetRefusal, takeRefusal } from "./control-refusal.ts";
 import { followFlows } from "./follow-flows.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import { type LoadedConfiguration, loadConfiguration } from "./load-configuration.ts";
@@ -83,7 +84,7 @@ export interface RunningMesh {
   readonly warnings: readonly Diagnostic[];
   /** What was read and has no effect. */
   readonly notActedOn: readonly Diagnostic[];
-  /** Settles when every proxy has its certificate and its configuration, or the mesh is being stopped; rejects when that takes longer. */
+  /** Settles when every proxy has its certificate and its configuration, or the mesh is being stopped; rejects when that takes longer, or with why the control plane cannot start. */
   untilReady(timeoutMs: number): Promise<void>;
   status(): Promise<StatusReport>;
   /** Stops everything in order. Nothing of the mesh runs, and no socket is there, when it settles. */
@@ -184,6 +185,9 @@ class MeshRunner implements RunningMesh {
   #tokens: TokenFiles | undefined;
   #link: ControlLink | undefined;
   #onProgress: (() => void) | undefined;
+  #controlWasUp = false;
+  /** Why the control plane will not start. */
+  #refusal: BulwarkError | undefined;
   #changing: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
   #bookRetry: NodeJS.Timeout | undefined;
@@ -213,8 +217,11 @@ class MeshRunner implements RunningMesh {
     this.#supervisor = new Supervisor({
       onEvent: (event) => {
         if (event.kind !== "started") this.#gate.leave(event.name);
+        if (event.kind === "gave-up") this.#refuse();
         options.onEvent({ kind: "process", event });
       },
+      // In a mesh that works control is tried again whatever it dies of: the proxies go on meanwhile.
+      isFinal: (name, code) => name === "control" && code === CONTROL_REFUSED_EXIT && !this.#controlWasUp,
       onChange: (children) => this.#book({ supervisor, startedAt, children, sources: options.sources }),
     });
   }
@@ -225,6 +232,7 @@ class MeshRunner implements RunningMesh {
       writePrivateFile(state.adminToken, `${randomBytes(32).toString("base64url")}\n`);
     // Made here so that proxies find it at their first hello.
     openStandInAuthority(state.standInFolder);
+    forgetRefusal(state);
     this.#tokens = await TokenFiles.open(state, (message) =>
       this.#options.onEvent({ kind: "warning", message }),
     );
@@ -244,7 +252,8 @@ class MeshRunner implements RunningMesh {
     }, timeoutMs);
     this.#onProgress = () => {
       // Who stops before all is ready must not be kept alive by this wait.
-      if (this.#stopping !== undefined || this.#notReady().length === 0) resolve();
+      if (this.#refusal !== undefined) reject(this.#refusal);
+      else if (this.#stopping !== undefined || this.#notReady().length === 0) resolve();
     };
     this.#onProgress();
     try {
@@ -314,6 +323,7 @@ class MeshRunner implements RunningMesh {
 
   async #connect(): Promise<RpcPeer> {
     const peer = await connectAdmin(this.state, { event: (event) => this.#tell(event as ControlEvent) });
+    this.#controlWasUp = true;
     const assignments = (await peer.request("subscribe", {}, 10_000)) as Assignments | null;
     if (assignments !== null) this.#change(assignments);
     for (const { identity, beforeMs } of (await peer.request("ca.cutoffs", {}, 10_000)) as readonly CutOff[])
@@ -325,6 +335,11 @@ class MeshRunner implements RunningMesh {
     }
     this.#onProgress?.();
     return peer;
+  }
+
+  #refuse(): void {
+    this.#refusal = takeRefusal(this.state);
+    this.#onProgress?.();
   }
 
   #onDown(why: string): void {

@@ -24,6 +24,7 @@ export type SupervisorEvent =
       readonly how: string;
       readonly restartInMs: number;
     }
+  | { readonly kind: "gave-up"; readonly name: string; readonly how: string }
   | {
       readonly kind: "not-started";
       readonly name: string;
@@ -39,6 +40,8 @@ export interface SupervisorOptions {
   readonly maxRestartDelayMs?: number;
   /** A child that ran for so long starts again at the first delay. */
   readonly steadyAfterMs?: number;
+  /** Whether a child that ended so is not to be started again; by default none. */
+  readonly isFinal?: (name: string, exitCode: number | null) => boolean;
   /** From the polite signal to the one that cannot be caught. */
   readonly stopGraceMs?: number;
 }
@@ -72,6 +75,7 @@ export class Supervisor {
       // Longer than a failing start takes: what has worked, and was killed, comes back at once however often that happens.
       steadyAfterMs: 1000,
       stopGraceMs: 5000,
+      isFinal: () => false,
       ...options,
     };
   }
@@ -148,7 +152,7 @@ export class Supervisor {
       const started = spawn(command, args, { env, stdio: ["ignore", log, log], detached: true });
       child.process = started;
       started.once("error", (error) => this.#notStarted(child, error));
-      started.once("exit", (code, signal) => this.#died(child, signal ?? `exit code ${code}`));
+      started.once("exit", (code, signal) => this.#died(child, code, signal ?? `exit code ${code}`));
       if (started.pid === undefined) return;
       const identity = identifyProcess(started.pid);
       child.identity = identity && { ...identity, name, restarts: child.restarts };
@@ -169,7 +173,7 @@ export class Supervisor {
     this.#options.onEvent({ kind: "not-started", name: child.spec.name, why, restartInMs });
   }
 
-  #died(child: Child, how: string): void {
+  #died(child: Child, code: number | null, how: string): void {
     // What it started itself (the group that it led) must not go on without it.
     if (child.identity !== undefined) killGroup(child.identity.pid);
     child.process = undefined;
@@ -179,6 +183,11 @@ export class Supervisor {
     this.#book();
     if (!child.wanted) {
       child.gone.resolve();
+      return;
+    }
+    if (this.#options.isFinal(child.spec.name, code)) {
+      child.wanted = false;
+      this.#options.onEvent({ kind: "gave-up", name: child.spec.name, how });
       return;
     }
     const restartInMs = this.#again(child);

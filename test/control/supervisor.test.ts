@@ -12,7 +12,12 @@ import {
   writeRunBook,
 } from "../../src/control/run-book.ts";
 import { createStateFolder } from "../../src/control/state-folder.ts";
-import { type ChildSpec, Supervisor, type SupervisorEvent } from "../../src/control/supervisor.ts";
+import {
+  type ChildSpec,
+  Supervisor,
+  type SupervisorEvent,
+  type SupervisorOptions,
+} from "../../src/control/supervisor.ts";
 import { BulwarkError } from "../../src/resources/bulwark-error.ts";
 import { until } from "./until.ts";
 
@@ -29,7 +34,7 @@ interface Rig {
   booked: readonly BookedProcess[];
 }
 
-function rig(options: { stopGraceMs?: number } = {}): Rig {
+function rig(options: Partial<Pick<SupervisorOptions, "stopGraceMs" | "isFinal">> = {}): Rig {
   const events: SupervisorEvent[] = [];
   const made: Rig = {
     events,
@@ -180,4 +185,18 @@ test("readRunBook() leaves out what could make a signal hit strangers", () => {
     children: [good, ...bad] as BookedProcess[],
   });
   assert.deepEqual(readRunBook(state)?.children, [good]);
+});
+
+test("a child that ends in a way that is final is not started again, one that ends otherwise is", async () => {
+  const { supervisor, events } = rig({ isFinal: (name, code) => name === "refuses" && code === 78 });
+  supervisor.start(script("refuses", "process.exit(78)"));
+  supervisor.start(script("fails", "process.exit(1)"));
+  await until(
+    () => events.filter(({ kind, name }) => kind === "died" && name === "fails").length >= 3,
+    10_000,
+  );
+  await until(() => events.some(({ kind }) => kind === "gave-up"), 10_000);
+  const ofRefuses = events.filter(({ name }) => name === "refuses").map(({ kind }) => kind);
+  assert.deepEqual(ofRefuses, ["started", "gave-up"]);
+  await supervisor.stopAll();
 });

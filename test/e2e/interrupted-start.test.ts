@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -69,5 +69,28 @@ test("a second Ctrl-C ends everything at once, an application too that takes no 
   assert.equal(await ended(), "130");
   assert.ok(performance.now() - secondAt < 4000);
   await until(() => !isRunning(stubborn), 1000);
+  assert.equal(readRunBook(state), undefined);
+});
+
+test("a CA that cannot be opened ends `up` at once, with its code, its reason and 1", async () => {
+  const root = join(folder, "refused");
+  const state = stateFolderAt(root);
+  mkdirSync(state.caFolder, { recursive: true, mode: 0o700 });
+  chmodSync(root, 0o700);
+  writeFileSync(join(state.caFolder, "records.sqlite"), "no database at all ".repeat(500), { mode: 0o600 });
+  const child = spawn(BULWARK, ["up", PAYROLL, "--state", root, "--quiet"], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  child.stderr.on("data", (chunk) => {
+    said += String(chunk);
+  });
+  const ended = new Promise((settle) => child.once("close", settle));
+  // The wait for a mesh to be ready is 60 s.
+  const how = await Promise.race([ended, delay(50_000, "still running", { ref: false })]);
+  child.kill("SIGKILL");
+  assert.equal(how, 1, said);
+  assert.match(said, /^bulwark: .*\(BW_CA_[A-Z_]+\)$/m);
+  assert.doesNotMatch(said, /control died/);
   assert.equal(readRunBook(state), undefined);
 });
