@@ -105,6 +105,8 @@ export class PostgresPool {
     let broken = true;
     try {
       client = await this.#pool.connect();
+      // The pool listens to idle connections only: one that ends between two statements would end the process. The next statement fails.
+      client.on("error", ignore);
       const result = await work(client);
       broken = false;
       return result;
@@ -112,7 +114,10 @@ export class PostgresPool {
       broken = !(error instanceof BulwarkError);
       throw postgresFailure(error, this.#address);
     } finally {
+      client?.off("error", ignore);
       client?.release(broken);
     }
   }
 }
+
+function ignore(): void {}
