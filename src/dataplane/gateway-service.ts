@@ -5,6 +5,7 @@ import { decideConnection, type InboundPolicy, requiredAuthorizer } from "../pol
 import type { JwtResult } from "../policy/jwt/jwt-result.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest } from "../policy/permit.ts";
+import { withPeer } from "../policy/proxy-headers.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
@@ -204,8 +205,7 @@ export class GatewayHttpService implements HttpService {
   /** The peer's address behind those that it claims itself, and its certificate in place of any that it claims (SANITIZE_SET). */
   #claims(noted: NotedHeaders) {
     const { source, clientCertElement, tls } = this.#peer;
-    const chain =
-      noted.forwardedFor === undefined ? (source.ip ?? "") : `${noted.forwardedFor},${source.ip ?? ""}`;
+    const chain = withPeer(noted.forwardedFor ?? null, source.ip ?? "");
     const fields = ["x-forwarded-for", chain, "x-forwarded-proto", tls === undefined ? "http" : "https"];
     if (clientCertElement !== undefined) fields.push("x-forwarded-client-cert", clientCertElement);
     return fieldLines(...fields) ?? NO_FIELD_LINES;

@@ -7,7 +7,7 @@ import { type AuthorizerDemand, decideConnection, requiredAuthorizer } from "../
 import type { JwtPolicy } from "../policy/jwt/jwt-policy.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest, type Denial, type Permit } from "../policy/permit.ts";
-import { canAppendElement } from "../policy/proxy-headers.ts";
+import { withElement } from "../policy/proxy-headers.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
@@ -290,8 +290,9 @@ export class InboundService implements HttpService {
   #appendClientCert(before: string): FieldLines {
     const { clientCertElement } = this.#peer;
     if (clientCertElement === undefined) return NO_FIELD_LINES;
-    if (!canAppendElement(before)) return this.#clientCertLine;
-    return fieldLines("x-forwarded-client-cert", `${before},${clientCertElement}`) ?? this.#clientCertLine;
+    return (
+      fieldLines("x-forwarded-client-cert", withElement(before, clientCertElement)) ?? this.#clientCertLine
+    );
   }
 
   #flow(view: RequestView, noted: NotedHeaders, traceId: string | undefined): MutableFlow {

@@ -30,20 +30,30 @@ export type HeaderReader = (
  * the proxy appends read as a part of its own element. Readers differ on whether a backslash escapes, so one before a quote
  * counts as open.
  */
-export function canAppendElement(before: string): boolean {
+function canAppendElement(before: string): boolean {
   return !before.includes('\\"') && before.split('"').length % 2 === 1;
+}
+
+/** What a sidecar makes of X-Forwarded-Client-Cert: its own element behind those that came, where one can stand there. */
+export function withElement(before: string | null, own: string): string {
+  return before === null || !canAppendElement(before) ? own : `${before},${own}`;
 }
 
 function clientCert({ headers }: HttpRequest, { hop }: Connection): string | null {
   if (hop.clientCert === undefined) return null;
   const before = hop.position === "gateway" ? null : joinedField(headers, "x-forwarded-client-cert");
-  return before === null || !canAppendElement(before) ? hop.clientCert : `${before},${hop.clientCert}`;
+  return withElement(before, hop.clientCert);
+}
+
+/** What a gateway makes of X-Forwarded-For: its peer behind those that came. */
+export function withPeer(before: string | null, peer: string): string {
+  return before === null ? peer : `${before},${peer}`;
 }
 
 function forwardedFor({ headers }: HttpRequest, { hop, sourceIp }: Connection): string | null {
   const before = joinedField(headers, "x-forwarded-for");
   if (hop.position === "sidecar" || sourceIp === "") return before;
-  return before === null ? sourceIp : `${before},${sourceIp}`;
+  return withPeer(before, sourceIp);
 }
 
 function forwardedProto({ headers }: HttpRequest, { hop, firstBytes }: Connection): string | null {

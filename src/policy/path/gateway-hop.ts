@@ -1,9 +1,11 @@
 /** A gateway on the way: who may use it, for which names, and where it sends what it lets through. */
 import { chainOf, type InboundPolicy } from "../inbound.ts";
+import { joinedField } from "../joined-field.ts";
 import { withoutParameters } from "../jwt/extract-token.ts";
 import type { JwtResult } from "../jwt/jwt-result.ts";
 import { nameRoute } from "../outbound/explain-outbound.ts";
 import type { GatewayConnection, GatewayPolicy, OutboundDecision } from "../outbound/types.ts";
+import { withPeer } from "../proxy-headers.ts";
 import type { Verdict } from "../verdict.ts";
 import { routeStep } from "./client-hop.ts";
 import {
@@ -135,8 +137,7 @@ async function httpAtGateway(
 /** The peer's address behind those that it claims itself. */
 function forwardedHeaders(headers: readonly string[], { sourceIp }: Arrival): readonly string[] {
   if (sourceIp === "") return headers;
-  const claimed = headers.filter((_, index) => index % 2 === 1 && headers[index - 1] === XFF);
-  return [...withoutHeaders(headers, new Set([XFF])), XFF, [...claimed, sourceIp].join(",")];
+  return [...withoutHeaders(headers, new Set([XFF])), XFF, withPeer(joinedField(headers, XFF), sourceIp)];
 }
 
 const XFF = "x-forwarded-for";

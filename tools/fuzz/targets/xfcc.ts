@@ -1,4 +1,4 @@
-import { canAppendElement } from "../../../src/policy/proxy-headers.ts";
+import { withElement } from "../../../src/policy/proxy-headers.ts";
 import { type FuzzTarget, law } from "../target.ts";
 
 const OWN = 'By=spiffe://a/ns/b/sa/c;Hash=00;Subject="";URI=spiffe://a/ns/d/sa/e';
@@ -18,11 +18,12 @@ export const xfccTarget: FuzzTarget = {
     maxInputBytes: 2048,
     check: (input) => {
       const before = input.toString("latin1").replaceAll(/[\r\n\0]/g, "");
-      if (!canAppendElement(before)) return "refused";
+      const value = withElement(before, OWN);
       for (const escapes of [true, false]) {
-        const elements = elementsOf(`${before},${OWN}`, escapes);
+        const elements = elementsOf(value, escapes);
         law(elements.at(-1) === OWN, "the proxy's element is one of its own", () => JSON.stringify(elements));
       }
+      if (value === OWN) return "replaced";
       return before.includes('"') ? "appended to quotes" : "appended";
     },
   }),
