@@ -1,6 +1,7 @@
 /** Sockets as attackers use them: every byte in their own hand, no error thrown, everything bounded in time and size. */
 import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
+import { TLS_PROFILE } from "../identity/tls-profile.ts";
 import type { Credentials } from "./mesh-under-attack.ts";
 
 export interface Address {
@@ -47,7 +48,7 @@ export function dialTls(
       ...address,
       ...own,
       rejectUnauthorized: false,
-      minVersion: "TLSv1.3",
+      minVersion: TLS_PROFILE.mesh.minVersion,
       ...rest,
     } as ConnectionOptions);
     return settleDial(socket, "secureConnect", startedAtMs, timeoutMs);

@@ -2,7 +2,7 @@ import { constants } from "node:crypto";
 import type { Socket } from "node:net";
 import type { SecureVersion, TLSSocket, TlsOptions } from "node:tls";
 import type { PeerCertificate } from "../identity/peer-certificate.ts";
-import { TLS_PROFILE, type TlsProfile } from "../identity/tls-profile.ts";
+import { TLS_PROFILE, type TlsProfile, tlsProfileOf } from "../identity/tls-profile.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import type { GatewayServer, GatewayTls } from "../policy/outbound/types.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -177,13 +177,14 @@ export function limitsOf(tls: GatewayTls, { mesh, outside, overridesGateways }: 
 }
 
 const VERSIONS: Readonly<Record<string, SecureVersion>> = { TLSV1_2: "TLSv1.2", TLSV1_3: "TLSv1.3" };
+const UNRESTRICTED = tlsProfileOf("").outside;
 
 /** TLS 1.2 is the least, as Istio's default is; where an older one is asked for it still is. */
 function versionsOf({ minProtocolVersion = "", maxProtocolVersion = "" }: GatewayTls): TlsOptions {
   if (maxProtocolVersion === "TLSV1_0" || maxProtocolVersion === "TLSV1_1")
     throw new BulwarkError("BW_GATEWAY_TLS", "it wants no TLS above 1.1, and none below 1.2 is served");
-  const minVersion = VERSIONS[minProtocolVersion] ?? "TLSv1.2";
-  const maxVersion = VERSIONS[maxProtocolVersion] ?? "TLSv1.3";
+  const minVersion = VERSIONS[minProtocolVersion] ?? UNRESTRICTED.minVersion;
+  const maxVersion = VERSIONS[maxProtocolVersion] ?? UNRESTRICTED.maxVersion;
   if (minVersion === "TLSv1.3" && maxVersion === "TLSv1.2")
     throw new BulwarkError("BW_GATEWAY_TLS", "its least version of TLS is above its greatest");
   return { minVersion, maxVersion };

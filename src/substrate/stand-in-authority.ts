@@ -6,6 +6,7 @@ import { ensurePrivateFolder, readPrivateFile, writePrivateFile } from "../ident
 import { decodePem, encodePem } from "../identity/pem.ts";
 import { type Signer, signCertificate, signerFrom } from "../identity/sign.ts";
 import { encodeName, keyIdentifier, serialFrom, serverTemplate, validityFrom } from "../identity/template.ts";
+import { TLS_PROFILE } from "../identity/tls-profile.ts";
 
 const CA_TTL_SECONDS = 3650 * 86_400;
 const LEAF_TTL_SECONDS = 30 * 86_400;
@@ -44,7 +45,7 @@ export class StandInAuthority {
     const context = createSecureContext({
       key: this.#leafKeyPem,
       cert: this.#certificatePem(name),
-      minVersion: "TLSv1.2",
+      ...TLS_PROFILE.outside,
     });
     this.#contexts.set(name, context);
     return context;

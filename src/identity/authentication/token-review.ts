@@ -3,6 +3,7 @@ import { Agent, request } from "node:https";
 import { decodeJwt, type JWTPayload } from "jose";
 import { BulwarkError, type BulwarkErrorCode } from "../../resources/bulwark-error.ts";
 import { CA_AUDIENCE, type NamedObject, type VerifiedToken } from "../service-account-token.ts";
+import { TLS_PROFILE } from "../tls-profile.ts";
 import type { ServiceAccountTokenCheck } from "./kubernetes-token.ts";
 
 export interface TokenReviewOptions {
@@ -133,7 +134,7 @@ export class TokenReviewer {
         method: "POST",
         agent: this.#agent,
         ca: caPem(),
-        minVersion: "TLSv1.2",
+        ...TLS_PROFILE.outside,
         signal: AbortSignal.timeout(timeoutMs),
         headers: {
           authorization: `Bearer ${ownToken().trim()}`,

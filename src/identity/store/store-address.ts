@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
+import { TLS_PROFILE } from "../tls-profile.ts";
 
 /** Where a shared store is, taken apart. */
 export interface PostgresAddress {
@@ -85,7 +86,7 @@ function tlsOptions(
   };
   const [ca, cert, key] = [file("sslrootcert"), file("sslcert"), file("sslkey")];
   return {
-    minVersion: "TLSv1.2",
+    ...TLS_PROFILE.outside,
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
