@@ -42,6 +42,17 @@ export function parseCertificateLifetime(text: string): number {
   return ms;
 }
 
+/** Control's word goes out a few times in that time; on a busy machine a process may well pause for longer than a fraction of less. */
+const MIN_SILENCE_MS = 2000;
+
+/** As {@link parseDuration}, in milliseconds: how long control may be silent. */
+export function parseSilence(text: string): number {
+  const ms = parseDuration(text);
+  if (ms < MIN_SILENCE_MS)
+    throw new InvalidArgumentError("Write 2s at least: a shorter pause of control is nothing unusual.");
+  return ms;
+}
+
 /** `127.0.0.1:8086`. */
 export function parseLoopback(text: string): { readonly host: string; readonly port: number } {
   const [, host = "", port = ""] = /^(127(?:\.\d{1,3}){3}|\[::1\]):(\d{1,5})$/.exec(text) ?? [];

@@ -1,8 +1,9 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { load as parseYaml } from "js-yaml";
 import { type CaOptions, type CertificateAuthority, openCa } from "../identity/ca.ts";
-import { KEY_ALGORITHMS, type KeyAlgorithmName } from "../identity/key-algorithm.ts";
+import { KEY_ALGORITHMS, type KeyAlgorithmName, keyAlgorithmOf } from "../identity/key-algorithm.ts";
 import { checkPrivateFileMode } from "../identity/key-store.ts";
 import { FileKeyStore } from "../identity/keys/file-key-store.ts";
 import { Pkcs11KeyStore } from "../identity/keys/pkcs11-key-store.ts";
@@ -94,6 +95,20 @@ export function openConfiguredCa(
     ...keysOf(stateDir, settings),
     ...(store === undefined ? {} : { store }),
   });
+}
+
+/** What to tell whoever asks for another kind of key than the CA has already; undefined where there is nothing to tell. */
+export function keyAlgorithmNotice(
+  { trustBundle, issuerCertificate }: Pick<CertificateAuthority, "trustBundle" | "issuerCertificate">,
+  { keyAlgorithm }: CaSettings,
+): string | undefined {
+  if (keyAlgorithm === undefined) return undefined;
+  const kinds = [...trustBundle, issuerCertificate].map(
+    (der) => keyAlgorithmOf(new X509Certificate(der).publicKey)?.name ?? "of another kind",
+  );
+  const other = kinds.find((kind) => kind !== keyAlgorithm);
+  if (other === undefined) return undefined;
+  return `--ca-key-algorithm ${keyAlgorithm} holds only for keys made from now on: this CA has keys that are ${other} (\`bulwark ca rotate-root\`, \`rotate-intermediate\` replace them)`;
 }
 
 function keysOf(stateDir: string, settings: CaSettings): Partial<CaOptions> {

@@ -18,7 +18,7 @@ import { CaAccess } from "./ca-grpc/ca-access.ts";
 import { type CaAccessConfiguration, NO_CA_ACCESS, readCaAccess } from "./ca-grpc/ca-access-configuration.ts";
 import type { CaGrpcService } from "./ca-grpc/ca-grpc-service.ts";
 import { CA_REPORTER } from "./ca-journalist.ts";
-import { followCa, openConfiguredCa, readCaFlags } from "./ca-settings.ts";
+import { followCa, keyAlgorithmNotice, openConfiguredCa, readCaFlags } from "./ca-settings.ts";
 import { CertificateService } from "./certificate-service.ts";
 import { liveAsChild, warn } from "./child-life.ts";
 import { ConfigurationKeeper } from "./configuration-keeper.ts";
@@ -120,7 +120,10 @@ export class ControlPlane {
     if (trustDomain === undefined)
       throw new BulwarkError("BW_TRUST_DOMAIN_INVALID", "the mesh's trustDomain is not a proper name");
     const store = options.store === undefined ? undefined : await openCaStore(options.store);
-    const ca = await openConfiguredCa(state.root, trustDomain, readCaFlags(options.caSettings), store);
+    const settings = readCaFlags(options.caSettings);
+    const ca = await openConfiguredCa(state.root, trustDomain, settings, store);
+    const notice = keyAlgorithmNotice(ca, settings);
+    if (notice !== undefined) warn(notice);
     return new ControlPlane(state, options, keeper, ca);
   }
 

@@ -41,6 +41,7 @@ test("missing and malformed arguments exit 3 and say how they are written", asyn
     [["up"], /missing required argument 'source'/],
     [["up", folder, "--cert-ttl", "soon"], /10s, 5m or 24h/],
     [["up", folder, "--cert-ttl", "1s"], /2s at least/],
+    [["up", folder, "--revocation-max-age", "1999ms"], /2s at least/],
     [["up", folder, "--cert-ttl", "2161h"], /90d at most/],
     [["call", "a/b"], /missing required argument 'url'/],
     [["call", "a/b", "payroll.finance"], /write http:\/\/HOST\/PATH/],

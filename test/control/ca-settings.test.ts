@@ -7,6 +7,7 @@ import {
   caFlags,
   checkCaSettings,
   followCa,
+  keyAlgorithmNotice,
   openConfiguredCa,
   readCaFlags,
 } from "../../src/control/ca-settings.ts";
@@ -83,4 +84,16 @@ test("a mesh's CA opens with keys of the configured kind, encrypted; another sig
   });
   await follower?.look();
   follower?.close();
+});
+
+test("another kind of key than the CA has already is told of, and no other", async (t) => {
+  const folder = temporaryFolder(t);
+  const ca = await openConfiguredCa(folder, CLUSTER_LOCAL, {});
+  t.after(() => ca.close());
+  assert.equal(keyAlgorithmNotice(ca, {}), undefined);
+  assert.equal(keyAlgorithmNotice(ca, { keyAlgorithm: "ecdsa-p256" }), undefined);
+  assert.match(
+    keyAlgorithmNotice(ca, { keyAlgorithm: "rsa" }) ?? "",
+    /rsa holds only for keys made from now on.*ecdsa-p256/,
+  );
 });

@@ -7,6 +7,7 @@ import {
   parseCertificateLifetime,
   parseDuration,
   parseLoopback,
+  parseSilence,
   stateOption,
 } from "../options.ts";
 import { runUp, type UpOptions } from "../run-up.ts";
@@ -32,7 +33,7 @@ export function configure(command: Command): void {
     .option(
       "--revocation-max-age <duration>",
       "refuse mesh handshakes when control has not said for so long what is revoked (default: go on with what is known)",
-      parseDuration,
+      parseSilence,
     )
     .option(
       "--revocation-http <address>",
