@@ -1,14 +1,20 @@
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { type CaSettings, checkCaSettings, PASSPHRASE_VARIABLE } from "../control/ca-settings.ts";
+import { MAX_TTL_SECONDS } from "../identity/ca.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "../identity/key-algorithm.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
 import { askPassphrase } from "./ask-passphrase.ts";
+import { lifetimeText, parseMaxLifetime } from "./options.ts";
 
 export interface CaKeyOptions {
   readonly caKeyAlgorithm?: KeyAlgorithmName;
   readonly caPassphrase?: string;
   readonly caPkcs11?: string;
   readonly caCerts?: string;
+  /** Milliseconds. */
+  readonly maxCertTtl?: number;
+  readonly certTtl?: number;
 }
 
 /** Options about the CA's own keys (docs/identity.md). */
@@ -25,6 +31,11 @@ export function addCaKeyOptions(command: Command): Command {
     .option(
       "--ca-certs <path>",
       "sign with a CA from outside: a folder as Istio's cacerts, or a file with the Secret",
+    )
+    .option(
+      "--max-cert-ttl <duration>",
+      "the longest life that anybody may ask the CA for (default: 90d)",
+      parseMaxLifetime,
     );
 }
 
@@ -37,9 +48,21 @@ export async function caSettingsOf(options: CaKeyOptions): Promise<CaSettings> {
     ...(passphraseFrom === undefined ? {} : { passphraseFrom }),
     ...(pkcs11 === undefined ? {} : { pkcs11 }),
     ...(caCerts === undefined ? {} : { certs: resolve(caCerts) }),
+    ...maxTtlOf(options),
   };
   checkCaSettings(settings);
   return settings;
+}
+
+/** The mesh's own proxies are no exception: with a shorter maximum they would be refused. */
+function maxTtlOf({ maxCertTtl, certTtl = 0 }: CaKeyOptions): Pick<CaSettings, "maxTtlSeconds"> {
+  const maxMs = maxCertTtl ?? MAX_TTL_SECONDS * 1000;
+  if (certTtl > maxMs)
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `--cert-ttl is above what the CA signs for, ${lifetimeText(maxMs)} (--max-cert-ttl)`,
+    );
+  return maxCertTtl === undefined ? {} : { maxTtlSeconds: Math.floor(maxCertTtl / 1000) };
 }
 
 async function passphraseSource(given: string | undefined): Promise<string | undefined> {

@@ -25,6 +25,8 @@ export interface CaSettings {
   readonly pkcs11?: string;
   /** A CA from outside: a folder in the layout of `cacerts`, or a file with the Secret. */
   readonly certs?: string;
+  /** Longest life of a certificate that anybody may ask for; default 90 days. */
+  readonly maxTtlSeconds?: number;
 }
 
 /** The passphrase's text, when `up` has asked for it at the terminal. */
@@ -93,6 +95,7 @@ export function openConfiguredCa(
   return openCa(stateDir, {
     trustDomain,
     ...keysOf(stateDir, settings),
+    ...(settings.maxTtlSeconds === undefined ? {} : { maxTtlSeconds: settings.maxTtlSeconds }),
     ...(store === undefined ? {} : { store }),
   });
 }

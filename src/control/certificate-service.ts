@@ -1,6 +1,7 @@
 import {
   authenticateCaller,
   type CallerAuthentication,
+  identityBlocked,
 } from "../identity/authentication/authenticate-caller.ts";
 import type { AuthenticatedCaller, Credentials } from "../identity/authentication/caller.ts";
 import { refuseForeignWishes } from "../identity/authentication/csr-wishes.ts";
@@ -167,7 +168,8 @@ export class CertificateService {
       this.#limitIdentity(caller, identity);
       const csr = request.csr();
       refuseForeignWishes(csr, identity);
-      return await this.#issue(csr, request.ttlSeconds, identity, subject, caller.issuedAtMs);
+      const ttlSeconds = this.#ttlSeconds(request.ttlSeconds, caller);
+      return await this.#issue(csr, ttlSeconds, identity, subject, caller.issuedAtMs);
     } catch (error) {
       throw await this.#journalist.refused(error, subject);
     }
@@ -194,12 +196,30 @@ export class CertificateService {
     return issued;
   }
 
+  /**
+   * What a caller with a limit of its own is given: as at the CA's own, an error above it, and at most that where it names none.
+   * @throws {BulwarkError} BW_CA_TTL_TOO_LONG
+   */
+  #ttlSeconds(asked: number, { maxTtlSeconds }: AuthenticatedCaller): number {
+    if (maxTtlSeconds === undefined) return asked;
+    if (asked <= 0) {
+      const { ca, ttlSeconds } = this.#options;
+      return Math.min(ttlSeconds > 0 ? ttlSeconds : ca.defaultTtlSeconds, maxTtlSeconds);
+    }
+    if (asked <= maxTtlSeconds) return asked;
+    const message = `a certificate of ${asked} s is asked for, above the maximum of ${maxTtlSeconds} s for this caller`;
+    throw new BulwarkError("BW_CA_TTL_TOO_LONG", message, {
+      detail: { ttlSeconds: asked, maxTtlSeconds },
+    });
+  }
+
   async #authorize(caller: AuthenticatedCaller, impersonate: string | undefined): Promise<SpiffeId> {
     if (impersonate === undefined) return caller.spiffeId;
     const { ca, nodeAgents, authentication } = this.#options;
     const options = { ...nodeAgents, trustDomain: ca.trustDomain };
     const identity = authorizeImpersonation(caller, impersonate, options);
     const cutoff = await authentication.records.cutoffOf(identity);
+    if (cutoff?.block !== undefined) throw identityBlocked(identity);
     if (cutoff !== undefined && caller.issuedAtMs < cutoff.beforeMs) {
       const message = "the node agent's token is older than the revocation of the identity that it asks for";
       throw new BulwarkError("BW_CA_CREDENTIAL_CUT_OFF", message);

@@ -28,7 +28,9 @@ import { verifyIssued } from "./verify-issued.ts";
 
 const DAY_SECONDS = 86_400;
 /** Below this a certificate could end in the second in which it starts (X.509 counts whole seconds). */
-const MIN_TTL_SECONDS = 2;
+export const MIN_TTL_SECONDS = 2;
+
+const SERIAL_DRAWS = 4;
 
 /** Longest lifetime that a request may ask for by default, as in Istio. */
 export const MAX_TTL_SECONDS = 90 * DAY_SECONDS;
@@ -38,7 +40,7 @@ export interface CaOptions {
   /** Milliseconds since the epoch. */
   readonly clock?: () => number;
   readonly random?: (bytes: number) => Buffer;
-  /** Lifetime of a certificate whose request asks for 0; default 24 h. */
+  /** Lifetime of a certificate whose request asks for 0; default 24 h, or the maximum where that is less. */
   readonly defaultTtlSeconds?: number;
   /** Longest lifetime that a request may ask for; default {@link MAX_TTL_SECONDS}. */
   readonly maxTtlSeconds?: number;
@@ -105,11 +107,12 @@ export class CertificateAuthority {
     this.#state = state;
     this.store = store;
     this.#stateOptions = () => stateOptionsOf(options);
+    const maxTtlSeconds = options.maxTtlSeconds ?? MAX_TTL_SECONDS;
     this.#options = {
       clock: options.clock ?? Date.now,
       random: options.random ?? pooledRandomBytes,
-      defaultTtlSeconds: options.defaultTtlSeconds ?? DAY_SECONDS,
-      maxTtlSeconds: options.maxTtlSeconds ?? MAX_TTL_SECONDS,
+      defaultTtlSeconds: options.defaultTtlSeconds ?? Math.min(DAY_SECONDS, maxTtlSeconds),
+      maxTtlSeconds,
       leafAlgorithms: options.leafAlgorithms ?? TLS_PROFILE.keyAlgorithms,
     };
     this.#stopPruning = keepPruned(store, this.#options.clock);
@@ -127,6 +130,11 @@ export class CertificateAuthority {
 
   get trustBundlePem(): string {
     return pemOf(this.trustBundle);
+  }
+
+  /** Lifetime of a certificate whose request asks for none. */
+  get defaultTtlSeconds(): number {
+    return this.#options.defaultTtlSeconds;
   }
 
   /** The intermediate that signs now, in DER. */
@@ -201,16 +209,16 @@ export class CertificateAuthority {
     // One state for all of it: a rotation may put another into force meanwhile.
     const { signer, chain } = this.#state;
     const nowMs = this.#options.clock();
-    const template = workloadTemplate({
-      identity: request.verifiedIdentity,
-      spki,
-      validity: validityFrom(nowMs, ttlSeconds, signer),
-      serial: serialFrom(this.#options.random(16)),
-      issuer: signer,
+    const common = { identity: request.verifiedIdentity, spki, issuer: signer };
+    const validity = validityFrom(nowMs, ttlSeconds, signer);
+    const { template, certificate } = await this.#recorded(async () => {
+      const serial = serialFrom(this.#options.random(16));
+      const template = workloadTemplate({ ...common, validity, serial });
+      const certificate = await issueCertificate(template, signer.key);
+      verifyIssued(certificate, template, signer);
+      await this.store.recordIssued(recordOf(template, request, nowMs, signer), proofOf(request));
+      return { template, certificate };
     });
-    const certificate = await issueCertificate(template, signer.key);
-    verifyIssued(certificate, template, signer);
-    await this.store.recordIssued(recordOf(template, request, nowMs, signer), proofOf(request));
     return {
       serial: template.serial.toString("hex"),
       spiffeId: request.verifiedIdentity,
@@ -220,6 +228,18 @@ export class CertificateAuthority {
       notBefore: template.notBefore,
       notAfter: template.notAfter,
     };
+  }
+
+  /** Signs and records; with another serial where that one is on record, a few times: a source of randomness that repeats itself must not go on for ever. */
+  async #recorded<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let left = SERIAL_DRAWS - 1; ; left--) {
+      try {
+        return await attempt();
+      } catch (error) {
+        const isTaken = error instanceof BulwarkError && error.code === "BW_CA_STORE_SERIAL_TAKEN";
+        if (!isTaken || left === 0) throw error;
+      }
+    }
   }
 
   /** Waits for records under way, then closes the store; `issue` refuses from then on. */

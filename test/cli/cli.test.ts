@@ -39,10 +39,13 @@ test("a slip in a command or an option exits 3 and suggests what was meant", asy
 test("missing and malformed arguments exit 3 and say how they are written", async () => {
   const cases: readonly [readonly string[], RegExp][] = [
     [["up"], /missing required argument 'source'/],
-    [["up", folder, "--cert-ttl", "soon"], /10s, 5m or 24h/],
-    [["up", folder, "--cert-ttl", "1s"], /2s at least/],
+    [["up", folder, "--cert-ttl", "soon"], /10s, 5m, 24h or 90d/],
+    [["up", folder, "--cert-ttl", "1s"], /live from 2s to/],
     [["up", folder, "--revocation-max-age", "1999ms"], /2s at least/],
-    [["up", folder, "--cert-ttl", "2161h"], /90d at most/],
+    [["up", folder, "--cert-ttl", "2161h"], /above what the CA signs for, 90d \(--max-cert-ttl\)/],
+    [["up", folder, "--cert-ttl", "100d"], /above what the CA signs for, 90d/],
+    [["up", folder, "--max-cert-ttl", "366d"], /live from 2s to 365d/],
+    [["up", folder, "--cert-ttl", "61m", "--max-cert-ttl", "1h"], /signs for, 1h \(--max-cert-ttl\)/],
     [["call", "a/b"], /missing required argument 'url'/],
     [["call", "a/b", "payroll.finance"], /write http:\/\/HOST\/PATH/],
     [["call", "a/b", "ftp://x"], /write http:\/\/HOST\/PATH/],

@@ -4,9 +4,9 @@ import {
   collect,
   examples,
   formatOption,
-  parseCertificateLifetime,
   parseDuration,
   parseLoopback,
+  parseMaxLifetime,
   parseSilence,
   stateOption,
 } from "../options.ts";
@@ -19,7 +19,11 @@ export function configure(command: Command): void {
     .addOption(formatOption())
     .option("--simulate-external", "stand-ins for every external host, so that all works offline")
     .option("--app <workload=command>", "run this command as the application, once a replica", collect)
-    .option("--cert-ttl <duration>", "how long certificates live (default: 24h)", parseCertificateLifetime)
+    .option(
+      "--cert-ttl <duration>",
+      "how long certificates live (default: 24h, or --max-cert-ttl where that is less)",
+      parseMaxLifetime,
+    )
     .option("--jwks-refresh <duration>", "how often issuers' keys are fetched (default: 20m)", parseDuration)
     .option(
       "--jwks-allow <place>",

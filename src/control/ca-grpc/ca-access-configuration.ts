@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { load } from "js-yaml";
 import type { ClaimRule } from "../../identity/authentication/oidc-token.ts";
 import type { BucketOptions } from "../../identity/authentication/token-buckets.ts";
+import { MIN_TTL_SECONDS } from "../../identity/ca.ts";
 import { CA_AUDIENCE } from "../../identity/service-account-token.ts";
 import { parseTrustDomain, type TrustDomain, workloadSpiffeId } from "../../model/spiffe-id.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
@@ -22,6 +23,8 @@ export interface ClusterAccess {
         readonly cacheMs: number;
       }
     | { readonly kind: "jwks"; readonly file: string };
+  /** Longest life of a certificate that its tokens may ask for; undefined: the CA's own maximum. */
+  readonly maxTtlSeconds?: number | undefined;
 }
 
 /** An issuer outside of the mesh. */
@@ -32,6 +35,8 @@ export interface OidcAccess {
   readonly jwksUri: string;
   readonly singleUse: boolean;
   readonly rules: readonly ClaimRule[];
+  /** As a cluster's. */
+  readonly maxTtlSeconds?: number | undefined;
 }
 
 /** Who may ask the CA for certificates, beyond the proxies of this mesh, and where. */
@@ -118,9 +123,12 @@ function readCluster(section: Section): ClusterAccess {
   const review = section.section("tokenReview");
   if ((jwksFile === undefined) === (review === undefined))
     section.fail("", "needs either `tokenReview` or `jwksFile`");
+  const maxTtlSeconds = readMaxTtl(section);
   section.finish();
-  if (jwksFile !== undefined) return { issuer, audience, by: { kind: "jwks", file: section.file(jwksFile) } };
-  return { issuer, audience, by: readReview(review ?? section.fail("tokenReview", "is missing")) };
+  if (jwksFile !== undefined)
+    return { issuer, audience, by: { kind: "jwks", file: section.file(jwksFile) }, maxTtlSeconds };
+  const by = readReview(review ?? section.fail("tokenReview", "is missing"));
+  return { issuer, audience, by, maxTtlSeconds };
 }
 
 function readReview(section: Section): ClusterAccess["by"] {
@@ -139,6 +147,11 @@ function readReview(section: Section): ClusterAccess["by"] {
   return by;
 }
 
+/** A year is longer than any CA here signs for: what stands above it is a slip, and no limit. */
+function readMaxTtl(section: Section): number | undefined {
+  return section.optionalNumber("maxTtlSeconds", MIN_TTL_SECONDS, 365 * 86_400);
+}
+
 function readOidc(section: Section, { trustDomain }: Place): OidcAccess {
   const issuer = section.text("issuer");
   const jwksUri = section.optionalText("jwksUri") ?? "";
@@ -149,8 +162,9 @@ function readOidc(section: Section, { trustDomain }: Place): OidcAccess {
   const rules = section.sections("identities").map((rule) => readRule(rule, trustDomain));
   if (rules.length === 0) section.fail("identities", "is empty: no token would get anything");
   const singleUse = section.flag("singleUse", false);
+  const maxTtlSeconds = readMaxTtl(section);
   section.finish();
-  return { issuer, audiences, jwksUri, singleUse, rules };
+  return { issuer, audiences, jwksUri, singleUse, rules, maxTtlSeconds };
 }
 
 function readRule(section: Section, trustDomain: TrustDomain): ClaimRule {

@@ -60,13 +60,16 @@ export class CaAccess {
         check: checkOf(cluster, clock, reviewers),
         livePods: undefined,
         uses: uses(),
+        maxTtlSeconds: cluster.maxTtlSeconds,
       }),
     );
     // With others about we do not know every pod, and what we do not know may be running.
     const allPods = clusters.length + oidc.length === 0 ? livePods : undefined;
     this.authentication = {
       tokens: [own, ...others, ...this.#oidcAuthenticators(options, uses)],
-      certificates: certificates ? { trustDomain, records, livePods: allPods, clock } : undefined,
+      certificates: certificates
+        ? { trustDomain, records, livePods: allPods, clock, maxTtlSeconds: leastTtl(configuration) }
+        : undefined,
       records,
       clock,
     };
@@ -94,6 +97,12 @@ export class CaAccess {
       }),
     );
   }
+}
+
+/** Else a certificate that was given for an hour could be renewed for months. */
+function leastTtl({ clusters, oidc }: CaAccessConfiguration): number | undefined {
+  const limits = [...clusters, ...oidc].flatMap(({ maxTtlSeconds }) => maxTtlSeconds ?? []);
+  return limits.length === 0 ? undefined : Math.min(...limits);
 }
 
 function checkOf(

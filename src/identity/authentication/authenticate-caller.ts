@@ -1,3 +1,4 @@
+import type { SpiffeId } from "../../model/spiffe-id.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import type { CaStore } from "../store/ca-store.ts";
 import type { AuthenticatedCaller, Credentials, PresentedCertificate } from "./caller.ts";
@@ -17,8 +18,8 @@ export interface CallerAuthentication {
 
 /**
  * Who asks, by all that the other end has shown: each credential must be good, and all of them must name one identity. Nothing
- * that was made before the identity's cutoff counts.
- * @throws {BulwarkError} BW_CA_NO_CREDENTIALS, BW_CA_CREDENTIALS_DISAGREE, BW_CA_CREDENTIAL_CUT_OFF, BW_TOKEN_…, BW_OIDC_UNMAPPED,
+ * that was made before the identity's cutoff counts, and nothing at all for one that is blocked.
+ * @throws {BulwarkError} BW_CA_NO_CREDENTIALS, BW_CA_CREDENTIALS_DISAGREE, BW_CA_CREDENTIAL_CUT_OFF, BW_CA_IDENTITY_BLOCKED, BW_TOKEN_…, BW_OIDC_UNMAPPED,
  * BW_CA_CERTIFICATE_…, BW_PEER_…, BW_CA_STORE_…. No message holds any part of what was shown.
  */
 export async function authenticateCaller(
@@ -31,12 +32,19 @@ export async function authenticateCaller(
     bearerToken === undefined ? undefined : await byTokenOf(bearerToken, peerAddress, authentication);
   const caller = combine(byToken, byCertificate);
   const cutoff = await authentication.records.cutoffOf(caller.spiffeId);
+  if (cutoff?.block !== undefined) throw identityBlocked(caller.spiffeId);
   if (cutoff !== undefined && caller.issuedAtMs < cutoff.beforeMs)
     throw new BulwarkError(
       "BW_CA_CREDENTIAL_CUT_OFF",
       "what the caller shows is older than the revocation of its identity: it has to be attested anew",
     );
   return caller;
+}
+
+/** Whatever is shown for it. */
+export function identityBlocked(spiffeId: SpiffeId): BulwarkError {
+  const message = `${spiffeId} is blocked: the CA issues nothing for it until it is unblocked`;
+  return new BulwarkError("BW_CA_IDENTITY_BLOCKED", message);
 }
 
 async function byCertificateOf(
@@ -64,7 +72,7 @@ async function byTokenOf(
         { tokenKey, notAfterMs: caller.notAfterMs, peerAddress, ownAddresses },
         clock(),
       );
-      return caller;
+      return { ...caller, maxTtlSeconds: authenticator.maxTtlSeconds };
     } catch (error) {
       if (!(error instanceof BulwarkError) || !NOT_ITS_OWN.has(error.code)) throw error;
       refusal = error;
@@ -93,5 +101,10 @@ function combine(
     ...byToken,
     issuedAtMs: Math.min(byToken.issuedAtMs, byCertificate.issuedAtMs),
     notAfterMs: Math.min(byToken.notAfterMs, byCertificate.notAfterMs),
+    maxTtlSeconds: leastOf(byToken.maxTtlSeconds, byCertificate.maxTtlSeconds),
   };
+}
+
+function leastOf(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined ? other : Math.min(one, other ?? one);
 }

@@ -32,6 +32,8 @@ export interface AuthenticatedCaller {
   /** When what was shown was made, and when it ends; milliseconds since the epoch. Of several, the older and the sooner. */
   readonly issuedAtMs: number;
   readonly notAfterMs: number;
+  /** Longest life of a certificate that it may ask for by what it showed; undefined: the CA's own maximum. */
+  readonly maxTtlSeconds?: number | undefined;
   /** Only for service account tokens. */
   readonly pod: CallerPod | undefined;
 }

@@ -28,6 +28,8 @@ export interface KubernetesTokenOptions {
   /** The cluster's pods; undefined where nobody tells us: then a token is good until it ends, or the API server refuses it. */
   readonly livePods: LivePods | undefined;
   readonly uses: TokenUses | undefined;
+  /** As a TokenAuthenticator has it. */
+  readonly maxTtlSeconds?: number | undefined;
 }
 
 /** Service account tokens of one cluster: the identity is that of the account, in Istio's form. */
@@ -36,6 +38,7 @@ export function kubernetesTokenAuthenticator(options: KubernetesTokenOptions): T
   return {
     issuer,
     uses,
+    maxTtlSeconds: options.maxTtlSeconds,
     async authenticate(jwt) {
       const token = await check(jwt);
       const pod = livePods === undefined ? undefined : livePodOf(token, livePods());

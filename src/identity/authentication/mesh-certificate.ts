@@ -13,6 +13,8 @@ export interface MeshCertificateOptions {
    * until it is revoked, as in Istio.
    */
   readonly livePods: LivePods | undefined;
+  /** Longest life that a certificate may be renewed for; undefined: the CA's own maximum. */
+  readonly maxTtlSeconds?: number | undefined;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
 }
@@ -50,6 +52,7 @@ export async function authenticateCertificate(
     // `notBefore` is backdated: what was issued just after a cutoff would seem to have been before it.
     issuedAtMs: record?.issuedAtMs ?? peer.notBefore.getTime(),
     notAfterMs: peer.notAfter.getTime(),
+    maxTtlSeconds: options.maxTtlSeconds,
     pod: undefined,
   };
 }

@@ -20,6 +20,8 @@ export interface OidcIssuerOptions {
   /** The first that fits decides; a token that fits none is refused. */
   readonly rules: readonly ClaimRule[];
   readonly uses: TokenUses | undefined;
+  /** As a TokenAuthenticator has it. */
+  readonly maxTtlSeconds?: number | undefined;
   /** Whether a token without `jti` or `nonce` is refused: what may be shown once must be told from others. */
   readonly singleUse: boolean;
   /** Milliseconds since the epoch. */
@@ -47,6 +49,7 @@ export function oidcTokenAuthenticator(options: OidcIssuerOptions): TokenAuthent
   return {
     issuer,
     uses,
+    maxTtlSeconds: options.maxTtlSeconds,
     async authenticate(jwt) {
       const payload = await verifiedPayload(jwt, options);
       const tokenId = [payload.jti, payload.nonce].find((id) => typeof id === "string");

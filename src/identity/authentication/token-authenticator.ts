@@ -14,6 +14,8 @@ export interface TokenAuthenticator {
   readonly issuer: string;
   /** What is kept of the issuer's tokens to know a replay; undefined: nothing. */
   readonly uses: TokenUses | undefined;
+  /** Longest life of a certificate that its tokens may ask for; undefined: the CA's own maximum. */
+  readonly maxTtlSeconds?: number | undefined;
   /** @throws {BulwarkError} BW_TOKEN_…; no message holds any part of the token. */
   authenticate(jwt: string): Promise<TokenCaller>;
 }

@@ -16,9 +16,9 @@ test("a configuration of everything is read, with paths relative to its file", (
     serverNames: ["ca.example"],
     clusters: [
       { issuer: "https://a", tokenReview: { ...REVIEW, timeoutSeconds: 2, cacheSeconds: 0 } },
-      { issuer: "https://b", audience: "other", jwksFile: "keys.json" },
+      { issuer: "https://b", audience: "other", jwksFile: "keys.json", maxTtlSeconds: 3600 },
     ],
-    oidc: [{ ...OIDC, singleUse: true }],
+    oidc: [{ ...OIDC, singleUse: true, maxTtlSeconds: 600 }],
     nodeAgents: ["istio-system/ztunnel"],
     certificates: false,
     detectReplay: false,
@@ -39,8 +39,14 @@ test("a configuration of everything is read, with paths relative to its file", (
           timeoutMs: 2000,
           cacheMs: 0,
         },
+        maxTtlSeconds: undefined,
       },
-      { issuer: "https://b", audience: "other", by: { kind: "jwks", file: "/etc/bulwark/keys.json" } },
+      {
+        issuer: "https://b",
+        audience: "other",
+        by: { kind: "jwks", file: "/etc/bulwark/keys.json" },
+        maxTtlSeconds: 3600,
+      },
     ],
     oidc: [
       {
@@ -49,6 +55,7 @@ test("a configuration of everything is read, with paths relative to its file", (
         jwksUri: "",
         singleUse: true,
         rules: [{ claims: { sub: "build" }, spiffeId: identityOf("auditor") }],
+        maxTtlSeconds: 600,
       },
     ],
     nodeAgents: ["istio-system/ztunnel"],
@@ -81,6 +88,11 @@ const WRONG: readonly (readonly [string, unknown, RegExp])[] = [
     /`limits.perIdentity.rate` is not known/,
   ],
   ["half a limit", { limits: { perAddress: { burst: 1 } } }, /`limits.perAddress` needs/],
+  [
+    "a longest life of a second",
+    { oidc: [{ ...OIDC, maxTtlSeconds: 1 }] },
+    /maxTtlSeconds` is no number from 2/,
+  ],
   ["a rate of nothing", { limits: { perAddress: { burst: 1, ratePerSecond: 0 } } }, /is no number from/],
   ["an address that others reach", { listen: "0.0.0.0:15012" }, /`listen`/],
   ["a port that there is not", { listen: "127.0.0.1:70000" }, /`listen` has no such port/],

@@ -17,7 +17,7 @@ import { CertificateService } from "../../../src/control/certificate-service.ts"
 import { parseKeyAccess } from "../../../src/control/jwks/key-access.ts";
 import { MessageWriter, readMessage } from "../../../src/dataplane/ext-authz/protobuf-wire.ts";
 import type { LivePod } from "../../../src/identity/authentication/live-pods.ts";
-import { type CertificateAuthority, openCa } from "../../../src/identity/ca.ts";
+import { type CaOptions, type CertificateAuthority, openCa } from "../../../src/identity/ca.ts";
 import { encodeCsr } from "../../../src/identity/csr.ts";
 import { KEY_ALGORITHMS, spkiOf } from "../../../src/identity/key-algorithm.ts";
 import { readPrivateKey } from "../../../src/identity/key-store.ts";
@@ -86,9 +86,12 @@ export class CaFixture {
   readonly #certificates: CertificateService;
   readonly #server: CertificateServer;
 
-  static async open(change: Partial<CaAccessConfiguration> = {}): Promise<CaFixture> {
+  static async open(
+    change: Partial<CaAccessConfiguration> = {},
+    caOptions: Partial<CaOptions> = {},
+  ): Promise<CaFixture> {
     const folder = mkdtempSync(join(tmpdir(), "ca-grpc-"));
-    const ca = await openCa(folder, { trustDomain: TRUST_DOMAIN });
+    const ca = await openCa(folder, { trustDomain: TRUST_DOMAIN, ...caOptions });
     const issuer = await openTokenIssuer(folder);
     const oidc = await KeyServer.start(() => {});
     const serving = await ServingCertificate.open({
