@@ -1,5 +1,5 @@
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
-import type { Mesh, Service, Workload } from "../model/mesh.ts";
+import type { Mesh } from "../model/mesh.ts";
 import { OUTBOUND_PROXY_PORT } from "../model/placement.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import {
@@ -7,12 +7,13 @@ import {
   type Assignments,
   type PodAssignment,
   podKey,
-  type SkippedWorkload,
   type StandInAssignment,
 } from "./assignment.ts";
+import { externalHosts } from "./external-hosts.ts";
 import { findLoopbackAddress, firstBusyPort } from "./loopback-address.ts";
 import { privilegedPortOffset, probeListen } from "./socket-probe.ts";
 import type { Substrate } from "./substrate.ts";
+import { type WantedPod, wantedPods } from "./wanted-pods.ts";
 import { type WorkloadPort, workloadPorts } from "./workload-ports.ts";
 
 export interface LoopbackOptions {
@@ -43,12 +44,6 @@ export function loopbackSubstrate(options: LoopbackOptions): Substrate {
 const FIRST_APPLICATION_PORT = 20_000;
 const LAST_APPLICATION_PORT = 32_000;
 const SECRET_BYTES = 24;
-
-interface WantedPod {
-  readonly workload: Workload;
-  readonly name: string;
-  readonly replica: number;
-}
 
 class LoopbackAssigner {
   readonly #mesh: Mesh;
@@ -168,82 +163,4 @@ class LoopbackAssigner {
   #socketPort(port: number): number {
     return port < 1024 ? port + this.#offset : port;
   }
-}
-
-const RUN_KINDS: ReadonlySet<string> = new Set([
-  "Deployment",
-  "ReplicaSet",
-  "StatefulSet",
-  "DaemonSet",
-  "Pod",
-  "WorkloadEntry",
-]);
-
-/** Every replica to run, under names that are unique in their namespace, and the workloads that are left out. */
-function wantedPods(mesh: Mesh): { wanted: WantedPod[]; skipped: SkippedWorkload[] } {
-  const wanted: WantedPod[] = [];
-  const skipped: SkippedWorkload[] = [];
-  const keys = new Set<string>();
-  const names = new Set<string>();
-  for (const workload of mesh.workloads) {
-    const why = keys.has(workload.key) ? "another workload of this name runs already" : whyNotRun(workload);
-    if (why !== undefined) {
-      skipped.push({ workload: workload.key, kind: workload.kind, why });
-      continue;
-    }
-    keys.add(workload.key);
-    for (let replica = 0; replica < replicasOf(workload); replica++) {
-      const name = uniqueName(workload, replica, names);
-      names.add(podKey({ namespace: workload.namespace, name }));
-      wanted.push({ workload, name, replica });
-    }
-  }
-  return { wanted, skipped };
-}
-
-function whyNotRun(workload: Workload): string | undefined {
-  if (!RUN_KINDS.has(workload.kind)) return `a ${workload.kind} is not run`;
-  if (workload.role === "waypoint") return "waypoints are not run yet";
-  return undefined;
-}
-
-function replicasOf(workload: Workload): number {
-  return workload.kind === "DaemonSet" ? 1 : Math.max(0, Math.floor(workload.replicas));
-}
-
-/** A pod or WorkloadEntry is called by its own name; a replica `<workload>-<n>`, as a StatefulSet calls its pods. */
-function uniqueName(workload: Workload, replica: number, taken: ReadonlySet<string>): string {
-  const single = workload.kind === "Pod" || workload.kind === "WorkloadEntry";
-  const plain = single ? workload.name : `${workload.name}-${replica}`;
-  const isTaken = (name: string) => taken.has(podKey({ namespace: workload.namespace, name }));
-  return isTaken(plain) ? `${workload.name}-${workload.kind.toLowerCase()}-${replica}` : plain;
-}
-
-/** Hosts outside of the mesh with the ports that their ServiceEntries give them. */
-function externalHosts(mesh: Mesh): Map<string, readonly WorkloadPort[]> {
-  const hosts = new Map<string, readonly WorkloadPort[]>();
-  for (const service of mesh.services) {
-    if (
-      service.origin !== "service-entry" ||
-      service.endpoints.some(({ workload }) => workload !== undefined)
-    )
-      continue;
-    const ports = new Map((hosts.get(service.hostname) ?? []).map((port) => [port.port, port]));
-    for (const port of externalPorts(service)) if (!ports.has(port.port)) ports.set(port.port, port);
-    hosts.set(service.hostname, [...ports.values()]);
-  }
-  return hosts;
-}
-
-function externalPorts(service: Service): WorkloadPort[] {
-  return service.ports
-    .filter(({ protocol }) => protocol !== "udp")
-    .flatMap(({ name, port, targetPort, protocol }) => {
-      const written = service.endpoints.map(({ portOverrides }) => portOverrides[name ?? ""]);
-      const target = typeof targetPort === "number" ? targetPort : port;
-      return [port, target, ...written.filter((override) => override !== undefined)].map((number) => ({
-        port: number,
-        protocol,
-      }));
-    });
 }
