@@ -12,6 +12,10 @@ export const UNSUPPORTED_KINDS: Readonly<Record<string, string>> = {
   "extensions.istio.io/TrafficExtension": "the proxies run no extensions: what it would check is not checked",
   "telemetry.istio.io/Telemetry": "every connection and request is in the flow log, whatever it says",
   "networking.k8s.io/NetworkPolicy": "nothing below the mesh enforces it on the loopback substrate",
+  "policy.networking.k8s.io/AdminNetworkPolicy":
+    "nothing below the mesh enforces it on the loopback substrate",
+  "policy.networking.k8s.io/BaselineAdminNetworkPolicy":
+    "nothing below the mesh enforces it on the loopback substrate",
   "gateway.networking.k8s.io/BackendTLSPolicy": "TLS to backends is as DestinationRules say",
   "gateway.networking.k8s.io/UDPRoute": "UDP is not served",
   "gateway.networking.k8s.io/ListenerSet": "a Gateway has the listeners that it writes itself",

@@ -1,6 +1,7 @@
 import { didYouMean } from "../did-you-mean.ts";
 import { apiGroup } from "../scope.ts";
 import { NEWER_KINDS } from "./newer-fields.ts";
+import { POLICY_CRDS } from "./policy-crds.ts";
 
 /** Throws an error with `errors` where the value does not fit its schema. */
 export type GeneratedValidator = (value: unknown) => void;
@@ -75,6 +76,8 @@ export const COMMON_KINDS: Readonly<Record<string, string>> = {
   EndpointSlice: "discovery.k8s.io/v1",
   Ingress: "networking.k8s.io/v1",
   NetworkPolicy: "networking.k8s.io/v1",
+  AdminNetworkPolicy: "policy.networking.k8s.io/v1alpha1",
+  BaselineAdminNetworkPolicy: "policy.networking.k8s.io/v1alpha1",
   Role: "rbac.authorization.k8s.io/v1",
   RoleBinding: "rbac.authorization.k8s.io/v1",
   ClusterRole: "rbac.authorization.k8s.io/v1",
@@ -111,7 +114,13 @@ async function findKind(apiVersion: string, kind: string): Promise<KindLookup> {
     const found = await importKind(`@kubernetes-models/gateway-api/${apiVersion}/${kind}`, kind);
     return found.known ? found : { known: true };
   }
+  if (isAdminPolicy(kind)) return { known: `${apiVersion}/${kind}` in POLICY_CRDS };
   return isSlipOfIstio(group, kind) ? { known: false } : { known: true };
+}
+
+/** In another version or group nobody would enforce it: what it denies would be open. */
+function isAdminPolicy(kind: string): boolean {
+  return kind === "AdminNetworkPolicy" || kind === "BaselineAdminNetworkPolicy";
 }
 
 /** Lost, these would open what they close. */

@@ -8,22 +8,29 @@ const VALUE = new RegExp(`^(${NAME})?$`);
 /** Keys and values that Kubernetes would take as labels. */
 export function checkLabels(labels: Field): void {
   for (const [key, value] of labels.entries()) {
-    const [, prefix = "", name = ""] = KEY.exec(key.slice(0, 512)) ?? [];
-    if (name === "" || prefix.length > 254 || name.length > 63 || key.length > 512) {
-      value.errorAtKey(
-        "BW1245_BAD_LABEL",
-        `${quoted(key)} is no label key`,
-        "like `app` or `example.com/app`",
-      );
-    }
-    if (!VALUE.test(value.text.slice(0, 512))) {
-      value.error(
-        "BW1245_BAD_LABEL",
-        `${quoted(value.text)} is no label value`,
-        "letters, digits, `-`, `_` and `.`",
-      );
-    }
+    if (!isLabelKey(key)) value.errorAtKey("BW1245_BAD_LABEL", `${quoted(key)} is no label key`, KEY_HELP);
+    checkLabelValue(value);
   }
+}
+
+const KEY_HELP = "like `app` or `example.com/app`";
+
+function isLabelKey(key: string): boolean {
+  const [, prefix = "", name = ""] = KEY.exec(key.slice(0, 512)) ?? [];
+  return name !== "" && prefix.length <= 254 && name.length <= 63 && key.length <= 512;
+}
+
+export function checkLabelKey(field: Field, key: string): void {
+  if (!isLabelKey(key)) field.error("BW1245_BAD_LABEL", `${quoted(key)} is no label key`, KEY_HELP);
+}
+
+export function checkLabelValue(value: Field): void {
+  if (!VALUE.test(value.text.slice(0, 512)) || value.text.length > 63)
+    value.error(
+      "BW1245_BAD_LABEL",
+      `${quoted(value.text)} is no label value`,
+      "at most 63 letters, digits, `-`, `_` and `.`",
+    );
 }
 
 /** `matchLabels` of a policy, or the `labels` of an older selector: names only, no wildcards. */

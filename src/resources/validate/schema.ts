@@ -6,6 +6,7 @@ import { checkType } from "./field-type.ts";
 import { COMMON_KINDS, type GeneratedValidator, lookUpKind } from "./kinds.ts";
 import { KnownFields } from "./known-fields.ts";
 import { NEWER_FIELDS, NEWER_KINDS, NEWER_VALUES } from "./newer-fields.ts";
+import { POLICY_CRDS } from "./policy-crds.ts";
 import { missing, unknownField, wrongType } from "./schema-problems.ts";
 
 interface SchemaError {
@@ -30,8 +31,10 @@ export async function checkSchema(body: Json, written: Json, report: ReportProbl
     unknownKind(root, apiVersion, kind);
     return;
   }
-  const newer = NEWER_KINDS[`${apiVersion}/${kind}`];
-  if (newer !== undefined) checkType(root.at("spec"), newer);
+  const own = `${apiVersion}/${kind}`;
+  const newer = NEWER_KINDS[own] ?? POLICY_CRDS[own];
+  if (newer !== undefined && root.at("spec").present) checkType(root.at("spec"), newer);
+  else if (newer !== undefined && own in POLICY_CRDS) missing(root, "spec");
   if (lookup.validate === undefined) return;
   checkKnownFields(written, kind, lookup.validate, new Field(written, [], report));
   try {

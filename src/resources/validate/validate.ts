@@ -2,6 +2,7 @@ import type { Diagnostic, Span } from "../diagnostic.ts";
 import { isObject, type Json, type SourceObject } from "../read-objects.ts";
 import { type FieldPath, resourceName } from "../resource.ts";
 import { apiGroup } from "../scope.ts";
+import { checkAdminNetworkPolicy, checkBaselineAdminNetworkPolicy } from "./admin-network-policy.ts";
 import { checkAnnotations } from "./annotations.ts";
 import { checkAuthorizationPolicy } from "./authorization-policy.ts";
 import type { CheckContext } from "./check-context.ts";
@@ -10,6 +11,7 @@ import { Field, type FieldProblem } from "./field.ts";
 import { checkGateway } from "./gateway.ts";
 import { checkMeshConfig, MESH_PATH, meshText } from "./mesh-config.ts";
 import { checkMetadata } from "./metadata.ts";
+import { checkNetworkPolicy } from "./network-policy.ts";
 import { OTHER_CHECKS } from "./other-kinds.ts";
 import { checkPeerAuthentication } from "./peer-authentication.ts";
 import { checkRequestAuthentication } from "./request-authentication.ts";
@@ -39,6 +41,13 @@ const ISTIO_CHECKS: Readonly<Record<string, (spec: Field, context: CheckContext)
   ...OTHER_CHECKS,
 };
 
+/** `group/Kind`: what the API server checks beyond the schema. */
+const KUBERNETES_CHECKS: Readonly<Record<string, (spec: Field, metadata: Field) => void>> = {
+  "networking.k8s.io/NetworkPolicy": checkNetworkPolicy,
+  "policy.networking.k8s.io/AdminNetworkPolicy": checkAdminNetworkPolicy,
+  "policy.networking.k8s.io/BaselineAdminNetworkPolicy": checkBaselineAdminNetworkPolicy,
+};
+
 /** Checks one object as the API server and Istio's webhook would. All its problems are found, not the first alone. */
 export async function validateObject(object: SourceObject, namespace: string): Promise<Validated> {
   const problems: FieldProblem[] = [];
@@ -54,6 +63,7 @@ export async function validateObject(object: SourceObject, namespace: string): P
     const [labels, annotations] = [root.at("metadata", "labels"), root.at("metadata", "annotations")];
     check?.(root.at("spec"), { namespace, name, labels, annotations });
   }
+  KUBERNETES_CHECKS[`${apiGroup(apiVersion)}/${kind}`]?.(root.at("spec"), root.at("metadata"));
   if (isMeshConfig(object)) checkMeshConfig(root);
   const diagnostics = withoutConsequences(distinct(problems)).map((problem) =>
     toDiagnostic(problem, object, namespace),
