@@ -340,7 +340,8 @@ export class Http1Exchange implements StreamHandler {
       } else upstream.stream.destroy();
     }
     this.#finish("allow", undefined);
-    this.#client.exchangeEnded(!this.#closing);
+    // What a client sends behind a tunnel was meant for the tunnel, and is no request.
+    this.#client.exchangeEnded(!this.#closing && !this.tunnelled);
   }
 
   #fail(status: number, error: Error): void {

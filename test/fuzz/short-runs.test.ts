@@ -11,6 +11,7 @@ const INPUTS: Readonly<Record<string, number>> = {
   jwt: 1000,
   http: 2500,
   "http-server": 2500,
+  http2: 2000,
   path: 1200,
 };
 const OTHERS = 6000;

@@ -4,7 +4,9 @@ import { derTarget } from "./targets/der.ts";
 import { flowBatchTarget } from "./targets/flow-batch.ts";
 import { helloTarget } from "./targets/hello.ts";
 import { httpTarget } from "./targets/http.ts";
+import { httpResponseTarget } from "./targets/http-response.ts";
 import { httpServerTarget } from "./targets/http-server.ts";
+import { http2Target } from "./targets/http2.ts";
 import { jwtTarget } from "./targets/jwt.ts";
 import { ocspTarget } from "./targets/ocsp.ts";
 import { pathTarget } from "./targets/path.ts";
@@ -22,6 +24,8 @@ export const TARGETS: readonly FuzzTarget[] = [
   jwtTarget,
   httpTarget,
   httpServerTarget,
+  httpResponseTarget,
+  http2Target,
   templateTarget,
   sniffTarget,
   socks5Target,
