@@ -3,9 +3,10 @@ import { type Command, Option } from "commander";
 import { type CaSettings, checkCaSettings, PASSPHRASE_VARIABLE } from "../control/ca-settings.ts";
 import { MAX_TTL_SECONDS } from "../identity/ca.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithmName } from "../identity/key-algorithm.ts";
+import { isPointerUrl, publishedUrls } from "../identity/pointer-urls.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { askPassphrase } from "./ask-passphrase.ts";
-import { lifetimeText, parseMaxLifetime } from "./options.ts";
+import { collect, lifetimeText, parseMaxLifetime } from "./options.ts";
 
 export interface CaKeyOptions {
   readonly caKeyAlgorithm?: KeyAlgorithmName;
@@ -15,6 +16,9 @@ export interface CaKeyOptions {
   /** Milliseconds. */
   readonly maxCertTtl?: number;
   readonly certTtl?: number;
+  readonly crlUrl?: readonly string[];
+  readonly ocspUrl?: readonly string[];
+  readonly revocationHttp?: { readonly host: string; readonly port: number };
 }
 
 /** Options about the CA's own keys (docs/identity.md). */
@@ -36,7 +40,13 @@ export function addCaKeyOptions(command: Command): Command {
       "--max-cert-ttl <duration>",
       "the longest life that anybody may ask the CA for (default: 90d)",
       parseMaxLifetime,
-    );
+    )
+    .option(
+      "--crl-url <url>",
+      `where certificates say that their CRL is, several times: http://…/{issuer}.crl, or ${PUBLISHED} (that of --revocation-http)`,
+      collect,
+    )
+    .option("--ocsp-url <url>", "where they say that OCSP answers are had, likewise", collect);
 }
 
 /** @throws {BulwarkError} as checkCaSettings; BW_CLI_INPUT where nobody can be asked for the passphrase. */
@@ -49,6 +59,7 @@ export async function caSettingsOf(options: CaKeyOptions): Promise<CaSettings> {
     ...(pkcs11 === undefined ? {} : { pkcs11 }),
     ...(caCerts === undefined ? {} : { certs: resolve(caCerts) }),
     ...maxTtlOf(options),
+    ...pointersOf(options),
   };
   checkCaSettings(settings);
   return settings;
@@ -63,6 +74,33 @@ function maxTtlOf({ maxCertTtl, certTtl = 0 }: CaKeyOptions): Pick<CaSettings, "
       `--cert-ttl is above what the CA signs for, ${lifetimeText(maxMs)} (--max-cert-ttl)`,
     );
   return maxCertTtl === undefined ? {} : { maxTtlSeconds: Math.floor(maxCertTtl / 1000) };
+}
+
+const PUBLISHED = "published";
+
+function pointersOf({ crlUrl, ocspUrl, revocationHttp }: CaKeyOptions): Pick<CaSettings, "pointerUrls"> {
+  if (crlUrl === undefined && ocspUrl === undefined) return {};
+  const published = revocationHttp === undefined ? undefined : publishedUrls(originOf(revocationHttp));
+  const read = (option: string, texts: readonly string[] = [], own: string | undefined) =>
+    texts.map((text) => {
+      if (text === PUBLISHED)
+        return own ?? refuse(`${option} ${PUBLISHED} needs --revocation-http: nothing is published`);
+      return isPointerUrl(text) ? text : refuse(`${option} ${text}: write it as http://HOST/PATH`);
+    });
+  return {
+    pointerUrls: {
+      crlUrls: read("--crl-url", crlUrl, published?.crl),
+      ocspUrls: read("--ocsp-url", ocspUrl, published?.ocsp),
+    },
+  };
+}
+
+function originOf({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+function refuse(why: string): never {
+  throw new BulwarkError("BW_CLI_INPUT", why);
 }
 
 async function passphraseSource(given: string | undefined): Promise<string | undefined> {

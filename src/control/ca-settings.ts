@@ -11,6 +11,7 @@ import { parsePkcs11Uri } from "../identity/keys/pkcs11-uri.ts";
 import { readSecret } from "../identity/keys/secret-source.ts";
 import { type CaMaterial, materialOfSecret, readMaterialFolder } from "../identity/plug-in/ca-material.ts";
 import { MaterialFollower } from "../identity/plug-in/follow-material.ts";
+import type { PointerUrls } from "../identity/pointer-urls.ts";
 import type { CaStore } from "../identity/store/ca-store.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -27,6 +28,8 @@ export interface CaSettings {
   readonly certs?: string;
   /** Longest life of a certificate that anybody may ask for; default 90 days. */
   readonly maxTtlSeconds?: number;
+  /** Where certificates say that their state can be asked for; default: they say nothing. */
+  readonly pointerUrls?: PointerUrls;
 }
 
 /** The passphrase's text, when `up` has asked for it at the terminal. */
@@ -96,6 +99,7 @@ export function openConfiguredCa(
     trustDomain,
     ...keysOf(stateDir, settings),
     ...(settings.maxTtlSeconds === undefined ? {} : { maxTtlSeconds: settings.maxTtlSeconds }),
+    ...(settings.pointerUrls === undefined ? {} : { pointerUrls: settings.pointerUrls }),
     ...(store === undefined ? {} : { store }),
   });
 }

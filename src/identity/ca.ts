@@ -12,7 +12,9 @@ import { FileKeyStore } from "./keys/file-key-store.ts";
 import { encodePem } from "./pem.ts";
 import type { CaMaterial } from "./plug-in/ca-material.ts";
 import { pluggedInState } from "./plug-in/plugged-in-state.ts";
+import { type PointerUrls, pointersOf } from "./pointer-urls.ts";
 import { pooledRandomBytes } from "./random-pool.ts";
+import type { RevocationPointers } from "./revocation-pointers.ts";
 import { isKeyId } from "./rotation/rotation.ts";
 import type { RotationStep } from "./rotation/rotation-steps.ts";
 import { issueCertificate } from "./sign.ts";
@@ -54,6 +56,8 @@ export interface CaOptions {
   readonly pluggedIn?: { readonly material: CaMaterial; readonly passphrase?: string };
   /** Kinds of keys to sign for; default: those of the TLS profile. */
   readonly leafAlgorithms?: readonly KeyAlgorithmName[];
+  /** Where certificates say that their state can be asked for; default: they say nothing. */
+  readonly pointerUrls?: PointerUrls;
   /** Where records are kept, opened; the CA closes it. Default: a file beside the keys. */
   readonly store?: CaStore;
 }
@@ -97,6 +101,8 @@ export class CertificateAuthority {
     Pick<CaOptions, "clock" | "random" | "defaultTtlSeconds" | "maxTtlSeconds" | "leafAlgorithms">
   >;
   readonly #stateOptions: () => CaStateOptions;
+  readonly #pointerUrls: PointerUrls;
+  readonly #pointers = new WeakMap<CaState["signer"], RevocationPointers>();
   readonly #turns = new Turns();
   /** Steps of a rotation, one after the other. */
   #stepping: Promise<unknown> = Promise.resolve();
@@ -107,6 +113,7 @@ export class CertificateAuthority {
     this.#state = state;
     this.store = store;
     this.#stateOptions = () => stateOptionsOf(options);
+    this.#pointerUrls = options.pointerUrls ?? {};
     const maxTtlSeconds = options.maxTtlSeconds ?? MAX_TTL_SECONDS;
     this.#options = {
       clock: options.clock ?? Date.now,
@@ -209,7 +216,8 @@ export class CertificateAuthority {
     // One state for all of it: a rotation may put another into force meanwhile.
     const { signer, chain } = this.#state;
     const nowMs = this.#options.clock();
-    const common = { identity: request.verifiedIdentity, spki, issuer: signer };
+    const revocationPointers = this.#pointersOf(signer);
+    const common = { identity: request.verifiedIdentity, spki, issuer: signer, revocationPointers };
     const validity = validityFrom(nowMs, ttlSeconds, signer);
     const { template, certificate } = await this.#recorded(async () => {
       const serial = serialFrom(this.#options.random(16));
@@ -228,6 +236,15 @@ export class CertificateAuthority {
       notBefore: template.notBefore,
       notAfter: template.notAfter,
     };
+  }
+
+  /** One object for each signer: see CertificateTemplate. */
+  #pointersOf(signer: CaState["signer"]): RevocationPointers | undefined {
+    const known = this.#pointers.get(signer);
+    if (known !== undefined) return known;
+    const made = pointersOf(this.#pointerUrls, signer.subjectKeyId.toString("hex"));
+    if (made !== undefined) this.#pointers.set(signer, made);
+    return made;
   }
 
   /** Signs and records; with another serial where that one is on record, a few times: a source of randomness that repeats itself must not go on for ever. */

@@ -1,6 +1,7 @@
 import { contextTag, TAG } from "./der-reader.ts";
 import { type DerNode, der, derOid, derTime, encodeDer } from "./der-writer.ts";
 import { OID } from "./object-ids.ts";
+import { encodeRevocationPointers } from "./revocation-pointers.ts";
 import type { CertificateProfile, CertificateTemplate } from "./template.ts";
 
 /** First byte of KeyUsage and how many of its low bits are unused (RFC 5280 §4.2.1.3). */
@@ -54,6 +55,9 @@ export function encodeTbsCertificate(template: CertificateTemplate, signatureAlg
     ...(authorityKeyId === undefined ? [] : [authorityExtension(authorityKeyId)]),
     ...(template.permittedUriHost === undefined ? [] : [nameConstraints(template.permittedUriHost)]),
     ...(template.uris.length + template.dnsNames.length === 0 ? [] : [subjectAltName(template)]),
+    ...(template.revocationPointers === undefined
+      ? []
+      : [encodeRevocationPointers(template.revocationPointers)]),
   ];
   const tbs = der(
     TAG.sequence,

@@ -5,6 +5,7 @@ import { readPublicKeyBits } from "./certificate-der.ts";
 import { TAG } from "./der-reader.ts";
 import { type DerNode, der, derOid, encodeDer } from "./der-writer.ts";
 import { OID } from "./object-ids.ts";
+import type { RevocationPointers } from "./revocation-pointers.ts";
 
 /** What a certificate may be used for; the rows are in `encode-certificate.ts`. */
 export type CertificateProfile = "workload" | "external-server" | "ocsp-responder" | "intermediate" | "root";
@@ -28,6 +29,8 @@ export interface CertificateTemplate {
   /** 20 bytes each (RFC 7093 method 1); no authority on a root. */
   readonly subjectKeyId: Buffer;
   readonly authorityKeyId?: Buffer;
+  /** One object for all certificates of an issuer: what it encodes to is kept. */
+  readonly revocationPointers?: RevocationPointers;
 }
 
 /** The public side of a signing certificate, as far as a template depends on it. */
@@ -44,6 +47,8 @@ export interface WorkloadTemplateInput {
   readonly validity: Validity;
   readonly serial: Buffer;
   readonly issuer: TemplateIssuer;
+  /** Default: none, and the certificate says nothing of where its state can be asked for. */
+  readonly revocationPointers?: RevocationPointers | undefined;
 }
 
 /** A workload's certificate: an X.509-SVID with no subject and its identity as the only name. */
@@ -59,6 +64,7 @@ export function workloadTemplate(input: WorkloadTemplateInput): CertificateTempl
     dnsNames: [],
     subjectKeyId: keyIdentifier(input.spki),
     authorityKeyId: input.issuer.subjectKeyId,
+    ...(input.revocationPointers && { revocationPointers: input.revocationPointers }),
   };
 }
 
@@ -146,7 +152,7 @@ export interface Validity {
 }
 
 /** Hides small differences between clocks; short lives get a tenth, so that half of the lifetime stays half. */
-const MAX_BACKDATE_SECONDS = 60;
+export const MAX_BACKDATE_SECONDS = 60;
 
 /**
  * From a little before now to `ttlSeconds` after it, in whole seconds, never past the end of the signer.

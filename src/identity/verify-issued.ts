@@ -13,6 +13,7 @@ import {
 } from "./certificate-der.ts";
 import { DerError } from "./der-reader.ts";
 import { OID } from "./object-ids.ts";
+import { type RevocationPointers, readRevocationPointers } from "./revocation-pointers.ts";
 import type { IssuerCertificate } from "./sign.ts";
 import type { CertificateProfile, CertificateTemplate } from "./template.ts";
 
@@ -91,7 +92,8 @@ function extensionDifference(fields: CertificateFields, template: CertificateTem
   const use = EXPECTED_USE[template.profile];
   const isResponder = template.profile === "ocsp-responder";
   for (const oid of fields.extensions.keys())
-    if (!KNOWN_EXTENSIONS.has(oid) && !(isResponder && oid === OID.ocspNoCheck)) return `extension ${oid}`;
+    if (!KNOWN_EXTENSIONS.has(oid) && !(isResponder && oid === OID.ocspNoCheck) && !isPointer(oid, template))
+      return `extension ${oid}`;
   if (isResponder !== fields.extensions.has(OID.ocspNoCheck)) return "id-pkix-ocsp-nocheck";
   const constraints = readBasicConstraints(fields);
   if (constraints.ca !== use.ca || constraints.pathLength !== use.pathLength) return "basicConstraints";
@@ -101,6 +103,8 @@ function extensionDifference(fields: CertificateFields, template: CertificateTem
   if (readAuthorityKeyId(fields) !== template.authorityKeyId?.toString("hex"))
     return "authorityKeyIdentifier";
   if (!sameConstraints(fields, template.permittedUriHost)) return "nameConstraints";
+  if (template.revocationPointers !== undefined && !samePointers(fields, template.revocationPointers))
+    return "revocation pointers";
   const names = readSubjectAltNames(fields);
   if (!sameList(names.uris, template.uris) || !sameList(names.dnsNames, template.dnsNames))
     return "subjectAltName";
@@ -111,6 +115,20 @@ function extensionDifference(fields: CertificateFields, template: CertificateTem
     (oid) => fields.extensions.get(oid)?.critical === true,
   );
   return critical ? undefined : "critical extensions";
+}
+
+function isPointer(oid: string, { revocationPointers }: CertificateTemplate): boolean {
+  return (
+    revocationPointers !== undefined && (oid === OID.crlDistributionPoints || oid === OID.authorityInfoAccess)
+  );
+}
+
+function samePointers({ extensions }: CertificateFields, expected: RevocationPointers): boolean {
+  const { crlUrls, ocspUrls } = readRevocationPointers(extensions);
+  const isCritical = [OID.crlDistributionPoints, OID.authorityInfoAccess].some(
+    (oid) => extensions.get(oid)?.critical === true,
+  );
+  return !isCritical && sameList(crlUrls, expected.crlUrls) && sameList(ocspUrls, expected.ocspUrls);
 }
 
 function sameConstraints(fields: CertificateFields, uriHost: string | undefined): boolean {

@@ -46,6 +46,8 @@ test("missing and malformed arguments exit 3 and say how they are written", asyn
     [["up", folder, "--cert-ttl", "100d"], /above what the CA signs for, 90d/],
     [["up", folder, "--max-cert-ttl", "366d"], /live from 2s to 365d/],
     [["up", folder, "--cert-ttl", "61m", "--max-cert-ttl", "1h"], /signs for, 1h \(--max-cert-ttl\)/],
+    [["up", folder, "--crl-url", "https://crl.example/"], /write it as http:\/\/HOST\/PATH/],
+    [["up", folder, "--ocsp-url", "published"], /needs --revocation-http/],
     [["call", "a/b"], /missing required argument 'url'/],
     [["call", "a/b", "payroll.finance"], /write http:\/\/HOST\/PATH/],
     [["call", "a/b", "ftp://x"], /write http:\/\/HOST\/PATH/],

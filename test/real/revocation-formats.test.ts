@@ -24,7 +24,10 @@ let revoked: string;
 let sound: string;
 
 before(async () => {
-  mesh = await LiveMesh.up(["examples/payroll", "--revocation-http", PLACE]);
+  mesh = await LiveMesh.up([
+    ...["examples/payroll", "--revocation-http", PLACE],
+    ...["--crl-url", "published", "--ocsp-url", "published"],
+  ]);
   const manifest = JSON.parse(readFileSync(join(mesh.state.caFolder, "ca.json"), "utf8")) as {
     readonly roots: readonly string[];
     readonly intermediate: string;
@@ -125,6 +128,21 @@ test("openssl verify -crl_check refuses the revoked certificate and no other", a
   const bad = await verify(revoked);
   assert.notEqual(bad.code, 0);
   assert.match(bad.text, /certificate revoked/);
+});
+
+test("openssl follows the pointers in certificates to the list and the responder, and believes what it finds", async () => {
+  const chain = ["-CAfile", root, "-untrusted", intermediate];
+  const verify = (file: string) => openssl("verify", ...chain, "-crl_check", "-crl_download", file);
+  const good = await verify(sound);
+  assert.equal(good.code, 0, good.text);
+  const bad = await verify(revoked);
+  assert.notEqual(bad.code, 0);
+  assert.match(bad.text, /certificate revoked/);
+  const { text: url } = await openssl("x509", "-noout", "-ocsp_uri", "-in", revoked);
+  assert.equal(url.trim(), `http://${PLACE}/ocsp`);
+  const asked = ["-issuer", intermediate, "-CAfile", root, "-verify_other", intermediate, "-url", url.trim()];
+  assert.match((await openssl("ocsp", ...asked, "-cert", revoked)).text, /: revoked/);
+  assert.match((await openssl("ocsp", ...asked, "-cert", sound)).text, /: good/);
 });
 
 test("openssl takes a delta with its base: what was revoked since is refused", async () => {

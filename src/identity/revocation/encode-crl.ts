@@ -1,6 +1,7 @@
 import { contextTag, TAG } from "../der-reader.ts";
-import { type DerNode, der, derBitString, derTime, encodeDer } from "../der-writer.ts";
+import { der, derBitString, derTime, encodeDer } from "../der-writer.ts";
 import { OID } from "../object-ids.ts";
+import { distributionPoint } from "../revocation-pointers.ts";
 import { algorithmIdentifier, type Issuer } from "../sign.ts";
 import type { Revocation } from "../store/ca-store.ts";
 import { derExtension, derGeneralizedTime, derPositiveInteger, derReason } from "./revocation-der.ts";
@@ -61,14 +62,8 @@ function extensionsOf({ issuer, number, baseNumber, deltaUrl }: CrlTemplate) {
       : [derExtension(OID.deltaCrlIndicator, true, derPositiveInteger(baseNumber.toString(16)))]),
     ...(deltaUrl === undefined || baseNumber !== undefined
       ? []
-      : [derExtension(OID.freshestCrl, false, distributionPoint(deltaUrl))]),
+      : [derExtension(OID.freshestCrl, false, distributionPoint([deltaUrl]))]),
   ];
-}
-
-/** One place, by URI (RFC 5280 §4.2.1.13). */
-function distributionPoint(url: string): DerNode {
-  const fullName = der(contextTag(0), der(0x86, Buffer.from(url, "latin1")));
-  return der(TAG.sequence, der(TAG.sequence, der(contextTag(0), fullName)));
 }
 
 function encodeEntry({ serial, reason, revokedAtMs, invalidSinceMs }: CrlEntry): Buffer {
