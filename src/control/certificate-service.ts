@@ -143,8 +143,13 @@ export class CertificateService {
     return this.#create(request, undefined);
   }
 
-  /** A request that cannot be read; counted and logged. @returns the error, for throwing it. */
+  /** A request that cannot be read, or a connection that made none; counted and logged, and as any other of its address's. @returns the error, for throwing it. */
   refuseMalformed(error: unknown, address: string | undefined): Promise<unknown> {
+    try {
+      this.#limitAddress(address);
+    } catch (tooOften) {
+      return this.#journalist.refused(tooOften, { address });
+    }
     return this.#journalist.refused(error, { address });
   }
 

@@ -18,6 +18,7 @@ import {
 } from "./certificate-messages.ts";
 import { grpcRefusal } from "./grpc-refusal.ts";
 import { type ServingIdentity, TlsListener } from "./tls-listener.ts";
+import { unreadCalls } from "./unread-calls.ts";
 
 export interface CertificateServerOptions {
   readonly host: string;
@@ -73,6 +74,7 @@ export class CertificateServer {
       "grpc.max_connection_age_ms": MAX_AGE_MS,
       "grpc.max_connection_age_grace_ms": MAX_AGE_GRACE_MS,
       "grpc.enable_channelz": 0,
+      interceptors: [unreadCalls((refusal, peer) => this.#refused(refusal, this.#addressOf(peer)))],
     });
     this.#server.addService(SERVICE, {
       createCertificate: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) =>
@@ -83,6 +85,7 @@ export class CertificateServer {
     this.#listener = new TlsListener({
       ...options,
       onConnection: (socket) => injector.injectConnection(socket),
+      onRefused: (refusal, address) => this.#refused(refusal, address),
     });
   }
 
@@ -134,8 +137,19 @@ export class CertificateServer {
   /** A call on a connection that is gone by now has shown nothing. */
   #credentialsOf(call: ServerUnaryCall<Buffer, Buffer>): Omit<Credentials, "bearerToken"> {
     const peer = call.getPeer();
-    const caller = this.#listener.callerOf(peer);
-    return { certificate: caller?.certificate, peerAddress: caller?.address ?? peer };
+    return {
+      certificate: this.#listener.callerOf(peer)?.certificate,
+      peerAddress: this.#addressOf(peer),
+    };
+  }
+
+  #addressOf(peer: string): string {
+    return this.#listener.callerOf(peer)?.address ?? peer;
+  }
+
+  /** What was refused without a call of ours; it is on record like any other. */
+  #refused(refusal: BulwarkError, address: string | undefined): void {
+    void this.#options.certificates.refuseMalformed(refusal, address);
   }
 }
 

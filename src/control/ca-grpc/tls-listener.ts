@@ -27,6 +27,8 @@ export interface TlsListenerOptions {
   readonly port: number;
   readonly identity: ServingIdentity;
   readonly onConnection: (socket: TLSSocket) => void;
+  /** A connection that got no further than TLS. */
+  readonly onRefused: (refusal: BulwarkError, address: string | undefined) => void;
 }
 
 const MAX_CONNECTIONS = 1000;
@@ -53,8 +55,10 @@ export class TlsListener {
     });
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on("secureConnection", (socket) => this.#accept(socket));
-    // Handshakes that fail are the client's own affair: nothing was asked for yet.
-    this.#server.on("tlsClientError", () => {});
+    this.#server.on("tlsClientError", (error, socket) => this.#failed(error, socket));
+    this.#server.on("drop", (dropped) =>
+      this.#refuse(`there are ${MAX_CONNECTIONS} connections already`, dropped?.remoteAddress),
+    );
   }
 
   get port(): number {
@@ -91,11 +95,26 @@ export class TlsListener {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Whoever only goes away, as a check that the port is open does, was refused nothing. */
+  #failed(error: NodeJS.ErrnoException, socket: TLSSocket): void {
+    const { remoteAddress } = socket;
+    socket.destroy();
+    const why = handshakeFailure(error);
+    if (why !== undefined) this.#refuse(why, remoteAddress);
+  }
+
+  #refuse(why: string, address: string | undefined): void {
+    this.#options.onRefused(new BulwarkError("BW_CA_TLS", why), address);
+  }
+
   #accept(socket: TLSSocket): void {
     socket.on("error", () => socket.destroy());
     const { remoteAddress, remotePort } = socket;
-    if (remoteAddress === undefined || remotePort === undefined || socket.alpnProtocol !== "h2")
-      return void socket.destroy();
+    if (remoteAddress === undefined || remotePort === undefined || socket.alpnProtocol !== "h2") {
+      socket.destroy();
+      this.#refuse("the client did not agree on HTTP/2", remoteAddress);
+      return;
+    }
     const peer = `${remoteAddress}:${remotePort}`;
     this.#callers.set(peer, { address: remoteAddress, certificate: presentedBy(socket) });
     this.#sockets.add(socket);
@@ -105,6 +124,13 @@ export class TlsListener {
     });
     this.#options.onConnection(socket);
   }
+}
+
+/** OpenSSL's and Node's names for what went wrong; anything else in an error may be the client's own words. */
+function handshakeFailure({ code }: NodeJS.ErrnoException): string | undefined {
+  if (code === "ERR_TLS_HANDSHAKE_TIMEOUT") return "the handshake took too long";
+  const [, name] = /^ERR_SSL_([A-Z0-9_]{1,60})$/.exec(code ?? "") ?? [];
+  return name === undefined ? undefined : `the handshake failed: ${name.toLowerCase().replaceAll("_", " ")}`;
 }
 
 function contextOf({ certificateChainPem, keyPem, clientRootsPem }: ServingIdentity): TlsOptions {

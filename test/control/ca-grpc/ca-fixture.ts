@@ -42,6 +42,7 @@ export const PODS: readonly LivePod[] = [
   pod("finance", "payroll-0", "payroll", "node-2"),
   pod("finance", "limited-0", "limited", "node-2"),
   pod("finance", "cut-0", "cut", "node-1"),
+  pod("finance", "barred-0", "barred", "node-1"),
   pod("finance", "moved-0", "moved", "node-1"),
   pod("istio-system", "ztunnel-a", "ztunnel", "node-1"),
   pod("istio-system", "ztunnel-b", "ztunnel", "node-2"),
@@ -65,6 +66,9 @@ export interface AskOptions {
   readonly from?: string;
   /** In place of a message. */
   readonly raw?: Buffer;
+  /** In place of a message, said to be compressed by this. */
+  readonly compressed?: Buffer;
+  readonly encoding?: string;
 }
 
 export interface ClientCertificate {
@@ -268,7 +272,7 @@ export class CaFixture {
   }
 
   async ask(options: AskOptions): Promise<UnaryAnswer> {
-    const { token, certificate, from, raw } = options;
+    const { token, certificate, from, raw, compressed, encoding } = options;
     return unaryCall({
       port: this.port,
       tls: {
@@ -277,8 +281,12 @@ export class CaFixture {
         ...(from === undefined ? {} : { localAddress: from }),
         ...(certificate === undefined ? {} : { cert: certificate.certPem, key: certificate.keyPem }),
       },
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-      body: raw ?? (await requestOf(options)),
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(encoding === undefined ? {} : { "grpc-encoding": encoding }),
+      },
+      body: compressed ?? raw ?? (await requestOf(options)),
+      isCompressed: compressed !== undefined,
     });
   }
 

@@ -16,13 +16,20 @@ export interface UnaryCall {
   readonly tls: ConnectionOptions;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body: Buffer;
+  readonly isCompressed?: boolean;
 }
 
-export async function unaryCall({ port, tls, headers = {}, body }: UnaryCall): Promise<UnaryAnswer> {
+export async function unaryCall({
+  port,
+  tls,
+  headers = {},
+  body,
+  isCompressed = false,
+}: UnaryCall): Promise<UnaryAnswer> {
   const socket = connectTls({ host: "127.0.0.1", port, ALPNProtocols: ["h2"], ...tls });
   const session = connectHttp2(`https://localhost:${port}`, { createConnection: () => socket });
   try {
-    return await answerOf(session, headers, body);
+    return await answerOf(session, headers, body, isCompressed);
   } finally {
     session.destroy();
     socket.destroy();
@@ -33,6 +40,7 @@ function answerOf(
   session: ClientHttp2Session,
   headers: Readonly<Record<string, string>>,
   body: Buffer,
+  isCompressed: boolean,
 ): Promise<UnaryAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<UnaryAnswer>();
   session.on("error", reject);
@@ -61,6 +69,7 @@ function answerOf(
     }),
   );
   const prefix = Buffer.alloc(5);
+  prefix[0] = isCompressed ? 1 : 0;
   prefix.writeUInt32BE(body.length, 1);
   stream.end(Buffer.concat([prefix, body]));
   return promise;
