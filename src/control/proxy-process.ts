@@ -7,11 +7,11 @@ import type { ApplicationAddress } from "../dataplane/proxy-options.ts";
 import { issuerKeyIdOf, type Svid, SvidSource } from "../identity/rotation.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import { withFederation } from "../model/mesh-config.ts";
-import type { PodPlacement } from "../model/placement.ts";
 import { parseSpiffeId } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { fromWire } from "../resources/wire.ts";
-import type { PodAssignment } from "../substrate/assignment.ts";
+import { toPodPlacement } from "../substrate/assignment.ts";
+import { CLUSTER_DNS } from "../substrate/netns/addresses.ts";
 import { FlowBatches } from "../telemetry/flow-batch.ts";
 import { FlowBuffer } from "../telemetry/flow-buffer.ts";
 import type { FlowLines } from "../telemetry/flow-spill.ts";
@@ -228,7 +228,7 @@ class RunningProxy {
     });
     this.#identity.on("expired", () => options.onWarning("the certificate has ended: everything is refused"));
     this.#proxy = new MeshProxy({
-      pod: placementOf(pod),
+      pod: toPodPlacement(pod),
       application: this.#application,
       outboundSecret: pod.outboundSecret,
       identity: this.#identity,
@@ -239,6 +239,10 @@ class RunningProxy {
     });
     // Not at once: the link that carries the request counts as up only when this constructor has returned.
     setImmediate(() => {
+      // A sidecar in a namespace of its own pod; a gateway is dialled as it is.
+      ...(pod.network === undefined || pod.role === "gateway"
+        ? {}
+        : { captured: { upstreamDns: CLUSTER_DNS.address } }),
       void this.#identity.start();
       this.#started.resolve();
     });
@@ -311,10 +315,6 @@ class RunningProxy {
       nextRotation: new Date(atMs + (svid.notAfter.getTime() - atMs) / 2).toISOString(),
     };
   }
-}
-
-function placementOf({ name, workload, replica, address }: PodAssignment): PodPlacement {
-  return { name, workload, replica, address };
 }
 
 /** Batches as base64, which JSON need not escape; lines as the one array that a message can hold: none has a newline of its own. */

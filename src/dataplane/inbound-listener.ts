@@ -27,7 +27,7 @@ import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
 import type { HandshakeFailure, MeshPeer, MeshTlsServer } from "./mesh-tls-server.ts";
 import { openTunnel } from "./open-tunnel.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
-import type { ApplicationAddress } from "./proxy-options.ts";
+import type { ApplicationLookup } from "./proxy-options.ts";
 import { connectionRefusal, type Refusal } from "./recheck.ts";
 import { shadowOf } from "./shadow-verdicts.ts";
 import { upstreamTarget } from "./upstream-target.ts";
@@ -57,14 +57,14 @@ const HTTP1_ALPN: ReadonlySet<string> = new Set(["istio-http/1.1", "istio-http/1
 /** Takes connections for a workload: transport by PeerAuthentication, then TCP or HTTP, and on to the application. */
 export class InboundListener {
   readonly #env: ProxyEnvironment;
-  readonly #application: ReadonlyMap<number, ApplicationAddress>;
+  readonly #application: ApplicationLookup;
   readonly #tls: MeshTlsServer;
   #state: InboundState;
   #connections = 0;
 
   constructor(
     env: ProxyEnvironment,
-    application: ReadonlyMap<number, ApplicationAddress>,
+    application: ApplicationLookup,
     tls: MeshTlsServer,
     state: InboundState,
   ) {
@@ -78,9 +78,12 @@ export class InboundListener {
     this.#state = state;
   }
 
-  /** @param port the container's port that the socket stands for. */
-  accept(socket: Socket, port: number): void {
-    const accepted = this.#describe(socket, port);
+  /**
+   * @param port the container's port that the socket stands for.
+   * @param ip the pod's address that the client dialled.
+   */
+  accept(socket: Socket, port: number, ip = this.#env.pod.address): void {
+    const accepted = this.#describe(socket, port, ip);
     const { policy, snapshot } = this.#state;
     if (policy.transport(port).mode === "STRICT") {
       this.#handshake(accepted, undefined);
@@ -117,7 +120,7 @@ export class InboundListener {
       tls: first.kind === "tls" ? "simple" : "plaintext",
       principal: null,
       sourceIp: accepted.source.ip ?? "",
-      destinationIp: this.#env.pod.address,
+      destinationIp: accepted.destination.ip ?? this.#env.pod.address,
       destinationPort: accepted.port,
       sni,
       alpn: first.kind === "tls" ? first.hello.alpn : [],
@@ -159,7 +162,7 @@ export class InboundListener {
       tls: "mtls",
       principal: mesh.principal,
       sourceIp: accepted.source.ip ?? "",
-      destinationIp: this.#env.pod.address,
+      destinationIp: accepted.destination.ip ?? this.#env.pod.address,
       destinationPort: port,
       sni: mesh.sni,
       alpn,
@@ -184,14 +187,14 @@ export class InboundListener {
 
   #serveHttp(accepted: Accepted, socket: Socket, peer: InboundPeer, http2: boolean): void {
     const verdict = decideConnection(this.#state.policy, peer.connection);
-    const application = this.#application.get(accepted.port);
+    const application = this.#application.get(accepted.port, accepted.destination.ip);
     if (!verdict.allowed || application === undefined) {
       this.#refuseBy(accepted, verdict, peer);
       return;
     }
     const target = upstreamTarget({
       ...application,
-      localAddress: undefined,
+      localAddress: application.localAddress,
       tls: undefined,
       protocol: declaredHttp(this.#state.snapshot, accepted.port) ?? (http2 ? "http2" : "http1"),
       cluster: `inbound|${accepted.port}||`,
@@ -236,14 +239,14 @@ export class InboundListener {
     outcome: Permit | Denial,
     unread: Buffer,
   ): void {
-    const application = this.#application.get(accepted.port);
+    const application = this.#application.get(accepted.port, accepted.destination.ip);
     if (!outcome.allowed || application === undefined) {
       this.#refuseBy(accepted, outcome.verdict, peer);
       return;
     }
     const target = upstreamTarget({
       ...application,
-      localAddress: undefined,
+      localAddress: application.localAddress,
       tls: undefined,
       protocol: "tcp",
       cluster: `inbound|${accepted.port}||`,
@@ -283,7 +286,7 @@ export class InboundListener {
     };
   }
 
-  #describe(socket: Socket, port: number): Accepted {
+  #describe(socket: Socket, port: number, dialledIp: string): Accepted {
     const { snapshot } = this.#state;
     const ip = socket.remoteAddress;
     this.#connections += 1;
@@ -300,7 +303,7 @@ export class InboundListener {
       destination: {
         workload: snapshot.workload.key,
         service: serviceOf(snapshot, port),
-        ip: this.#env.pod.address,
+        ip: dialledIp,
         port,
       },
       startedMs: performance.now(),

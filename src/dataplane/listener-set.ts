@@ -3,15 +3,19 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 
 /** Sockets that listen for one proxy; configuration changes open and close them, connections that are there stay. */
 export class ListenerSet {
-  readonly #servers = new Map<number, Server>();
-  readonly #address: string;
+  /** By address and port. */
+  readonly #servers = new Map<string, Server>();
+  readonly #addresses: readonly string[];
   readonly #maxConnections: number;
   readonly #sockets: Set<Socket>;
   #open = 0;
 
-  /** @param sockets where open connections are kept, each by the socket that may be destroyed. */
-  constructor(address: string, maxConnections: number, sockets: Set<Socket>) {
-    this.#address = address;
+  /**
+   * @param addresses each port listens on all of them; `::` is IPv6 alone, so that no client's address comes in two spellings.
+   * @param sockets where open connections are kept, each by the socket that may be destroyed.
+   */
+  constructor(addresses: readonly string[], maxConnections: number, sockets: Set<Socket>) {
+    this.#addresses = addresses;
     this.#maxConnections = maxConnections;
     this.#sockets = sockets;
   }
@@ -26,15 +30,22 @@ export class ListenerSet {
    * @throws {BulwarkError} BW_LISTEN_FAILED, with those that could be opened open.
    */
   async set(ports: ReadonlyMap<number, (socket: Socket) => void>): Promise<void> {
-    for (const [port, server] of this.#servers) {
-      if (ports.has(port)) continue;
+    const wanted = new Map(
+      [...ports].flatMap(([port, accept]) =>
+        this.#addresses.map((address) => [`${address} ${port}`, { address, port, accept }]),
+      ),
+    );
+    for (const [place, server] of this.#servers) {
+      if (wanted.has(place)) continue;
       server.close();
-      this.#servers.delete(port);
+      this.#servers.delete(place);
     }
     const failures: string[] = [];
-    for (const [port, accept] of ports) {
-      if (!this.#servers.has(port))
-        await this.#listen(port, accept).catch((error: Error) => failures.push(error.message));
+    for (const [place, { address, port, accept }] of wanted) {
+      if (!this.#servers.has(place))
+        await this.#listen(place, address, port, accept).catch((error: Error) =>
+          failures.push(error.message),
+        );
     }
     if (failures.length > 0) throw new BulwarkError("BW_LISTEN_FAILED", failures.join("; "));
   }
@@ -44,14 +55,14 @@ export class ListenerSet {
     await this.set(new Map());
   }
 
-  #listen(port: number, accept: (socket: Socket) => void): Promise<void> {
+  #listen(place: string, address: string, port: number, accept: (socket: Socket) => void): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#accept(socket, accept),
     );
     server.on("error", reject);
-    server.listen(port, this.#address, () => {
-      this.#servers.set(port, server);
+    server.listen({ port, host: address, ipv6Only: true }, () => {
+      this.#servers.set(place, server);
       resolve();
     });
     return promise;

@@ -1,15 +1,17 @@
 import type { Socket } from "node:net";
 import type { Mesh, Workload } from "../model/mesh.ts";
-import { OUTBOUND_PROXY_PORT, type Placement, socketPort } from "../model/placement.ts";
+import { addressesOf, OUTBOUND_PROXY_PORT, type Placement, socketPort } from "../model/placement.ts";
 import { parseTrustDomain, type TrustDomain } from "../model/spiffe-id.ts";
 import { compileInbound, type InboundPolicy, type Semantics } from "../policy/inbound.ts";
 import { compileGateway } from "../policy/outbound/compile-gateway.ts";
 import { compileOutbound } from "../policy/outbound/compile-outbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { CapturedTraffic } from "./capture/captured-traffic.ts";
 import { BODY_LIMITS } from "./codec/http1-body-reader.ts";
 import { HEAD_LIMITS } from "./codec/http1-head.ts";
 import type { TrustDomains, UpstreamSettings } from "./connect-upstream.ts";
 import { Deadlines } from "./deadlines.ts";
+import { SidecarDns } from "./dns/sidecar-dns.ts";
 import { EdgeTlsServers } from "./edge-tls-servers.ts";
 import { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { HttpCalls } from "./ext-authz/http-call.ts";
@@ -58,6 +60,8 @@ export class MeshProxy {
     federated: [],
   };
   #federation: readonly FederatedDomain[];
+  readonly #captured: CapturedTraffic | undefined;
+  readonly #dns: SidecarDns | undefined;
   #inbound: InboundListener | undefined;
   #outbound: OutboundListener | undefined;
   #gateway: GatewayListener | undefined;
@@ -71,8 +75,12 @@ export class MeshProxy {
     this.#federation = options.federation ?? [];
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#env = this.#environment(limits);
-    this.#listeners = new ListenerSet(options.pod.address, limits.maxConnections, this.#env.sockets);
-    this.#outboundListeners = new ListenerSet(options.pod.address, limits.maxConnections, this.#env.sockets);
+    const captured = options.captured === undefined ? undefined : new CapturedTraffic(this.#env);
+    this.#captured = captured;
+    const addresses = captured === undefined ? addressesOf(options.pod) : captured.addresses;
+    this.#listeners = new ListenerSet(addresses, limits.maxConnections, this.#env.sockets);
+    this.#outboundListeners = new ListenerSet(addresses, limits.maxConnections, this.#env.sockets);
+    this.#dns = options.captured === undefined ? undefined : new SidecarDns(options.captured.upstreamDns);
     this.#takeCertificate();
     this.#tls = new MeshTlsServer(this.#env);
     this.#edge = new EdgeTlsServers(this.#env);
@@ -108,6 +116,7 @@ export class MeshProxy {
       .off("discarded", this.#rotated);
     await this.#listeners.stop();
     await this.#outboundListeners.stop();
+    this.#dns?.close();
     const untilMs = performance.now() + graceMs;
     while (this.#openConnections > 0 && performance.now() < untilMs)
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -177,6 +186,7 @@ export class MeshProxy {
     for (const open of [...this.#env.tunnels, ...this.#env.http.live]) open.recheck();
     await this.#listeners.set(ports);
     await this.#outboundListeners.set(gateway === undefined ? this.#serveOutbound() : new Map());
+    await this.#dns?.serve(snapshot);
   }
 
   #gatewayState(
@@ -197,10 +207,12 @@ export class MeshProxy {
   }
 
   #serveApplication(state: InboundState, application: ProxyOptions["application"]): Map<number, Accept> {
+    const captured = this.#captured;
     if (this.#inbound === undefined)
-      this.#inbound = new InboundListener(this.#env, application, this.#tls, state);
+      this.#inbound = new InboundListener(this.#env, captured ?? application, this.#tls, state);
     else this.#inbound.state = state;
     const listener = this.#inbound;
+    if (captured !== undefined) return captured.inbound(listener, () => state.snapshot.workload.key);
     return mapValues(
       inboundPorts(state.snapshot, application),
       (port) => (socket) => listener.accept(socket, port),
@@ -225,6 +237,8 @@ export class MeshProxy {
       () => this.#outboundState as OutboundState,
     );
     const listener = this.#outbound;
+    if (this.#captured !== undefined)
+      return this.#captured.outbound(listener, (ip) => this.#snapshot?.hostByAddress.get(ip));
     return new Map([[OUTBOUND_PROXY_PORT, (socket) => listener.accept(socket)]]);
   }
 
@@ -326,8 +340,15 @@ const NO_KEYS = {
 };
 
 function makeSnapshot(mesh: Mesh, placement: Placement, workload: Workload): Snapshot {
-  const workloadByAddress = new Map(placement.pods.map((pod) => [pod.address, pod.workload]));
-  return { mesh, placement, workload, workloadByAddress, resolver: new Resolver(placement) };
+  const workloadByAddress = new Map(
+    placement.pods.flatMap((pod) => addressesOf(pod).map((address) => [address, pod.workload])),
+  );
+  const hostByAddress = new Map(
+    (placement.virtualAddresses ?? []).flatMap((given) =>
+      addressesOf(given).map((address) => [address, given.hostname]),
+    ),
+  );
+  return { mesh, placement, workload, workloadByAddress, hostByAddress, resolver: new Resolver(placement) };
 }
 
 function trustDomain(text: string): TrustDomain {

@@ -10,6 +10,13 @@ import type { Limits } from "./limits.ts";
 export interface ApplicationAddress {
   readonly host: string;
   readonly port: number;
+  /** From where it is dialled; absent: from wherever the system chooses. */
+  readonly localAddress?: string;
+}
+
+/** Where the application is reached that serves a port. `ip`: the pod's address that the client dialled, where it is known. */
+export interface ApplicationLookup {
+  get(port: number, ip?: string): ApplicationAddress | undefined;
 }
 
 export interface ProxyOptions {
@@ -31,6 +38,11 @@ export interface ProxyOptions {
   readonly semantics?: Semantics;
   /** Problems of operation that no caller waits for. */
   readonly onWarning?: (message: string) => void;
+  /**
+   * Whether the pod's traffic is redirected to the proxy's own ports by the kernel: then connections come in on those, and
+   * where they were going is asked of the kernel; `application` is not used.
+   */
+  readonly captured?: { readonly upstreamDns: string };
 }
 
 /** What a proxy tells of itself, for `status`. */

@@ -1,6 +1,7 @@
 /** What a substrate gives to a mesh: the public placement, and what only a pod's own processes are told. */
 import type { AppProtocol } from "../model/mesh.ts";
-import type { Placement, PodPlacement, StandIn } from "../model/placement.ts";
+import type { Placement, PodPlacement, StandIn, VirtualAddress } from "../model/placement.ts";
+import type { Interception } from "./netns/interception.ts";
 
 /** Where the application's port is reached behind its sidecar, or, without one, where it listens itself. */
 export interface ApplicationPort {
@@ -9,6 +10,26 @@ export interface ApplicationPort {
   readonly host: string;
   readonly socketPort: number;
   readonly protocol: AppProtocol;
+}
+
+/** The network namespace that is a pod's own. */
+export interface PodNetwork {
+  /** As `ip netns list` has it. */
+  readonly namespace: string;
+  /** The pod's number in its mesh: its addresses, its link and its users follow from it. */
+  readonly slot: number;
+  /** The pod's end of the link is `eth0`; this is the other one, outside. */
+  readonly link: string;
+  /** Uid and gid on the machine of the pod's root; its user n is this plus n. */
+  readonly firstUid: number;
+  /** The node that the pod is on. Nodes are modelled: all of them are this machine. */
+  readonly node: string;
+  /** What of its traffic comes to its sidecar; absent: nothing, as at a gateway, or in a pod without sidecar. */
+  readonly interception?: Interception;
+  /** Whether the firewall outside lets its TCP out of the mesh. */
+  readonly mayLeave: boolean;
+  /** The user, in the pod, that its application runs as. */
+  readonly applicationUid: number;
 }
 
 export interface PodAssignment extends PodPlacement {
@@ -23,6 +44,8 @@ export interface PodAssignment extends PodPlacement {
   /** The password of the outbound proxy; empty without one. Never part of a placement. */
   readonly outboundSecret: string;
   readonly applicationPorts: readonly ApplicationPort[];
+  /** Where pods are network namespaces. */
+  readonly network?: PodNetwork;
 }
 
 export interface StandInAssignment extends StandIn {
@@ -41,6 +64,9 @@ export interface Assignments {
   readonly standIns: readonly StandInAssignment[];
   readonly skipped: readonly SkippedWorkload[];
   readonly privilegedPortOffset: number;
+  /** Absent: `loopback`. */
+  readonly substrate?: "netns";
+  readonly virtualAddresses?: readonly VirtualAddress[];
 }
 
 export const NO_ASSIGNMENTS: Assignments = { pods: [], standIns: [], skipped: [], privilegedPortOffset: 0 };
@@ -53,13 +79,18 @@ export function podKey(pod: { readonly namespace: string; readonly name: string 
 /** The part of the assignments that every proxy may know. */
 export function toPlacement(assignments: Assignments): Placement {
   return {
-    pods: assignments.pods.map(({ name, workload, replica, address }) => ({
-      name,
-      workload,
-      replica,
+    pods: assignments.pods.map(toPodPlacement),
+    standIns: assignments.standIns.map(({ host, address, address6 }) => ({
+      host,
       address,
+      ...(address6 === undefined ? {} : { address6 }),
     })),
-    standIns: assignments.standIns.map(({ host, address }) => ({ host, address })),
     privilegedPortOffset: assignments.privilegedPortOffset,
+    ...(assignments.virtualAddresses === undefined ? {} : { virtualAddresses: assignments.virtualAddresses }),
   };
+}
+
+/** What everybody may know of a pod. */
+export function toPodPlacement({ name, workload, replica, address, address6 }: PodAssignment): PodPlacement {
+  return { name, workload, replica, address, ...(address6 === undefined ? {} : { address6 }) };
 }
