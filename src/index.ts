@@ -1,4 +1,5 @@
 /** Bulwark as a library: what `bulwark can` uses, and nothing else (docs/library.md). */
+import { admitPods } from "./model/admit-pods.ts";
 import { buildMesh } from "./model/build-mesh.ts";
 import type { Mesh } from "./model/mesh.ts";
 import { type DecideOptions, decide, decideAll } from "./policy/decide.ts";
@@ -56,8 +57,10 @@ export async function loadMesh(
   options: LoadOptions = {},
 ): Promise<LoadedMesh> {
   const sources = typeof paths === "string" ? [paths] : paths;
-  const { resources, rejected, diagnostics, files } = await loadResources(sources);
+  const { resources: read, rejected: unreadable, diagnostics, files } = await loadResources(sources);
   const errors = diagnostics.filter(({ severity }) => severity === "error");
+  const { resources, rejected: refused, warnings: admission } = admitPods(read);
+  const rejected = [...unreadable, ...refused];
   if (errors.length === 0 && resources.length === 0 && rejected.length === 0)
     errors.push(nothingRead(sources));
   if (errors.length > 0)
@@ -75,7 +78,7 @@ export async function loadMesh(
   return {
     mesh,
     rejected,
-    warnings: [...warnings, ...notDecided(resources)],
+    warnings: [...warnings, ...admission, ...notDecided(resources)],
     stockGateways: provided,
     files,
   };

@@ -1,3 +1,4 @@
+import { admitPods } from "../model/admit-pods.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import type { Mesh } from "../model/mesh.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
@@ -39,8 +40,13 @@ export async function loadConfiguration(
     import("../resources/load.ts"),
     import("../resources/coverage.ts"),
   ]);
-  const { resources, rejected, diagnostics, files, blankFiles } = await loadResources(sources);
-  const problems = [...diagnostics, ...rejected.flatMap(({ errors }) => errors)];
+  const { resources: read, rejected, diagnostics, files, blankFiles } = await loadResources(sources);
+  const { resources, rejected: refused, warnings: admission } = admitPods(read);
+  const problems = [
+    ...diagnostics,
+    ...admission,
+    ...[...rejected, ...refused].flatMap(({ errors }) => errors),
+  ];
   const warnings = problems.filter(({ severity }) => severity !== "error");
   const [first, ...others] = problems.filter(({ severity }) => severity === "error").sort(bySpan);
   if (first !== undefined) return { ok: false, errors: [first, ...others], warnings, blankFiles };

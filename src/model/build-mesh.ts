@@ -3,6 +3,8 @@ import { byAge, type Resource } from "../resources/resource.ts";
 import { KUBERNETES_SCHEMA } from "../resources/yaml-schema.ts";
 import { buildServices } from "./build-services.ts";
 import { buildWorkloads } from "./build-workloads.ts";
+import { isReadByIstiod, undiscoveredNamespaces } from "./discovery.ts";
+import { refusalOf } from "./injection.ts";
 import type { Labels, Mesh, Namespace, Workload } from "./mesh.ts";
 import { DEFAULT_MESH_CONFIG, type MeshConfig, parseMeshConfig } from "./mesh-config.ts";
 import { matchesLabels } from "./selector.ts";
@@ -11,15 +13,31 @@ import { matchesLabels } from "./selector.ts";
 export function buildMesh(resources: readonly Resource[]): Mesh {
   const config = meshConfigOf(resources);
   const namespaces = namespacesOf(resources);
+  const undiscovered = undiscoveredNamespaces(config.discoverySelectors, namespaces);
+  const isHidden = (resource: Resource): boolean =>
+    undiscovered.has(resource.namespace) && isReadByIstiod(resource);
+  const seen = undiscovered.size === 0 ? resources : resources.filter((resource) => !isHidden(resource));
+  const hidden = undiscovered.size === 0 ? [] : resources.filter(isHidden);
+  return { ...discoveredMesh(seen, hidden, namespaces, config), undiscovered };
+}
+
+function discoveredMesh(
+  resources: readonly Resource[],
+  hidden: readonly Resource[],
+  namespaces: ReadonlyMap<string, Namespace>,
+  config: MeshConfig,
+): Omit<Mesh, "undiscovered"> {
   const gateways = ofKind<Mesh["gateways"][number]>(resources, "Gateway", "networking.istio.io");
   const workloads = buildWorkloads(resources, namespaces, config).map((workload) =>
     markGateway(workload, gateways),
   );
+  const hiddenServices = hidden.filter(({ kind, apiVersion }) => kind === "Service" && apiVersion === "v1");
   return {
     config,
     namespaces,
     workloads,
     services: buildServices(resources, workloads, config),
+    undiscoveredServices: buildServices(hiddenServices, workloads, config),
     authorizationPolicies: ofKind(resources, "AuthorizationPolicy", "security.istio.io"),
     peerAuthentications: ofKind(resources, "PeerAuthentication", "security.istio.io"),
     requestAuthentications: ofKind(resources, "RequestAuthentication", "security.istio.io"),
@@ -38,7 +56,7 @@ export function findWorkload(mesh: Mesh, key: string): Workload | undefined {
 }
 
 /** The ConfigMap `istio`; where there are several, that of the usual namespace. */
-function meshConfigOf(resources: readonly Resource[]): MeshConfig {
+export function meshConfigOf(resources: readonly Resource[]): MeshConfig {
   const maps = resources.filter(
     (r) => r.apiVersion === "v1" && r.kind === "ConfigMap" && r.name === "istio" && "mesh" in dataOf(r),
   );
@@ -71,7 +89,7 @@ function dataOf(resource: Resource): Readonly<Record<string, unknown>> {
 }
 
 /** Namespaces that are declared, and those that are only used. */
-function namespacesOf(resources: readonly Resource[]): Map<string, Namespace> {
+export function namespacesOf(resources: readonly Resource[]): Map<string, Namespace> {
   const namespaces = new Map<string, Namespace>();
   for (const { namespace } of resources)
     namespaces.set(namespace, { name: namespace, labels: nameLabel(namespace) });
@@ -99,5 +117,16 @@ function markGateway(workload: Workload, gateways: Mesh["gateways"]): Workload {
     const selector = g.spec.selector ?? {};
     return Object.keys(selector).length > 0 && matchesLabels(selector, workload.labels);
   });
-  return selected ? { ...workload, role: "gateway" } : workload;
+  if (!selected) return workload;
+  const { unproxied: _unproxied, ...rest } = workload;
+  // As with a gateway's own template: it is a proxy, unless it says itself that none is injected.
+  const isProxy = workload.dataplane === "none" && !workload.hostNetwork && refusalOf(workload) === undefined;
+  return isProxy
+    ? {
+        ...rest,
+        role: "gateway",
+        dataplane: "sidecar",
+        tlsMode: rest.addresses.length > 0 ? rest.tlsMode : "istio",
+      }
+    : { ...workload, role: "gateway" };
 }

@@ -1,8 +1,10 @@
 import type { Resource } from "../resources/resource.ts";
 import { apiGroup } from "../resources/scope.ts";
+import { hasProxyContainer, type InjectablePod, InjectionRules } from "./injection.ts";
 import type { ContainerPort, Labels, Namespace, Workload, WorkloadKind } from "./mesh.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { Owners } from "./owners.ts";
+import { readTrafficCapture } from "./traffic-capture.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -26,10 +28,11 @@ export function buildWorkloads(
   config: MeshConfig,
 ): Workload[] {
   const owners = new Owners(resources);
+  const injection = injectionRules(resources, namespaces);
   const workloads: Workload[] = [];
   const podsOf = new Map<Resource, Workload[]>();
   for (const resource of resources) {
-    const workload = toWorkload(resource, namespaces, config);
+    const workload = toWorkload(resource, injection, config);
     if (workload === undefined) continue;
     const owner = owners.topOwner(resource);
     if (owner === resource) workloads.push(workload);
@@ -76,45 +79,77 @@ function withUniqueKeys(workloads: readonly Workload[]): Workload[] {
   );
 }
 
-function toWorkload(
-  resource: Resource,
+/** The rules that hold for every pod and pod template of these resources. */
+export function injectionRules(
+  resources: readonly Resource[],
   namespaces: ReadonlyMap<string, Namespace>,
-  config: MeshConfig,
-): Workload | undefined {
-  const group = apiGroup(resource.apiVersion);
-  if (resource.kind === "WorkloadEntry" && group === "networking.istio.io") {
+): InjectionRules {
+  return new InjectionRules(resources, namespaces, resources.flatMap(injectablePodOf));
+}
+
+/** @returns the pod, or that of the template, as the injector sees it; nothing for other kinds. */
+export function injectablePodOf(resource: Resource): readonly InjectablePod[] {
+  const own = podOf(resource);
+  return own === undefined ? [] : [injectable(resource, own.pod)];
+}
+
+function injectable({ namespace }: Resource, pod: Json): InjectablePod {
+  const metadata = record(pod.metadata);
+  const spec = record(pod.spec);
+  const labels = strings(metadata.labels);
+  const annotations = strings(metadata.annotations);
+  return {
+    namespace,
+    labels,
+    annotations,
+    hostNetwork: spec.hostNetwork === true,
+    hasProxy: hasProxyContainer(spec),
+    isGateway: roleOf(labels, annotations) !== "application",
+  };
+}
+
+interface WrittenPod {
+  /** Where it stands in the resource. */
+  readonly at: readonly string[];
+  readonly pod: Json;
+  readonly owner: Json;
+}
+
+/** The pod that a resource is, or has a template of. */
+export function podOf({ apiVersion, kind, body }: Resource): WrittenPod | undefined {
+  const group = apiGroup(apiVersion);
+  if (kind === "Pod" && group === "") return { at: [], pod: body, owner: body };
+  if (TEMPLATE_KINDS[kind] !== group || group === "") return undefined;
+  const isCron = kind === "CronJob";
+  const spec = record(isCron ? record(record(body.spec).jobTemplate).spec : body.spec);
+  const at = isCron ? ["spec", "jobTemplate", "spec", "template"] : ["spec", "template"];
+  return { at, pod: record(spec.template), owner: spec };
+}
+
+function toWorkload(resource: Resource, injection: InjectionRules, config: MeshConfig): Workload | undefined {
+  if (resource.kind === "WorkloadEntry" && apiGroup(resource.apiVersion) === "networking.istio.io") {
     return fromWorkloadEntry(resource, config);
   }
-  if (resource.kind === "Pod" && group === "")
-    return fromPod(resource, resource.body, resource, namespaces, config);
-  if (TEMPLATE_KINDS[resource.kind] !== group || group === "") return undefined;
-  const spec = record(
-    resource.kind === "CronJob" ? record(record(resource.spec).jobTemplate).spec : resource.spec,
-  );
-  return fromPod(resource, record(spec.template), spec, namespaces, config);
+  const own = podOf(resource);
+  return own === undefined ? undefined : fromPod(resource, own, injection, config);
 }
 
 function fromPod(
   resource: Resource,
-  pod: Json,
-  owner: unknown,
-  namespaces: ReadonlyMap<string, Namespace>,
+  { pod, owner }: WrittenPod,
+  injection: InjectionRules,
   config: MeshConfig,
 ): Workload {
-  const metadata = record(pod.metadata);
   const spec = record(pod.spec);
-  const status = record(pod.status);
-  const labels = strings(metadata.labels);
-  const annotations = strings(metadata.annotations);
+  const seen = injectable(resource, pod);
+  const { labels, annotations, hostNetwork } = seen;
   const serviceAccount = text(spec.serviceAccountName) ?? text(spec.serviceAccount) ?? "default";
-  const hostNetwork = spec.hostNetwork === true;
-  const addresses = podAddresses(status);
-  const dataplane = dataplaneOf(
-    labels,
-    annotations,
-    namespaces.get(resource.namespace)?.labels ?? {},
-    hostNetwork,
-  );
+  const addresses = podAddresses(record(pod.status));
+  const choice = injection.choose(seen);
+  const { dataplane } = choice;
+  const role = roleOf(labels, annotations);
+  const capture =
+    dataplane === "sidecar" && role === "application" ? readTrafficCapture(annotations) : undefined;
   const replicas = record(owner).replicas;
   return {
     key: `${resource.namespace}/${resource.name}`,
@@ -125,8 +160,10 @@ function fromPod(
     annotations,
     serviceAccount,
     spiffeId: `spiffe://${config.trustDomain}/ns/${resource.namespace}/sa/${serviceAccount}`,
-    role: roleOf(labels, annotations),
+    role,
     dataplane,
+    ...(choice.dataplane === "none" ? { unproxied: choice.why } : {}),
+    ...(capture === undefined ? {} : { capture }),
     tlsMode: tlsModeOf(labels, addresses, dataplane),
     ports: containerPorts(spec),
     replicas: typeof replicas === "number" ? replicas : 1,
@@ -189,20 +226,6 @@ function roleOf(labels: Labels, annotations: Labels): Workload["role"] {
   return injected || labels["gateway.networking.k8s.io/gateway-name"] !== undefined
     ? "gateway"
     : "application";
-}
-
-function dataplaneOf(
-  labels: Labels,
-  annotations: Labels,
-  namespaceLabels: Labels,
-  hostNetwork: boolean,
-): Workload["dataplane"] {
-  const mode = labels["istio.io/dataplane-mode"] ?? namespaceLabels["istio.io/dataplane-mode"];
-  const inject = labels["sidecar.istio.io/inject"] ?? annotations["sidecar.istio.io/inject"];
-  if (mode === "ambient" && inject !== "true") return hostNetwork ? "none" : "ambient";
-  if (inject !== undefined) return inject === "true" || inject === "enabled" ? "sidecar" : "none";
-  if (namespaceLabels["istio-injection"] === "disabled" || hostNetwork) return "none";
-  return "sidecar";
 }
 
 function podAddresses(status: Json): string[] {

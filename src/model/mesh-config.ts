@@ -25,6 +25,8 @@ export interface MeshConfig {
   readonly defaultDestinationRuleExportTo: readonly string[];
   /** Milliseconds to wait for a client's first bytes before a server-first protocol is assumed; 0 = for ever. */
   readonly protocolDetectionTimeoutMs: number;
+  /** Label selectors of the namespaces that count; none: all of them. As written. */
+  readonly discoverySelectors: readonly unknown[];
   /** Everything as written, for settings that are not modelled. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
@@ -54,6 +56,7 @@ export function parseMeshConfig(raw: Readonly<Record<string, unknown>>, home: st
     defaultDestinationRuleExportTo: texts(raw.defaultDestinationRuleExportTo),
     protocolDetectionTimeoutMs:
       durationMs(raw.protocolDetectionTimeout) ?? DEFAULT_PROTOCOL_DETECTION_TIMEOUT_MS,
+    discoverySelectors: list(raw.discoverySelectors),
     raw,
   };
 }

@@ -12,6 +12,7 @@ import type { IPeerAuthentication } from "@kubernetes-models/istio/security.isti
 import type { IRequestAuthentication } from "@kubernetes-models/istio/security.istio.io/v1/RequestAuthentication";
 import type { Resource } from "../resources/resource.ts";
 import type { MeshConfig } from "./mesh-config.ts";
+import type { TrafficCapture } from "./traffic-capture.ts";
 
 export type AuthorizationPolicySpec = NonNullable<IAuthorizationPolicy["spec"]>;
 export type PeerAuthenticationSpec = NonNullable<IPeerAuthentication["spec"]>;
@@ -76,6 +77,10 @@ export interface Workload {
   readonly role: "application" | "gateway" | "waypoint";
   /** Whether, and how, the mesh's proxy stands before it. */
   readonly dataplane: "sidecar" | "ambient" | "none";
+  /** What keeps every proxy away, for a person; absent where one stands before it. */
+  readonly unproxied?: string;
+  /** Traffic that its sidecar is told to leave alone; absent: all of it is captured. */
+  readonly capture?: TrafficCapture;
   /** What clients believe: auto mTLS is used to its endpoints (Istio's tlsMode label, or injection to come). */
   readonly tlsMode: "istio" | "disabled";
   readonly ports: readonly ContainerPort[];
@@ -138,6 +143,13 @@ export interface Mesh {
   readonly namespaces: ReadonlyMap<string, Namespace>;
   readonly workloads: readonly Workload[];
   readonly services: readonly Service[];
+  /**
+   * Namespaces that `discoverySelectors` leave out: nothing of Istio's own in them counts and none of their Services is known
+   * to the mesh. Their pods are there all the same, injected or not. Empty where there are no selectors.
+   */
+  readonly undiscovered: ReadonlySet<string>;
+  /** Kubernetes Services of those namespaces: DNS and kube-proxy know them, the mesh does not. */
+  readonly undiscoveredServices: readonly Service[];
   /** Each list is sorted by age (see byAge). */
   readonly authorizationPolicies: readonly Resource<AuthorizationPolicySpec>[];
   readonly peerAuthentications: readonly Resource<PeerAuthenticationSpec>[];

@@ -36,6 +36,10 @@ export function explainInbound(
 }
 
 function explainConnection(policy: InboundPolicy, connection: Connection, verdict: Verdict): string[] {
+  if (verdict.cause === "no-proxy") {
+    const { unproxied } = policy.workload;
+    return [CAUSES["no-proxy"], ...(unproxied === undefined ? [] : [unproxied])];
+  }
   if (verdict.layer !== "authorization" && verdict.layer !== "ext-authz") {
     return [
       `${CAUSES[verdict.cause as InboundCause] ?? verdict.cause}`,

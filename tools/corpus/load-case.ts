@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { admitPods } from "../../src/model/admit-pods.ts";
 import { buildMesh } from "../../src/model/build-mesh.ts";
 import type { Mesh } from "../../src/model/mesh.ts";
 import { loadResources } from "../../src/resources/load.ts";
@@ -28,8 +29,10 @@ export async function loadCase<Request, Decision>(folder: string): Promise<Loade
   );
   const expectedRejected = expected.rejected ?? [];
   const loaded = await loadResources([join(folder, "mesh.yaml")]);
-  const mesh = buildMesh(loaded.resources);
-  return { mesh, requests, decisions: expected.decisions, expectedRejected, rejected: loaded.rejected };
+  const admitted = admitPods(loaded.resources);
+  const mesh = buildMesh(admitted.resources);
+  const rejected = [...loaded.rejected, ...admitted.rejected];
+  return { mesh, requests, decisions: expected.decisions, expectedRejected, rejected };
 }
 
 async function readJson<T>(file: string): Promise<T> {

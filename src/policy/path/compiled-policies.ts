@@ -19,7 +19,7 @@ export interface MeshDirectory {
   /** By their keys: `namespace/name`, and `namespace/name[Kind]` for others of that name. */
   readonly workloads: ReadonlyMap<string, Workload>;
   readonly byAddress: ReadonlyMap<string, Workload>;
-  /** By host name in lower case, Kubernetes' own before ServiceEntries. */
+  /** By host name in lower case, Kubernetes' own before ServiceEntries; those of namespaces that are not discovered as well. */
   readonly services: ReadonlyMap<string, Service>;
   readonly byVirtualAddress: ReadonlyMap<string, Service>;
   /** Of applications. */
@@ -52,6 +52,13 @@ function buildDirectory(mesh: Mesh): MeshDirectory {
     const name = service.hostname.toLowerCase();
     const before = services.get(name);
     if (before === undefined || service.origin === "kubernetes") services.set(name, service);
+    for (const address of service.addresses)
+      if (!byVirtualAddress.has(address)) byVirtualAddress.set(address, service);
+  }
+  // Names that the mesh does not know are the cluster's all the same.
+  for (const service of mesh.undiscoveredServices) {
+    const name = service.hostname.toLowerCase();
+    if (!services.has(name)) services.set(name, service);
     for (const address of service.addresses)
       if (!byVirtualAddress.has(address)) byVirtualAddress.set(address, service);
   }

@@ -5,6 +5,7 @@ import { parseIpAddress } from "../ip-address.ts";
 import type { DialedDestination } from "../outbound/types.ts";
 import type { AccessRequest } from "./access-request.ts";
 import { ambientClientStep, ambientServerHop } from "./ambient-hop.ts";
+import { outboundBypass, workloadAt } from "./capture.ts";
 import type { ClientFields } from "./client-fields.ts";
 import { clientHop } from "./client-hop.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
@@ -77,15 +78,79 @@ export async function decideWays(
   }
   const dialled = dialledOf(to);
   const pastProxy = from.principal !== undefined || from.tls !== undefined;
-  if (client !== undefined && !pastProxy && client.dataplane !== "none")
-    return fromClient(context, flight, client, sender, dialled, clientOnly);
   const service = findService(directory, dialled.host ?? "", client?.namespace);
+  if (client !== undefined && !pastProxy && client.dataplane !== "none") {
+    const bypass = outboundBypass(client, dialled, service, context.semantics);
+    if (bypass === undefined) return fromClient(context, flight, client, sender, dialled, clientOnly);
+    const step =
+      bypass === "unknown" ? captureUnknown(client, flight) : uncaptured(client, flight, bypass.annotation);
+    const clear = { ...sender, principal: null };
+    return pastSidecar(
+      context,
+      request,
+      flight,
+      clear,
+      step,
+      clientOnly ? null : placesOf(context.mesh, dialled, service),
+    );
+  }
   const places = placesOf(context.mesh, dialled, service);
   const reached = (places ?? []).flatMap(({ workload, port, address }) =>
     workload === undefined ? [] : [arrivalFrom(request, flight, sender, { workload, port, address })],
   );
   if (reached.length > 0) return arrivals(context, flight, reached);
   return { ways: [{ steps: [noProxyStep(sender, flight, places?.length !== 0)], by: [] }], fields: {} };
+}
+
+/** @param places null: it leaves the mesh, or nobody asks who serves it. */
+async function pastSidecar(
+  context: JourneyContext,
+  request: AccessRequest,
+  flight: Flight,
+  sender: Sender,
+  step: Step,
+  places: ReturnType<typeof placesOf>,
+): Promise<DecidedWays> {
+  const fields = step.allowed ? { tls: "plaintext" as const } : {};
+  if (places === null || !step.allowed) return { ways: [{ steps: [step], by: [] }], fields };
+  const ways: Way[] = [];
+  for (const { workload, port, address } of places) {
+    if (workload === undefined) {
+      ways.push({ steps: [step], by: [address] });
+      continue;
+    }
+    const arrival = arrivalFrom(request, flight, sender, { workload, port, address });
+    ways.push(
+      ...(await follow(context, [step], [`${workload.key}:${port}`], await arrive(context, flight, arrival))),
+    );
+  }
+  return { ways: ways.length === 0 ? [{ steps: [step, nobodyStep(step, flight)], by: [] }] : ways, fields };
+}
+
+/** The client's sidecar never sees it. */
+function uncaptured({ key }: Workload, flight: Flight, annotation: string): Step {
+  return {
+    hop: key,
+    side: "client",
+    allowed: true,
+    code: speaksHttp(flight) ? 200 : 0,
+    reason: "passthrough",
+    cause: "not-captured",
+    layer: "client-route",
+    policy: null,
+    rule: null,
+    answersHttp: false,
+    tls: "plaintext",
+    explain: () => [
+      `passes the client's own sidecar by, as its annotation \`${annotation}\` has it: no routes, no outbound policy and no mutual TLS of the mesh`,
+    ],
+  };
+}
+
+function captureUnknown({ key }: Workload, flight: Flight): Step {
+  const line =
+    "unknown: annotations of the client leave some addresses to itself, and the address that is dialled is not known (give to.ip)";
+  return unknownStep(key, "client", "address-unknown", speaksHttp(flight), line);
 }
 
 function known({ mesh }: JourneyContext, key: string): Workload {
@@ -220,7 +285,7 @@ async function follow(
   if (onward === undefined) return [{ steps, by }];
   if (steps.length >= MAX_HOPS) return [{ steps: [...steps, loopStep(step, onward.flight)], by }];
   const ways: Way[] = [];
-  for (const end of onwardEnds(context.mesh, onward)) {
+  for (const end of onwardEnds(context.mesh, onward, context.semantics)) {
     const through = [...by, end.way];
     if (end.kind === "outside") ways.push({ steps, by: through });
     else if (end.kind === "refused") ways.push({ steps: [...steps, end.step], by: through });
@@ -247,7 +312,9 @@ async function serverHopOf(
   const line = "unknown: waypoints are not decided yet";
   if (role === "waypoint")
     return { step: unknownStep(key, "server", "waypoint-not-decided", speaksHttp(flight), line) };
-  if (dataplane === "none") return serverHop(context, flight, arrival);
+  const workload = workloadAt(arrival.workload, arrival.port, context.semantics);
+  if (dataplane === "none" || workload.dataplane === "none")
+    return serverHop(context, flight, { ...arrival, workload });
   const ambient = (dataplane === "ambient") !== (context.otherMode === true);
   // A sidecar's server has no waypoint, and ztunnel's clients no ALPN of a sidecar's: what is compared is the server alone.
   if (ambient) return ambientServerHop(context, flight, arrival, alone || context.otherMode === true);

@@ -2,8 +2,16 @@
 
 import { resolveTargetPort } from "../../model/build-services.ts";
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
-import type { ClusterPlan, EndpointPlan, OutboundTarget, UpstreamTls } from "../outbound/types.ts";
-import { meshDirectory } from "./compiled-policies.ts";
+import type { Semantics } from "../inbound.ts";
+import type {
+  ClusterPlan,
+  DialedDestination,
+  EndpointPlan,
+  OutboundTarget,
+  UpstreamTls,
+} from "../outbound/types.ts";
+import { workloadAt } from "./capture.ts";
+import { findService, meshDirectory } from "./compiled-policies.ts";
 import {
   type Arrival,
   type Flight,
@@ -26,11 +34,34 @@ export type End =
 const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
 
 /** Of a weighted route the destinations in its order. */
-export function onwardEnds(mesh: Mesh, onward: Onward): readonly End[] {
-  const { decision, dialled } = onward;
-  if (decision.targets.length === 0)
-    return clearEnds(onward, placesOf(mesh, dialled, decision.dialled), "PassthroughCluster");
-  return decision.targets.flatMap((target) => targetEnds(mesh, onward, target));
+export function onwardEnds(mesh: Mesh, onward: Onward, semantics: Semantics = "istio"): readonly End[] {
+  const { decision, dialled, sender } = onward;
+  if (decision.targets.length === 0) {
+    const service = decision.dialled ?? undiscoveredService(mesh, dialled, sender.name);
+    return clearEnds(onward, placesOf(mesh, dialled, service), "PassthroughCluster");
+  }
+  return decision.targets.flatMap((target) =>
+    targetEnds(mesh, onward, target).map((end) => withoutProxyForTls(onward, end, semantics)),
+  );
+}
+
+/** A Service that the cluster's DNS knows and the mesh does not: it is reached as it is. */
+function undiscoveredService(mesh: Mesh, { host }: DialedDestination, client: string): Service | undefined {
+  if (host === undefined || mesh.undiscoveredServices.length === 0) return undefined;
+  const service = findService(meshDirectory(mesh), host, client.split("/", 1)[0]);
+  return service !== undefined && mesh.undiscoveredServices.includes(service) ? service : undefined;
+}
+
+/** Clients know of the sidecar, not of the ports that it leaves alone: the application there gets the mesh's TLS. */
+function withoutProxyForTls(onward: Onward, end: End, semantics: Semantics): End {
+  if (end.kind !== "workload" || end.arrival.tls === "plaintext") return end;
+  const { workload, port, sni } = end.arrival;
+  const isOwnTls =
+    onward.flight.protocol === "tls" && sni === onward.flight.ownSni && end.arrival.principal === null;
+  const { unproxied, dataplane } = workloadAt(workload, port, semantics);
+  if (dataplane !== "none" || workload.dataplane === "none" || isOwnTls) return end;
+  const why = `it is spoken to in TLS, and no proxy ends that: ${unproxied ?? ""}`;
+  return nowhere(onward, end.way, "no-proxy-for-tls", why);
 }
 
 function targetEnds(mesh: Mesh, onward: Onward, target: OutboundTarget): readonly End[] {

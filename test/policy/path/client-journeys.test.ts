@@ -507,7 +507,7 @@ const TRANSPORT: readonly JourneyCase[] = [
       ],
       [
         "allowed: no proxy stands before the workload, so nothing is checked",
-        "port 8080 is PERMISSIVE by default; what came is plaintext",
+        'its annotation says `sidecar.istio.io/inject: "false"`',
       ],
     ],
   },

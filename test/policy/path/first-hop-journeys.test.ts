@@ -67,7 +67,7 @@ const PAST_PROXY: readonly JourneyCase[] = [
     explained: [
       [
         "allowed: no proxy stands before the workload, so nothing is checked",
-        "port 8080 is PERMISSIVE by default; what came is plaintext",
+        'its annotation says `sidecar.istio.io/inject: "false"`',
       ],
     ],
   },
@@ -318,7 +318,7 @@ const ZTUNNEL: readonly JourneyCase[] = [
       ["the client's ztunnel sends it to bare.a.svc.cluster.local; VirtualServices do not count for it"],
       [
         "allowed: no proxy stands before the workload, so nothing is checked",
-        "port 8080 is PERMISSIVE by default; what came is plaintext",
+        'its annotation says `sidecar.istio.io/inject: "false"`',
       ],
     ],
     ways: [
