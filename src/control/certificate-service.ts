@@ -276,8 +276,10 @@ function tooMany(what: string, answer: { readonly tell: boolean; readonly untold
   return new BulwarkError("BW_CA_RATE_LIMIT", `too many ${what}`, { detail: answer });
 }
 
-function signAnswer({ chainPem, trustBundlePem, notBefore, notAfter }: IssuedCertificate): SignAnswer {
+function signAnswer(issued: IssuedCertificate): SignAnswer {
+  const { serial, chainPem, trustBundlePem, notBefore, notAfter } = issued;
   return {
+    serial,
     chainPem,
     trustBundlePem,
     notBefore: notBefore.toISOString(),

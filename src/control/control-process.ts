@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import type { LivePod } from "../identity/authentication/live-pods.ts";
@@ -6,6 +7,7 @@ import type { CertificateAuthority } from "../identity/ca.ts";
 import type { MaterialFollower } from "../identity/plug-in/follow-material.ts";
 import type { FinishedRotation, Rotation } from "../identity/rotation/rotation.ts";
 import { DEFAULT_TOKEN_ISSUER } from "../identity/service-account-token.ts";
+import { BINDING } from "../identity/store/bind-store.ts";
 import { openCaStore } from "../identity/store/open-ca-store.ts";
 import { parseTrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -34,6 +36,7 @@ import { type ControlEvent, type StatusReport, textField } from "./messages.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
 import { type RevocationChoice, RevocationControl } from "./revocation/revocation-control.ts";
 import { auditRotation } from "./rotation/audit-rotation.ts";
+import { ReplicaRegister } from "./rotation/replica-register.ts";
 import { RotationDriver } from "./rotation/rotation-driver.ts";
 import type { RpcPeer } from "./rpc.ts";
 import { readRunBook } from "./run-book.ts";
@@ -100,6 +103,7 @@ export class ControlPlane {
   readonly #certificates: CertificateService;
   readonly #keys: JwksService;
   readonly #rotation: RotationDriver;
+  readonly #replicas: ReplicaRegister | undefined;
   readonly #revocation: RevocationControl;
   readonly #sessions: ProxySessions;
   readonly #watch: ConfigurationWatch;
@@ -121,17 +125,26 @@ export class ControlPlane {
       throw new BulwarkError("BW_TRUST_DOMAIN_INVALID", "the mesh's trustDomain is not a proper name");
     const store = options.store === undefined ? undefined : await openCaStore(options.store);
     const settings = readCaFlags(options.caSettings);
+    const isNewFolder = !existsSync(join(state.caFolder, BINDING));
     const ca = await openConfiguredCa(state.root, trustDomain, settings, store);
     const notice = keyAlgorithmNotice(ca, settings);
     if (notice !== undefined) warn(notice);
-    return new ControlPlane(state, options, keeper, ca);
+    const replicas = store === undefined ? undefined : await joinReplicas(state, ca, isNewFolder);
+    return new ControlPlane(state, options, keeper, ca, replicas);
   }
 
-  constructor(state: StateFolder, options: ControlProcessOptions, keeper: ConfigurationKeeper, ca: Ca) {
+  constructor(
+    state: StateFolder,
+    options: ControlProcessOptions,
+    keeper: ConfigurationKeeper,
+    ca: Ca,
+    replicas?: ReplicaRegister,
+  ) {
     this.#state = state;
     this.#options = options;
     this.#keeper = keeper;
     this.#ca = ca;
+    this.#replicas = replicas;
     this.#flowLog = new FlowLog(state.flowLog, {
       onWarning: warn,
       onHealth: (ok, message) => this.#tell({ kind: "flow-log", ok, message }),
@@ -152,10 +165,12 @@ export class ControlPlane {
       overlapMs: () => (this.#interfaces === undefined ? 0 : STREAMS_FOLLOW_MS),
       onPhase: (rotation, last) => this.#rotationWentOn(rotation, last),
       onProblem: (message) => this.#tell({ kind: "ca-rotation-problem", message }),
+      replicas,
     });
     this.#revocation = new RevocationControl({
       ...options.revocation,
       ca,
+      otherIssuers: () => replicas?.otherIssuers ?? new Set(),
       sessions: () => this.#sessions,
       pods: () => this.#pods(),
       tell: (event) => this.#tell(event),
@@ -222,6 +237,7 @@ export class ControlPlane {
     this.#subscribers.clear();
     this.#server.close();
     this.#flowLog.close();
+    await this.#replicas?.close();
     await this.#ca.close();
   }
 
@@ -349,6 +365,22 @@ export class ControlPlane {
 
   #tell(event: ControlEvent): void {
     for (const peer of this.#subscribers) peer.notify("event", event);
+  }
+}
+
+/** @throws {BulwarkError} BW_CA_REPLICA_BEHIND, BW_CA_STORE_… */
+async function joinReplicas(state: StateFolder, ca: Ca, isNewFolder: boolean): Promise<ReplicaRegister> {
+  try {
+    return await ReplicaRegister.join({
+      store: ca.store,
+      ca,
+      place: `${hostname()}:${state.root}`,
+      isNewFolder,
+      onProblem: warn,
+    });
+  } catch (error) {
+    await ca.close();
+    throw error;
   }
 }
 

@@ -59,6 +59,8 @@ export interface ProxyWelcome {
 
 /** `sign`: a CertificateGrant. */
 export interface SignAnswer {
+  /** Lower-case hexadecimal. */
+  readonly serial: string;
   readonly chainPem: string;
   readonly trustBundlePem: string;
   readonly notBefore: string;

@@ -129,6 +129,7 @@ class ProxyProcess {
       sendFlows: async (lines) =>
         void (await this.#link.requestJson("flows", flowParams(lines), REQUEST_TIMEOUT_MS)),
       onWarning: warn,
+      onCertificate: () => this.#tell(),
     });
   }
 
@@ -173,6 +174,8 @@ interface RunningProxyOptions {
   readonly sign: (csr: Buffer) => Promise<SignAnswer>;
   readonly sendFlows: (lines: FlowLines) => Promise<void>;
   readonly onWarning: (message: string) => void;
+  /** Another certificate is in force, or none any more. */
+  readonly onCertificate: () => void;
 }
 
 /** The proxy with its identity and its way to the flow log, from the first welcome to the end of the process. */
@@ -209,6 +212,7 @@ class RunningProxy {
       const isSame = this.#adopted?.svid.serial === svid.serial;
       this.#adopted = { svid, atMs: isSame ? (this.#adopted?.atMs ?? 0) : Date.now() };
       this.#firstCertificate.resolve();
+      options.onCertificate();
     });
     // Told once for each outage, not for each of its attempts.
     this.#identity.on("failed", (error) => {
@@ -225,6 +229,7 @@ class RunningProxy {
       options.onWarning(
         `the certificate ${serial} was revoked: everything is refused until there is another`,
       );
+      options.onCertificate();
     });
     this.#identity.on("expired", () => options.onWarning("the certificate has ended: everything is refused"));
     this.#proxy = new MeshProxy({

@@ -113,7 +113,7 @@ export class ProxySessions {
     return { told: answers.length, confirmed: confirmed.length, cut };
   }
 
-  /** Serials of the certificates that proxies have said they use. */
+  /** Serials of the certificates that proxies have asked for on their own connection, or have said they use. */
   get everUsed(): ReadonlySet<string> {
     return this.#everUsed;
   }
@@ -159,12 +159,13 @@ export class ProxySessions {
   #methods(session: ProxySession): Readonly<Record<string, RpcHandler>> & { readonly sign: RpcHandler } {
     const { certificates, flowLog } = this.#options;
     return {
-      sign: (params) =>
-        certificates.sign(
-          textField(params, "token"),
-          Buffer.from(textField(params, "csr"), "base64"),
-          session.pod,
-        ),
+      sign: async (params) => {
+        const csr = Buffer.from(textField(params, "csr"), "base64");
+        const answer = await certificates.sign(textField(params, "token"), csr, session.pod);
+        // Asked for on the proxy's own connection, which nobody else has: its own, also where the answer is lost.
+        if (this.#sessions.get(podKey(session.pod)) === session) this.#noteUsed(answer.serial);
+        return answer;
+      },
       refetchKeys: (params) => this.#options.keys.refetch(session.pod, textField(params, "id")),
       flows: (params) => takeFlows(flowLog, params, session.pod.workload),
       stats: (params) => {

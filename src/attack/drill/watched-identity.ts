@@ -64,8 +64,8 @@ export class WatchedIdentity {
   async isAlertedOf(serial: string): Promise<boolean> {
     const { alerts } = (await this.ask("ca.status", { limit: CERTIFICATES })) as CaReport;
     return alerts.some(
-      ({ kind, identity, serial: of }) =>
-        kind === "two-keys" && identity === this.#spiffeId && of === serial.toLowerCase(),
+      ({ kind, identity, serials = [] }) =>
+        kind === "two-keys" && identity === this.#spiffeId && serials.includes(serial.toLowerCase()),
     );
   }
 }

@@ -29,22 +29,31 @@ export interface CaPicture {
 
 /** Proxies renew at half of a life: one with less than this left has failed to, several times. */
 const ENDING_FRACTION = 0.25;
-/** Proxies report each second; a certificate that nobody uses by then is in other hands. */
+/** A quarter of less is no longer than a machine may well pause: only the end itself tells there. */
+const SHORT_LIFE_MS = 60_000;
+/** A renewal is told of at once, but an answer and a report may cross. */
+const ENDED_GRACE_MS = 1000;
+/** Proxies tell of a new certificate at once, and each second of the one they have; one that nobody uses by then is in other hands. */
 const CLAIM_GRACE_MS = 5000;
 const SKEW_MS = 5000;
+/** Another replica's new intermediate is learned of within some seconds. */
+const ISSUER_GRACE_MS = 10_000;
 /** So long a certificate that has ended is still told of, when it was issued. */
 export const RECENT_MS = 600_000;
+/** Serials that one alert names. */
+const MAX_LISTED = 100;
 /** These are handed to the pod's own application, which never tells what it uses. */
 const WORKLOAD_API = "workload-api";
 
 /** What is not as it should be with a CA and its certificates. Pure. */
 export function caAlerts(picture: CaPicture): readonly CaAlert[] {
   const bySerial = new Map(picture.live.map((record) => [record.serial, record]));
+  const records = [...recordsOf(picture)];
   return [
     ...picture.authorities.flatMap((authority) => authorityEnding(authority, picture.nowMs)),
     ...picture.inUse.flatMap((use) => ofUse(use, bySerial.get(use.certificate.serial), picture)),
-    ...picture.live.flatMap((record) => ofRecord(record, picture)),
-    ...twoKeys(picture),
+    ...records.flatMap((record) => ofRecord(record, picture)),
+    ...twoKeys(records, picture),
   ];
 }
 
@@ -68,11 +77,11 @@ function ofUse(
   const add = (kind: CaAlert["kind"], message: string) => alerts.push({ kind, identity, serial, message });
   const endMs = Date.parse(certificate.notAfter);
   const lifeMs = endMs - Date.parse(certificate.issuedAt);
-  if (endMs > nowMs && endMs - nowMs < lifeMs * ENDING_FRACTION)
-    add(
-      "certificate-ending",
-      `${pod} has not renewed its certificate, which ends in ${seconds(endMs - nowMs)}`,
-    );
+  const leftMs = endMs - nowMs;
+  if (leftMs < -ENDED_GRACE_MS)
+    add("certificate-ending", `the certificate of ${pod} has ended: it refuses everything`);
+  else if (leftMs > 0 && lifeMs >= SHORT_LIFE_MS && leftMs < lifeMs * ENDING_FRACTION)
+    add("certificate-ending", `${pod} has not renewed its certificate, which ends in ${seconds(leftMs)}`);
   if (record === undefined) {
     if (endMs > nowMs) add("not-on-record", `${pod} uses a certificate that this CA has no record of`);
     return alerts;
@@ -89,7 +98,7 @@ function ofRecord(record: IssuedCertificateRecord, picture: CaPicture): CaAlert[
   const { spiffeId: identity, serial, issuerKeyId, issuedAtMs } = record;
   const alerts: CaAlert[] = [];
   // Of those from before, a rotation may have deleted the issuer's key since.
-  if (issuedAtMs > watchingSinceMs && !issuerKeyIds.has(issuerKeyId))
+  if (issuedAtMs > watchingSinceMs && nowMs - issuedAtMs > ISSUER_GRACE_MS && !issuerKeyIds.has(issuerKeyId))
     alerts.push({
       kind: "unexpected-issuer",
       identity,
@@ -106,34 +115,58 @@ function ofRecord(record: IssuedCertificateRecord, picture: CaPicture): CaAlert[
   return alerts;
 }
 
+/** Live, or ended and issued lately; each once. */
+function recordsOf({ live, recent }: CaPicture): Iterable<IssuedCertificateRecord> {
+  return new Map(
+    [...live, ...recent].map((record) => [`${record.issuerKeyId} ${record.serial}`, record]),
+  ).values();
+}
+
 /**
- * A certificate of a pod's identity, live or issued lately, that no proxy has ever said is its own: somebody else asked for it, with the pod's token or another proof.
- * Judged only where a proxy would have told: of identities that connected pods have, since this control plane watches.
+ * Certificates of a pod's identity, live or issued lately, that no proxy has ever said are its own: somebody else asked for them, with the pod's token or another proof.
+ * Judged only where a proxy would have told: of identities that connected pods have, since this control plane watches. One alert an identity.
  */
-function twoKeys(picture: CaPicture): CaAlert[] {
-  const { nowMs, live, recent, isRevoked, inUse, everUsed, watchingSinceMs, cutoffs } = picture;
+function twoKeys(records: readonly IssuedCertificateRecord[], picture: CaPicture): CaAlert[] {
+  const { nowMs, isRevoked, inUse, everUsed, watchingSinceMs, cutoffs } = picture;
   const holders = new Map<string, string[]>();
   for (const { identity, pod } of inUse) holders.set(identity, [...(holders.get(identity) ?? []), pod]);
-  const records = new Map(
-    [...live, ...recent].map((record) => [`${record.issuerKeyId} ${record.serial}`, record]),
-  );
-  return [...records.values()]
+  const foreign = records
     .filter(({ spiffeId, serial }) => holders.has(spiffeId) && !everUsed.has(serial))
     .filter(({ method }) => method !== WORKLOAD_API)
     .filter(({ issuedAtMs }) => issuedAtMs > watchingSinceMs && nowMs - issuedAtMs > CLAIM_GRACE_MS)
     .filter(({ spiffeId, issuedAtMs }) => issuedAtMs >= (cutoffs.get(spiffeId) ?? 0))
-    .filter((record) => !isRevoked(record))
-    .map((record) => ({
-      kind: "two-keys" as const,
-      identity: record.spiffeId,
-      serial: record.serial,
-      message: `a key that no proxy of ${(holders.get(record.spiffeId) ?? []).join(", ")} has is certified for their identity (asked for by ${record.method}); if nobody should have it: ${answerTo(record)}`,
-    }));
+    .filter((record) => !isRevoked(record));
+  return [...Map.groupBy(foreign, ({ spiffeId }) => spiffeId)].flatMap(([identity, ofOne]) =>
+    foreignKeys(ofOne, holders.get(identity) ?? []),
+  );
 }
 
-/** Who has the pod's token, or a certificate that renews itself, only asks again when a serial is revoked. */
-function answerTo({ method, spiffeId, serial }: IssuedCertificateRecord): string {
-  const target = method === "token" || method === "certificate" ? spiffeId : serial;
+function foreignKeys(records: readonly IssuedCertificateRecord[], pods: readonly string[]): CaAlert[] {
+  const sorted = records.toSorted((one, other) => other.issuedAtMs - one.issuedAtMs);
+  const [newest] = sorted;
+  if (newest === undefined) return [];
+  const methods = [...new Set(sorted.map(({ method }) => method))].sort().join(", ");
+  const keys = new Set(sorted.map(({ keyHash, serial }) => keyHash || serial)).size;
+  const what =
+    keys === 1 && sorted.length === 1
+      ? "a key that no proxy of"
+      : `${keys} keys (${sorted.length} certificates) that no proxy of`;
+  return [
+    {
+      kind: "two-keys",
+      identity: newest.spiffeId,
+      serial: newest.serial,
+      serials: sorted.slice(0, MAX_LISTED).map(({ serial }) => serial),
+      message: `${what} ${pods.join(", ")} has ${keys === 1 ? "is" : "are"} certified for their identity (asked for by ${methods}); if nobody should have it: ${answerTo(sorted)}`,
+    },
+  ];
+}
+
+/** Who has the pod's token, or a certificate that renews itself, only asks again when a serial is revoked; and one serial of several is no answer. */
+function answerTo(records: readonly IssuedCertificateRecord[]): string {
+  const [first] = records;
+  const renewsItself = records.some(({ method }) => method === "token" || method === "certificate");
+  const target = renewsItself || records.length > 1 ? first?.spiffeId : first?.serial;
   return `bulwark ca revoke ${target} --reason keyCompromise`;
 }
 

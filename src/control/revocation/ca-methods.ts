@@ -165,7 +165,6 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
   );
   const revocationOf = (record: IssuedCertificateRecord) =>
     revocations.get(`${record.issuerKeyId} ${record.serial}`);
-  const inUse = options.inUse();
   const users = new Map(inUse.map(({ pod, certificate }) => [certificate.serial, pod]));
   const authorities = authoritiesOf(options.ca);
   return {
@@ -208,6 +207,8 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
 async function recordsOf(store: CaStore, endsAfterMs: number, limit: number) {
   const records: IssuedCertificateRecord[] = [];
   for await (const record of store.issued({ endsAfterMs, limit: limit + 1 })) records.push(record);
+  // Before the records are read: what is in use is on record, so what is not found is told of.
+  const inUse = options.inUse();
   return records;
 }
 

@@ -129,6 +129,7 @@ export interface CaReport {
 
 export const REVOCATION_REASONS: readonly RevocationReason[] = [
   "unspecified",
+  /** Where there are several, the newest. */
   "keyCompromise",
   "cACompromise",
   "affiliationChanged",

@@ -22,6 +22,8 @@ export interface RevocationChoice {
 
 export interface RevocationControlOptions extends RevocationChoice {
   readonly ca: CertificateAuthority;
+  /** Key identifiers of the intermediates that other replicas sign with; by default there are none. */
+  readonly otherIssuers?: () => ReadonlySet<string>;
   readonly sessions: () => Pick<ProxySessions, "pushRevocations" | "certificatesInUse" | "everUsed">;
   readonly pods: () => readonly PodAssignment[];
   readonly tell: (event: RevocationEvent) => void;
@@ -66,6 +68,7 @@ export class RevocationControl {
 
   /** A rotation deletes the key of an intermediate that has signed: that it did is remembered here. */
   #seenIssuers(): ReadonlySet<string> {
+    for (const keyId of this.#options.otherIssuers?.() ?? []) this.#issuers.add(keyId);
     return this.#issuers.add(this.#options.ca.issuer.keyId);
   }
 

@@ -10,6 +10,7 @@ import {
 } from "../../identity/rotation/rotation-steps.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import type { RotationReport, TrustUpdate, WaitingProxy } from "./messages.ts";
+import type { ReplicaRegister } from "./replica-register.ts";
 import { type FollowerPeer, TrustPush } from "./trust-push.ts";
 
 export interface RotationDriverOptions {
@@ -22,6 +23,8 @@ export interface RotationDriverOptions {
   readonly onPhase: (rotation: Rotation | null, last: FinishedRotation | null) => void;
   /** A step could not be made; told once for each kind of failure. */
   readonly onProblem: (message: string) => void;
+  /** Where replicas of this CA share its records. */
+  readonly replicas?: Pick<ReplicaRegister, "beginRoot" | "rootBegun" | "publish" | "behind"> | undefined;
   readonly clock?: () => number;
   readonly forceAfterMs?: number;
   readonly retryMs?: number;
@@ -85,7 +88,8 @@ export class RotationDriver {
 
   /**
    * Starts a rotation, or joins the one of its kind that is under way.
-   * @throws {BulwarkError} BW_CA_ROTATION_UNDER_WAY: one of the other kind is; BW_CA_PLUGGED_IN, BW_CA_ROOT_KEY_AWAY, BW_KEYSTORE_….
+   * @throws {BulwarkError} BW_CA_ROTATION_UNDER_WAY: one of the other kind is; BW_CA_REPLICAS: a root, which others have too; BW_CA_REPLICA_BEHIND,
+   * BW_CA_PLUGGED_IN, BW_CA_ROOT_KEY_AWAY, BW_KEYSTORE_…, BW_CA_STORE_….
    */
   async rotate(kind: RotationKind, how: Omit<RotationStart, "kind">): Promise<RotationReport> {
     const { force } = how;
@@ -112,7 +116,7 @@ export class RotationDriver {
       proxies: this.#options.proxies().length,
       waitingFor: rotation === null ? [] : this.#waitingFor(),
       overlapUntil: this.#overlapLeftMs() > 0 ? new Date(this.#overlapEndMs()).toISOString() : null,
-      problem: this.#problem,
+      problem: this.#problem ?? this.#options.replicas?.behind ?? null,
       authorities: {
         roots: manifest?.roots ?? [],
         intermediate: issuer.keyId,
@@ -123,10 +127,15 @@ export class RotationDriver {
 
   /** Two that ask for the same at once get one rotation. */
   async #begin(start: RotationStart): Promise<void> {
+    const { ca, replicas } = this.#options;
+    const isShared = start.kind === "root" && ca.manifest !== undefined;
+    if (isShared) await replicas?.beginRoot(start.force);
     try {
       await this.#step(startRotation(start));
     } catch (error) {
-      if (this.#options.ca.manifest?.rotation?.kind !== start.kind) throw error;
+      if (ca.manifest?.rotation?.kind !== start.kind) throw error;
+    } finally {
+      if (isShared) replicas?.rootBegun();
     }
   }
 
@@ -192,6 +201,7 @@ export class RotationDriver {
     await ca.rotate(step);
     this.#phaseBeganMs = performance.now();
     this.#push.pushAll();
+    void this.#options.replicas?.publish();
     onPhase(ca.manifest?.rotation ?? null, ca.manifest?.lastRotation ?? null);
   }
 

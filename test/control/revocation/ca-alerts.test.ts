@@ -86,6 +86,20 @@ test("a certificate in use is told of when less than a quarter of its life is le
   assert.deepEqual(left(HOUR_MS / 4), ["certificate-ending 0a"]);
 });
 
+test("of a certificate that lives for seconds only its end is told, since a machine pauses for as long as a quarter of it", () => {
+  const of = (ageMs: number, leftMs: number) => {
+    const at = (ms: number) => new Date(NOW_MS + ms).toISOString();
+    return alertsOf({ inUse: [use({ issuedAt: at(-ageMs), notAfter: at(leftMs) })], live: [] }).filter(
+      (alert) => alert.startsWith("certificate-ending"),
+    );
+  };
+  assert.deepEqual(of(2800, 200), []);
+  assert.deepEqual(of(59_000, 2000), ["certificate-ending 0a"], "61 s are no longer short");
+  assert.deepEqual(of(4000, -900), [], "its successor is on the way");
+  assert.deepEqual(of(4000, -1100), ["certificate-ending 0a"]);
+  assert.deepEqual(of(HOUR_MS, -1100), ["certificate-ending 0a"]);
+});
+
 test("a certificate in use that is not on record, or revoked, is told of", () => {
   assert.deepEqual(alertsOf({ live: [] }), ["not-on-record 0a"]);
   assert.deepEqual(alertsOf({ isRevoked: () => true }), ["revoked-in-use 0a"]);
@@ -120,6 +134,27 @@ test("a second key is told of although its certificate lived shorter than the gr
   );
 });
 
+test("many second keys of one identity are one alert, which counts and names them, the newest first; those of another are another", () => {
+  const auditor = parseSpiffeId("spiffe://cluster.local/ns/bank/sa/auditor")?.id ?? assert.fail();
+  const second = (serial: string, agoMs: number, change: Partial<IssuedCertificateRecord> = {}) =>
+    record({ serial, keyHash: serial, issuedAtMs: NOW_MS - agoMs, ...change });
+  const alerts = caAlerts(
+    pictureOf({
+      live: [record(), second("0b", 9000), second("0c", 7000), second("0d", 8000, { spiffeId: auditor })],
+      inUse: [use(), { ...use(), pod: "bank/auditor-0", identity: auditor }],
+    }),
+  );
+  assert.deepEqual(
+    alerts.map(({ kind, identity, serials }) => [kind, identity, serials]),
+    [
+      ["two-keys", TELLER, ["0c", "0b"]],
+      ["two-keys", auditor, ["0d"]],
+    ],
+  );
+  assert.match(alerts[0]?.message ?? "", /^2 keys \(2 certificates\) that no proxy of bank\/teller-0 has/);
+  assert.match(alerts[0]?.message ?? "", /revoke spiffe:\/\/cluster.local\/ns\/bank\/sa\/teller /);
+});
+
 test("what the Workload API handed to a pod's application is no second key", () => {
   const own = record({ serial: "0b", issuedAtMs: NOW_MS - 6000, method: "workload-api" });
   assert.deepEqual(alertsOf({ live: [record(), own], recent: [own] }), []);
@@ -138,6 +173,16 @@ test("the advice is to revoke the identity where the thief has its token or cert
 
 test("a certificate under a key that is none of the CA's is told of", () => {
   assert.deepEqual(alertsOf({ live: [record({ issuerKeyId: "bb".repeat(20) })] }), ["unexpected-issuer 0a"]);
+  const issued = (agoMs: number) => {
+    const strange = record({
+      issuerKeyId: "bb".repeat(20),
+      issuedAtMs: NOW_MS - agoMs,
+      notAfterMs: NOW_MS - 1,
+    });
+    return alertsOf({ live: [], recent: [strange], inUse: [], everUsed: new Set(["0a"]) });
+  };
+  assert.deepEqual(issued(9000), [], "another replica tells of its new intermediate within some seconds");
+  assert.deepEqual(issued(11_000), ["unexpected-issuer 0a"], "also when it has ended");
 });
 
 test("clocks that are apart are told of: a proxy's, and another replica's", () => {
