@@ -239,15 +239,15 @@ class RunningProxy {
       identity: this.#identity,
       flows: this.flows,
       keys: options.keys,
+      // A sidecar in a namespace of its own pod; a gateway is dialled as it is.
+      ...(pod.network === undefined || pod.role === "gateway"
+        ? {}
+        : { captured: { upstreamDns: CLUSTER_DNS.address } }),
       ...(externalCaPem === null ? {} : { externalCaPem }),
       onWarning: options.onWarning,
     });
     // Not at once: the link that carries the request counts as up only when this constructor has returned.
     setImmediate(() => {
-      // A sidecar in a namespace of its own pod; a gateway is dialled as it is.
-      ...(pod.network === undefined || pod.role === "gateway"
-        ? {}
-        : { captured: { upstreamDns: CLUSTER_DNS.address } }),
       void this.#identity.start();
       this.#started.resolve();
     });

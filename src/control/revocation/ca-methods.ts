@@ -156,6 +156,8 @@ function reasonOf(params: unknown): RevocationReason {
 async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaReport> {
   const limit = numberField(params, "limit", 1, MAX_CERTIFICATES);
   const everything = fieldsOf(params).ended === true;
+  // Before the records are read: what is in use is on record, so what is not found is told of.
+  const inUse = options.inUse();
   const nowMs = Date.now();
   const records = await recordsOf(options.store, everything ? 0 : nowMs, MAX_CERTIFICATES);
   const recent = await recordsOf(options.store, nowMs - RECENT_MS, MAX_CERTIFICATES);
@@ -207,8 +209,6 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
 async function recordsOf(store: CaStore, endsAfterMs: number, limit: number) {
   const records: IssuedCertificateRecord[] = [];
   for await (const record of store.issued({ endsAfterMs, limit: limit + 1 })) records.push(record);
-  // Before the records are read: what is in use is on record, so what is not found is told of.
-  const inUse = options.inUse();
   return records;
 }
 

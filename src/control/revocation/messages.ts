@@ -105,6 +105,7 @@ export type CaAlertKind =
 export interface CaAlert {
   readonly kind: CaAlertKind;
   readonly identity: string | null;
+  /** Where there are several, the newest. */
   readonly serial: string | null;
   /** For a person. */
   readonly message: string;
@@ -129,7 +130,6 @@ export interface CaReport {
 
 export const REVOCATION_REASONS: readonly RevocationReason[] = [
   "unspecified",
-  /** Where there are several, the newest. */
   "keyCompromise",
   "cACompromise",
   "affiliationChanged",
