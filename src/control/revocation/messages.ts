@@ -107,6 +107,8 @@ export interface CaAlert {
   readonly identity: string | null;
   /** Where there are several, the newest. */
   readonly serial: string | null;
+  /** Of `two-keys`: all of them, the newest first, a hundred at most. */
+  readonly serials?: readonly string[];
   /** For a person. */
   readonly message: string;
 }
