@@ -1,6 +1,11 @@
 import type { Socket } from "node:net";
 import type { PeerCertificate } from "../identity/peer-certificate.ts";
-import { type RevokedCertificate, RevokedSet } from "../identity/revocation/revoked-set.ts";
+import {
+  type RevokedCertificate,
+  type RevokedIdentity,
+  RevokedSet,
+} from "../identity/revocation/revoked-set.ts";
+import { RevokedStandings, type StandingNews } from "../identity/revocation/revoked-standings.ts";
 import { type FlowDirection, type FlowDraft, nowRfc3339Nanos } from "../model/flow-record.ts";
 import { resetConnection } from "./reset-connection.ts";
 
@@ -19,6 +24,11 @@ export interface RevocationGuardOptions {
 /** News of revocations: additions to what is known already. */
 export interface RevocationNews {
   readonly revoked: readonly RevokedCertificate[];
+  readonly identities?: readonly RevokedIdentity[];
+  /** SHA-256 of the SubjectPublicKeyInfo, lower-case hexadecimal. */
+  readonly keys?: readonly string[];
+  /** By the clock of who sends it: what this proxy's differs by is made up for. */
+  readonly sentAtMs?: number;
   /** After so long without news, empty ones included, no handshake is let through; 0: what is known stays good. */
   readonly maxAgeMs: number;
 }
@@ -35,18 +45,35 @@ interface Certified {
   readonly peer: PeerCertificate;
   /** What this proxy showed on it: a rotation since does not change that. */
   readonly own: PeerCertificate | undefined;
+  /** When its handshake was let stand, milliseconds since the epoch by this proxy's clock. */
+  readonly sinceMs: number;
+}
+
+/** The live connections on which one certificate was shown, by either end. */
+interface Standing {
+  readonly certificate: PeerCertificate;
+  readonly connections: Set<Certified>;
+}
+
+/** Why a connection ends. */
+interface Cut {
+  readonly certified: Certified;
+  readonly certificate: PeerCertificate;
+  readonly why: string;
 }
 
 const PRUNE_INTERVAL_MS = 60_000;
 
 /**
- * What a proxy knows of revocations, and its live connections by the certificates that they stand on: a handshake costs one look-up, a revocation as much
- * as there are connections of that certificate, whichever end of them showed it.
+ * What a proxy knows of revocations, and its live connections by the certificates that they stand on: a handshake costs a few look-ups, a revocation one
+ * of each certificate that connections stand on, and as much as there are connections to end, whichever end of them showed it.
  */
 export class RevocationGuard {
   readonly #options: RevocationGuardOptions;
   readonly #set: RevokedSet;
-  readonly #bySerial = new Map<string, Set<Certified>>();
+  readonly #standings = new RevokedStandings();
+  /** By hash of the certificate. */
+  readonly #live = new Map<string, Standing>();
   readonly #clock: () => number;
   readonly #monotonicMs: () => number;
   #maxAgeMs = 0;
@@ -69,31 +96,35 @@ export class RevocationGuard {
 
   /** Connections that would be found, for tests of leaks. */
   get tracked(): number {
-    return new Set([...this.#bySerial.values()].flatMap((set) => [...set])).size;
+    return new Set([...this.#live.values()].flatMap(({ connections }) => [...connections])).size;
   }
 
   /** Takes news, and ends the live connections of what they name. @returns how many. */
-  take({ revoked, maxAgeMs }: RevocationNews): number {
-    this.#maxAgeMs = maxAgeMs;
+  take(news: RevocationNews): number {
+    this.#maxAgeMs = news.maxAgeMs;
     this.#heardAtMs = this.#monotonicMs();
+    const nowMs = this.#clock();
     if (this.#heardAtMs - this.#prunedAtMs > PRUNE_INTERVAL_MS) {
       this.#prunedAtMs = this.#heardAtMs;
-      this.#set.prune(this.#clock());
+      this.#set.prune(nowMs);
     }
-    return this.#cut(this.#set.add(revoked, this.#clock()));
+    const added = this.#set.add(news.revoked, nowMs);
+    const standings = this.#standings.add({ ...news, revoked: added });
+    const aheadMs = news.sentAtMs === undefined ? 0 : nowMs - news.sentAtMs;
+    return this.#cut(standings, added, aheadMs);
   }
 
-  /** Whether this is a certificate that was revoked. */
+  /** Whether this is a certificate that was revoked, or stands on what was. */
   isRevoked(certificate: PeerCertificate): boolean {
-    return this.#set.reasonFor(certificate, certificate.notAfter.getTime()) !== undefined;
+    return this.#whyRevoked(certificate) !== undefined;
   }
 
   /** Why a handshake with this peer, under this certificate of our own, may not stand. */
   refusal(peer: PeerCertificate, own: PeerCertificate | undefined): HandshakeRefusal | undefined {
     if (this.#maxAgeMs > 0 && this.#monotonicMs() - this.#heardAtMs > this.#maxAgeMs) return UNKNOWN;
-    const reason = this.#set.reasonFor(peer, peer.notAfter.getTime());
-    if (reason !== undefined)
-      return { code: "BW_PEER_REVOKED", message: `the other side's certificate was revoked (${reason})` };
+    const why = this.#whyRevoked(peer);
+    if (why !== undefined)
+      return { code: "BW_PEER_REVOKED", message: `the other side's certificate was revoked (${why})` };
     return own !== undefined && this.isRevoked(own) ? OWN : undefined;
   }
 
@@ -104,7 +135,7 @@ export class RevocationGuard {
     peer: PeerCertificate,
     own: PeerCertificate | undefined,
   ): void {
-    const certified: Certified = { socket, direction, peer, own };
+    const certified: Certified = { socket, direction, peer, own, sinceMs: this.#clock() };
     this.#index(peer, certified);
     if (own !== undefined) this.#index(own, certified);
     socket.once("close", () => {
@@ -113,34 +144,66 @@ export class RevocationGuard {
     });
   }
 
-  #index({ serial }: PeerCertificate, certified: Certified): void {
-    const set = this.#bySerial.get(serial);
-    if (set === undefined) this.#bySerial.set(serial, new Set([certified]));
-    else set.add(certified);
+  #whyRevoked(certificate: PeerCertificate): string | undefined {
+    return (
+      this.#set.reasonFor(certificate, certificate.notAfter.getTime()) ??
+      this.#standings.whyRefused(certificate)
+    );
   }
 
-  #forget({ serial }: PeerCertificate, certified: Certified): void {
-    const set = this.#bySerial.get(serial);
-    set?.delete(certified);
-    if (set?.size === 0) this.#bySerial.delete(serial);
+  #index(certificate: PeerCertificate, certified: Certified): void {
+    const standing = this.#live.get(certificate.sha256);
+    if (standing === undefined)
+      this.#live.set(certificate.sha256, { certificate, connections: new Set([certified]) });
+    else standing.connections.add(certified);
+  }
+
+  #forget({ sha256 }: PeerCertificate, certified: Certified): void {
+    const standing = this.#live.get(sha256);
+    standing?.connections.delete(certified);
+    if (standing?.connections.size === 0) this.#live.delete(sha256);
   }
 
   /** All are ended before the first is put on record: writing must not make the last one live longer. */
-  #cut(revoked: readonly RevokedCertificate[]): number {
+  #cut(news: StandingNews, revoked: readonly RevokedCertificate[], aheadMs: number): number {
+    const cuts = this.#toCut(news, revoked, aheadMs);
     const records: FlowDraft[] = [];
-    for (const one of revoked)
-      for (const certified of this.#bySerial.get(one.serial) ?? []) {
-        if (!isOf(certified.peer, one) && !(certified.own !== undefined && isOf(certified.own, one)))
-          continue;
-        if (certified.socket.destroyed) continue;
-        records.push(this.#recordOf(certified, one));
-        resetConnection(certified.socket);
-      }
+    for (const cut of cuts) {
+      // Two of its certificates may be named.
+      if (cut.certified.socket.destroyed) continue;
+      records.push(this.#recordOf(cut));
+      resetConnection(cut.certified.socket);
+    }
     for (const record of records) this.#options.flows.push(record);
     return records.length;
   }
 
-  #recordOf({ socket, direction, peer, own }: Certified, { reason }: RevokedCertificate): FlowDraft {
+  #toCut(
+    { keys, issuers, identities }: StandingNews,
+    revoked: readonly RevokedCertificate[],
+    aheadMs: number,
+  ): readonly Cut[] {
+    if (revoked.length + keys.size + identities.size === 0) return [];
+    const serials = Map.groupBy(revoked, ({ serial }) => serial);
+    const cuts: Cut[] = [];
+    for (const { certificate, connections } of this.#live.values()) {
+      const { serial, keySha256, authorityKeyId, spiffeId } = certificate;
+      const named = serials.get(serial)?.find((one) => isOf(certificate, one));
+      const beforeMs = identities.get(spiffeId ?? "");
+      let why: string | undefined = named?.reason;
+      if (why === undefined && keys.has(keySha256)) why = "its key";
+      if (why === undefined && authorityKeyId !== undefined && issuers.has(authorityKeyId))
+        why = "its issuer";
+      for (const certified of connections)
+        if (why !== undefined) cuts.push({ certified, certificate, why });
+        else if (beforeMs !== undefined && certified.sinceMs - aheadMs < beforeMs)
+          cuts.push({ certified, certificate, why: "its identity" });
+    }
+    return cuts;
+  }
+
+  #recordOf({ certified, certificate, why }: Cut): FlowDraft {
+    const { socket, direction, peer, own } = certified;
     const { reporter, workloadAt } = this.#options;
     const far = {
       workload: socket.remoteAddress === undefined ? undefined : workloadAt(socket.remoteAddress),
@@ -150,7 +213,6 @@ export class RevocationGuard {
     const near = { workload: reporter, ip: socket.localAddress, port: socket.localPort };
     const client = direction === "inbound" ? peer : own;
     const principal = client?.spiffeId?.slice("spiffe://".length) ?? null;
-    const whose = own !== undefined && this.isRevoked(own) ? "own" : "peer";
     return {
       time: nowRfc3339Nanos(),
       kind: "revocation",
@@ -166,9 +228,9 @@ export class RevocationGuard {
       rule: null,
       tls: { peerSerial: peer.serial.toUpperCase() },
       explanation: [
-        whose === "own"
-          ? `cut: this proxy's certificate ${own?.serial} was revoked (${reason})`
-          : `cut: the other side's certificate was revoked (${reason})`,
+        certificate.sha256 === own?.sha256
+          ? `cut: this proxy's certificate ${own.serial} was revoked (${why})`
+          : `cut: the other side's certificate was revoked (${why})`,
       ],
     };
   }

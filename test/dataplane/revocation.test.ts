@@ -199,6 +199,91 @@ test("with a limit on silence, handshakes are refused once it is over, and pass 
   assert.equal(await echo(await dial(ledger, TCP_PORT, client), "again"), "again");
 });
 
+test("what was made before its identity was revoked is cut, whatever became of its certificate; what came after stays", async (context) => {
+  const mesh = await startMesh(context, MESH, { net: 99 });
+  const [ledger, teller] = [mesh.pod("bank/ledger"), mesh.pod("bank/teller")];
+  const client = await identityOf(context, mesh, "teller");
+  const auditor = await identityOf(context, mesh, "auditor");
+  const [before, bystander] = [await dial(ledger, TCP_PORT, client), await dial(ledger, TCP_PORT, auditor)];
+  const tunnel = await tunnelThrough(teller, "ledger.bank", TCP_PORT);
+  assert.equal(await echo(tunnel, "one"), "one");
+  const beforeMs = Date.now() + 1;
+  await until(() => Date.now() > beforeMs, "a later moment", WAIT_MS);
+  const after = await dial(ledger, TCP_PORT, client);
+  const identity = { spiffeId: "spiffe://cluster.local/ns/bank/sa/teller", beforeMs };
+  const news = { revoked: [], identities: [identity], maxAgeMs: 0 };
+  assert.equal(
+    ledger.proxy.takeRevocations(news),
+    2,
+    "the stranger's with its certificate, and its sidecar's",
+  );
+  await Promise.all([closed(before), closed(tunnel)]);
+  assert.equal(await echo(after, "after"), "after");
+  assert.equal(await echo(bystander, "two"), "two");
+  const [record] = ledger.flows.filter(({ kind }) => kind === "revocation");
+  assert.match(record?.explanation?.[0] ?? "", /its identity/);
+  assert.equal(ledger.proxy.takeRevocations(news), 0, "told again, as to a proxy that connects again");
+  assert.equal(await echo(after, "still"), "still");
+  const later = { ...news, identities: [{ ...identity, beforeMs: Date.now() + 1 }] };
+  assert.equal(ledger.proxy.takeRevocations(later), 1);
+  await closed(after);
+});
+
+test("the moment of an identity's revocation is by the clock of who tells of it", async (context) => {
+  const mesh = await startMesh(context, MESH, { net: 100 });
+  const ledger = mesh.pod("bank/ledger");
+  const socket = await dial(ledger, TCP_PORT, await identityOf(context, mesh, "teller"));
+  const spiffeId = "spiffe://cluster.local/ns/bank/sa/teller";
+  const told = (beforeMs: number, sentAtMs: number) =>
+    ledger.proxy.takeRevocations({
+      revoked: [],
+      identities: [{ spiffeId, beforeMs }],
+      sentAtMs,
+      maxAgeMs: 0,
+    });
+  const behindMs = Date.now() - 3_600_000;
+  assert.equal(told(behindMs - 600_000, behindMs), 0, "ten minutes before this connection");
+  assert.equal(told(behindMs, behindMs), 1, "now, by a clock that is an hour behind");
+  await closed(socket);
+});
+
+test("a certificate from long before its identity was revoked is refused even where no list has its serial", async (context) => {
+  const mesh = await startMesh(context, MESH, { net: 101 });
+  const ledger = mesh.pod("bank/ledger");
+  const client = await identityOf(context, mesh, "teller");
+  const spiffeId = "spiffe://cluster.local/ns/bank/sa/teller";
+  const at = (beforeMs: number) =>
+    ledger.proxy.takeRevocations({ revoked: [], identities: [{ spiffeId, beforeMs }], maxAgeMs: 0 });
+  at(Date.now());
+  assert.equal(await refusalOf(ledger, client, {}), "served", "it may have been issued after, and backdated");
+  at(Date.now() + 3_600_000);
+  assert.equal(await refusalOf(ledger, client, {}), "closed");
+  assert.equal(await refusalOf(ledger, await identityOf(context, mesh, "auditor"), {}), "served");
+});
+
+test("a revoked key and a revoked authority cut and refuse all that stands on them", async (context) => {
+  const mesh = await startMesh(context, MESH, { net: 102 });
+  const ledger = mesh.pod("bank/ledger");
+  const [client, other] = [
+    await identityOf(context, mesh, "teller"),
+    await identityOf(context, mesh, "auditor"),
+  ];
+  const [ofKey, kept] = [await dial(ledger, TCP_PORT, client), await dial(ledger, TCP_PORT, other)];
+  const { keySha256, authorityKeyId = "" } = leafOf(client);
+  const keys = [keySha256, "00".repeat(32)];
+  assert.equal(ledger.proxy.takeRevocations({ revoked: [], keys, maxAgeMs: 0 }), 1);
+  await closed(ofKey);
+  assert.equal(await refusalOf(ledger, client, {}), "closed");
+  assert.equal(await echo(kept, "kept"), "kept");
+  const root = { issuerKeyId: "00".repeat(20), serial: "4f", reason: "cACompromise" } as const;
+  const authority = { ...root, notAfterMs: Date.now() + 3_600_000, subjectKeyId: authorityKeyId };
+  const unrelated = { ...authority, serial: "50", subjectKeyId: "11".repeat(20) };
+  assert.equal(ledger.proxy.takeRevocations({ revoked: [unrelated], maxAgeMs: 0 }), 0);
+  assert.equal(ledger.proxy.takeRevocations({ revoked: [authority], maxAgeMs: 0 }), 1);
+  await closed(kept);
+  assert.equal(await refusalOf(ledger, other, {}), "closed");
+});
+
 type Context = Parameters<typeof startMesh>[0];
 
 async function identityOf(context: Context, mesh: RunningMesh, account: string): Promise<SvidSource> {

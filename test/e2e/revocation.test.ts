@@ -67,10 +67,7 @@ let stolen: { readonly key: string; readonly cert: string; readonly serial: stri
 before(async () => {
   writeFileSync(join(files, "mesh.yaml"), MESH);
   mesh = await startMesh([files]);
-  const admin = await connectAdmin(mesh.state);
-  const assignments = (await admin.request("pods", {}, WAIT_MS)) as Assignments;
-  admin.close();
-  pods = new Map(assignments.pods.map((pod) => [pod.workload, pod]));
+  pods = await podsOf(mesh);
   const credentials = await stealIdentity(
     () => dialControl(mesh.state.controlSocket),
     token(),
@@ -178,6 +175,38 @@ test("revoking one certificate by its serial gives its proxy another, without th
   await until(async () => (await tryEcho("bank/auditor")) === "up", WAIT_MS);
 });
 
+test("blocked, an identity gets nothing over a restart of the whole mesh, until it is unblocked", async () => {
+  const report = JSON.parse(await ca("revoke", "--workload", "bank/auditor", "--block")) as RevokeReport;
+  assert.equal(report.blocked, true);
+  const auditor = report.cutOff ?? "";
+  assert.equal(auditor, "spiffe://cluster.local/ns/bank/sa/auditor");
+  const restored = await bulwark(["ca", "restore", auditor, "--state", mesh.state.root]);
+  assert.equal(restored.code, 3);
+  assert.match(restored.stderr, /ca unblock/);
+  await restart();
+  await until(async () => (await reasons("decision")).includes("BW_CA_IDENTITY_BLOCKED"), WAIT_MS);
+  assert.notEqual(await tryEcho("bank/auditor"), "up");
+  assert.deepEqual(
+    (await status()).blocked.map(({ identity }) => identity),
+    [auditor],
+  );
+  const { code, stdout } = await bulwark(["ca", "unblock", auditor, "--state", mesh.state.root]);
+  assert.equal(code, 0);
+  assert.match(stdout, /bank\/auditor-0/);
+  await until(async () => (await tryEcho("bank/auditor")) === "up", WAIT_MS);
+  assert.deepEqual((await status()).blocked, []);
+  assert.equal((await bulwark(["ca", "unblock", auditor, "--state", mesh.state.root])).code, 3);
+});
+
+test("revoked and not blocked, an identity is back after a restart, attested anew, with another key and certificate", async () => {
+  const { revoked } = JSON.parse(await ca("revoke", "--workload", "bank/auditor")) as RevokeReport;
+  assert.ok(revoked.length > 0);
+  await restart();
+  await until(async () => (await tryEcho("bank/auditor")) === "up", WAIT_MS);
+  const now = await serialUsedBy("bank/auditor-0");
+  assert.ok(now !== "" && !revoked.some(({ serial }) => serial === now));
+});
+
 test("what there is not to revoke is told, and nothing happens", async () => {
   const { code, stderr } = await bulwark(["ca", "revoke", "0badc0de", "--state", mesh.state.root]);
   assert.notEqual(code, 0);
@@ -186,7 +215,32 @@ test("what there is not to revoke is told, and nothing happens", async () => {
   const unknown = await bulwark(["ca", "revoke", "--workload", "bank/nobody", "--state", mesh.state.root]);
   assert.equal(unknown.code, 3);
   assert.match(unknown.stderr, /no workload/);
+  const spiffeIds = ["spiffe://cluster.local/ns/bank/sa/nobody", "spiffe://other.example/ns/bank/sa/teller"];
+  for (const spiffeId of spiffeIds) {
+    const none = await bulwark(["ca", "revoke", spiffeId, "--state", mesh.state.root]);
+    assert.deepEqual([none.code, none.stdout], [3, ""]);
+    assert.match(none.stderr, /nothing was revoked/);
+  }
+  const foreign = await bulwark(["ca", "revoke", spiffeIds[1] ?? "", "--block", "--state", mesh.state.root]);
+  assert.equal(foreign.code, 3);
+  const before = JSON.parse(await ca("revoke", spiffeIds[0] ?? "", "--block")) as RevokeReport;
+  assert.deepEqual([before.blocked, before.revoked, before.workloads], [true, [], []]);
+  assert.equal((await status()).blocked.length, 1);
 });
+
+/** The whole mesh, on the same state folder. */
+async function restart(): Promise<void> {
+  await mesh.stop();
+  mesh = await startMesh([files], mesh.state.root);
+  pods = await podsOf(mesh);
+}
+
+async function podsOf({ state }: TestMesh): Promise<ReadonlyMap<string, PodAssignment>> {
+  const admin = await connectAdmin(state);
+  const assignments = (await admin.request("pods", {}, WAIT_MS)) as Assignments;
+  admin.close();
+  return new Map(assignments.pods.map((one) => [one.workload, one]));
+}
 
 async function ca(...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await bulwark([
@@ -214,6 +268,7 @@ const EMPTY: CaReport = {
   certificates: [],
   more: false,
   alerts: [],
+  blocked: [],
 };
 
 async function serialUsedBy(podKey: string): Promise<string> {

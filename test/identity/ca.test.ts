@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { test } from "node:test";
-import { CertificateAuthority } from "../../src/identity/ca.ts";
+import { CertificateAuthority, openCa } from "../../src/identity/ca.ts";
 import { readCertificate, readSubjectKeyId } from "../../src/identity/certificate-der.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
 import { KEY_ALGORITHMS, spkiOf } from "../../src/identity/key-algorithm.ts";
@@ -130,6 +130,39 @@ test("issue() gives each certificate a serial of its own", async (t) => {
   const request = { csr: encodeCsr(privateKey), verifiedIdentity: AUDITOR, ttlSeconds: 0 };
   const issued = await Promise.all(Array.from({ length: 200 }, () => ca.issue(request)));
   assert.equal(new Set(issued.map(({ serial }) => serial)).size, 200);
+});
+
+test("issue() draws another serial where one is on record, and gives up where randomness repeats itself", async (t) => {
+  const draws = [7, 7, 7, 8, ...Array.from({ length: 20 }, () => 7)];
+  let drawn = 0;
+  const random = (bytes: number) => Buffer.alloc(bytes, draws[drawn++]);
+  const folder = temporaryFolder(t);
+  const repeating = await openCa(folder, { trustDomain: CLUSTER_LOCAL, random });
+  t.after(() => repeating.close());
+  const [first, second] = [await credentials(repeating), await credentials(repeating)];
+  assert.notEqual(first.issued.serial, second.issued.serial);
+  assert.equal(drawn, 4);
+  await assert.rejects(credentials(repeating), { code: "BW_CA_STORE_SERIAL_TAKEN" });
+  assert.equal(drawn, 8, "four draws at most");
+});
+
+test("issue() certifies no key again of which a certificate was revoked, for whomever", async (t) => {
+  const ca = await testCa(t);
+  const { privateKey } = await KEY_ALGORITHMS["ecdsa-p256"].generate();
+  const request = { csr: encodeCsr(privateKey), verifiedIdentity: AUDITOR, ttlSeconds: 0 };
+  const { serial } = await ca.issue(request);
+  const renewed = await ca.issue(request);
+  const revoked = await ca.store.revoke(
+    { serial },
+    { reason: "keyCompromise", by: "test", atMs: Date.now() },
+  );
+  assert.deepEqual(
+    revoked.map((one) => one.serial),
+    [serial, renewed.serial],
+  );
+  for (const verifiedIdentity of [AUDITOR, PAYROLL])
+    await assert.rejects(ca.issue({ ...request, verifiedIdentity }), { code: "BW_CA_STORE_KEY_REVOKED" });
+  await credentials(ca);
 });
 
 async function signerAndLeaf(): Promise<{ signer: Signer; template: CertificateTemplate }> {

@@ -6,6 +6,7 @@ import type {
   IssuedCertificateRecord,
   Revocation,
   RevocationTarget,
+  RevokedKey,
   VersionedValue,
 } from "../../src/identity/store/ca-store.ts";
 import { BulwarkError } from "../../src/resources/bulwark-error.ts";
@@ -19,6 +20,7 @@ export function memoryCaStore(): MemoryCaStore {
   const records: IssuedCertificateRecord[] = [];
   const revoked: Revocation[] = [];
   const cutoffs = new Map<string, IdentityCutoff>();
+  const keys: RevokedKey[] = [];
   const values = new Map<string, VersionedValue>();
   const audits: AuditRecord[] = [];
   const watchers = new Set<() => void>();
@@ -26,7 +28,9 @@ export function memoryCaStore(): MemoryCaStore {
     revoked.some((one) => one.serial === serial && one.issuerKeyId === issuerKeyId);
   const named = (target: RevocationTarget) =>
     records.filter((record) =>
-      "spiffeId" in target ? record.spiffeId === target.spiffeId : record.serial === target.serial,
+      "spiffeId" in target
+        ? record.spiffeId === target.spiffeId
+        : "serial" in target && record.serial === target.serial,
     );
   return {
     name: "memory",
@@ -44,12 +48,21 @@ export function memoryCaStore(): MemoryCaStore {
         .filter(({ notAfterMs }) => notAfterMs > (filter.endsAfterMs ?? 0));
       yield* found.slice(0, filter.limit ?? found.length);
     },
-    async revoke(target, { reason, by, atMs }) {
+    async revoke(target, { reason, by, atMs, block }) {
       const found = named(target);
       if ("serial" in target && found.length === 0)
         throw new BulwarkError("BW_CA_STORE_UNKNOWN_SERIAL", "no certificate has that serial");
-      if ("spiffeId" in target) cutoffs.set(target.spiffeId, { spiffeId: target.spiffeId, beforeMs: atMs });
-      const news = found
+      if ("spiffeId" in target)
+        cutoffs.set(target.spiffeId, {
+          spiffeId: target.spiffeId,
+          beforeMs: atMs,
+          ...(block === true ? { block: { sinceMs: atMs, by } } : {}),
+        });
+      const doubted = new Set(found.map(({ keyHash }) => keyHash));
+      for (const keyHash of doubted)
+        if (!keys.some((key) => key.keyHash === keyHash)) keys.push({ sequence: keys.length + 1, keyHash });
+      const news = records
+        .filter(({ keyHash }) => doubted.has(keyHash))
         .filter((record) => !isRevoked(record) && record.notAfterMs > atMs)
         .map(({ serial, issuerKeyId, spiffeId, notAfterMs }, index) => ({
           sequence: revoked.length + index + 1,
@@ -67,6 +80,14 @@ export function memoryCaStore(): MemoryCaStore {
     revocationsSince: async (sequence) => revoked.filter((one) => one.sequence > sequence),
     revocationOf: async (issuerKeyId, serial) =>
       revoked.find((one) => one.serial === serial && one.issuerKeyId === issuerKeyId),
+    revokedKeysSince: async (sequence) => keys.filter((key) => key.sequence > sequence),
+    cutoffs: async () => [...cutoffs.values()],
+    async unblock(spiffeId) {
+      const cutoff = cutoffs.get(spiffeId);
+      if (cutoff?.block === undefined) return false;
+      cutoffs.set(spiffeId, { spiffeId, beforeMs: cutoff.beforeMs });
+      return true;
+    },
     cutoffOf: async (spiffeId) => cutoffs.get(spiffeId),
     watchRevocations(onNews, signal) {
       watchers.add(onNews);

@@ -52,6 +52,24 @@ test("over the server's Unix socket it is the same store; meshes share a databas
   assert.equal((await allIssued(stranger)).length, 0);
 });
 
+test("tables of an earlier version are taken on with all that they hold, once, by several replicas at once", async (t) => {
+  const address = server.address(freshSchema());
+  const store = await openStore(t, address);
+  const record = issuedRecord();
+  await store.recordIssued(record);
+  await store.revoke({ spiffeId: PAYROLL }, HOW);
+  await server.sql(`SET search_path TO s${schemas}; DROP TABLE revoked_keys; DROP INDEX issued_by_key, revocations_of_authorities;
+    ALTER TABLE revocations DROP COLUMN subject_key_id; ALTER TABLE cutoffs DROP COLUMN blocked_at_ms, DROP COLUMN blocked_by;
+    UPDATE schema_version SET version = 1`);
+  const [one, other] = await Promise.all([openStore(t, address), openStore(t, address)]);
+  assert.deepEqual(await allIssued(one), [record]);
+  assert.deepEqual(await one.cutoffs(), [{ spiffeId: PAYROLL, beforeMs: NOW }]);
+  await one.revoke({ spiffeId: AUDITOR }, { ...HOW, block: true });
+  assert.ok((await other.cutoffOf(AUDITOR))?.block);
+  await server.sql(`UPDATE s${schemas}.schema_version SET version = 99`);
+  await assert.rejects(PostgresCaStore.open(address), { code: "BW_CA_STORE_DAMAGED", message: /version 99/ });
+});
+
 test("several replicas that begin at once on an empty database make one set of tables", async (t) => {
   const address = server.address(freshSchema());
   const replicas = await Promise.all(Array.from({ length: 5 }, () => openStore(t, address)));

@@ -106,6 +106,19 @@ test("a drill that is interrupted after the key was used leaves it revoked, and 
   await assertAllWork();
 });
 
+test("with certificates of five seconds, too, the thief's connection is cut, which has outlived its certificate", async (t) => {
+  const shortLived = await LiveMesh.up(["examples/egress", "--simulate-external", "--cert-ttl", "5s"]);
+  t.after(() => shortLived.dispose());
+  const args = ["drill", "key-leak", "--workload", "team-a/app-a", "--format", "json"] as const;
+  const { code, stdout, stderr } = await shortLived.run(...args);
+  const report = JSON.parse(stdout) as DrillReport;
+  assert.equal(code, 0, stdout + stderr);
+  assert.ok(report.passed, stdout);
+  const revoke = report.steps.find(({ step }) => step === "revoke");
+  assert.match(revoke?.happened ?? "", /[1-9]\d* connections cut/);
+  t.diagnostic(report.steps.map(({ step, tookMs }) => `${step} ${Math.round(tookMs)} ms`).join(", "));
+});
+
 test("a workload that is not there is an error of the caller's, and nothing is done", async () => {
   const before = (await caStatus()).certificates.length;
   const { code, stdout, stderr } = await mesh.run("drill", "key-leak", "--workload", "team-a/app-x");

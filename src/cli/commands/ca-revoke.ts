@@ -9,12 +9,15 @@ interface RevokeOptions extends StateOptions {
   readonly format: string;
   readonly workload?: string;
   readonly reason: string;
+  readonly block?: boolean;
 }
 
 export function configure(group: Command): void {
   group
     .command("revoke")
-    .description("revoke a certificate, or all that an identity has: at once, on live connections, too")
+    .description(
+      "revoke a certificate and its key, or all that an identity has: at once, on live connections, too",
+    )
     .argument("[serial|spiffe-id]", "a certificate's serial number, or an identity")
     .option("--workload <ns/name>", "the identity that this workload runs as")
     .addOption(
@@ -22,6 +25,7 @@ export function configure(group: Command): void {
         .choices(REVOCATION_REASONS)
         .default("unspecified"),
     )
+    .option("--block", "of an identity: nothing is issued for it any more, until `bulwark ca unblock`")
     .addOption(stateOption())
     .addOption(formatOption())
     .addHelpText(
@@ -29,13 +33,18 @@ export function configure(group: Command): void {
       examples(
         "bulwark ca revoke --workload team-a/app-a --reason keyCompromise",
         "bulwark ca revoke spiffe://cluster.local/ns/team-a/sa/app-a",
-        "bulwark ca revoke 5b20c1…   # this certificate only: its proxy gets another",
+        "bulwark ca revoke 5b20c1…   # this certificate, and all of its key: its proxy gets another",
         "bulwark ca restore --workload team-a/app-a   # once the workload is clean",
+        "bulwark ca revoke spiffe://cluster.local/ns/old/sa/app --block   # locked out for good, whoever runs as it",
       ),
+    )
+    .addHelpText(
+      "after",
+      "\nExit code: 0 it is revoked (perhaps it was before), 3 there is no such certificate, workload or identity, or it is another\ntrust domain's: nothing was revoked; 1 failed.\n",
     )
     .action(async (argument: string | undefined, options: RevokeOptions) => {
       const target = revocationTarget(argument, options.workload);
-      const params = { ...target, reason: options.reason };
+      const params = { ...target, reason: options.reason, block: options.block === true };
       const report = (await askControl(stateOf(options), "ca.revoke", params)) as RevokeReport;
       process.stdout.write(
         options.format === "json" ? `${JSON.stringify(report, undefined, 2)}\n` : renderRevocation(report),

@@ -6,12 +6,14 @@ import { configure as restore } from "./ca-restore.ts";
 import { configure as revoke } from "./ca-revoke.ts";
 import { configureRotateIntermediate, configureRotateRoot } from "./ca-rotate.ts";
 import { configure as status } from "./ca-status.ts";
+import { configure as unblock } from "./ca-unblock.ts";
 
 /** Each adds one subcommand. */
 const SUBCOMMANDS: readonly ((group: Command) => void)[] = [
   status,
   revoke,
   restore,
+  unblock,
   crl,
   configureRotateRoot,
   configureRotateIntermediate,

@@ -1,13 +1,20 @@
-import type { CaAlert, CaCertificate, CaReport, RevokeReport } from "../../control/revocation/messages.ts";
+import type {
+  BlockedIdentity,
+  CaAlert,
+  CaCertificate,
+  CaReport,
+  RevokeReport,
+} from "../../control/revocation/messages.ts";
 import { plain, style } from "./style.ts";
 import { table } from "./table.ts";
 
 /** The certificates of a mesh on a page, what is wrong with them first. */
 export function renderCa(report: CaReport, now: Date): string {
-  const { alerts, authorities, certificates, more, store, trustDomain } = report;
+  const { alerts, authorities, blocked, certificates, more, store, trustDomain } = report;
   const parts = [
     `${style("bold", `CA of ${trustDomain}`)}, records in ${plain(store)}\n`,
     alerts.map(renderAlert).join(""),
+    blocked.map(renderBlock).join(""),
     table(
       ["AUTHORITY", "KEY ID", "ENDS"],
       authorities.map(({ role, keyId, notAfter }) => [role, keyId, left(notAfter, now)]),
@@ -19,7 +26,7 @@ export function renderCa(report: CaReport, now: Date): string {
         certificate.identity,
         certificate.issuerKeyId.slice(0, 16),
         left(certificate.notAfter, now),
-        statusOf(certificate),
+        statusOf(certificate, now),
         certificate.usedBy ?? "-",
       ]),
     ),
@@ -33,13 +40,19 @@ function renderAlert({ kind, identity, serial, message }: CaAlert): string {
   return `${style("red", `ALERT ${kind}`)} ${plain(about === "" ? message : `${about}: ${message}`)}\n`;
 }
 
-function statusOf({ status, revoked }: CaCertificate): string {
-  return revoked === null ? status : `revoked ${revoked.at} (${revoked.reason})`;
+function renderBlock({ identity, since, by }: BlockedIdentity): string {
+  return `${style("red", "BLOCKED")} ${plain(`${identity} since ${since} (${by}): nothing is issued for it; bulwark ca unblock ${identity}`)}\n`;
+}
+
+/** One that ended since the control plane said so is not called valid beside its end. */
+function statusOf({ status, revoked, notAfter }: CaCertificate, now: Date): string {
+  if (revoked !== null) return `revoked ${revoked.at} (${revoked.reason})`;
+  return secondsLeft(notAfter, now) <= 0 ? "ended" : status;
 }
 
 /** What a revocation did. */
 export function renderRevocation(report: RevokeReport): string {
-  const { revoked, cutOff, workloads, proxies, connectionsCut, durationMs } = report;
+  const { revoked, proxies, connectionsCut, durationMs } = report;
   const lines = [
     ...revoked.map(
       ({ serial, identity, notAfter }) => `revoked ${serial} of ${identity}, would have ended ${notAfter}`,
@@ -49,20 +62,33 @@ export function renderRevocation(report: RevokeReport): string {
     ...(proxies.confirmed < proxies.told
       ? ["the others are told again as soon as they connect, and take no connection before"]
       : []),
-    ...(cutOff === null
-      ? []
-      : [
-          `${cutOff} gets no certificate with what it has (${workloads.join(", ") || "no workload runs as it"}); to let it back in: bulwark ca restore ${cutOff}`,
-        ]),
+    ...wayBack(report),
   ];
   return lines.map((line) => `${plain(line)}\n`).join("");
 }
 
+function wayBack({ cutOff, blocked, workloads }: RevokeReport): readonly string[] {
+  if (cutOff === null) return [];
+  const who = workloads.join(", ") || "no workload runs as it";
+  return blocked
+    ? [
+        `${cutOff} is blocked: it gets no certificate, whatever it shows (${who}), until: bulwark ca unblock ${cutOff}`,
+      ]
+    : [
+        `${cutOff} gets no certificate with what it has (${who}); to let it back in: bulwark ca restore ${cutOff}`,
+      ];
+}
+
 function left(notAfter: string, now: Date): string {
-  const seconds = Math.round((Date.parse(notAfter) - now.getTime()) / 1000);
-  if (seconds <= 0) return `${notAfter} (over)`;
+  const seconds = secondsLeft(notAfter, now);
+  if (seconds <= 0) return `${notAfter} (ended)`;
   const unit =
     seconds < 120 ? `${seconds} s` : seconds < 7200 ? `${Math.round(seconds / 60)} min` : undefined;
   const hours = Math.round(seconds / 3600);
   return `${notAfter} (in ${unit ?? (hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} d`)})`;
+}
+
+/** Rounded up: what is not over yet has a second left. */
+function secondsLeft(notAfter: string, now: Date): number {
+  return Math.ceil((Date.parse(notAfter) - now.getTime()) / 1000);
 }

@@ -27,7 +27,9 @@ export function grpcRefusal(error: unknown): GrpcRefusal {
     return { code: status.INVALID_ARGUMENT, details: message };
   if (code === "BW_CA_RATE_LIMIT" || code === "BW_CA_BUSY")
     return { code: status.RESOURCE_EXHAUSTED, details: message };
-  if (code === "BW_CA_STORE_CUT_OFF") return AUTHENTICATION;
+  if (code === "BW_CA_STORE_CUT_OFF" || code === "BW_CA_STORE_BLOCKED") return AUTHENTICATION;
+  if (code === "BW_CA_STORE_KEY_REVOKED")
+    return { code: status.INVALID_ARGUMENT, details: `CSR signing error (${code}: ${message})` };
   if (code.startsWith("BW_CA_STORE_")) return { code: status.UNAVAILABLE, details: "try again" };
   if (PROOFS.some((prefix) => code.startsWith(prefix))) return AUTHENTICATION;
   return { code: status.INTERNAL, details: "CSR signing error" };
@@ -43,5 +45,6 @@ const PROOFS = [
   "BW_CA_CREDENTIAL",
   "BW_CA_NO_CREDENTIALS",
   "BW_CA_IDENTITY_GONE",
+  "BW_CA_IDENTITY_BLOCKED",
   "BW_CA_FOREIGN_IDENTITY",
 ];

@@ -3,6 +3,7 @@ import { readCertificate, readSubjectKeyId } from "../../identity/certificate-de
 import type { CrlIssuer } from "../../identity/revocation/crl-issuer.ts";
 import type {
   CaStore,
+  IdentityCutoff,
   IssuedCertificateRecord,
   RevocationReason,
   RevocationTarget,
@@ -53,24 +54,59 @@ export function caMethods(options: CaMethodsOptions): Readonly<Record<string, Rp
     "ca.status": (params) => caReport(options, params),
     "ca.revoke": (params) => revoke(options, params),
     "ca.restore": (params) => restore(options, params),
+    "ca.unblock": (params) => unblock(options, params),
     "ca.cutoffs": () => cutOffs(options),
     "ca.crl": (params) => crl(options, params),
   };
 }
 
+/** @throws {BulwarkError} BW_CLI_INPUT: nothing was revoked; BW_CA_STORE_… */
 async function revoke(options: CaMethodsOptions, params: unknown): Promise<RevokeReport> {
   const target = targetOf(options, params);
-  const outcome = await options.revocations.revoke(target, { reason: reasonOf(params), by: "cli" });
+  const blocked = fieldsOf(params).block === true;
+  await refuseNothingToRevoke(options, target, blocked);
+  const how = { reason: reasonOf(params), by: "cli", ...(blocked ? { block: true } : {}) };
+  const outcome = await options.revocations.revoke(target, how).catch((error: unknown) => {
+    if (!(error instanceof BulwarkError) || error.code !== "BW_CA_STORE_UNKNOWN_SERIAL") throw error;
+    throw new BulwarkError("BW_CLI_INPUT", `nothing was revoked: ${error.message}`);
+  });
   const cutOff = "spiffeId" in target ? target.spiffeId : null;
   if (cutOff !== null) await tellCutOff(options, cutOff);
   const runAs = new Set(cutOff === null ? outcome.revoked.map(({ identity }) => identity) : [cutOff]);
   const workloads = options.pods().filter(({ spiffeId }) => runAs.has(spiffeId));
-  return { ...outcome, cutOff, workloads: [...new Set(workloads.map(({ workload }) => workload))] };
+  return { ...outcome, cutOff, blocked, workloads: [...new Set(workloads.map(({ workload }) => workload))] };
+}
+
+/** A name that was mistyped must not look like a revocation. @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_… */
+async function refuseNothingToRevoke(
+  { ca, pods, store }: CaMethodsOptions,
+  target: RevocationTarget,
+  blocked: boolean,
+): Promise<void> {
+  if (!("spiffeId" in target)) {
+    if (!blocked) return;
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      "only an identity can be blocked; the key of a revoked certificate is",
+    );
+  }
+  const { spiffeId } = target;
+  if (parseSpiffeId(spiffeId)?.trustDomain !== ca.trustDomain)
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `nothing was revoked: \`${spiffeId}\` is none of ${ca.trustDomain}'s; its own CA has to revoke it`,
+    );
+  if (blocked || pods().some((pod) => pod.spiffeId === spiffeId)) return;
+  for await (const _ of store.issued({ spiffeId, limit: 1 })) return;
+  throw new BulwarkError(
+    "BW_CLI_INPUT",
+    `nothing was revoked: no workload runs as \`${spiffeId}\`, and no certificate of it is on record; to have none issued: --block`,
+  );
 }
 
 async function tellCutOff({ store, tell }: CaMethodsOptions, identity: SpiffeId): Promise<void> {
   const cutoff = await store.cutoffOf(identity);
-  if (cutoff !== undefined) tell({ kind: "identity-cut-off", identity, beforeMs: cutoff.beforeMs });
+  if (cutoff !== undefined) tell({ kind: "identity-cut-off", ...cutOffOf(cutoff) });
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_… */
@@ -78,21 +114,35 @@ async function restore(options: CaMethodsOptions, params: unknown): Promise<Rest
   const target = targetOf(options, params);
   if (!("spiffeId" in target))
     throw new BulwarkError("BW_CLI_INPUT", "a certificate stays revoked; name an identity or a workload");
-  const pods = options.pods().filter(({ spiffeId }) => spiffeId === target.spiffeId);
-  if (pods.length === 0)
-    throw new BulwarkError("BW_CLI_INPUT", `no pod of the mesh runs as \`${target.spiffeId}\``);
-  await options.store.audit({
-    timeMs: Date.now(),
-    kind: "revoked",
-    caller: "cli",
-    method: null,
-    spiffeId: target.spiffeId,
-    serial: null,
-    code: null,
-    message: "the identity was let back in",
-  });
-  options.tell({ kind: "identity-restored", identity: target.spiffeId });
-  return { identity: target.spiffeId, pods: pods.map(podKey) };
+  const { spiffeId } = target;
+  const pods = podsOf(options, spiffeId);
+  if (pods.length === 0) throw new BulwarkError("BW_CLI_INPUT", `no pod of the mesh runs as \`${spiffeId}\``);
+  if ((await options.store.cutoffOf(spiffeId))?.block !== undefined)
+    throw new BulwarkError("BW_CLI_INPUT", `it is blocked: bulwark ca unblock ${spiffeId}`);
+  return letIn(options, spiffeId, "the identity was let back in");
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_… */
+async function unblock(options: CaMethodsOptions, params: unknown): Promise<RestoreReport> {
+  const target = targetOf(options, params);
+  if (!("spiffeId" in target) || !(await options.store.unblock(target.spiffeId)))
+    throw new BulwarkError("BW_CLI_INPUT", "no such identity is blocked: see bulwark ca status");
+  return letIn(options, target.spiffeId, "the identity was unblocked, and let back in");
+}
+
+/** The identity's pods are to be given new tokens. */
+async function letIn(options: CaMethodsOptions, spiffeId: SpiffeId, message: string): Promise<RestoreReport> {
+  const { store, tell } = options;
+  const common = { timeMs: Date.now(), kind: "revoked", caller: "cli", method: null } as const;
+  await store.audit({ ...common, spiffeId, serial: null, code: null, message });
+  tell({ kind: "identity-restored", identity: spiffeId });
+  return { identity: spiffeId, pods: podsOf(options, spiffeId) };
+}
+
+function podsOf({ pods }: CaMethodsOptions, spiffeId: SpiffeId): readonly string[] {
+  return pods()
+    .filter((pod) => pod.spiffeId === spiffeId)
+    .map(podKey);
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_…, BW_KEY_… */
@@ -114,9 +164,11 @@ async function crl({ ca, crls }: CaMethodsOptions, params: unknown): Promise<Crl
 async function cutOffs({ store, pods }: CaMethodsOptions): Promise<readonly CutOff[]> {
   const identities = [...new Set(pods().map(({ spiffeId }) => identityOf(spiffeId)))];
   const found = await Promise.all(identities.map((identity) => store.cutoffOf(identity)));
-  return found.flatMap((cutoff) =>
-    cutoff === undefined ? [] : [{ identity: cutoff.spiffeId, beforeMs: cutoff.beforeMs }],
-  );
+  return found.flatMap((cutoff) => (cutoff === undefined ? [] : [cutOffOf(cutoff)]));
+}
+
+function cutOffOf({ spiffeId, beforeMs, block }: IdentityCutoff): CutOff {
+  return { identity: spiffeId, beforeMs, blocked: block !== undefined };
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_RPC_BAD_PARAMS */
@@ -161,7 +213,7 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
   const nowMs = Date.now();
   const records = await recordsOf(options.store, everything ? 0 : nowMs, MAX_CERTIFICATES);
   const recent = await recordsOf(options.store, nowMs - RECENT_MS, MAX_CERTIFICATES);
-  const cutoffs = await cutOffs(options);
+  const cutoffs = await options.store.cutoffs();
   const revocations = new Map(
     (await options.store.revocationsSince(0)).map((one) => [`${one.issuerKeyId} ${one.serial}`, one]),
   );
@@ -197,12 +249,17 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
       issuerKeyIds: options.seenIssuers(),
       live: records.filter(({ notAfterMs }) => notAfterMs > nowMs),
       recent: recent.filter(({ issuedAtMs }) => issuedAtMs > nowMs - RECENT_MS),
-      cutoffs: new Map(cutoffs.map(({ identity, beforeMs }) => [identity, beforeMs])),
+      cutoffs: new Map(cutoffs.map(({ spiffeId, beforeMs }) => [spiffeId, beforeMs])),
       isRevoked: (record) => revocationOf(record) !== undefined,
       inUse,
       everUsed: options.everUsed(),
       watchingSinceMs: options.startedAtMs,
     }),
+    blocked: cutoffs.flatMap(({ spiffeId, block }) =>
+      block === undefined
+        ? []
+        : [{ identity: spiffeId, since: new Date(block.sinceMs).toISOString(), by: block.by }],
+    ),
   };
 }
 

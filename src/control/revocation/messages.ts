@@ -1,10 +1,16 @@
 /** What `bulwark ca`, control and proxies say to each other about certificates and their revocation. */
-import type { RevokedCertificate } from "../../identity/revocation/revoked-set.ts";
+import type { RevokedCertificate, RevokedIdentity } from "../../identity/revocation/revoked-set.ts";
 import type { RevocationReason } from "../../identity/store/ca-store.ts";
 
 /** In `hello`'s answer: all that is revoked. As `revoked`: what came since. Each replaces nothing: what was revoked stays so. */
 export interface RevocationUpdate {
   readonly revoked: readonly RevokedCertificate[];
+  /** Identities that were revoked: what stands on them from before then is void, also where the certificate has ended since. */
+  readonly identities: readonly RevokedIdentity[];
+  /** SHA-256 of the SubjectPublicKeyInfo of keys of which a certificate was revoked, the newest so many. */
+  readonly keys: readonly string[];
+  /** By the clock that the identities' times are of, milliseconds since the epoch. */
+  readonly sentAtMs: number;
   /** After so long without word from control a proxy refuses every mesh handshake; 0: it goes on with what it knows. */
   readonly maxAgeMs: number;
 }
@@ -23,6 +29,8 @@ export interface RevokeParams {
   /** `namespace/name` */
   readonly workload?: string;
   readonly reason: RevocationReason;
+  /** Of an identity: nothing is issued for it until `ca.unblock`. */
+  readonly block?: boolean;
 }
 
 export interface RevokeReport {
@@ -33,6 +41,8 @@ export interface RevokeReport {
   }[];
   /** The identity that lost its standing with the CA; null where only a certificate was revoked. */
   readonly cutOff: string | null;
+  /** Whether nothing is issued for it until it is unblocked. */
+  readonly blocked: boolean;
   /** Workloads of the mesh that run as that identity. */
   readonly workloads: readonly string[];
   /** Proxies that were told, and those that said that they act on it. The others are told again when they connect, before they accept anything. */
@@ -42,7 +52,7 @@ export interface RevokeReport {
   readonly durationMs: number;
 }
 
-/** `ca.restore`: an identity may ask for certificates again. */
+/** `ca.restore` and `ca.unblock`: an identity may ask for certificates again. */
 export interface RestoreReport {
   readonly identity: string;
   readonly pods: readonly string[];
@@ -56,7 +66,12 @@ export type RevocationEvent =
       readonly identities: readonly string[];
     }
   /** What proved this identity before then no longer does. */
-  | { readonly kind: "identity-cut-off"; readonly identity: string; readonly beforeMs: number }
+  | {
+      readonly kind: "identity-cut-off";
+      readonly identity: string;
+      readonly beforeMs: number;
+      readonly blocked: boolean;
+    }
   | { readonly kind: "revocation-http"; readonly url: string }
   /** Its pods are to be given new tokens. */
   | { readonly kind: "identity-restored"; readonly identity: string };
@@ -76,6 +91,15 @@ export interface CutOff {
   readonly identity: string;
   /** Milliseconds since the epoch. */
   readonly beforeMs: number;
+  /** Nothing is issued for it, whatever is shown. */
+  readonly blocked: boolean;
+}
+
+/** An identity for which nothing is issued. */
+export interface BlockedIdentity {
+  readonly identity: string;
+  readonly since: string;
+  readonly by: string;
 }
 
 export type CertificateStanding = "valid" | "ended" | "revoked";
@@ -128,6 +152,7 @@ export interface CaReport {
   /** Whether there are more than were asked for. */
   readonly more: boolean;
   readonly alerts: readonly CaAlert[];
+  readonly blocked: readonly BlockedIdentity[];
 }
 
 export const REVOCATION_REASONS: readonly RevocationReason[] = [

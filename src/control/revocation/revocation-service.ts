@@ -1,5 +1,12 @@
 import type { RevokedCertificate } from "../../identity/revocation/revoked-set.ts";
-import type { AuditRecord, CaStore, Revocation, RevocationTarget } from "../../identity/store/ca-store.ts";
+import type {
+  AuditRecord,
+  CaStore,
+  IdentityCutoff,
+  Revocation,
+  RevocationTarget,
+  RevokeHow,
+} from "../../identity/store/ca-store.ts";
 import type { RevocationUpdate, RevokeReport } from "./messages.ts";
 
 /** How the connected proxies took an update. */
@@ -27,6 +34,15 @@ const RETRY_MS = 500;
 const BEATS_PER_MAX_AGE = 3;
 /** As RevokedSet keeps them: clocks differ. */
 const KEEP_AFTER_END_MS = 5 * 60_000;
+/** Proxies know the newest so many keys, which is 0.7 MB; the CA knows all. Their certificates are told by serial besides. */
+export const MAX_KEYS = 10_000;
+
+/** What a reading of the store brought. */
+interface News {
+  readonly revocations: readonly Revocation[];
+  readonly cutoffs: readonly IdentityCutoff[];
+  readonly keys: readonly string[];
+}
 
 /**
  * What is revoked, told to every proxy as it happens. Follows the store by its sequence, so that this replica's revocations and those of others take
@@ -38,9 +54,12 @@ export class RevocationService {
   readonly #stopping = new AbortController();
   #live: Revocation[] = [];
   #sequence = 0;
+  readonly #cutoffs = new Map<string, number>();
+  #keys: string[] = [];
+  #keySequence = 0;
   #pulling: Promise<void> = Promise.resolve();
-  /** What the last news came to; `upTo` by sequence. */
-  #pushed: { readonly upTo: number; readonly outcome: PushOutcome } = { upTo: 0, outcome: NOBODY };
+  /** What the last pushes came to, and when each began (performance.now). */
+  #pushes: (PushOutcome & { readonly atMs: number })[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
 
   constructor(options: RevocationServiceOptions) {
@@ -61,7 +80,8 @@ export class RevocationService {
   get everything(): RevocationUpdate {
     const nowMs = this.#clock();
     this.#live = this.#live.filter(({ notAfterMs }) => notAfterMs + KEEP_AFTER_END_MS > nowMs);
-    return this.#update(this.#live);
+    const cutoffs = [...this.#cutoffs].map(([spiffeId, beforeMs]) => ({ spiffeId, beforeMs }));
+    return this.#update(this.#live, cutoffs, this.#keys);
   }
 
   /**
@@ -70,12 +90,12 @@ export class RevocationService {
    */
   async revoke(
     target: RevocationTarget,
-    how: { readonly reason: Revocation["reason"]; readonly by: string },
+    how: Omit<RevokeHow, "atMs">,
   ): Promise<Pick<RevokeReport, "revoked" | "proxies" | "connectionsCut" | "durationMs">> {
     const startedMs = performance.now();
     const revoked = await this.#options.store.revoke(target, { ...how, atMs: this.#clock() });
     await this.#pull();
-    const { told, confirmed, cut } = this.#outcomeOf(revoked.at(-1));
+    const { told, confirmed, cut } = this.#outcomeSince(startedMs);
     const durationMs = performance.now() - startedMs;
     await this.#audit(target, revoked, how);
     return {
@@ -99,13 +119,15 @@ export class RevocationService {
     const { store, maxAgeMs = 0, push } = this.#options;
     store.watchRevocations(() => void this.#pull(), this.#stopping.signal);
     if (maxAgeMs === 0) return;
-    this.#heartbeat = setInterval(() => void push(this.#update([])), maxAgeMs / BEATS_PER_MAX_AGE);
+    this.#heartbeat = setInterval(() => void push(this.#update([], [], [])), maxAgeMs / BEATS_PER_MAX_AGE);
     this.#heartbeat.unref();
   }
 
-  /** The store's own word that there is news may have had it pushed a moment before. */
-  #outcomeOf(last: Revocation | undefined): PushOutcome {
-    return last !== undefined && this.#pushed.upTo >= last.sequence ? this.#pushed.outcome : NOBODY;
+  /** The store's own word that there is news may have had it pushed a moment before; another's revocation may be in the same push, or in the next. */
+  #outcomeSince(sinceMs: number): PushOutcome {
+    const pushes = this.#pushes.filter(({ atMs }) => atMs >= sinceMs);
+    const cut = pushes.reduce((sum, push) => sum + push.cut, 0);
+    return { ...(pushes.at(-1) ?? NOBODY), cut };
   }
 
   /** One after the other: what two would read at once would be told twice. Never rejects. */
@@ -118,32 +140,54 @@ export class RevocationService {
     if (this.#stopping.signal.aborted) return;
     try {
       const news = await this.#read();
-      if (news.length === 0) return;
-      const upTo = this.#sequence;
-      this.#pushed = { upTo, outcome: await this.#options.push(this.#update(news)) };
-      this.#options.onRevoked(news);
+      const { revocations, cutoffs, keys } = news;
+      if (revocations.length === 0 && cutoffs.length === 0 && keys.length === 0) return;
+      const atMs = performance.now();
+      const outcome = await this.#options.push(this.#update(revocations, cutoffs, keys));
+      this.#pushes = [...this.#pushes.slice(1 - KEPT_PUSHES), { ...outcome, atMs }];
+      if (revocations.length > 0) this.#options.onRevoked(revocations);
     } catch (error) {
       this.#options.onProblem(error);
       setTimeout(() => void this.#pull(), RETRY_MS).unref();
     }
   }
 
-  async #read(): Promise<readonly Revocation[]> {
-    const news = await this.#options.store.revocationsSince(this.#sequence);
-    this.#sequence = news.at(-1)?.sequence ?? this.#sequence;
-    this.#live.push(...news);
-    return news;
+  async #read(): Promise<News> {
+    const { store } = this.#options;
+    const [revocations, all, keys] = await Promise.all([
+      store.revocationsSince(this.#sequence),
+      store.cutoffs(),
+      store.revokedKeysSince(this.#keySequence, MAX_KEYS),
+    ]);
+    this.#sequence = revocations.at(-1)?.sequence ?? this.#sequence;
+    this.#live.push(...revocations);
+    const cutoffs = all.filter(({ spiffeId, beforeMs }) => beforeMs > (this.#cutoffs.get(spiffeId) ?? 0));
+    for (const { spiffeId, beforeMs } of cutoffs) this.#cutoffs.set(spiffeId, beforeMs);
+    this.#keySequence = keys.at(-1)?.sequence ?? this.#keySequence;
+    const hashes = keys.map(({ keyHash }) => keyHash);
+    this.#keys = [...this.#keys, ...hashes].slice(-MAX_KEYS);
+    return { revocations, cutoffs, keys: hashes };
   }
 
-  #update(revoked: readonly Revocation[]): RevocationUpdate {
-    return { revoked: revoked.map(forProxies), maxAgeMs: this.#options.maxAgeMs ?? 0 };
+  #update(
+    revoked: readonly Revocation[],
+    cutoffs: readonly IdentityCutoff[] | RevocationUpdate["identities"],
+    keys: readonly string[],
+  ): RevocationUpdate {
+    return {
+      revoked: revoked.map(forProxies),
+      identities: cutoffs.map(({ spiffeId, beforeMs }) => ({ spiffeId, beforeMs })),
+      keys,
+      sentAtMs: this.#clock(),
+      maxAgeMs: this.#options.maxAgeMs ?? 0,
+    };
   }
 
   /** What was revoked is revoked: a record that cannot be written must not make the caller think otherwise. */
   async #audit(
     target: RevocationTarget,
     revoked: readonly Revocation[],
-    { reason, by }: { readonly reason: string; readonly by: string },
+    { reason, by, block }: Omit<RevokeHow, "atMs">,
   ): Promise<void> {
     const common = { timeMs: this.#clock(), kind: "revoked", caller: by, method: null, code: null } as const;
     const spiffeId = "spiffeId" in target ? target.spiffeId : (revoked[0]?.spiffeId ?? null);
@@ -154,7 +198,12 @@ export class RevocationService {
       message: `revoked: ${reason}`,
     }));
     if ("spiffeId" in target)
-      records.push({ ...common, spiffeId, serial: null, message: `the identity was cut off: ${reason}` });
+      records.push({
+        ...common,
+        spiffeId,
+        serial: null,
+        message: `the identity was cut off${block === true ? " and blocked" : ""}: ${reason}`,
+      });
     try {
       for (const record of records) await this.#options.store.audit(record);
     } catch (error) {
@@ -163,8 +212,17 @@ export class RevocationService {
   }
 }
 
+/** More revocations than that at one time only count their connections less exactly. */
+const KEPT_PUSHES = 64;
 const NOBODY: PushOutcome = { told: 0, confirmed: 0, cut: 0 };
 
-function forProxies({ issuerKeyId, serial, notAfterMs, reason }: Revocation): RevokedCertificate {
-  return { issuerKeyId, serial, notAfterMs, reason };
+function forProxies({
+  issuerKeyId,
+  serial,
+  notAfterMs,
+  reason,
+  subjectKeyId,
+}: Revocation): RevokedCertificate {
+  const revoked = { issuerKeyId, serial, notAfterMs, reason };
+  return subjectKeyId === undefined ? revoked : { ...revoked, subjectKeyId };
 }

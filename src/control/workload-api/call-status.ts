@@ -22,11 +22,12 @@ export function invalidArgument(details: string): CallStatus {
   return new CallStatus(status.INVALID_ARGUMENT, details);
 }
 
-/** The pod is gone, or its identity was revoked. */
+/** The pod is gone, or its identity was revoked or blocked. */
 const DENIALS: ReadonlySet<string> = new Set([
   "BW_TOKEN_POD_GONE",
   "BW_CA_FOREIGN_IDENTITY",
   "BW_CA_CREDENTIAL_CUT_OFF",
+  "BW_CA_IDENTITY_BLOCKED",
 ]);
 
 /** That this caller will never be given anything, or that asking again may help; never what went wrong inside. */

@@ -9,6 +9,15 @@ export interface RevokedCertificate {
   /** Milliseconds since the epoch: from then on its dates refuse it. */
   readonly notAfterMs: number;
   readonly reason: RevocationReason;
+  /** Of one that signs: what those below it name as their issuer's key. */
+  readonly subjectKeyId?: string;
+}
+
+/** An identity that was revoked, whatever certificates it had: what was made or proved before `beforeMs` is void. */
+export interface RevokedIdentity {
+  readonly spiffeId: string;
+  /** Milliseconds since the epoch, by the CA's clock. */
+  readonly beforeMs: number;
 }
 
 /** What tells one certificate from all others. */

@@ -39,13 +39,30 @@ export interface Revocation {
   readonly revokedAtMs: number;
   /** Who did it: `cli`, an authenticated identity, a drill. */
   readonly by: string;
+  /** Of a certificate that signs: its own key identifier, which those below it name as their issuer's. */
+  readonly subjectKeyId?: string;
 }
+
+/** A key of which a certificate was revoked: the CA certifies it for nobody any more. */
+export interface RevokedKey {
+  /** Position in the order of all revoked keys, rising, perhaps with gaps. */
+  readonly sequence: number;
+  /** As {@link IssuedCertificateRecord.keyHash}. */
+  readonly keyHash: string;
+}
+
+/** A certificate that signs, and is on no record of what was issued to workloads. */
+export type AuthorityRecord = Pick<Revocation, "serial" | "issuerKeyId" | "spiffeId" | "notAfterMs"> & {
+  readonly subjectKeyId: string;
+};
 
 /** How and when something is revoked. */
 export interface RevokeHow {
   readonly reason: RevocationReason;
   readonly by: string;
   readonly atMs: number;
+  /** Of an identity: nothing is issued for it from then on, whatever is shown, until {@link CaStore.unblock}. */
+  readonly block?: boolean;
 }
 
 /** What the caller of an issuance proved itself with. */
@@ -56,11 +73,12 @@ export interface IssuanceProof {
 
 /**
  * A line drawn under what an identity held: certificates and tokens of it that were issued before `beforeMs` no longer prove anything to the CA.
- * A token that is issued later does: its workload has been attested anew.
+ * A token that is issued later does: its workload has been attested anew. Unless the identity is blocked as well: then nothing does.
  */
 export interface IdentityCutoff {
   readonly spiffeId: SpiffeId;
   readonly beforeMs: number;
+  readonly block?: { readonly sinceMs: number; readonly by: string };
 }
 
 export interface AuditRecord {
@@ -88,7 +106,8 @@ export interface VersionedValue {
 /** Which certificates to revoke. */
 export type RevocationTarget =
   | { readonly serial: string; readonly issuerKeyId?: string }
-  | { readonly spiffeId: SpiffeId };
+  | { readonly spiffeId: SpiffeId }
+  | { readonly authority: AuthorityRecord };
 
 export interface IssuedFilter {
   readonly spiffeId?: SpiffeId;
@@ -108,14 +127,17 @@ export interface CaStore {
   /**
    * @param proof without it, the certificate's own time counts as the proof's.
    * @throws BW_CA_STORE_SERIAL_TAKEN when a certificate of that issuer and serial is on record: the caller draws another.
-   * @throws BW_CA_STORE_CUT_OFF when the proof is older than the identity's cutoff. One step with the record: what is revoked while a request of it is
-   * under way gets nothing.
+   * @throws BW_CA_STORE_CUT_OFF when the proof is older than the identity's cutoff, BW_CA_STORE_BLOCKED when the identity is blocked,
+   * BW_CA_STORE_KEY_REVOKED when a certificate of that key was revoked, BW_CA_STORE_ISSUER_REVOKED when that of the issuer was. One step with the record: what
+   * is revoked while a request of it is under way gets nothing.
    */
   recordIssued(record: IssuedCertificateRecord, proof?: IssuanceProof): Promise<void>;
   /** Newest first. */
   issued(filter?: IssuedFilter): AsyncIterable<IssuedCertificateRecord>;
   /**
-   * Revokes what the target names and is neither revoked nor ended; a `spiffeId` also draws its cutoff at `atMs`, even where no certificate lives.
+   * Revokes what the target names, with every other certificate of the same keys, as far as it is neither revoked nor ended; a `spiffeId` also draws its cutoff
+   * at `atMs`, even where no certificate lives. The keys of what it names are revoked for good: of a serial even when that certificate has ended, of an
+   * identity those of the certificates that live.
    * @returns the new revocations, in order; empty when there was nothing left to revoke.
    * @throws BW_CA_STORE_UNKNOWN_SERIAL when no certificate has that serial.
    */
@@ -123,7 +145,13 @@ export interface CaStore {
   /** Revocations with a sequence above `sequence`, in order. */
   revocationsSince(sequence: number): Promise<readonly Revocation[]>;
   revocationOf(issuerKeyId: string, serial: string): Promise<Revocation | undefined>;
+  /** The newest `limit` keys that were revoked with a sequence above `sequence`, in order. */
+  revokedKeysSince(sequence: number, limit: number): Promise<readonly RevokedKey[]>;
   cutoffOf(spiffeId: SpiffeId): Promise<IdentityCutoff | undefined>;
+  /** Every cutoff: one an identity that was ever revoked. */
+  cutoffs(): Promise<readonly IdentityCutoff[]>;
+  /** Lifts a block; the cutoff stays. @returns whether there was one. */
+  unblock(spiffeId: SpiffeId): Promise<boolean>;
   /** Calls back within a second of any replica's revocation or cutoff, until `signal` aborts. The call says only that there is news. */
   watchRevocations(onNews: () => void, signal: AbortSignal): void;
   read(name: string): Promise<VersionedValue>;

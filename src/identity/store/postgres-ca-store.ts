@@ -9,6 +9,7 @@ import type {
   IssuedFilter,
   Revocation,
   RevocationTarget,
+  RevokedKey,
   RevokeHow,
   VersionedValue,
 } from "./ca-store.ts";
@@ -23,7 +24,7 @@ import { pruneAll } from "./retention.ts";
 import { RevocationWatch } from "./revocation-watch.ts";
 import { type PostgresAddress, parsePostgresAddress } from "./store-address.ts";
 import { storeClosed, tooManyWaiting } from "./store-failure.ts";
-import { cleanAudit, toAudit, toIssued, toRevocation } from "./stored-row.ts";
+import { cleanAudit, toAudit, toCutoff, toIssued, toRevocation, toRevokedKey } from "./stored-row.ts";
 
 interface Issuance {
   readonly record: IssuedCertificateRecord;
@@ -104,7 +105,25 @@ export class PostgresCaStore implements CaStore {
 
   async cutoffOf(spiffeId: SpiffeId): Promise<IdentityCutoff | undefined> {
     const [row] = await this.#pool.query(this.#sql.cutoffOf, [spiffeId]);
-    return row === undefined ? undefined : { spiffeId, beforeMs: Number(row.before_ms) };
+    return row === undefined ? undefined : toCutoff(row);
+  }
+
+  async cutoffs(): Promise<readonly IdentityCutoff[]> {
+    return (await this.#pool.query(this.#sql.cutoffs)).map(toCutoff);
+  }
+
+  async revokedKeysSince(sequence: number, limit: number): Promise<readonly RevokedKey[]> {
+    return (await this.#pool.query(this.#sql.revokedKeysSince, [sequence, limit]))
+      .map(toRevokedKey)
+      .reverse();
+  }
+
+  unblock(spiffeId: SpiffeId): Promise<boolean> {
+    return this.#change(async () => {
+      const wasBlocked = await this.#writer.unblock(spiffeId);
+      this.#watch.look();
+      return wasBlocked;
+    });
   }
 
   watchRevocations(onNews: () => void, signal: AbortSignal): void {

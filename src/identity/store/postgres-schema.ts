@@ -3,9 +3,9 @@ import type { PostgresAddress } from "./store-address.ts";
 import { storeError } from "./store-failure.ts";
 
 /** Tables of {@link PostgresCaStore}, in a schema of their own. `S` stands for its name. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
-const TABLES = `
+const FIRST_TABLES = `
 CREATE TABLE S.issued (
   id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   serial TEXT NOT NULL,
@@ -50,14 +50,31 @@ CREATE TABLE S.audit (
 CREATE INDEX audit_by_time ON S.audit (time_ms);
 CREATE INDEX audit_refused ON S.audit (id) WHERE kind = 'refused';
 CREATE TABLE S.schema_version (version INT PRIMARY KEY);
-INSERT INTO S.schema_version VALUES (${SCHEMA_VERSION});
+INSERT INTO S.schema_version VALUES (1);
 `;
+
+/** From each version to the next; a new schema goes through all of them. */
+const STEPS: readonly string[] = [
+  FIRST_TABLES,
+  `
+CREATE INDEX issued_by_key ON S.issued (key_hash);
+CREATE TABLE S.revoked_keys (
+  sequence BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key_hash TEXT NOT NULL UNIQUE,
+  revoked_at_ms BIGINT NOT NULL
+);
+ALTER TABLE S.revocations ADD COLUMN subject_key_id TEXT;
+CREATE INDEX revocations_of_authorities ON S.revocations (subject_key_id) WHERE subject_key_id IS NOT NULL;
+ALTER TABLE S.cutoffs ADD COLUMN blocked_at_ms BIGINT, ADD COLUMN blocked_by TEXT;
+UPDATE S.schema_version SET version = 2;
+`,
+];
 
 /** Only one replica at a time makes the tables: any number that is ours will do. */
 const SCHEMA_LOCK = 7_262_185_231;
 
 /**
- * Makes the tables where they are missing, and refuses a server that does not keep what it acknowledges.
+ * Makes the tables where they are missing, takes those of an earlier version on, and refuses a server that does not keep what it acknowledges.
  * @throws {BulwarkError} BW_CA_STORE_REFUSED, BW_CA_STORE_DAMAGED, and those of the pool.
  */
 export function openSchema(pool: PostgresPool, { schema, name }: PostgresAddress): Promise<void> {
@@ -69,10 +86,11 @@ export function openSchema(pool: PostgresPool, { schema, name }: PostgresAddress
     );
     // Asked first: CREATE … IF NOT EXISTS needs the right to create even where there is nothing to do.
     if (found?.schema !== true) await query(`CREATE SCHEMA ${schema}`);
-    if (found?.tables !== true) for (const statement of tablesOf(schema)) await query(statement);
-    const [row] = await query(`SELECT version FROM ${schema}.schema_version`);
-    if (Number(row?.version) === SCHEMA_VERSION) return;
-    const message = `the CA's records (${name}) have version ${row?.version} of their tables, this program knows ${SCHEMA_VERSION}: use the program that made them`;
+    const version = found?.tables === true ? await versionOf(query, schema) : 0;
+    for (const step of STEPS.slice(version))
+      for (const statement of statementsOf(step, schema)) await query(statement);
+    if (version <= SCHEMA_VERSION) return;
+    const message = `the CA's records (${name}) have version ${version} of their tables, this program knows ${SCHEMA_VERSION}: use the program that made them`;
     throw storeError("BW_CA_STORE_DAMAGED", message, name);
   }, `SELECT pg_advisory_xact_lock(${SCHEMA_LOCK})`);
 }
@@ -87,8 +105,14 @@ async function refuseForgetful(query: Query, name: string): Promise<void> {
   throw storeError("BW_CA_STORE_REFUSED", message, name);
 }
 
-function tablesOf(schema: string): readonly string[] {
-  return TABLES.replaceAll("S.", `${schema}.`)
+async function versionOf(query: Query, schema: string): Promise<number> {
+  const [row] = await query(`SELECT version FROM ${schema}.schema_version`);
+  return Number(row?.version);
+}
+
+function statementsOf(step: string, schema: string): readonly string[] {
+  return step
+    .replaceAll("S.", `${schema}.`)
     .split(";")
     .map((statement) => statement.trim())
     .filter((statement) => statement !== "");

@@ -1,3 +1,4 @@
+import type { SpiffeId } from "../../model/spiffe-id.ts";
 import type { BulwarkError } from "../../resources/bulwark-error.ts";
 import type {
   AuditRecord,
@@ -11,7 +12,7 @@ import type { Outcome } from "./group-commit.ts";
 import type { PostgresPool, Query } from "./postgres-pool.ts";
 import type { PostgresStatements } from "./postgres-statements.ts";
 import type { PruneLimits } from "./retention.ts";
-import { cutOff, serialTaken, unknownSerial } from "./store-failure.ts";
+import { blocked, cutOff, issuerRevoked, keyRevoked, serialTaken, unknownSerial } from "./store-failure.ts";
 import { type StoredRow, toRevocation } from "./stored-row.ts";
 
 interface Issuance {
@@ -60,11 +61,20 @@ export class PostgresWriter {
 
   revoke(target: RevocationTarget, how: RevokeHow): Promise<readonly Revocation[]> {
     return this.#pool.transaction(async (query) => {
-      const drawn =
-        "spiffeId" in target ? await query(this.#sql.drawCutoff, [target.spiffeId, how.atMs]) : [];
+      const drawn = "spiffeId" in target ? await this.#drawCutoff(query, target.spiffeId, how) : 0;
+      const keys = await this.#revokeKeys(query, target, how);
       const revocations = (await this.#insertRevocations(query, target, how)).map(toRevocation);
-      if (revocations.length > 0 || drawn.length > 0) await query(this.#sql.tellNews, [revocations.length]);
+      if (revocations.length > 0 || drawn > 0 || keys > 0)
+        await query(this.#sql.tellNews, [revocations.length]);
       return revocations.sort((a, b) => a.sequence - b.sequence);
+    }, this.#sql.lockForRevoking);
+  }
+
+  unblock(spiffeId: SpiffeId): Promise<boolean> {
+    return this.#pool.transaction(async (query) => {
+      const [lifted] = await query(this.#sql.unblock, [spiffeId]);
+      if (lifted !== undefined) await query(this.#sql.tellNews, [0]);
+      return lifted !== undefined;
     }, this.#sql.lockForRevoking);
   }
 
@@ -87,14 +97,35 @@ export class PostgresWriter {
   ): Promise<readonly StoredRow[]> {
     const values = [how.reason, how.atMs, how.by];
     if ("spiffeId" in target) return query(this.#sql.revokeIdentity, [...values, target.spiffeId]);
+    if ("serial" in target)
+      return query(this.#sql.revokeSerial, [...values, target.serial, target.issuerKeyId ?? null]);
+    const { serial, issuerKeyId, spiffeId, notAfterMs, subjectKeyId } = target.authority;
+    const authority = [serial, issuerKeyId, spiffeId, notAfterMs];
+    return query(this.#sql.revokeAuthority, [...authority, ...values, subjectKeyId]);
+  }
+
+  async #drawCutoff(query: Query, spiffeId: SpiffeId, { atMs, block, by }: RevokeHow): Promise<number> {
+    const drawn = await query(this.#sql.drawCutoff, [spiffeId, atMs]);
+    const barred = block === true ? await query(this.#sql.block, [spiffeId, atMs, by]) : [];
+    return drawn.length + barred.length;
+  }
+
+  /** @returns how many keys were not revoked yet. */
+  async #revokeKeys(query: Query, target: RevocationTarget, { atMs }: RevokeHow): Promise<number> {
+    if ("authority" in target) return 0;
+    if ("spiffeId" in target)
+      return (await query(this.#sql.revokeKeysOfIdentity, [atMs, target.spiffeId])).length;
     const named = [target.serial, target.issuerKeyId ?? null];
     const found = await query(this.#sql.isOnRecord, named);
     if (found.length === 0) throw unknownSerial(this.#name, target.serial);
-    return query(this.#sql.revokeSerial, [...values, ...named]);
+    return (await query(this.#sql.revokeKeysOfSerial, [atMs, ...named])).length;
   }
 
   #outcome(record: IssuedCertificateRecord, row: StoredRow | undefined): BulwarkError | undefined {
-    if (row?.cut === true) return cutOff(this.#name, record.spiffeId);
+    if (row?.refused === "blocked") return blocked(this.#name, record.spiffeId);
+    if (row?.refused === "cut") return cutOff(this.#name, record.spiffeId);
+    if (row?.refused === "key") return keyRevoked(this.#name);
+    if (row?.refused === "issuer") return issuerRevoked(this.#name);
     return row?.added === true ? undefined : serialTaken(this.#name);
   }
 }

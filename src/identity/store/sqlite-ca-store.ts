@@ -8,6 +8,7 @@ import type {
   IssuedFilter,
   Revocation,
   RevocationTarget,
+  RevokedKey,
   RevokeHow,
   VersionedValue,
 } from "./ca-store.ts";
@@ -64,6 +65,20 @@ export class SqliteCaStore implements CaStore {
 
   cutoffOf(spiffeId: SpiffeId): Promise<IdentityCutoff | undefined> {
     return this.#thread.call("cutoffOf", spiffeId);
+  }
+
+  cutoffs(): Promise<readonly IdentityCutoff[]> {
+    return this.#thread.call("cutoffs");
+  }
+
+  revokedKeysSince(sequence: number, limit: number): Promise<readonly RevokedKey[]> {
+    return this.#thread.call("revokedKeysSince", sequence, limit);
+  }
+
+  async unblock(spiffeId: SpiffeId): Promise<boolean> {
+    const wasBlocked = await this.#thread.call("unblock", spiffeId);
+    this.#watch.look();
+    return wasBlocked;
   }
 
   watchRevocations(onNews: () => void, signal: AbortSignal): void {

@@ -4,13 +4,13 @@ import { DatabaseSync } from "node:sqlite";
 import { checkPrivateFileMode, syncFolder } from "../key-store.ts";
 import { damagedDatabase, sqliteFailure } from "./sqlite-failure.ts";
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** Of other processes' transactions: a commit takes milliseconds, a checkpoint on a busy disk seconds. */
 const LOCK_TIMEOUT_MS = 10_000;
 /** The write-ahead log goes back to this size after a checkpoint. */
 const WAL_LIMIT_BYTES = 4 << 20;
 
-const SCHEMA = `
+const FIRST_SCHEMA = `
 CREATE TABLE issued (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   serial TEXT NOT NULL,
@@ -53,8 +53,26 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_by_time ON audit (time_ms);
 CREATE INDEX audit_refused ON audit (id) WHERE kind = 'refused';
-PRAGMA user_version = ${SCHEMA_VERSION};
+PRAGMA user_version = 1;
 `;
+
+/** From each version to the next; a new file goes through all of them. */
+const STEPS: readonly string[] = [
+  FIRST_SCHEMA,
+  `
+CREATE INDEX issued_by_key ON issued (key_hash);
+CREATE TABLE revoked_keys (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  key_hash TEXT NOT NULL UNIQUE,
+  revoked_at_ms INTEGER NOT NULL
+) STRICT;
+ALTER TABLE revocations ADD COLUMN subject_key_id TEXT;
+CREATE INDEX revocations_of_authorities ON revocations (subject_key_id) WHERE subject_key_id IS NOT NULL;
+ALTER TABLE cutoffs ADD COLUMN blocked_at_ms INTEGER;
+ALTER TABLE cutoffs ADD COLUMN blocked_by TEXT;
+PRAGMA user_version = 2;
+`,
+];
 
 /**
  * Opens the embedded records, or makes them, mode 0600. Never moves a damaged file aside: what it holds must not be forgotten unasked.
@@ -97,12 +115,12 @@ function opened(path: string): DatabaseSync {
   }
 }
 
-/** Several processes may begin at once: whoever gets the lock first makes it. */
+/** Makes the tables, or takes those of an earlier version on. Several processes may begin at once: whoever gets the lock first does it. */
 function makeSchema(db: DatabaseSync): void {
-  if (userVersion(db) !== 0) return;
+  if (userVersion(db) >= SCHEMA_VERSION) return;
   db.exec("BEGIN IMMEDIATE");
   try {
-    if (userVersion(db) === 0) db.exec(SCHEMA);
+    for (const step of STEPS.slice(userVersion(db))) db.exec(step);
     db.exec("COMMIT");
   } catch (error) {
     if (db.isTransaction) db.exec("ROLLBACK");

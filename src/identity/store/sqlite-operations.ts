@@ -8,13 +8,17 @@ import type {
   IssuedFilter,
   Revocation,
   RevocationTarget,
+  RevokedKey,
   RevokeHow,
   VersionedValue,
 } from "./ca-store.ts";
 import type { IssuedPage } from "./issued-pages.ts";
 import type { PruneLimits } from "./retention.ts";
-import { cutOff, serialTaken, unknownSerial } from "./store-failure.ts";
-import { toAudit, toIssued, toRevocation } from "./stored-row.ts";
+import { blocked, cutOff, issuerRevoked, keyRevoked, serialTaken, unknownSerial } from "./store-failure.ts";
+import { toAudit, toCutoff, toIssued, toRevocation, toRevokedKey } from "./stored-row.ts";
+
+type Revocable = Pick<IssuedCertificateRecord, "serial" | "issuerKeyId" | "spiffeId" | "notAfterMs"> &
+  Pick<Revocation, "subjectKeyId">;
 
 /**
  * What the embedded store can be asked, each inside a transaction that the caller holds. They refuse before they change anything, except where SQLite
@@ -31,9 +35,7 @@ export class SqliteOperations {
   }
 
   recordIssued(record: IssuedCertificateRecord, proof?: IssuanceProof): void {
-    const cutoff = this.cutoffOf(record.spiffeId);
-    if (cutoff !== undefined && (proof?.issuedAtMs ?? record.issuedAtMs) < cutoff.beforeMs)
-      throw cutOff(this.#name, record.spiffeId);
+    this.#refuseRevoked(record, proof?.issuedAtMs ?? record.issuedAtMs);
     const { serial, issuerKeyId, spiffeId, notBeforeMs, notAfterMs, keyHash, issuedAtMs, method } = record;
     const { changes } = this.#sql(
       `INSERT INTO issued (serial, issuer_key_id, spiffe_id, not_before_ms, not_after_ms, key_hash, issued_at_ms, method)
@@ -60,19 +62,25 @@ export class SqliteOperations {
   }
 
   revoke(target: RevocationTarget, how: RevokeHow): readonly Revocation[] {
-    const cutoffs = "spiffeId" in target ? this.#drawCutoff(target.spiffeId, how.atMs) : 0;
-    const named = this.#named(target);
-    if (named.length === 0 && "serial" in target) throw unknownSerial(this.#name, target.serial);
+    const cutoffs = "spiffeId" in target ? this.#drawCutoff(target.spiffeId, how) : 0;
+    const keys = this.#revokeKeys(target, how);
     const { sequence } = this.news();
-    const revocations = named
+    const revocations = this.#named(target, how)
       .filter(
         ({ serial, issuerKeyId, notAfterMs }) =>
           notAfterMs > how.atMs && this.revocationOf(issuerKeyId, serial) === undefined,
       )
       .map((record, i) => this.#insertRevocation(record, how, sequence + 1 + i));
-    if (revocations.length > 0 || cutoffs > 0)
+    if (revocations.length > 0 || cutoffs > 0 || keys > 0)
       this.#sql("UPDATE news SET sequence = sequence + ?, changes = changes + 1").run(revocations.length);
     return revocations;
+  }
+
+  revokedKeysSince(sequence: number, limit: number): readonly RevokedKey[] {
+    return this.#sql("SELECT * FROM revoked_keys WHERE sequence > ? ORDER BY sequence DESC LIMIT ?")
+      .all(sequence, limit)
+      .map(toRevokedKey)
+      .reverse();
   }
 
   revocationsSince(sequence: number): readonly Revocation[] {
@@ -90,8 +98,20 @@ export class SqliteOperations {
   }
 
   cutoffOf(spiffeId: SpiffeId): IdentityCutoff | undefined {
-    const row = this.#sql("SELECT before_ms FROM cutoffs WHERE spiffe_id = ?").get(spiffeId);
-    return row === undefined ? undefined : { spiffeId, beforeMs: Number(row.before_ms) };
+    const row = this.#sql("SELECT * FROM cutoffs WHERE spiffe_id = ?").get(spiffeId);
+    return row === undefined ? undefined : toCutoff(row);
+  }
+
+  cutoffs(): readonly IdentityCutoff[] {
+    return this.#sql("SELECT * FROM cutoffs ORDER BY spiffe_id").all().map(toCutoff);
+  }
+
+  unblock(spiffeId: SpiffeId): boolean {
+    const { changes } = this.#sql(
+      "UPDATE cutoffs SET blocked_at_ms = NULL, blocked_by = NULL WHERE spiffe_id = ? AND blocked_at_ms IS NOT NULL",
+    ).run(spiffeId);
+    if (changes > 0) this.#sql("UPDATE news SET changes = changes + 1").run();
+    return changes > 0;
   }
 
   /** Where the order of revocations stands, and a number that every revocation and cutoff raises. */
@@ -150,31 +170,76 @@ export class SqliteOperations {
     );
   }
 
-  #named(target: RevocationTarget): readonly IssuedCertificateRecord[] {
+  #refuseRevoked({ spiffeId, keyHash, issuerKeyId }: IssuedCertificateRecord, proofMs: number): void {
+    const cutoff = this.cutoffOf(spiffeId);
+    if (cutoff?.block !== undefined) throw blocked(this.#name, spiffeId);
+    if (cutoff !== undefined && proofMs < cutoff.beforeMs) throw cutOff(this.#name, spiffeId);
+    if (this.#sql("SELECT 1 FROM revoked_keys WHERE key_hash = ?").get(keyHash) !== undefined)
+      throw keyRevoked(this.#name);
+    if (this.#sql("SELECT 1 FROM revocations WHERE subject_key_id = ?").get(issuerKeyId) !== undefined)
+      throw issuerRevoked(this.#name);
+  }
+
+  /** @returns how many keys were not revoked yet. */
+  #revokeKeys(target: RevocationTarget, { atMs }: RevokeHow): number {
+    if ("authority" in target) return 0;
+    const keys =
+      "spiffeId" in target
+        ? this.#sql("SELECT DISTINCT key_hash FROM issued WHERE spiffe_id = ? AND not_after_ms > ?").all(
+            target.spiffeId,
+            atMs,
+          )
+        : this.#keysOfSerial(target.serial, target.issuerKeyId);
+    return keys.reduce((sum, { key_hash: keyHash }) => {
+      const insert = this.#sql(
+        "INSERT INTO revoked_keys (key_hash, revoked_at_ms) VALUES (?, ?) ON CONFLICT DO NOTHING",
+      );
+      return sum + Number(insert.run(String(keyHash), atMs).changes);
+    }, 0);
+  }
+
+  #keysOfSerial(serial: string, issuerKeyId: string | undefined): readonly Record<string, unknown>[] {
+    const found = this.#sql(
+      "SELECT key_hash FROM issued WHERE serial = ? AND issuer_key_id = coalesce(?, issuer_key_id)",
+    ).all(serial, issuerKeyId ?? null);
+    if (found.length === 0) throw unknownSerial(this.#name, serial);
+    return found;
+  }
+
+  /** With the other certificates of their keys, which stand among the revoked ones by now. */
+  #named(target: RevocationTarget, { atMs }: RevokeHow): readonly Revocable[] {
+    if ("authority" in target) return [target.authority];
+    const ofSame = "OR key_hash IN (SELECT key_hash FROM issued";
     if ("spiffeId" in target)
-      return this.#sql("SELECT * FROM issued WHERE spiffe_id = ? ORDER BY id")
-        .all(target.spiffeId)
+      return this.#sql(
+        `SELECT * FROM issued WHERE spiffe_id = ?1 ${ofSame} WHERE spiffe_id = ?1 AND not_after_ms > ?2) ORDER BY id`,
+      )
+        .all(target.spiffeId, atMs)
         .map(toIssued);
     const { serial, issuerKeyId } = target;
     return this.#sql(
-      "SELECT * FROM issued WHERE serial = ? AND issuer_key_id = coalesce(?, issuer_key_id) ORDER BY id",
+      `SELECT * FROM issued WHERE key_hash IN (SELECT key_hash FROM issued WHERE serial = ? AND issuer_key_id = coalesce(?, issuer_key_id)) ORDER BY id`,
     )
       .all(serial, issuerKeyId ?? null)
       .map(toIssued);
   }
 
-  #drawCutoff(spiffeId: SpiffeId, beforeMs: number): number {
+  #drawCutoff(spiffeId: SpiffeId, { atMs, block, by }: RevokeHow): number {
     const { changes } = this.#sql(
-      `INSERT INTO cutoffs VALUES (?, ?) ON CONFLICT DO UPDATE SET before_ms = excluded.before_ms
+      `INSERT INTO cutoffs (spiffe_id, before_ms) VALUES (?, ?) ON CONFLICT DO UPDATE SET before_ms = excluded.before_ms
        WHERE excluded.before_ms > cutoffs.before_ms`,
-    ).run(spiffeId, beforeMs);
-    return Number(changes);
+    ).run(spiffeId, atMs);
+    if (block !== true) return Number(changes);
+    const blocking = this.#sql(
+      "UPDATE cutoffs SET blocked_at_ms = ?, blocked_by = ? WHERE spiffe_id = ? AND blocked_at_ms IS NULL",
+    ).run(atMs, by, spiffeId);
+    return Number(changes) + Number(blocking.changes);
   }
 
-  #insertRevocation(record: IssuedCertificateRecord, how: RevokeHow, sequence: number): Revocation {
-    const { serial, issuerKeyId, spiffeId, notAfterMs } = record;
+  #insertRevocation(record: Revocable, how: RevokeHow, sequence: number): Revocation {
+    const { serial, issuerKeyId, spiffeId, notAfterMs, subjectKeyId } = record;
     const { reason, by, atMs } = how;
-    this.#sql("INSERT INTO revocations VALUES (?, ?, ?, ?, ?, ?, ?, ?)").run(
+    this.#sql("INSERT INTO revocations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)").run(
       sequence,
       serial,
       issuerKeyId,
@@ -183,8 +248,10 @@ export class SqliteOperations {
       reason,
       atMs,
       by,
+      subjectKeyId ?? null,
     );
-    return { sequence, serial, issuerKeyId, spiffeId, notAfterMs, reason, revokedAtMs: atMs, by };
+    const revocation = { sequence, serial, issuerKeyId, spiffeId, notAfterMs, reason, revokedAtMs: atMs, by };
+    return subjectKeyId === undefined ? revocation : { ...revocation, subjectKeyId };
   }
 
   #sql(text: string): StatementSync {

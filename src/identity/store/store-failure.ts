@@ -5,6 +5,9 @@ export type StoreFailureCode =
   | "BW_CA_STORE_SERIAL_TAKEN"
   | "BW_CA_STORE_UNKNOWN_SERIAL"
   | "BW_CA_STORE_CUT_OFF"
+  | "BW_CA_STORE_BLOCKED"
+  | "BW_CA_STORE_KEY_REVOKED"
+  | "BW_CA_STORE_ISSUER_REVOKED"
   | "BW_CA_STORE_FULL"
   | "BW_CA_STORE_READ_ONLY"
   | "BW_CA_STORE_DAMAGED"
@@ -53,6 +56,20 @@ export function unknownSerial(store: string, serial: string): BulwarkError {
 export function cutOff(store: string, spiffeId: string): BulwarkError {
   const message = `${spiffeId} was revoked after its caller had proved to be it: it needs a newer proof`;
   return storeError("BW_CA_STORE_CUT_OFF", message, store);
+}
+
+export function blocked(store: string, spiffeId: string): BulwarkError {
+  return storeError("BW_CA_STORE_BLOCKED", `${spiffeId} is blocked: nothing is issued for it`, store);
+}
+
+export function keyRevoked(store: string): BulwarkError {
+  const message = "a certificate of this key was revoked: the key is certified for nobody any more";
+  return storeError("BW_CA_STORE_KEY_REVOKED", message, store);
+}
+
+export function issuerRevoked(store: string): BulwarkError {
+  const message = "the certificate of the key that signed was revoked";
+  return storeError("BW_CA_STORE_ISSUER_REVOKED", message, store);
 }
 
 export function storeClosed(store: string): BulwarkError {

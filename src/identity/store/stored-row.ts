@@ -1,6 +1,13 @@
 import { parseSpiffeId, type SpiffeId } from "../../model/spiffe-id.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
-import type { AuditRecord, IssuedCertificateRecord, Revocation, RevocationReason } from "./ca-store.ts";
+import type {
+  AuditRecord,
+  IdentityCutoff,
+  IssuedCertificateRecord,
+  Revocation,
+  RevocationReason,
+  RevokedKey,
+} from "./ca-store.ts";
 
 /** A row of either database: the columns have the same names, 64-bit integers may come as text. */
 export type StoredRow = Readonly<Record<string, unknown>>;
@@ -29,6 +36,20 @@ export function toRevocation(row: StoredRow): Revocation {
     reason: String(row.reason) as RevocationReason,
     revokedAtMs: Number(row.revoked_at_ms),
     by: String(row.revoked_by),
+    ...(typeof row.subject_key_id === "string" ? { subjectKeyId: row.subject_key_id } : {}),
+  };
+}
+
+export function toRevokedKey(row: StoredRow): RevokedKey {
+  return { sequence: Number(row.sequence), keyHash: String(row.key_hash) };
+}
+
+export function toCutoff(row: StoredRow): IdentityCutoff {
+  const { blocked_at_ms: sinceMs, blocked_by: by } = row;
+  return {
+    spiffeId: storedSpiffeId(row.spiffe_id),
+    beforeMs: Number(row.before_ms),
+    ...(sinceMs === null ? {} : { block: { sinceMs: Number(sinceMs), by: String(by) } }),
   };
 }
 

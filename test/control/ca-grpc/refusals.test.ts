@@ -154,6 +154,14 @@ const TOKENS: readonly BadRequest[] = [
     await revoke("cut");
     return { token };
   }),
+  unauthenticated(
+    "a token of an identity that is blocked, however new",
+    "BW_CA_IDENTITY_BLOCKED",
+    async () => {
+      await block("barred");
+      return { token: await fixture.token("barred", { iat: seconds(5) }) };
+    },
+  ),
 ];
 
 const AGENTS: readonly BadRequest[] = [
@@ -202,6 +210,13 @@ const AGENTS: readonly BadRequest[] = [
       };
     },
   ),
+  unauthenticated("an identity that is blocked, by a node agent", "BW_CA_IDENTITY_BLOCKED", async () => {
+    await block("barred");
+    return {
+      token: await fixture.token("ztunnel"),
+      metadata: { ImpersonatedIdentity: identityOf("barred") },
+    };
+  }),
   invalid("an identity that is no text", "BW_CA_METADATA", async () => ({
     token: await fixture.token("ztunnel"),
     metadata: { ImpersonatedIdentity: true },
@@ -375,6 +390,11 @@ const REQUESTS: readonly BadRequest[] = [
 
 async function revoke(account: string): Promise<void> {
   const how = { reason: "keyCompromise", by: "test", atMs: Date.now() } as const;
+  await fixture.ca.store.revoke({ spiffeId: identityOf(account) }, how);
+}
+
+async function block(account: string): Promise<void> {
+  const how = { reason: "keyCompromise", by: "test", atMs: Date.now() - MINUTE_MS, block: true } as const;
   await fixture.ca.store.revoke({ spiffeId: identityOf(account) }, how);
 }
 

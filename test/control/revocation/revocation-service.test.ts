@@ -122,6 +122,28 @@ test("revoke() tells what the proxies did also where the store's own news came f
   assert.deepEqual(proxies, { told: 2, confirmed: 2 });
 });
 
+test("an identity of which no certificate lives is told to the proxies all the same, with when; so is a key", async () => {
+  const store = await storeWith("0a");
+  const { service, pushed, told } = await serviceOn(store);
+  const nobody = identity("nobody");
+  const report = await service.revoke({ spiffeId: nobody }, HOW);
+  assert.deepEqual([report.revoked, report.proxies], [[], { told: 2, confirmed: 2 }]);
+  const { beforeMs = 0 } = (await store.cutoffOf(nobody)) ?? {};
+  assert.deepEqual(pushed[0]?.identities, [{ spiffeId: nobody, beforeMs }]);
+  assert.deepEqual(told, []);
+  await service.revoke({ serial: "0a" }, HOW);
+  assert.deepEqual(pushed[1]?.keys, ["0a"], "the fixture's name of its key");
+  assert.deepEqual(pushed[1]?.identities, [], "each is told once");
+  const { identities, keys, revoked } = service.everything;
+  assert.deepEqual([identities, keys, revoked.length], [[{ spiffeId: nobody, beforeMs }], ["0a"], 1]);
+  service.close();
+  const again = await serviceOn(store);
+  assert.deepEqual(again.service.everything.identities, identities, "after a restart");
+  assert.deepEqual(again.service.everything.keys, keys);
+  assert.deepEqual(again.pushed, []);
+  again.service.close();
+});
+
 test("a store that fails revokes nothing, and one that cannot be read is asked again", async () => {
   const store = await storeWith("0a");
   const { service, pushed, problems } = await serviceOn(store);
@@ -141,5 +163,7 @@ test("with a limit on silence proxies hear from control several times within it"
   const { service, pushed } = await serviceOn(await storeWith(), 60);
   await until(() => pushed.length >= 3, WAIT_MS);
   service.close();
-  assert.deepEqual(pushed[0], { revoked: [], maxAgeMs: 60 });
+  const { sentAtMs, ...word } = pushed[0] ?? assert.fail();
+  assert.deepEqual(word, { revoked: [], identities: [], keys: [], maxAgeMs: 60 });
+  assert.ok(Math.abs(sentAtMs - Date.now()) < HOUR_MS);
 });

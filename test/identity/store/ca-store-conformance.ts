@@ -9,7 +9,7 @@ import type {
   RevokeHow,
 } from "../../../src/identity/store/ca-store.ts";
 import { RETENTION } from "../../../src/identity/store/retention.ts";
-import { workloadSpiffeId } from "../../../src/model/spiffe-id.ts";
+import { trustDomainSpiffeId, workloadSpiffeId } from "../../../src/model/spiffe-id.ts";
 import { AUDITOR, CLUSTER_LOCAL, PAYROLL, SEED } from "../mesh-fixture.ts";
 
 /** Where one store's records are: each `open` is another replica of it. */
@@ -32,7 +32,7 @@ export function issuedRecord(change: Partial<IssuedCertificateRecord> = {}): Iss
     spiffeId: AUDITOR,
     notBeforeMs: NOW - 60_000,
     notAfterMs: NOW + HOUR_MS,
-    keyHash: "cd".repeat(32),
+    keyHash: drawn.toString(16).padStart(64, "0"),
     issuedAtMs: NOW,
     method: "token",
     ...change,
@@ -226,6 +226,116 @@ export function testCaStore(name: string, makePlace: (t: TestContext) => Promise
   );
 
   law(
+    "revoke() by serial revokes every live certificate of its key, whoever has it, and the key is certified for nobody again",
+    async (_place, open) => {
+      const [store, other] = await Promise.all([open(), open()]);
+      const keyHash = "ce".repeat(32);
+      const named = issuedRecord({ keyHash });
+      const renewed = issuedRecord({ keyHash, issuerKeyId: "ef".repeat(20) });
+      const borrowed = issuedRecord({ keyHash, spiffeId: PAYROLL });
+      const ended = issuedRecord({ keyHash, notAfterMs: NOW - 1 });
+      const unrelated = issuedRecord();
+      for (const record of [named, renewed, borrowed, ended, unrelated]) await store.recordIssued(record);
+      const revoked = await store.revoke({ serial: named.serial }, HOW);
+      assert.deepEqual(
+        revoked.map(({ serial }) => serial),
+        [named, renewed, borrowed].map(({ serial }) => serial),
+      );
+      assert.equal(await store.revocationOf(ISSUER, unrelated.serial), undefined);
+      const refused = { code: "BW_CA_STORE_KEY_REVOKED" };
+      for (const replica of [store, other])
+        for (const spiffeId of [AUDITOR, PAYROLL])
+          await assert.rejects(
+            replica.recordIssued(issuedRecord({ keyHash, spiffeId }), { issuedAtMs: NOW + HOUR_MS }),
+            refused,
+          );
+      await other.recordIssued(issuedRecord());
+      assert.equal((await allIssued(store)).length, 6);
+    },
+  );
+
+  law(
+    "revoke() of a certificate that has ended revokes its key all the same, and of an identity the keys that live",
+    async (_place, open) => {
+      const store = await open();
+      const ended = issuedRecord({ notAfterMs: NOW - 1, keyHash: "e1" });
+      const old = issuedRecord({ notAfterMs: NOW - 1, spiffeId: PAYROLL, keyHash: "e2" });
+      const live = issuedRecord({ spiffeId: PAYROLL, keyHash: "e3" });
+      for (const record of [ended, old, live]) await store.recordIssued(record);
+      assert.deepEqual(await store.revoke({ serial: ended.serial }, HOW), []);
+      await store.revoke({ spiffeId: PAYROLL }, HOW);
+      const keys = await store.revokedKeysSince(0, 100);
+      assert.deepEqual(
+        keys.map(({ keyHash }) => keyHash),
+        ["e1", "e3"],
+      );
+      assert.deepEqual(await store.revokedKeysSince(keys[0]?.sequence ?? 0, 100), keys.slice(1));
+      assert.deepEqual(await store.revokedKeysSince(0, 1), keys.slice(1), "the newest of them");
+      const later = { issuedAtMs: NOW + 1 };
+      await assert.rejects(store.recordIssued(issuedRecord({ keyHash: "e1" })), {
+        code: "BW_CA_STORE_KEY_REVOKED",
+      });
+      await store.recordIssued(issuedRecord({ spiffeId: PAYROLL, keyHash: "e2" }), later);
+    },
+  );
+
+  law(
+    "an identity that is blocked gets nothing, whatever is shown, over a restart too, until it is unblocked",
+    async (_place, open) => {
+      const store = await open();
+      assert.equal(await store.unblock(AUDITOR), false);
+      await store.revoke({ spiffeId: AUDITOR }, { ...HOW, block: true });
+      await store.revoke({ spiffeId: PAYROLL }, HOW);
+      const again = { ...HOW, block: true, by: "again", atMs: NOW + 7 };
+      await store.revoke({ spiffeId: AUDITOR }, again);
+      await store.close();
+      const next = await open();
+      const later = issuedRecord({ issuedAtMs: NOW + HOUR_MS });
+      await assert.rejects(next.recordIssued(later), { code: "BW_CA_STORE_BLOCKED" });
+      const block = { sinceMs: NOW, by: "test" };
+      assert.deepEqual(await next.cutoffOf(AUDITOR), { spiffeId: AUDITOR, beforeMs: NOW + 7, block });
+      assert.deepEqual(
+        new Set(await next.cutoffs()),
+        new Set([
+          { spiffeId: AUDITOR, beforeMs: NOW + 7, block },
+          { spiffeId: PAYROLL, beforeMs: NOW },
+        ]),
+      );
+      await next.recordIssued(issuedRecord({ spiffeId: PAYROLL, issuedAtMs: NOW }));
+      await next.revoke({ spiffeId: AUDITOR }, { ...HOW, atMs: NOW + 8 });
+      assert.ok((await next.cutoffOf(AUDITOR))?.block, "a revocation lifts no block");
+      assert.equal(await next.unblock(AUDITOR), true);
+      assert.equal(await next.unblock(AUDITOR), false);
+      assert.deepEqual(await next.cutoffOf(AUDITOR), { spiffeId: AUDITOR, beforeMs: NOW + 8 });
+      await assert.rejects(next.recordIssued(issuedRecord({ issuedAtMs: NOW + 7 })), {
+        code: "BW_CA_STORE_CUT_OFF",
+      });
+      await next.recordIssued(later);
+    },
+  );
+
+  law(
+    "revoke() of an authority puts its own certificate on record once, and nothing more is recorded under it",
+    async (_place, open) => {
+      const [store, other] = await Promise.all([open(), open()]);
+      const domain = trustDomainSpiffeId(CLUSTER_LOCAL);
+      const common = { serial: "4f".repeat(16), issuerKeyId: "ef".repeat(20), spiffeId: domain };
+      const authority = { ...common, notAfterMs: NOW + HOUR_MS, subjectKeyId: ISSUER };
+      await store.recordIssued(issuedRecord());
+      const expected = { ...authority, sequence: 1, reason: "keyCompromise", revokedAtMs: NOW, by: "test" };
+      assert.deepEqual(await store.revoke({ authority }, HOW), [expected]);
+      assert.deepEqual(await other.revoke({ authority }, HOW), []);
+      assert.deepEqual(await other.revocationsSince(0), [expected]);
+      assert.deepEqual(await other.revocationOf("ef".repeat(20), authority.serial), expected);
+      for (const replica of [store, other])
+        await assert.rejects(replica.recordIssued(issuedRecord()), { code: "BW_CA_STORE_ISSUER_REVOKED" });
+      await other.recordIssued(issuedRecord({ issuerKeyId: "ac".repeat(20) }));
+      const gone = { ...authority, serial: "4e", notAfterMs: NOW - 1 };
+      assert.deepEqual(await store.revoke({ authority: gone }, HOW), [], "it has ended");
+    },
+  );
+
+  law(
     "of certificates that are issued while their identity is revoked, none is on record and not revoked",
     async (_place, open) => {
       const [issuing, revoking] = await Promise.all([open(), open()]);
@@ -289,10 +399,13 @@ export function testCaStore(name: string, makePlace: (t: TestContext) => Promise
       await called.promise;
       for (const target of [{ serial: record.serial }, { spiffeId: PAYROLL }]) {
         called = Promise.withResolvers();
-        await there.revoke(target, HOW);
+        await there.revoke(target, { ...HOW, block: true });
         await called.promise;
       }
-      assert.ok(calls >= 3);
+      called = Promise.withResolvers();
+      await there.unblock(PAYROLL);
+      await called.promise;
+      assert.ok(calls >= 4);
       stop.abort();
       const before = calls;
       await there.revoke({ spiffeId: AUDITOR }, HOW);

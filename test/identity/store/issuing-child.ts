@@ -14,7 +14,7 @@ tell("open");
 const workers = Array.from({ length: 4 }, async (_, worker) => {
   for (let i = 0; ; i++) {
     const serial = `4${prefix}${worker}${i.toString(16).padStart(8, "0")}`;
-    await store.recordIssued(issuedRecord({ serial, spiffeId }));
+    await store.recordIssued(issuedRecord({ serial, spiffeId, keyHash: serial }));
     tell(`issued ${serial}`);
     if (i % 3 !== 0) continue;
     const [revocation] = await store.revoke({ serial }, { reason: "superseded", by: "child", atMs: NOW });

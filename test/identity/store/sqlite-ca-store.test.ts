@@ -17,8 +17,10 @@ import { type TestContext, test } from "node:test";
 import { openCa } from "../../../src/identity/ca.ts";
 import { PRUNE_ROWS, RETENTION } from "../../../src/identity/store/retention.ts";
 import { SqliteCaStore } from "../../../src/identity/store/sqlite-ca-store.ts";
-import { AUDITOR, CLUSTER_LOCAL, temporaryFolder } from "../mesh-fixture.ts";
+import { AUDITOR, CLUSTER_LOCAL, PAYROLL, temporaryFolder } from "../mesh-fixture.ts";
 import { allIssued, auditRecord, issuedRecord, NOW, testCaStore } from "./ca-store-conformance.ts";
+
+const HOW = { reason: "keyCompromise", by: "test", atMs: NOW } as const;
 
 testCaStore("SQLite", async (t) => {
   const path = join(temporaryFolder(t), "records.sqlite");
@@ -137,6 +139,29 @@ test("of refusals the newest are kept, and other records are not pushed out by t
       ["refused", RETENTION.refusals],
     ],
   );
+});
+
+test("records of an earlier version are taken on with all that they hold, once, whoever opens them first", async (t) => {
+  const path = join(temporaryFolder(t), "records.sqlite");
+  const store = await SqliteCaStore.open(path);
+  const record = issuedRecord();
+  await store.recordIssued(record);
+  await store.revoke({ serial: record.serial }, HOW);
+  await store.revoke({ spiffeId: PAYROLL }, HOW);
+  await store.close();
+  const db = new DatabaseSync(path);
+  db.exec(`DROP TABLE revoked_keys; DROP INDEX issued_by_key; DROP INDEX revocations_of_authorities;
+    ALTER TABLE revocations DROP COLUMN subject_key_id; ALTER TABLE cutoffs DROP COLUMN blocked_at_ms;
+    ALTER TABLE cutoffs DROP COLUMN blocked_by; PRAGMA user_version = 1`);
+  db.close();
+  const opened = await Promise.all([SqliteCaStore.open(path), SqliteCaStore.open(path)]);
+  t.after(() => Promise.all(opened.map((one) => one.close())));
+  const [one, other] = opened;
+  assert.deepEqual(await allIssued(one), [record]);
+  assert.equal((await other.revocationsSince(0)).length, 1);
+  assert.deepEqual(await other.cutoffs(), [{ spiffeId: PAYROLL, beforeMs: NOW }]);
+  await one.revoke({ spiffeId: AUDITOR }, { ...HOW, block: true });
+  assert.ok((await other.cutoffOf(AUDITOR))?.block);
 });
 
 test("a store under a CA that is opened again is the same store; a CA closes the one that it was given", async (t) => {
