@@ -56,7 +56,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "ca",
-    summary: "certificates: their status, revoking them, and letting an identity back in",
+    summary: "the mesh's CA: certificates and their status, revocation, CRLs, replacing its keys, enrolment",
     load: () => import("./commands/ca.ts"),
   },
   {

@@ -2,15 +2,7 @@ import { Command, CommanderError } from "commander";
 import { operationalCode } from "../control/operational-error.ts";
 import { watchOutput } from "./closed-pipe.ts";
 import { COMMANDS } from "./command-registry.ts";
-import { EXIT, type ExitCode } from "./exit-code.ts";
-
-/** Codes of failures that are the caller's to mend. */
-const INVALID_INPUT: ReadonlySet<string> = new Set([
-  "BW_CLI_INPUT",
-  "BW_FLOWS_BAD_FILTER",
-  "BW_MESH_INVALID",
-  "BW_REQUEST_INVALID",
-]);
+import { EXIT, type ExitCode, exitCodeOfFailure } from "./exit-code.ts";
 
 /**
  * Runs one command of a person's.
@@ -33,6 +25,7 @@ async function programFor(args: readonly string[]): Promise<Command> {
     .usage("COMMAND [OPTIONS]")
     .version("0.1.0", "-V, --version")
     .exitOverride()
+    .showHelpAfterError("(add --help to see how it is written)")
     .helpCommand("help [COMMAND]", "show help for a command")
     .addHelpText(
       "after",
@@ -51,7 +44,7 @@ function report(error: unknown): ExitCode {
   const code = operationalCode(error);
   if (code !== undefined && error instanceof Error) {
     process.stderr.write(`bulwark: ${error.message}\n`);
-    return INVALID_INPUT.has(code) ? EXIT.invalid : EXIT.failed;
+    return exitCodeOfFailure(code);
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`bulwark: BUG: ${text}\n`);

@@ -8,8 +8,10 @@ import { readSecret } from "../identity/keys/secret-source.ts";
 import { parseTrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
+import { plain } from "./render/style.ts";
 
 export interface EnrollCommandOptions {
+  readonly format: string;
   readonly out: string;
   readonly trustDomain: string;
   readonly serverCa?: string;
@@ -34,7 +36,16 @@ export async function runEnroll(url: string, options: EnrollCommandOptions): Pro
     ...(keyAlgorithm === undefined ? {} : { keyAlgorithm }),
     ...(passphrase === undefined ? {} : { passphrase: readSecret(passphrase, "the passphrase") }),
   });
-  process.stdout.write(`${subject.replaceAll("\n", ", ")}, until ${validTo}: in ${folder}\n`);
+  const enrolled = {
+    subject: subject.replaceAll("\n", ", "),
+    notAfter: new Date(validTo).toISOString(),
+    folder,
+  };
+  process.stdout.write(
+    options.format === "json"
+      ? `${JSON.stringify(enrolled, undefined, 2)}\n`
+      : `${plain(enrolled.subject)}, until ${enrolled.notAfter}: in ${folder}\n`,
+  );
   return EXIT.ok;
 }
 

@@ -4,9 +4,10 @@ import type { CrlReport } from "../../control/revocation/messages.ts";
 import { encodePem } from "../../identity/pem.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { askControl } from "../ask-control.ts";
-import { examples, type StateOptions, stateOf, stateOption } from "../options.ts";
+import { examples, formatOption, type StateOptions, stateOf, stateOption } from "../options.ts";
 
 interface CrlOptions extends StateOptions {
+  readonly format: string;
   readonly issuer?: string;
   readonly delta?: boolean;
   readonly out?: string;
@@ -22,6 +23,7 @@ export function configure(group: Command): void {
     .option("--der", "as DER; needs --out")
     .option("--out <file>", "into this file")
     .addOption(stateOption())
+    .addOption(formatOption())
     .addHelpText(
       "after",
       examples("bulwark ca crl | openssl crl -noout -text", "bulwark ca crl --delta --der --out delta.crl"),
@@ -32,9 +34,10 @@ export function configure(group: Command): void {
       const params = { issuer: options.issuer, delta: options.delta === true };
       const report = (await askControl(stateOf(options), "ca.crl", params)) as CrlReport;
       const bytes = Buffer.from(report.crl, "base64");
-      const printed = options.der === true ? bytes : encodePem("X509 CRL", bytes);
-      if (options.out === undefined) process.stdout.write(printed);
-      else writeOut(options.out, printed);
+      const list = options.der === true ? bytes : encodePem("X509 CRL", bytes);
+      if (options.out !== undefined) writeOut(options.out, list);
+      if (options.format === "json") process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+      else if (options.out === undefined) process.stdout.write(list);
     });
 }
 

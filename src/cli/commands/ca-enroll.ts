@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { KEY_ALGORITHMS } from "../../identity/key-algorithm.ts";
-import { examples } from "../options.ts";
+import { examples, formatOption } from "../options.ts";
 import { type EnrollCommandOptions, runEnroll } from "../run-enroll.ts";
 
 export function configure(group: Command): void {
@@ -19,6 +19,7 @@ export function configure(group: Command): void {
     .option("--client-key <file>", "its key, mode 0600")
     .addOption(new Option("--key-algorithm <kind>", "of the new key").choices(Object.keys(KEY_ALGORITHMS)))
     .option("--passphrase <from>", "encrypt the new key: file:PATH or env:NAME")
+    .addOption(formatOption())
     .addHelpText(
       "after",
       examples(
