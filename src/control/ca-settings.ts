@@ -125,7 +125,7 @@ function keysOf(stateDir: string, settings: CaSettings): Partial<CaOptions> {
   if (certs !== undefined) return { pluggedIn: { material: readMaterial(certs), ...secret } };
   const kind = keyAlgorithm === undefined ? {} : { keyAlgorithm };
   const folder = join(stateDir, "ca");
-  if (pkcs11 !== undefined) return { ...kind, keys: Pkcs11KeyStore.at(pkcs11) };
+  if (pkcs11 !== undefined) return { ...kind, keys: Pkcs11KeyStore.at(pkcs11, join(folder, "pin-refused")) };
   return passphrase === undefined ? kind : { ...kind, keys: new FileKeyStore(folder, passphrase) };
 }
 

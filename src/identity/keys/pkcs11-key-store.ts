@@ -32,14 +32,15 @@ export class Pkcs11KeyStore implements CaKeyStore {
   readonly name: string;
   readonly #tool: Pkcs11Tool;
 
-  constructor(token: Pkcs11Token) {
+  /** @param refusedPinFile as Pkcs11Tool takes it. */
+  constructor(token: Pkcs11Token, refusedPinFile?: string) {
     this.name = `PKCS#11 token ${token.token}`;
-    this.#tool = new Pkcs11Tool(token);
+    this.#tool = new Pkcs11Tool(token, refusedPinFile);
   }
 
   /** @throws {BulwarkError} BW_PKCS11_URI */
-  static at(uri: string): Pkcs11KeyStore {
-    return new Pkcs11KeyStore(parsePkcs11Uri(uri));
+  static at(uri: string, refusedPinFile?: string): Pkcs11KeyStore {
+    return new Pkcs11KeyStore(parsePkcs11Uri(uri), refusedPinFile);
   }
 
   async generate(role: CaKeyRole, algorithm: KeyAlgorithm): Promise<CaSigner> {
