@@ -14,6 +14,7 @@ const TEMPLATE_KINDS: Readonly<Record<string, string>> = Object.assign(Object.cr
   StatefulSet: "apps",
   DaemonSet: "apps",
   ReplicaSet: "apps",
+  ReplicationController: "",
   Job: "batch",
   CronJob: "batch",
 });
@@ -58,6 +59,7 @@ const KIND_ORDER: readonly WorkloadKind[] = [
   "StatefulSet",
   "DaemonSet",
   "ReplicaSet",
+  "ReplicationController",
   "Pod",
   "WorkloadEntry",
   "Job",
@@ -119,7 +121,7 @@ interface WrittenPod {
 export function podOf({ apiVersion, kind, body }: Resource): WrittenPod | undefined {
   const group = apiGroup(apiVersion);
   if (kind === "Pod" && group === "") return { at: [], pod: body, owner: body };
-  if (TEMPLATE_KINDS[kind] !== group || group === "") return undefined;
+  if (TEMPLATE_KINDS[kind] !== group) return undefined;
   const isCron = kind === "CronJob";
   const spec = record(isCron ? record(record(body.spec).jobTemplate).spec : body.spec);
   const at = isCron ? ["spec", "jobTemplate", "spec", "template"] : ["spec", "template"];

@@ -55,6 +55,7 @@ export type WorkloadKind =
   | "StatefulSet"
   | "DaemonSet"
   | "ReplicaSet"
+  | "ReplicationController"
   | "Job"
   | "CronJob"
   | "Pod"

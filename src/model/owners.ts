@@ -52,6 +52,7 @@ const OWNER_KINDS: ReadonlySet<string> = new Set([
   "apps/StatefulSet",
   "apps/DaemonSet",
   "apps/ReplicaSet",
+  "/ReplicationController",
   "batch/Job",
   "batch/CronJob",
 ]);

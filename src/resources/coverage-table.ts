@@ -37,6 +37,7 @@ export const SUPPORTED_KINDS: ReadonlySet<string> = new Set([
   "/LimitRange",
   "/ResourceQuota",
   "/Node",
+  "/ReplicationController",
   "apps/Deployment",
   "apps/StatefulSet",
   "apps/DaemonSet",

@@ -26,15 +26,26 @@ export interface LoadedResources {
   readonly blankFiles: readonly string[];
 }
 
+export interface LoadOptions {
+  /**
+   * Whether a resource takes part although it has these errors, which are reported as warnings then: for questions that they do not touch. Whoever
+   * says so has to read its fields as of any type.
+   */
+  readonly tolerates?: (object: SourceObject, errors: readonly Diagnostic[]) => boolean;
+}
+
 /**
  * Reads every YAML and JSON file of the folders and files named, in the order named, folders sorted by name. Never
  * rejects: whatever is wrong is in `rejected` (a resource, with all its errors) or in `diagnostics` (the rest).
  */
-export async function loadResources(paths: readonly string[]): Promise<LoadedResources> {
+export async function loadResources(
+  paths: readonly string[],
+  options: LoadOptions = {},
+): Promise<LoadedResources> {
   const diagnostics: Diagnostic[] = [];
   const report = (problem: Diagnostic): void => void diagnostics.push(problem);
   const files = await listFiles(paths, report);
-  const loading = new Loading(report);
+  const loading = new Loading(report, options);
   const blankFiles: string[] = [];
   for (const file of files) {
     const text = await readText(file, report);
@@ -52,10 +63,12 @@ class Loading {
   readonly rejected: RejectedResource[] = [];
   readonly #report: (problem: Diagnostic) => void;
   readonly #byKey = new Map<string, Resource>();
+  readonly #tolerates: NonNullable<LoadOptions["tolerates"]>;
   #sequence = 0;
 
-  constructor(report: (problem: Diagnostic) => void) {
+  constructor(report: (problem: Diagnostic) => void, { tolerates = () => false }: LoadOptions) {
     this.#report = report;
+    this.#tolerates = tolerates;
   }
 
   resources(): Resource[] {
@@ -67,10 +80,11 @@ class Loading {
     const namespace = namespaceOf(apiVersion, kind, metadataOf(object.body));
     const { body, errors, warnings } = await validateObject(object, namespace);
     for (const warning of warnings) this.#report(warning);
-    if (errors.length > 0) {
+    if (errors.length > 0 && !this.#tolerates(object, errors)) {
       this.rejected.push({ kind, namespace, name, errors });
       return;
     }
+    for (const error of errors) this.#report({ ...error, severity: "warning" });
     const key = `${apiGroup(apiVersion)}/${kind}/${namespace}/${name}`;
     const before = this.#byKey.get(key);
     // An update keeps the age of the object; Map.set keeps its place.

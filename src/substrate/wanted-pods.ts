@@ -11,6 +11,7 @@ export interface WantedPod {
 const RUN_KINDS: ReadonlySet<string> = new Set([
   "Deployment",
   "ReplicaSet",
+  "ReplicationController",
   "StatefulSet",
   "DaemonSet",
   "Pod",

@@ -1,7 +1,7 @@
 import { type Field, quoted } from "./field.ts";
+import { isCidr } from "./host-names.ts";
 import { checkLabelSelector } from "./label-selector.ts";
 import { isPortName } from "./network-policy.ts";
-import { checkStrictCidr } from "./strict-cidr.ts";
 
 const CODE = "BW1250_ADMIN_NETWORK_POLICY";
 
@@ -43,10 +43,27 @@ function checkRule(rule: Field, peers: Field): void {
     checkSides(peer);
     if (peer.at("nodes").present) checkLabelSelector(peer.at("nodes"));
     if (peer.at("networks").present) checkSize(peer.at("networks"), 1, 25);
-    for (const network of peer.at("networks").items()) checkStrictCidr(network);
+    for (const network of peer.at("networks").items()) checkNetwork(network);
   }
   checkSize(rule.at("ports"), 0, 100);
+  const isOutside = peers.items().some((peer) => peer.at("networks").present || peer.at("nodes").present);
+  const named = rule
+    .at("ports")
+    .items()
+    .find((port) => port.at("namedPort").present);
+  if (isOutside && named !== undefined)
+    named.error(CODE, "`networks` and `nodes` have no named ports", "write the numbers, or two rules");
   for (const port of rule.at("ports").items()) checkPort(port);
+}
+
+/** Host bits may be set: the CRD does not mind. */
+function checkNetwork(network: Field): void {
+  if (isCidr(network.text) && network.text.includes(":") !== network.text.includes(".")) return;
+  network.error(
+    "BW1203_BAD_CIDR",
+    `\`${network.name}\` is ${quoted(network.value)}, which is no CIDR block`,
+    "as in `10.0.0.0/8` or `2001:db8::/32`",
+  );
 }
 
 /** Exactly one way to name the other side, or the subject. */

@@ -24,7 +24,8 @@ const pods: FieldType = {
 const ports: FieldType = {
   list: {
     fields: {
-      portNumber: { fields: { port: "integer", protocol: "string" }, required: ["port", "protocol"] },
+      // `protocol` is required and has a default, which the API server fills in before it looks.
+      portNumber: { fields: { port: "integer", protocol: "string" }, required: ["port"] },
       portRange: {
         fields: { start: "integer", end: "integer", protocol: "string" },
         required: ["start", "end"],

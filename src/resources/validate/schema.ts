@@ -68,7 +68,7 @@ function checkKnownFields(body: Json, kind: string, validate: GeneratedValidator
     knownFields.set(validate, known);
   }
   for (const unknown of known.unknownIn(body)) {
-    if (isLostByGenerator(unknown.key) || unknown.path[0] === STATUS) continue;
+    if (isLostByGenerator(unknown.key) || (unknown.path[0] ?? unknown.key) === STATUS) continue;
     const newer = NEWER_FIELDS[kind]?.[patternOf(unknown.path)];
     const field = root.at(...unknown.path, unknown.key);
     const type = newer !== undefined && Object.hasOwn(newer, unknown.key) ? newer[unknown.key] : undefined;
