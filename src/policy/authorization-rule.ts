@@ -3,6 +3,7 @@ import type { OperationSpec, RuleSpec, SourceSpec, WhenSpec } from "./authorizat
 import { AUDIENCES, claimField, PRESENTER, REQUEST_PRINCIPALS } from "./claim-fields.ts";
 import { type Condition, type ConditionContext, compileCondition, type Field } from "./condition.ts";
 import type { Connection } from "./connection.ts";
+import { filterMetadataField } from "./filter-metadata-field.ts";
 import type { HttpRequest } from "./http-request.ts";
 import { HOSTS, headerField, METHODS, PATHS, PORTS, SNI } from "./operation-fields.ts";
 import {
@@ -116,7 +117,7 @@ function whenField(key: string): Field | undefined {
   const header = /^request\.headers\[([^\]]+)\]$/.exec(key);
   if (header?.[1] !== undefined) return headerField(header[1]);
   const claims = /^request\.auth\.claims(\[.+\])$/.exec(key);
-  return claims?.[1] === undefined ? undefined : claimField(claimPath(claims[1]));
+  return claims?.[1] === undefined ? filterMetadataField(key) : claimField(claimPath(claims[1]));
 }
 
 /** `[a][b]` is a path; brackets that do not nest properly are one name. */

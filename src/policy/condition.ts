@@ -21,6 +21,8 @@ export interface Condition {
   readonly keys: ConditionKeys | null;
   /** The same of `notValues`. */
   readonly notKeys: ConditionKeys | null;
+  /** What came cannot be known; whatever hangs on it is unknown where nobody has to decide. */
+  readonly unknowable?: true;
 }
 
 /** What compiling a condition depends on, besides the condition. */
@@ -42,6 +44,8 @@ export interface Field {
   readonly http: boolean;
   /** Reads the namespace or account out of the caller's identity. */
   readonly account?: true;
+  /** Nothing here can tell what came: our own proxies take it for whatever lets less pass. */
+  readonly unknowable?: true;
   /** Undefined where a value cannot be compiled (which validation should have refused). */
   compile(values: readonly string[], context: ConditionContext): Predicate | undefined;
   seen(connection: Connection, request: HttpRequest | null, context: ConditionContext): string;
@@ -70,7 +74,8 @@ export function compileCondition(
   }
   const matches = combine(values.length === 0 ? null : positive, notValues.length === 0 ? null : negative);
   const guarded = field.account === true && context.semantics === "strict";
-  const own = guarded ? failClosed(matches, context) : matches;
+  const known = guarded ? failClosed(matches, context) : matches;
+  const own = field.unknowable === true ? matchUnknown(context) : known;
   const isOfOthers = guarded && context.federated.length > 0;
   return {
     field: name,
@@ -80,7 +85,13 @@ export function compileCondition(
     seen: (connection, request) => field.seen(connection, request, context),
     keys: keysOf(field, values, context),
     notKeys: keysOf(field, notValues, context),
+    ...(field.unknowable === true && context.semantics === "istio" ? { unknowable: true } : {}),
   };
+}
+
+/** What nobody knows is met in no ALLOW and in every other action. */
+function matchUnknown({ action }: ConditionContext): Predicate {
+  return action === "ALLOW" ? () => false : () => true;
 }
 
 function keysOf(field: Field, values: readonly string[], context: ConditionContext): ConditionKeys | null {

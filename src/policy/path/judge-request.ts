@@ -5,7 +5,7 @@ import { decideRequest, type InboundPolicy } from "../inbound.ts";
 import type { Verdict } from "../verdict.ts";
 import { type Flight, type JourneyContext, speaksHttp } from "./journey.ts";
 import { settleToken } from "./settle-token.ts";
-import { isAddressDecisive, isByRules, UNKNOWN_HTTP_ADDRESS } from "./unknown-address.ts";
+import { isByRules, unknownVerdict } from "./unknown-address.ts";
 
 export interface JudgedRequest {
   readonly verdict: Verdict;
@@ -29,7 +29,9 @@ export async function judgeRequest(
   const unknownToken = await settleToken(context, policy, request, flight);
   const verdict = decideRequest(policy, connection, request);
   if (verdict.layer === "jwt" && unknownToken !== null) return { verdict: unknownToken, request };
-  if (isByRules(verdict) && isAddressDecisive(policy.http, connection, request, flight.authorizer))
-    return { verdict: UNKNOWN_HTTP_ADDRESS, request };
-  return { verdict, request };
+  if (!isByRules(verdict)) return { verdict, request };
+  return {
+    verdict: unknownVerdict(policy.http, connection, request, flight.authorizer) ?? verdict,
+    request,
+  };
 }

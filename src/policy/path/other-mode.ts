@@ -12,6 +12,7 @@ const NOT_DECIDED: ReadonlySet<string> = new Set([
   "waypoint-not-decided",
   "ambient-to-sidecar",
   "address-unknown",
+  "metadata-unknown",
   "jwks-not-fetched",
 ]);
 

@@ -6,7 +6,7 @@ import type { HttpHop } from "../proxy-headers.ts";
 import type { Verdict } from "../verdict.ts";
 import { type Arrival, type Flight, type HopResult, type JourneyContext, speaksHttp } from "./journey.ts";
 import { judgeRequest } from "./judge-request.ts";
-import { isAddressDecisive, isByRules, UNKNOWN_TCP_ADDRESS } from "./unknown-address.ts";
+import { isByRules, unknownVerdict } from "./unknown-address.ts";
 
 export function connectionOf(arrival: Arrival, flight: Flight, sni = arrival.sni): Connection {
   const connection = new Connection({
@@ -51,12 +51,12 @@ export async function serverHop(
   return { step: serverStep(policy, arrival, verdict, verdict.code, explain) };
 }
 
-/** As decideConnection, but unknown where an unknown address could turn it. */
+/** As decideConnection, but unknown where what nobody knows could turn it. */
 export function judgeConnection(policy: InboundPolicy, connection: Connection): Verdict {
   const verdict = decideConnection(policy, connection);
   if (!isByRules(verdict)) return verdict;
   const seen = asSeenBy(chainOf(policy, connection), connection);
-  return isAddressDecisive(policy.tcp, seen, null, connection.authorizer) ? UNKNOWN_TCP_ADDRESS : verdict;
+  return unknownVerdict(policy.tcp, seen, null, connection.authorizer) ?? verdict;
 }
 
 function serverStep(
@@ -87,6 +87,8 @@ export function verdictFields(policy: InboundPolicy, verdict: Verdict, port: num
 const ONLY_HERE: Readonly<Record<string, string>> = {
   "address-unknown":
     "unknown: rules ask for an address that is not known (give from.ip, or a mesh with status.podIP)",
+  "metadata-unknown":
+    "unknown: rules ask for metadata of an Envoy filter (`experimental.envoy.filters.…`), and which filters there are and what they note no file tells",
   "jwks-not-fetched":
     'unknown: the token\'s keys are fetched by HTTP, which is not done here (give {"claims": …} to take it as verified)',
 };

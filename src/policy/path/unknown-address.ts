@@ -1,9 +1,10 @@
 /**
- * Rules that ask for an address which nobody knows: pods of a template have none before they run. Whatever hangs on it is
- * unknown, in both directions: neither what `ipBlocks` would allow nor what `notIpBlocks` would is promised.
+ * Rules that ask for what nobody knows: an address (pods of a template have none before they run), or metadata of an Envoy filter.
+ * Whatever hangs on it is unknown, in both directions: neither what `ipBlocks` would allow nor what `notIpBlocks` would is promised.
  */
 import type { Authorization } from "../authorization.ts";
 import type { Clause, CompiledRule } from "../authorization-rule.ts";
+import type { Condition } from "../condition.ts";
 import type { AuthorizerAnswer, Connection } from "../connection.ts";
 import type { HttpRequest } from "../http-request.ts";
 import type { RuleSet } from "../rule-set.ts";
@@ -18,23 +19,60 @@ const UNKNOWN: Verdict = {
   policy: null,
   rule: null,
 };
-export const UNKNOWN_TCP_ADDRESS: Verdict = Object.freeze(UNKNOWN);
-export const UNKNOWN_HTTP_ADDRESS: Verdict = Object.freeze({ ...UNKNOWN, code: 403 });
+const UNKNOWN_ADDRESS: Verdict = Object.freeze(UNKNOWN);
+const UNKNOWN_METADATA: Verdict = Object.freeze({ ...UNKNOWN, cause: "metadata-unknown" });
 
 /**
- * Whether the decision could turn on an address of the connection that is not known.
+ * The verdict in place of one by rules, where something that is not known could turn that; null where nothing could.
  * @param answer the external authorizer's, where a CUSTOM policy has it asked: only one that allows is of no account.
  */
-export function isAddressDecisive(
+export function unknownVerdict(
+  authorization: Authorization,
+  connection: Connection,
+  request: HttpRequest | null,
+  answer: AuthorizerAnswer | undefined,
+): Verdict | null {
+  const fields = unknownFields(connection, request);
+  const asksMetadata = asksForMetadata(authorization);
+  if (fields.size === 0 && !asksMetadata) return null;
+  const turnsOn = (isUnknown: (condition: Condition) => boolean): boolean =>
+    isDecisive(authorization, connection, request, answer, isUnknown);
+  const isAddress = ({ field }: Condition): boolean => fields.has(field);
+  const found = turnsOn(isAddress)
+    ? UNKNOWN_ADDRESS
+    : asksMetadata && turnsOn((condition) => condition.unknowable === true || isAddress(condition))
+      ? UNKNOWN_METADATA
+      : null;
+  return found === null || request === null ? found : { ...found, code: 403 };
+}
+
+const ASKING = new WeakMap<Authorization, boolean>();
+
+/** Nearly none does: found out once. */
+function asksForMetadata(authorization: Authorization): boolean {
+  const known = ASKING.get(authorization);
+  if (known !== undefined) return known;
+  const { broken, custom, deny, allow } = authorization;
+  const asks = [broken, custom?.set, deny, allow].some((set) =>
+    set?.rules.some(({ rule }) =>
+      [...rule.sources, ...rule.operations].some((clause) =>
+        clause.some(({ unknowable }) => unknowable === true),
+      ),
+    ),
+  );
+  ASKING.set(authorization, asks);
+  return asks;
+}
+
+function isDecisive(
   { broken, custom, deny, allow }: Authorization,
   connection: Connection,
   request: HttpRequest | null,
   answer: AuthorizerAnswer | undefined,
+  isUnknown: (condition: Condition) => boolean,
 ): boolean {
-  const fields = unknownFields(connection, request);
-  if (fields.size === 0) return false;
   const matches = (set: RuleSet | null, unknown: boolean): boolean =>
-    set?.rules.some(({ rule }) => ruleMatches(rule, connection, request, fields, unknown)) ?? false;
+    set?.rules.some(({ rule }) => ruleMatches(rule, connection, request, isUnknown, unknown)) ?? false;
   if (matches(broken, false) || matches(deny, false)) return false;
   const allowed = allow === null || matches(allow, false);
   if (!allowed && !matches(allow, true)) return false;
@@ -56,18 +94,16 @@ function unknownFields(connection: Connection, request: HttpRequest | null): Rea
   ]);
 }
 
-/** @param unknown what conditions on unknown fields are taken to say. */
+/** @param unknown what conditions on what is not known are taken to say. */
 function ruleMatches(
   rule: CompiledRule,
   connection: Connection,
   request: HttpRequest | null,
-  fields: ReadonlySet<string>,
+  isUnknown: (condition: Condition) => boolean,
   unknown: boolean,
 ): boolean {
   const holds = (clause: Clause): boolean =>
-    clause.every((condition) =>
-      fields.has(condition.field) ? unknown : condition.matches(connection, request),
-    );
+    clause.every((condition) => (isUnknown(condition) ? unknown : condition.matches(connection, request)));
   return rule.sources.some(holds) && rule.operations.some(holds);
 }
 
