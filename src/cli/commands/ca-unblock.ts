@@ -18,7 +18,7 @@ export function configure(group: Command): void {
     .option("--workload <ns/name>", "the identity that this workload runs as")
     .addOption(stateOption())
     .addOption(formatOption())
-    .addHelpText("after", examples("bulwark ca unblock spiffe://cluster.local/ns/team-a/sa/app-a"))
+    .addHelpText("after", examples("bulwark ca unblock spiffe://cluster.local/ns/old/sa/app"))
     .action(async (argument: string | undefined, options: UnblockOptions) => {
       const target = revocationTarget(argument, options.workload);
       const report = (await askControl(stateOf(options), "ca.unblock", target)) as RestoreReport;
