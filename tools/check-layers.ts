@@ -6,6 +6,7 @@ const ROOMS: readonly string[] = [
   "resources",
   "model",
   "policy",
+  "analysis",
   "identity",
   "dataplane",
   "authorizer",
@@ -16,7 +17,7 @@ const ROOMS: readonly string[] = [
   "cli",
 ];
 /** Rooms that do no I/O: no Node built-ins at all. */
-const PURE: ReadonlySet<string> = new Set(["model", "policy"]);
+const PURE: ReadonlySet<string> = new Set(["model", "policy", "analysis"]);
 
 const src = resolve(import.meta.dirname, "../src");
 const problems: string[] = [];

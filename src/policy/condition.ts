@@ -15,6 +15,9 @@ export interface Condition {
   readonly values: readonly string[];
   readonly notValues: readonly string[];
   readonly matches: Predicate;
+  /** What `values` ask for, and what `notValues` forbid; null where there are none. For analysis: `matches` may say more. */
+  readonly asks: Predicate | null;
+  readonly forbids: Predicate | null;
   /** What came, for an explanation to a person. */
   readonly seen: (connection: Connection, request: HttpRequest | null) => string;
   /** For indexing, where `values` can match at all; null: anywhere, or there are none. */
@@ -72,7 +75,9 @@ export function compileCondition(
   if (field === undefined || positive === undefined || negative === undefined) {
     return context.action === "ALLOW" ? "drop-rule" : "omit";
   }
-  const matches = combine(values.length === 0 ? null : positive, notValues.length === 0 ? null : negative);
+  const asks = values.length === 0 ? null : positive;
+  const forbids = notValues.length === 0 ? null : negative;
+  const matches = combine(asks, forbids);
   const guarded = field.account === true && context.semantics === "strict";
   const known = guarded ? failClosed(matches, context) : matches;
   const own = field.unknowable === true ? matchUnknown(context) : known;
@@ -81,7 +86,9 @@ export function compileCondition(
     field: name,
     values,
     notValues,
-    matches: isOfOthers ? judgeForeign(own, values.length === 0 ? null : positive, context) : own,
+    matches: isOfOthers ? judgeForeign(own, asks, context) : own,
+    asks,
+    forbids,
     seen: (connection, request) => field.seen(connection, request, context),
     keys: keysOf(field, values, context),
     notKeys: keysOf(field, notValues, context),

@@ -35,6 +35,7 @@ import {
   TCP_ANSWERS,
   UNTRUSTED_CERTIFICATE,
 } from "./verdict-catalogue.ts";
+import { type WaypointChains, waypointChain } from "./waypoint/waypoint-chain.ts";
 
 export type { AuthorizerDemand, Observation } from "./authorization.ts";
 export type { FilterChain, FirstBytes } from "./filter-chain.ts";
@@ -56,6 +57,8 @@ export interface InboundPolicy {
   readonly pathNormalization: PathNormalization;
   /** The mutual TLS mode of a port of the workload, declared or not. Gateways' servers have modes of their own. */
   transport(port: number): TransportRule;
+  /** Ports that have a mode of their own. */
+  readonly transportPorts?: readonly number[];
   /** Rules for tokens; null where no RequestAuthentication selects the workload. */
   readonly jwt: JwtPolicy | null;
   /** Trust domains whose identities are taken: the mesh's own and its aliases. */
@@ -70,10 +73,12 @@ export interface InboundPolicy {
   readonly tcp: Authorization;
   /** Null for anything but gateways. */
   readonly gateway: GatewayChains | null;
+  /** Null for anything but waypoints, whose connections are those that come out of an HBONE tunnel. */
+  readonly waypoint: WaypointChains | null;
 }
 
 /** The port that a sidecar itself listens on: nobody is meant to dial it. */
-const CAPTURE_PORT = 15006;
+export const CAPTURE_PORT = 15006;
 
 /** Compiles what holds for one workload. Pure. */
 export function compileInbound(mesh: Mesh, workload: Workload, options: InboundOptions): InboundPolicy {
@@ -94,6 +99,7 @@ export function compileInbound(mesh: Mesh, workload: Workload, options: InboundO
     semantics: options.semantics,
     pathNormalization: config.pathNormalization,
     transport: (port) => transportOf(transports, port),
+    transportPorts: [...transports.ports.keys()],
     jwt: compileJwtPolicy(mesh, workload),
     trustDomains,
     federated,
@@ -102,6 +108,7 @@ export function compileInbound(mesh: Mesh, workload: Workload, options: InboundO
     http: compileAuthorization(mesh, workload, { ...context, http: true }, HTTP_ANSWERS, cache),
     tcp: compileAuthorization(mesh, workload, { ...context, http: false }, TCP_ANSWERS, cache),
     gateway: gateway ? compileGatewayChains(mesh, workload) : null,
+    waypoint: null,
   };
 }
 
@@ -142,6 +149,7 @@ export function selectChain(
   sni: string,
 ): FilterChain {
   if (policy.gateway !== null) return gatewayChain(policy.gateway, port, first, sni);
+  if (policy.waypoint !== null) return waypointChain(policy.waypoint, port, first);
   if (port === CAPTURE_PORT) return CAPTURED;
   return sidecarChain(policy.transport(port).mode, policy.ports.get(port) ?? "auto", first);
 }
@@ -167,7 +175,7 @@ export function chainOf(policy: InboundPolicy, connection: Connection): FilterCh
 export function decideConnection(policy: InboundPolicy, connection: Connection): Verdict {
   if (policy.unprotected) return NO_PROXY;
   const chain = chainOf(policy, connection);
-  const refusal = chain.refusal ?? refuseIdentity(policy, connection, chain);
+  const refusal = refuseTransport(policy, connection, chain);
   if (refusal !== null) return refusal;
   if (chain.protocol === "http") return PER_REQUEST;
   const judged = asSeenBy(chain, connection);
@@ -181,6 +189,15 @@ export function decideConnection(policy: InboundPolicy, connection: Connection):
 export function asSeenBy(chain: FilterChain, connection: Connection): Connection {
   if (chain.tls !== "pass") return connection;
   return chain.inspectsTls ? connection.anonymous : connection.opaque;
+}
+
+/** What a chain has against a connection before any AuthorizationPolicy is asked; null for nothing. */
+export function refuseTransport(
+  policy: InboundPolicy,
+  connection: Connection,
+  chain: FilterChain,
+): Verdict | null {
+  return chain.refusal ?? refuseIdentity(policy, connection, chain);
 }
 
 function refuseIdentity(policy: InboundPolicy, connection: Connection, chain: FilterChain): Verdict | null {

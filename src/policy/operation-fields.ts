@@ -188,6 +188,11 @@ const JOINED_HEADERS: ReadonlySet<string> = new Set(
    referer te user-agent via x-client-trace-id x-forwarded-host x-forwarded-port`.split(/\s+/),
 );
 
+/** Whether the name's repeats are one text, joined by commas, before rules look at them. In lower case. */
+export function isJoinedHeader(name: string): boolean {
+  return JOINED_HEADERS.has(name);
+}
+
 const REQUEST_ID = joinedHeader("x-request-id");
 
 /** Headers that are not, or not only, what the client sent: pseudo-headers, and those that Envoy removes or always sets. */

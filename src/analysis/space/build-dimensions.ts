@@ -1,0 +1,183 @@
+/** From what policies name to the dimensions of the space in which they decide. */
+import { parseIpAddress } from "../../policy/ip-address.ts";
+import { normalizePath, type PathNormalization } from "../../policy/normalize-path.ts";
+import { addressCells } from "./address-cells.ts";
+import { type Aspect, HOST, METHOD, PATH } from "./aspect.ts";
+import type { Atoms } from "./atoms.ts";
+import type { Dimension, MemberDimension, TextDimension } from "./dimension.ts";
+import { type TextCells, textCells } from "./text-cells.ts";
+import {
+  ALL,
+  containing,
+  endingWith,
+  literal,
+  type Piece,
+  some,
+  startingWith,
+  type TextLanguage,
+} from "./text-language.ts";
+
+export interface SpaceSettings {
+  readonly pathNormalization: PathNormalization;
+  /** Issuers whose tokens servers take. */
+  readonly issuers: readonly string[];
+}
+
+/** In the order in which diagrams ask for them: first what most rules name, and what decides whether the rest counts. */
+export function buildDimensions(atoms: Atoms, settings: SpaceSettings): readonly Dimension[] {
+  const aspects = [...atoms.aspects.values()];
+  const of = (kind: Aspect["kind"]): readonly Aspect[] =>
+    aspects.filter((aspect) => aspect.kind === kind).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  const texts = (id: string, universe: Universe): Pick<TextDimension, "texts" | "languages"> =>
+    divide(atoms, id, universe);
+  const identities = texts("identity", SPIFFE_IDS);
+  return [
+    portDimension(atoms.ports),
+    { id: "protocol", title: "protocols", kind: "protocol", size: 2 },
+    {
+      id: "identity",
+      title: "identities",
+      kind: "identity",
+      size: identities.texts.cells.length + 1,
+      ...identities,
+    },
+    ...of("address").map((aspect) => addressDimension(aspect, atoms)),
+    ...(settings.issuers.length === 0 ? [] : [tokenDimension(settings.issuers)]),
+    ...of("text")
+      .filter(({ id }) => id === "sni")
+      .map((aspect) => textDimension(aspect, texts(aspect.id, NAMES))),
+    textDimension(METHOD, texts("method", METHOD_NAMES)),
+    textDimension(HOST, texts("host", HOSTS)),
+    textDimension(PATH, texts("path", pathsOf(settings.pathNormalization))),
+    ...of("field").map((aspect) => fieldDimension(aspect, texts(aspect.id, VALUES))),
+    ...of("many").flatMap((aspect) => memberDimensions(aspect, texts(aspect.id, VALUES))),
+  ];
+}
+
+/** What texts there are. */
+interface Universe {
+  readonly all: readonly TextLanguage[];
+  readonly never: readonly TextLanguage[];
+  /** Preferred in examples, in this order. */
+  readonly alphabet: string;
+  /** Whether a text that a policy names can ever come. */
+  readonly has?: (text: string) => boolean;
+}
+
+function language(label: string, ...pieces: readonly Piece[]): TextLanguage {
+  return { label, pieces };
+}
+
+const SEGMENT = some({ but: true, text: "/" });
+const SPIFFE_ID = language(
+  "SPIFFE ID",
+  ...literal("spiffe://"),
+  SEGMENT,
+  ...literal("/ns/"),
+  SEGMENT,
+  ...literal("/sa/"),
+  SEGMENT,
+);
+const LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789";
+const SPIFFE_IDS: Universe = { all: [SPIFFE_ID], never: [], alphabet: `x${LETTERS}-.:/` };
+const VALUES: Universe = { all: [], never: [], alphabet: `x${LETTERS}-._/` };
+const NAMES: Universe = { all: [], never: [], alphabet: `x${LETTERS}-.` };
+const HOSTS: Universe = {
+  all: [language("not empty", some(ALL))],
+  never: [containing("/"), containing("@")],
+  alphabet: `x${LETTERS}-.`,
+};
+const TOKEN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!#$%&'*+^`|~";
+const METHOD_NAMES: Universe = {
+  all: [language("token", some({ but: false, text: TOKEN }))],
+  never: [],
+  alphabet: TOKEN,
+};
+
+/** Paths as they are once they are normal: others are none that rules see. */
+function pathsOf(mode: PathNormalization): Universe {
+  const canonical = mode === "NONE" ? [] : ["/./", "/../", "\\"];
+  const merged = mode.includes("MERGE_SLASHES") ? ["//"] : [];
+  const ends = mode === "NONE" ? [] : ["/.", "/.."];
+  return {
+    all: [startingWith("/")],
+    never: [...["?", "#", " ", ...canonical, ...merged].map(containing), ...ends.map(endingWith)],
+    alphabet: `x${LETTERS}/-.`,
+    has: (text) => normalizePath(mode, text) === text,
+  };
+}
+
+function divide(
+  atoms: Atoms,
+  id: string,
+  { all, never, alphabet, has = () => true }: Universe,
+): Pick<TextDimension, "texts" | "languages"> {
+  const { exact, languages } = atoms.textsOf(id);
+  const asked = [...languages.values()];
+  const texts: TextCells = textCells({
+    universe: all,
+    never,
+    languages: asked,
+    exact: new Set([...exact].filter(has)),
+    alphabet,
+  });
+  return { texts, languages: asked };
+}
+
+/** The usual ports first, as examples; the last cell is any other. */
+function portDimension(named: ReadonlySet<number>): Dimension {
+  const other = [8080, 80, 9090, 7070, 6060].find((port) => !named.has(port)) ?? unusedPort(named);
+  const ports = [...[...named].sort((a, b) => a - b), other];
+  return { id: "port", title: "ports", kind: "port", ports, size: ports.length };
+}
+
+function unusedPort(named: ReadonlySet<number>): number {
+  for (let port = 1024; port < 65536; port++) if (!named.has(port)) return port;
+  return 0;
+}
+
+function addressDimension({ id, title }: Aspect, atoms: Atoms): Dimension {
+  const addresses = addressCells(atoms.blocks.get(id) ?? []);
+  return { id, title, kind: "address", addresses, size: addresses.cells.length };
+}
+
+function tokenDimension(issuers: readonly string[]): Dimension {
+  return { id: "token", title: "token issuers", kind: "token", issuers, size: issuers.length + 1 };
+}
+
+function textDimension(
+  { id, title }: Aspect,
+  divided: Pick<TextDimension, "texts" | "languages">,
+): TextDimension {
+  return { id, title, kind: "text", size: divided.texts.cells.length, ...divided };
+}
+
+function fieldDimension(
+  { id, title }: Aspect,
+  divided: Pick<TextDimension, "texts" | "languages">,
+): TextDimension {
+  return { id, title, kind: "field", size: divided.texts.cells.length + 1, ...divided };
+}
+
+function memberDimensions(
+  aspect: Aspect,
+  divided: Pick<TextDimension, "texts" | "languages">,
+): readonly MemberDimension[] {
+  return divided.texts.cells.map((_, cell) => ({
+    id: `${aspect.id} ${cell}`,
+    title: aspect.title,
+    kind: "member",
+    aspect,
+    cell,
+    size: 2,
+    ...divided,
+  }));
+}
+
+/** The cell of an address; undefined where it is none. */
+export function cellOfAddress(dimension: Dimension, text: string): number | undefined {
+  const address = dimension.kind === "address" ? parseIpAddress(text) : undefined;
+  return address === undefined || dimension.kind !== "address"
+    ? undefined
+    : dimension.addresses.cellOf(address);
+}

@@ -1,0 +1,396 @@
+/**
+ * What servers let through, as functions over the space of all requests. The rules' own predicates decide: each is asked about one request
+ * of every cell, so that analysis and proxies cannot disagree on what a pattern means, only on where a decision may change.
+ */
+import type { Authorization } from "../../policy/authorization.ts";
+import type { Clause, CompiledRule } from "../../policy/authorization-rule.ts";
+import type { Condition, Predicate } from "../../policy/condition.ts";
+import { CAPTURE_PORT, chainOf, type InboundPolicy, refuseTransport } from "../../policy/inbound.ts";
+import { parseIpAddress } from "../../policy/ip-address.ts";
+import { isAudienceAllowed } from "../../policy/jwt/audience.ts";
+import { AnalysisLimit } from "./analysis-limit.ts";
+import { aspectsOf, claim } from "./aspect.ts";
+import { type AtomContext, Atoms } from "./atoms.ts";
+import { buildDimensions } from "./build-dimensions.ts";
+import { AND, type Diagram, Diagrams, ELSE, NO, type Operation, OR, type Outcome, YES } from "./diagram.ts";
+import { ABSENT, type Dimension, HTTP, TCP } from "./dimension.ts";
+import { connectionOf, type Point, requestOf, sampleOf } from "./request-space.ts";
+
+/** Outcome of a request about which an external authorizer is asked: who allows it says no policy. */
+export const ASKS: Outcome = 2;
+
+/** The space in which some servers decide. Build one from all that are to be compared. */
+export class ServerSpace {
+  readonly dimensions: readonly Dimension[];
+  readonly diagrams: Diagrams;
+  /** The points that are requests at all: without a token there is no claim, and the like. */
+  readonly requests: Diagram;
+  readonly #at: ReadonlyMap<string, number>;
+  /** By protocol: a condition may look at other dimensions there. */
+  readonly #conditions = [new Map<Condition, Diagram>(), new Map<Condition, Diagram>()] as const;
+
+  /** @throws {AnalysisLimit} where policies name what is not analysed. */
+  constructor(policies: readonly InboundPolicy[]) {
+    const [first] = policies;
+    if (first === undefined) throw new Error("BUG: a space of no servers");
+    if (policies.some(({ pathNormalization }) => pathNormalization !== first.pathNormalization))
+      throw new AnalysisLimit("paths are not normalised alike on both sides");
+    const atoms = new Atoms();
+    for (const policy of policies) addAtoms(atoms, policy);
+    this.dimensions = buildDimensions(atoms, {
+      pathNormalization: first.pathNormalization,
+      issuers: [
+        ...new Set(policies.flatMap(({ jwt }) => jwt?.rules.map(({ issuer }) => issuer) ?? [])),
+      ].sort(),
+    });
+    this.diagrams = new Diagrams(this.dimensions.map(({ size }) => size));
+    this.#at = new Map(this.dimensions.map(({ id }, at) => [id, at]));
+    this.requests = this.#requests();
+  }
+
+  /** The place of a dimension in a point; undefined where no policy asks for it. */
+  placeOf(id: string): number | undefined {
+    return this.#at.get(id);
+  }
+
+  /** What the server does with every request: {@link NO}, {@link YES}, {@link ASKS}. Restricted to {@link requests}. */
+  outcomes(policy: InboundPolicy): Diagram {
+    if (policy.unprotected) return this.requests;
+    if (policy.gateway !== null)
+      throw new AnalysisLimit("gateways' own listeners are not analysed as servers");
+    const jwt = this.#jwt(policy);
+    const http = this.#decide(policy, policy.http, HTTP, jwt);
+    const tcp = this.#decide(policy, policy.tcp, TCP, YES);
+    const { diagrams } = this;
+    const port = this.#place("port");
+    const identity = this.#place("identity");
+    const ports = this.dimensions[port];
+    const transport = (protocol: number, at: number): Diagram => {
+      const takers = new Map<Taker, number[]>();
+      for (let cell = 0; cell < (this.dimensions[identity]?.size ?? 0); cell++) {
+        const taker = this.#takerOf(policy, { port: at, protocol, identity: cell });
+        if (taker === undefined) continue;
+        const cells = takers.get(taker);
+        if (cells === undefined) takers.set(taker, [cell]);
+        else cells.push(cell);
+      }
+      return diagrams.all(
+        ELSE,
+        [...takers].map(([taker, cells]) =>
+          this.#gate(identity, cells, taker === "http" ? http : this.#asSeen(tcp, taker)),
+        ),
+        NO,
+      );
+    };
+    const byPort: Diagram[] = [];
+    for (let at = 0; at < (ports?.size ?? 0); at++) {
+      const byProtocol = [HTTP, TCP].map((protocol) =>
+        this.#gate(this.#place("protocol"), [protocol], transport(protocol, at)),
+      );
+      byPort.push(this.#gate(port, [at], diagrams.all(ELSE, byProtocol, NO)));
+    }
+    return this.restrict(diagrams.all(ELSE, byPort, NO), this.requests);
+  }
+
+  /** The outcomes within the set, and {@link NO} outside. */
+  restrict(outcomes: Diagram, set: Diagram): Diagram {
+    return this.diagrams.apply(WITHIN, outcomes, set);
+  }
+
+  /** The set of requests of this identity; `null`: without any. Undefined where no such identity can be. */
+  from(principal: string | null): Diagram | undefined {
+    const place = this.#place("identity");
+    if (principal === null) return this.diagrams.within(place, [ABSENT]);
+    const dimension = this.dimensions[place];
+    const cell = dimension?.kind === "identity" ? dimension.texts.cellOf(`spiffe://${principal}`) : undefined;
+    return cell === undefined ? undefined : this.diagrams.within(place, [cell + 1]);
+  }
+
+  /** The set of requests from this address. All, where no policy looks at addresses. */
+  fromAddress(text: string): Diagram {
+    const place = this.#at.get("source.ip");
+    const dimension = place === undefined ? undefined : this.dimensions[place];
+    const address = parseIpAddress(text);
+    if (place === undefined || dimension?.kind !== "address" || address === undefined) return YES;
+    const cell = dimension.addresses.cellOf(address);
+    return cell === undefined ? NO : this.diagrams.within(place, [cell]);
+  }
+
+  /** The set of requests for this port of the workload. */
+  toPort(number: number): Diagram {
+    const place = this.#place("port");
+    const dimension = this.dimensions[place];
+    if (dimension?.kind !== "port") return NO;
+    const cell = dimension.ports.indexOf(number);
+    return this.diagrams.within(place, [cell < 0 ? dimension.size - 1 : cell]);
+  }
+
+  #gate(place: number, cells: readonly number[], below: Diagram): Diagram {
+    return this.restrict(below, this.diagrams.within(place, cells));
+  }
+
+  #place(id: string): number {
+    const place = this.#at.get(id);
+    if (place === undefined) throw new Error(`BUG: no dimension ${id}`);
+    return place;
+  }
+
+  /** Who decides about such connections; undefined where nobody takes them, or what they speak is not what is expected. */
+  #takerOf(
+    policy: InboundPolicy,
+    cells: { readonly port: number; readonly protocol: number; readonly identity: number },
+  ): Taker | undefined {
+    const point = this.#point(Object.entries(cells).map(([id, cell]) => [this.#place(id), cell]));
+    const connection = connectionOf(sampleOf(this.dimensions, point));
+    const chain = chainOf(policy, connection);
+    if (refuseTransport(policy, connection, chain) !== null) return undefined;
+    if (chain.protocol === "http") return cells.protocol === HTTP ? "http" : undefined;
+    if (chain.tls !== "pass") return "tcp";
+    return chain.inspectsTls ? "anonymous" : "opaque";
+  }
+
+  /** TLS that goes through undecrypted shows no identity, and where nobody looks for TLS no server name. */
+  #asSeen(outcomes: Diagram, taker: Exclude<Taker, "http">): Diagram {
+    if (taker === "tcp") return outcomes;
+    const anonymous = this.diagrams.given(outcomes, this.#place("identity"), ABSENT);
+    const sni = taker === "opaque" ? this.#at.get("sni") : undefined;
+    return sni === undefined ? anonymous : this.diagrams.given(anonymous, sni, this.#noServerName(sni));
+  }
+
+  #noServerName(place: number): number {
+    const dimension = this.dimensions[place];
+    return (dimension?.kind === "text" ? dimension.texts.cellOf("") : undefined) ?? 0;
+  }
+
+  /** CUSTOM, tokens, DENY, ALLOW. */
+  #decide(policy: InboundPolicy, authorization: Authorization, protocol: number, jwt: Diagram): Diagram {
+    const { diagrams } = this;
+    const { custom, broken, deny, allow } = authorization;
+    const matched = (rules: readonly { readonly rule: CompiledRule }[]): Diagram =>
+      diagrams.all(
+        OR,
+        rules.map(({ rule }) => this.#rule(rule, policy, protocol)),
+        NO,
+      );
+    const denied = diagrams.or(matched(deny?.rules ?? []), matched(broken?.rules ?? []));
+    const allowed = allow === null ? YES : matched(allow.rules);
+    const permitted = diagrams.and(diagrams.minus(allowed, denied), jwt);
+    const asked = custom === null ? NO : diagrams.and(matched(custom.set.rules), permitted);
+    return diagrams.apply(ASKED_OR, asked, permitted);
+  }
+
+  #rule(rule: CompiledRule, policy: InboundPolicy, protocol: number): Diagram {
+    const { diagrams } = this;
+    const clause = (conditions: Clause): Diagram =>
+      diagrams.all(
+        AND,
+        conditions.map((condition) => this.#condition(condition, policy, protocol)),
+        YES,
+      );
+    return diagrams.and(
+      diagrams.all(OR, rule.sources.map(clause), NO),
+      diagrams.all(OR, rule.operations.map(clause), NO),
+    );
+  }
+
+  #condition(condition: Condition, policy: InboundPolicy, protocol: number): Diagram {
+    const known = this.#conditions[protocol]?.get(condition);
+    if (known !== undefined) return known;
+    const made = this.#ask(condition, policy, protocol);
+    this.#conditions[protocol]?.set(condition, made);
+    return made;
+  }
+
+  /** Asks the condition about a request of every cell that it looks at. */
+  #ask({ field, matches, asks, forbids }: Condition, policy: InboundPolicy, protocol: number): Diagram {
+    const { diagrams } = this;
+    const places = this.#placesOf(field, protocol);
+    const base = this.#point([[this.#place("protocol"), protocol]]);
+    const holds =
+      (predicate: Predicate): Holds =>
+      (cells) => {
+        const sample = sampleOf(this.dimensions, withCells(base, cells));
+        return predicate(connectionOf(sample), requestOf(sample, policy.pathNormalization));
+      };
+    if (!places.some((place) => this.dimensions[place]?.kind === "member"))
+      return this.#askCells(places, [], holds(matches));
+    const some = (predicate: Predicate | null): Diagram | null =>
+      predicate === null ? null : this.#someMember(places, holds(predicate));
+    return diagrams.minus(some(asks) ?? YES, some(forbids) ?? NO);
+  }
+
+  /** Of several texts some one has to match: which, is found by asking about each alone. */
+  #someMember(places: readonly number[], holds: Holds): Diagram {
+    const found = places.filter((place) => holds([[place, 1]]));
+    return this.diagrams.all(
+      OR,
+      found.map((place) => this.diagrams.within(place, [1])),
+      NO,
+    );
+  }
+
+  #askCells(
+    places: readonly number[],
+    chosen: readonly (readonly [number, number])[],
+    holds: Holds,
+  ): Diagram {
+    const [place, ...rest] = places;
+    if (place === undefined) return holds(chosen) ? YES : NO;
+    const size = this.dimensions[place]?.size ?? 0;
+    const children: (readonly [number, Diagram])[] = [];
+    for (let cell = 0; cell < size; cell++) {
+      children.push([cell, this.#askCells(rest, [...chosen, [place, cell]], holds)]);
+    }
+    return this.diagrams.choose(place, NO, children);
+  }
+
+  /** In the order of dimensions. On TCP a client is where its peer is: nobody tells of another. */
+  #placesOf(field: string, protocol: number): readonly number[] {
+    return aspectsOf(field)
+      .flatMap((aspect) => {
+        if (aspect.kind === "many") {
+          return this.dimensions.flatMap((dimension, at) =>
+            dimension.kind === "member" && dimension.aspect.id === aspect.id ? [at] : [],
+          );
+        }
+        const id = aspect.id === "remote.ip" && protocol === TCP ? "source.ip" : aspect.id;
+        const at = this.#at.get(id);
+        return at === undefined ? [] : [at];
+      })
+      .toSorted((a, b) => a - b);
+  }
+
+  #point(cells: readonly (readonly [number, number])[]): Point {
+    return withCells(
+      this.dimensions.map(() => 0),
+      cells,
+    );
+  }
+
+  /** Where tokens are required, or bring an audience that is not taken, nothing gets through. */
+  #jwt({ jwt }: InboundPolicy): Diagram {
+    const { diagrams } = this;
+    if (jwt === null) return YES;
+    const place = this.#place("token");
+    const dimension = this.dimensions[place];
+    const issuers = dimension?.kind === "token" ? dimension.issuers : [];
+    const byIssuer = issuers.map((issuer, at) => {
+      const rules = jwt.rules.filter((rule) => rule.issuer === issuer || rule.issuer === "");
+      const audiences = rules.map((rule) => this.#audience(rule.audiences));
+      return [at + 1, diagrams.all(OR, audiences, NO)] as const;
+    });
+    const without = jwt.rules.some(({ required }) => required) ? NO : YES;
+    return diagrams.choose(place, NO, [[ABSENT, without], ...byIssuer]);
+  }
+
+  #audience(allowed: ReadonlySet<string>): Diagram {
+    if (allowed.size === 0) return YES;
+    const members = this.dimensions.flatMap((dimension, at) => {
+      if (dimension.kind !== "member" || dimension.aspect.id !== claim("[aud]").id) return [];
+      const text = dimension.texts.cells[dimension.cell]?.sample ?? "";
+      return isAudienceAllowed(allowed, [text]) ? [this.diagrams.within(at, [1])] : [];
+    });
+    return this.diagrams.all(OR, members, NO);
+  }
+
+  /** A claim comes with a token; HTTP's parts with HTTP: on TCP only one value of each is a request, so that none counts twice. */
+  #requests(): Diagram {
+    const { diagrams } = this;
+    const isClaim = ({ kind, id }: Dimension): boolean =>
+      (kind === "field" || kind === "member") && id.startsWith("claim ");
+    const claimless = diagrams.all(
+      AND,
+      this.dimensions.flatMap((dimension, at) => (isClaim(dimension) ? [diagrams.within(at, [ABSENT])] : [])),
+      YES,
+    );
+    const token = this.#at.get("token");
+    const tokens = token === undefined ? claimless : diagrams.choose(token, YES, [[ABSENT, claimless]]);
+    const sni = this.#at.get("sni");
+    const named =
+      sni === undefined
+        ? YES
+        : diagrams.choose(this.#place("identity"), YES, [
+            [ABSENT, diagrams.within(sni, [this.#noServerName(sni)])],
+          ]);
+    const isHttp = ({ kind, id }: Dimension): boolean =>
+      ["member", "field", "token"].includes(kind) || ["method", "host", "path", "remote.ip"].includes(id);
+    const tcp = diagrams.all(
+      AND,
+      this.dimensions.flatMap((dimension, at) => (isHttp(dimension) ? [diagrams.within(at, [0])] : [])),
+      YES,
+    );
+    return diagrams.and(named, diagrams.choose(this.#place("protocol"), tcp, [[HTTP, tokens]]));
+  }
+}
+
+/** Whether something holds of a request of these cells. */
+type Holds = (cells: readonly (readonly [place: number, cell: number])[]) => boolean;
+
+/** Who decides about a connection, and what of its TLS they see. */
+type Taker = "http" | "tcp" | "anonymous" | "opaque";
+
+const WITHIN: Operation = {
+  name: "within",
+  of: (outcome: Outcome, set: Outcome): Outcome => (set === NO ? NO : outcome),
+  atOnce: (outcome: Diagram, set: Diagram): Diagram | undefined => {
+    if (outcome === NO || set === NO) return NO;
+    return set === YES ? outcome : undefined;
+  },
+};
+
+const ASKED_OR: Operation = {
+  name: "asked or",
+  of: (asked: Outcome, allowed: Outcome): Outcome => (asked === NO ? allowed : ASKS),
+};
+
+function withCells(point: Point, cells: readonly (readonly [number, number])[]): Point {
+  const copy = [...point];
+  for (const [place, cell] of cells) copy[place] = cell;
+  return copy;
+}
+
+function addAtoms(atoms: Atoms, policy: InboundPolicy): void {
+  for (const port of [...policy.ports.keys(), ...(policy.transportPorts ?? []), CAPTURE_PORT])
+    atoms.ports.add(port);
+  const trustDomains = [...policy.trustDomains, ...policy.federated];
+  for (const trustDomain of trustDomains) atoms.addTrustDomain(trustDomain);
+  for (const authorization of [policy.http, policy.tcp]) {
+    const sets = [authorization.custom?.set, authorization.broken, authorization.deny, authorization.allow];
+    for (const { rule } of sets.flatMap((set) => set?.rules ?? [])) addRule(atoms, rule, trustDomains);
+  }
+  for (const { issuer, audiences } of policy.jwt?.rules ?? []) {
+    if (issuer === "") throw new AnalysisLimit("tokens of any issuer are not analysed");
+    addAudiences(atoms, audiences);
+  }
+  refuseTokenHeaders(atoms, policy);
+}
+
+/** What a token makes of headers, or takes from them, hangs together with its claims. */
+function refuseTokenHeaders(atoms: Atoms, { jwt }: InboundPolicy): void {
+  const names = [
+    ...(jwt?.outputs ?? []),
+    ...(jwt?.rules ?? []).flatMap(({ locations }) => locations.headers.map(({ name }) => name)),
+  ];
+  const asked = names.find((name) => atoms.aspects.has(`header ${name}`));
+  if (asked !== undefined)
+    throw new AnalysisLimit(
+      `conditions on the header ${asked}, which tokens come in or make, are not analysed`,
+    );
+}
+
+function addRule(atoms: Atoms, rule: CompiledRule, trustDomains: readonly string[]): void {
+  const policyNamespace = rule.policy.slice(rule.policy.indexOf(" ") + 1).split("/")[0] ?? "";
+  const context: AtomContext = { trustDomains, policyNamespace };
+  for (const condition of [...rule.sources, ...rule.operations].flat())
+    atoms.addCondition(condition, context);
+}
+
+function addAudiences(atoms: Atoms, audiences: ReadonlySet<string>): void {
+  if (audiences.size === 0) return;
+  const aspect = claim("[aud]");
+  atoms.aspects.set(aspect.id, aspect);
+  for (const audience of audiences) {
+    for (const scheme of ["", "http://", "https://"])
+      for (const slash of ["", "/"]) atoms.textsOf(aspect.id).exact.add(scheme + audience + slash);
+  }
+}

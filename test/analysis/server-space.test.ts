@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { NO, YES } from "../../src/analysis/space/diagram.ts";
+import { locate } from "../../src/analysis/space/locate.ts";
+import {
+  connectionOf,
+  requestOf,
+  type SampleRequest,
+  sampleOf,
+} from "../../src/analysis/space/request-space.ts";
+import { ServerSpace } from "../../src/analysis/space/server-space.ts";
+import {
+  chainOf,
+  decideConnection,
+  decideRequest,
+  type InboundPolicy,
+  type Semantics,
+} from "../../src/policy/inbound.ts";
+import type { Resource } from "../../src/resources/resource.ts";
+import {
+  type ArbitraryCall,
+  type ArbitraryPolicy,
+  arbitraryCall,
+  arbitraryPolicies,
+} from "../policy/arbitrary-authorization.ts";
+import { authorization, meshConfig, policyOf, resource } from "../policy/inbound-fixture.ts";
+
+const SEED = 20261122;
+const RUNS = 30;
+const MESH: readonly Resource[] = [
+  meshConfig("trustDomain: cluster.local\ntrustDomainAliases: [old.domain]\n"),
+  resource("PeerAuthentication", "default", {
+    mtls: { mode: "PERMISSIVE" },
+    selector: { matchLabels: { app: "httpbin" } },
+    portLevelMtls: { 7000: { mode: "STRICT" } },
+  }),
+  resource("RequestAuthentication", "tokens", {
+    jwtRules: ["iss", "https://a/b"].map((issuer) => ({ issuer, jwks: '{"keys":[]}' })),
+  }),
+];
+
+function compiled(policies: readonly ArbitraryPolicy[], semantics: Semantics): InboundPolicy {
+  const resources = policies.map(({ name, namespace, spec }) =>
+    authorization(name, { ...spec }, { namespace }),
+  );
+  return policyOf([...MESH, ...resources], semantics);
+}
+
+/** What the decision says of a request of the space. */
+function isAllowed(policy: InboundPolicy, sample: SampleRequest): boolean {
+  const connection = connectionOf(sample);
+  const chain = chainOf(policy, connection);
+  const taken = decideConnection(policy, connection);
+  if (!taken.allowed) return false;
+  if (chain.protocol === "tcp") return true;
+  const request = requestOf(sample, policy.pathNormalization);
+  return request !== null && decideRequest(policy, connection, request).allowed;
+}
+
+function sampleFor(call: ArbitraryCall): SampleRequest {
+  return {
+    protocol: call.http ? "http" : "tcp",
+    port: call.port,
+    principal: call.principal,
+    sourceIp: call.sourceIp,
+    remoteIp: null,
+    destinationIp: "10.20.0.5",
+    sni: call.principal === null ? "" : call.sni,
+    method: call.method,
+    host: call.host.toLowerCase(),
+    path: call.path.split("?")[0] ?? "",
+    headers: call.headers.flat(),
+    claims: call.claims,
+  };
+}
+
+for (const semantics of ["istio", "strict"] as const) {
+  test(`a request has the outcome of its point (${semantics})`, () => {
+    let seen = 0;
+    fc.assert(
+      fc.property(
+        arbitraryPolicies,
+        fc.array(arbitraryCall, { minLength: 12, maxLength: 12 }),
+        (policies, calls) => {
+          const policy = compiled(policies, semantics);
+          const space = new ServerSpace([policy]);
+          const outcomes = space.outcomes(policy);
+          for (const call of calls) {
+            const sample = sampleFor(call);
+            const point = locate(space.dimensions, sample);
+            if (point === undefined) continue;
+            seen++;
+            const outcome = space.diagrams.outcomeOf(outcomes, point);
+            assert.equal(outcome !== NO, isAllowed(policy, sample), JSON.stringify(sample));
+          }
+        },
+      ),
+      { seed: SEED, numRuns: RUNS },
+    );
+    assert.ok(seen > RUNS * 4, `${seen} requests`);
+  });
+
+  test(`every point is a request that is decided as its outcome says (${semantics})`, () => {
+    fc.assert(
+      fc.property(
+        arbitraryPolicies,
+        fc.array(fc.nat(), { minLength: 400, maxLength: 400 }),
+        (policies, dice) => {
+          const policy = compiled(policies, semantics);
+          const space = new ServerSpace([policy]);
+          const outcomes = space.outcomes(policy);
+          for (let at = 0; at + 40 <= dice.length; at += 40) {
+            const point = space.dimensions.map(({ size }, place) => (dice[at + place] ?? 0) % size);
+            if (space.diagrams.outcomeOf(space.requests, point) !== YES) continue;
+            const sample = sampleOf(space.dimensions, point);
+            const located = locate(space.dimensions, sample);
+            assert.deepEqual(located, point, JSON.stringify(sample));
+            const outcome = space.diagrams.outcomeOf(outcomes, point);
+            assert.equal(outcome !== NO, isAllowed(policy, sample), JSON.stringify(sample));
+          }
+        },
+      ),
+      { seed: SEED, numRuns: RUNS },
+    );
+  });
+}
