@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import type { CaReport } from "../../src/control/revocation/messages.ts";
 import type { RotationReport } from "../../src/control/rotation/messages.ts";
 import type { Manifest } from "../../src/identity/ca-manifest.ts";
 import { BULWARK } from "../cli/run-bulwark.ts";
@@ -118,13 +119,17 @@ function workers(): readonly WorkerPlan[] {
   return [plan("kept-0", 40), plan("kept-1", 40), plan("long", Number.POSITIVE_INFINITY), plan("new", 1)];
 }
 
-test("kill -9 of the command and of the control plane in each phase: the rotation goes on, and no request fails", async (t) => {
-  const load = new LoadProcess({
+function newLoad(): LoadProcess {
+  return new LoadProcess({
     caFolder: mesh.state.caFolder,
     certTtlSeconds: 3600,
     requestTimeoutMs: 30_000,
     workers: workers(),
   });
+}
+
+test("kill -9 of the command and of the control plane in each phase: the rotation goes on, and no request fails", async (t) => {
+  const load = newLoad();
   try {
     await until(() => load.samples.length > 20, "the load runs");
     const begun = manifest();
@@ -230,26 +235,88 @@ test("kill -9 of the control plane at random moments of rotations: each comes to
   }
 });
 
-for (const wanted of ["both-trusted", "new-signs", "old-removed"] as const) {
+const PHASES = ["both-trusted", "new-signs", "old-removed"] as const;
+
+/** Starts a rotation and has it stand in a phase, until the proxy of HOLDER goes on or, in `new-signs`, the overlap is over. */
+async function standIn(wanted: (typeof PHASES)[number], overlap: string): Promise<void> {
+  const holder = pidOf(`proxy ${HOLDER}`);
+  if (wanted === "both-trusted") signal(holder, "SIGSTOP");
+  startRotation("--overlap", overlap);
+  if (wanted === "old-removed") {
+    await waitFor(
+      "all have followed the new signer",
+      ({ rotation, waitingFor }) => rotation?.phase === "new-signs" && waitingFor.length === 0,
+    );
+    signal(holder, "SIGSTOP");
+  }
+  await until(() => phase() === wanted, wanted, PATIENCE_MS);
+}
+
+for (const wanted of PHASES) {
   test(`kill -9 of everything in the phase ${wanted}: the next up brings the rotation to its end`, async () => {
     const begun = manifest();
-    const holder = pidOf(`proxy ${HOLDER}`);
-    if (wanted === "both-trusted") process.kill(holder, "SIGSTOP");
-    startRotation(...(wanted === "new-signs" ? ["--overlap", "10m"] : ["--overlap", "5s"]));
-    if (wanted === "old-removed") {
-      await waitFor(
-        "all have followed the new signer",
-        ({ rotation, waitingFor }) => rotation?.phase === "new-signs" && waitingFor.length === 0,
-      );
-      process.kill(holder, "SIGSTOP");
-    }
-    await until(() => phase() === wanted, wanted, PATIENCE_MS);
+    await standIn(wanted, wanted === "new-signs" ? "10m" : "5s");
     mesh.killEverything();
     await mesh.ended();
     if (wanted === "new-signs") shortenOverlap();
     await mesh.start();
     await assertReplaced(begun);
   });
+
+  test(`kill -9 of up alone in the phase ${wanted}: its orphans bring the rotation to its end, no request fails, and the next up goes on from there`, async (t) => {
+    const begun = manifest();
+    const load = newLoad();
+    try {
+      await until(() => load.samples.length > 20, "the load runs");
+      await standIn(wanted, "8s");
+      const holder = pidOf(`proxy ${HOLDER}`);
+      process.kill(mesh.upPid, "SIGKILL");
+      await mesh.ended();
+      assert.equal(phase(), wanted);
+      signal(holder, "SIGCONT");
+      await assertReplaced(begun);
+    } finally {
+      const { samples } = await load.stop();
+      const failed = samples.filter(({ status, problem }) => status !== 200 || problem !== undefined);
+      assert.deepEqual(failed.slice(0, 5), [], `${failed.length} of ${samples.length} requests`);
+      t.diagnostic(`${samples.length} requests`);
+    }
+    const { signingRoot } = manifest();
+    await mesh.start();
+    assert.equal(manifest().signingRoot, signingRoot);
+    await assertReplaced(begun);
+    await assertEverybodyHasCertificates();
+  });
+
+  test(`kill -9 of up alone in the phase ${wanted}, and an up before the rotation is over: it ends the orphans and brings the rotation to its end`, async () => {
+    const begun = manifest();
+    await standIn(wanted, wanted === "new-signs" ? "10m" : "5s");
+    process.kill(mesh.upPid, "SIGKILL");
+    await mesh.ended();
+    const { id } = manifest().rotation ?? assert.fail("no rotation");
+    if (wanted === "new-signs") mesh.children.forEach(({ pid }) => void signal(pid, "SIGKILL"));
+    if (wanted === "new-signs") shortenOverlap();
+    await mesh.start();
+    await assertReplaced(begun);
+    assert.equal(manifest().lastRotation?.id, id);
+    await assertEverybodyHasCertificates();
+  });
+}
+
+/** Of the intermediate in force: no proxy was left behind by a rotation. */
+async function assertEverybodyHasCertificates(): Promise<void> {
+  const { code, stdout } = await mesh.run("ca", "status", "--format", "json");
+  assert.equal(code, 0);
+  const { certificates } = JSON.parse(stdout) as CaReport;
+  const { intermediate } = manifest();
+  for (const { name } of mesh.children.filter((child) => child.name.startsWith("proxy "))) {
+    const own = certificates.filter(({ usedBy }) => `proxy ${usedBy}` === name);
+    assert.deepEqual(
+      own.map(({ issuerKeyId, status }) => [issuerKeyId, status]),
+      [[intermediate, "valid"]],
+      name,
+    );
+  }
 }
 
 /** Nobody waits ten minutes for a test. */
