@@ -38,7 +38,17 @@ export function watched<T>(
     asked.push(name);
     return answer;
   };
-  return { field: "watched", values: ["x"], notValues: [], matches, seen: () => "", keys, notKeys: null };
+  return {
+    field: "watched",
+    values: ["x"],
+    notValues: [],
+    matches,
+    asks: matches,
+    forbids: null,
+    seen: () => "",
+    keys,
+    notKeys: null,
+  };
 }
 
 /** A rule whose sources and operations are clauses of these conditions. */
