@@ -12,6 +12,7 @@ import { grpcAnswer } from "./grpc-answer.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { HttpAction, HttpService, RequestView } from "./http-service.ts";
 import { linesToHeaders } from "./http2-headers.ts";
+import { Http2Idle } from "./http2-idle.ts";
 import { Http2Refusals } from "./http2-refusals.ts";
 import { relayStream } from "./http2-relay.ts";
 import type { Http2Upstreams } from "./http2-upstreams.ts";
@@ -70,7 +71,7 @@ export function serveHttp2(
     env.live.delete(live);
     onClosed();
   });
-  session.setTimeout(env.limits.idleTimeoutMs, () => session.destroy());
+  new Http2Idle(session, socket, env);
   session.on("stream", (stream, headers, _flags, raw) => {
     watched.began(stream);
     keepTrailers(stream);
