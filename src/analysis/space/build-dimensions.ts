@@ -46,7 +46,7 @@ export function buildDimensions(atoms: Atoms, settings: SpaceSettings): readonly
     ...of("text")
       .filter(({ id }) => id === "sni")
       .map((aspect) => textDimension(aspect, texts(aspect.id, NAMES))),
-    textDimension(METHOD, texts("method", METHOD_NAMES)),
+    textDimension(METHOD, methods(atoms)),
     textDimension(HOST, texts("host", HOSTS)),
     textDimension(PATH, texts("path", pathsOf(settings.pathNormalization))),
     ...of("field").map((aspect) => fieldDimension(aspect, texts(aspect.id, VALUES))),
@@ -93,6 +93,12 @@ const METHOD_NAMES: Universe = {
   never: [],
   alphabet: TOKEN,
 };
+
+/** With the usual ones apart, so that examples have them. */
+function methods(atoms: Atoms): Pick<TextDimension, "texts" | "languages"> {
+  atoms.textsOf("method").exact.add("GET");
+  return divide(atoms, "method", METHOD_NAMES);
+}
 
 /** Paths as they are once they are normal: others are none that rules see. */
 function pathsOf(mode: PathNormalization): Universe {

@@ -1,0 +1,145 @@
+/** Regions in words. */
+import { ABSENT, type Dimension, HTTP } from "./dimension.ts";
+import type { Region } from "./regions.ts";
+import type { TextCells } from "./text-cells.ts";
+import type { TextLanguage } from "./text-language.ts";
+
+/** What a region says of one dimension: `paths`, `/a*, except /a/b`. */
+export interface Saying {
+  readonly id: string;
+  readonly title: string;
+  readonly text: string;
+}
+
+/** In the order of the dimensions. Those that a region leaves open are not said. */
+export function describeRegion(dimensions: readonly Dimension[], region: Region): readonly Saying[] {
+  const sayings: Saying[] = [];
+  const members = new Map<
+    string,
+    { readonly has: string[]; readonly lacks: string[]; readonly title: string }
+  >();
+  for (const [place, cells] of [...region].toSorted(([a], [b]) => a - b)) {
+    const dimension = dimensions[place];
+    if (dimension === undefined) continue;
+    if (dimension.kind !== "member") {
+      sayings.push({ id: dimension.id, title: dimension.title, text: describeCells(dimension, cells) });
+      continue;
+    }
+    const { id, title } = dimension.aspect;
+    const known = members.get(id) ?? { has: [], lacks: [], title };
+    (cells.has(1) ? known.has : known.lacks).push(describeCells(dimension, cells));
+    members.set(id, known);
+  }
+  for (const [id, { has, lacks, title }] of members) {
+    const text = [
+      ...(has.length === 0 ? [] : [`with ${has.join(" and ")}`]),
+      ...(lacks.length === 0 ? [] : [`without ${lacks.join(" and ")}`]),
+    ].join(", ");
+    sayings.push({ id, title, text });
+  }
+  return sayings;
+}
+
+export function describeCells(dimension: Dimension, cells: ReadonlySet<number>): string {
+  switch (dimension.kind) {
+    case "protocol":
+      return cells.has(HTTP) ? "HTTP" : "TCP";
+    case "port":
+      return describePorts(dimension.ports, cells);
+    case "token":
+      return [...cells]
+        .map((cell) => (cell === ABSENT ? "no token" : (dimension.issuers[cell - 1] ?? "")))
+        .join(", ");
+    case "address":
+      return [...cells]
+        .map((cell) => {
+          const { block = "", except = [] } = dimension.addresses.cells[cell] ?? {};
+          return except.length === 0 ? block : `${block} but for ${except.join(", ")}`;
+        })
+        .join(", ");
+    case "text":
+      return describeTexts(dimension.texts, dimension.languages, cells);
+    case "member":
+      return describeTexts(dimension.texts, dimension.languages, new Set([dimension.cell]));
+    case "identity":
+    case "field": {
+      const texts = new Set([...cells].filter((cell) => cell !== ABSENT).map((cell) => cell - 1));
+      const absent = dimension.kind === "identity" ? "no identity (plaintext)" : "none";
+      const present = texts.size === 0 ? [] : [describeTexts(dimension.texts, dimension.languages, texts)];
+      return [...(cells.has(ABSENT) ? [absent] : []), ...present].join(", or ").replaceAll("spiffe://", "");
+    }
+  }
+}
+
+function describePorts(ports: readonly number[], cells: ReadonlySet<number>): string {
+  const other = ports.length - 1;
+  if (!cells.has(other)) return [...cells].map((cell) => ports[cell]).join(", ");
+  const missing = ports.filter((_, cell) => !cells.has(cell));
+  return missing.length === 0 ? "any" : `any but ${missing.join(", ")}`;
+}
+
+/** Whichever is shorter to say: what it is, or what it is not. */
+export function describeTexts(
+  texts: TextCells,
+  languages: readonly TextLanguage[],
+  cells: ReadonlySet<number>,
+): string {
+  const all = texts.cells.map((_, cell) => cell);
+  if (cells.size === all.length) return "any";
+  const positive = termsFor(texts, languages, cells, 2);
+  const negative = termsFor(texts, languages, new Set(all.filter((cell) => !cells.has(cell))), 2);
+  return positive.length <= negative.length ? positive.join(", ") : `any but ${negative.join(", ")}`;
+}
+
+/** Patterns that cover the set, widest first, each with what it must not take; then single texts; then what no pattern names. */
+function termsFor(
+  texts: TextCells,
+  languages: readonly TextLanguage[],
+  cells: ReadonlySet<number>,
+  depth: number,
+): readonly string[] {
+  const left = new Set(cells);
+  const terms: string[] = [];
+  for (const { label, inside, outside } of patternsFor(texts, languages, cells)) {
+    if (!inside.some((cell) => left.has(cell))) continue;
+    if (outside.length > 0 && (depth === 0 || outside.length >= inside.length)) continue;
+    const except = outside.length === 0 ? [] : termsFor(texts, languages, new Set(outside), depth - 1);
+    terms.push(except.length === 0 ? label : `${label} (but not ${except.join(", ")})`);
+    for (const cell of inside) left.delete(cell);
+  }
+  for (const cell of left) terms.push(describeCell(texts, languages, cell));
+  return terms;
+}
+
+interface Pattern {
+  readonly label: string;
+  readonly inside: readonly number[];
+  readonly outside: readonly number[];
+}
+
+function patternsFor(
+  texts: TextCells,
+  languages: readonly TextLanguage[],
+  cells: ReadonlySet<number>,
+): readonly Pattern[] {
+  return languages
+    .map(({ label }, language) => {
+      const taken = texts.cells.flatMap((cell, at) => (cell.languages.has(language) ? [at] : []));
+      return {
+        label,
+        inside: taken.filter((cell) => cells.has(cell)),
+        outside: taken.filter((cell) => !cells.has(cell)),
+      };
+    })
+    .toSorted((a, b) => a.outside.length - b.outside.length || b.inside.length - a.inside.length);
+}
+
+function describeCell(texts: TextCells, languages: readonly TextLanguage[], at: number): string {
+  const cell = texts.cells[at];
+  if (cell === undefined) return "";
+  if (cell.only !== undefined) return cell.only === "" ? "the empty text" : cell.only;
+  const names = [...cell.languages].map((language) => languages[language]?.label ?? "");
+  if (names.length === 0)
+    return `any that no rule names (such as ${cell.sample === "" ? "the empty text" : cell.sample})`;
+  return `${names.join(" and ")} (such as ${cell.sample})`;
+}
