@@ -135,6 +135,17 @@ export function compileAuthorization(
 ): Authorization {
   const { rootNamespace } = mesh.config;
   const all = attachedPolicies<PolicyResource>(mesh.authorizationPolicies, workload, rootNamespace);
+  return compileAttached(mesh, all, context, answers, cache);
+}
+
+/** @param all the policies that hold, of every action. */
+export function compileAttached(
+  mesh: Mesh,
+  all: readonly PolicyResource[],
+  context: CompileContext,
+  answers: AnswerCodes,
+  cache?: AuthorizationCache,
+): Authorization {
   const compile = (): Authorization => compilePolicies(mesh, all, context, answers);
   return cache === undefined ? compile() : cache.of(all, settingsText(mesh, all, context, answers), compile);
 }

@@ -1,5 +1,5 @@
 /** Which policies apply to a workload: by namespace, selector, or targetRefs. */
-import type { Workload } from "../model/mesh.ts";
+import type { Service, Workload } from "../model/mesh.ts";
 import type { Resource } from "../resources/resource.ts";
 import { policiesFor } from "./policy-lookup.ts";
 
@@ -35,6 +35,45 @@ export function attachedPolicies<T extends Resource>(
   );
 }
 
+/**
+ * Those that a waypoint enforces for one of its services: on the service by name, in the service's namespace; on the waypoint's Gateway, in the waypoint's
+ * namespace; on the class of waypoints, in the root namespace. Selectors never count. Those of the waypoint's namespace come first, then the root's.
+ * @param service null for traffic to a workload's own address: then there is no service to be named.
+ * @see pilot/pkg/model/policyattachment.go of istio/istio
+ */
+export function waypointPolicies<T extends Resource>(
+  policies: readonly T[],
+  waypoint: Workload,
+  service: Service | null,
+  rootNamespace: string,
+): T[] {
+  const namespaces = new Set([waypoint.namespace, rootNamespace, service?.namespace ?? rootNamespace]);
+  return [...namespaces].flatMap((namespace) =>
+    policiesFor(policies, { namespace, labels: {} }, namespace).filter(
+      (policy) =>
+        isAttached(policy, waypoint, rootNamespace) || (service !== null && namesService(policy, service)),
+    ),
+  );
+}
+
+const SERVICE_GROUPS: ReadonlySet<string> = new Set(["", "core"]);
+
+function namesService(policy: Resource, { origin, namespace, resource }: Service): boolean {
+  if (policy.namespace !== namespace) return false;
+  return targetsOf((policy.spec ?? {}) as TargetableSpec).some((target) => {
+    const { group = "", kind, name } = target;
+    if (name !== resource.name || !isOwnNamespace(target, namespace)) return false;
+    return origin === "kubernetes"
+      ? kind === "Service" && SERVICE_GROUPS.has(group)
+      : kind === "ServiceEntry" && group === "networking.istio.io";
+  });
+}
+
+/** A reference to another namespace never matches, whatever the policy's own namespace is. */
+function isOwnNamespace({ namespace }: TargetRef, own: string): boolean {
+  return namespace === undefined || namespace === "" || namespace === own;
+}
+
 /** @param policy one whose selector, if it has any, is the workload's. */
 function isAttached(policy: Resource, workload: Workload, rootNamespace: string): boolean {
   const spec = (policy.spec ?? {}) as TargetableSpec;
@@ -64,10 +103,6 @@ function isTarget(
       workload.role === "waypoint" && policy.namespace === rootNamespace && target.name === WAYPOINT_CLASS
     );
   }
-  // A reference to another namespace never matches, whatever the policy's own namespace is.
-  const here =
-    target.namespace === undefined || target.namespace === "" || target.namespace === workload.namespace;
-  return (
-    here && policy.namespace === workload.namespace && target.kind === "Gateway" && target.name === gateway
-  );
+  const here = isOwnNamespace(target, workload.namespace) && policy.namespace === workload.namespace;
+  return here && target.kind === "Gateway" && target.name === gateway;
 }

@@ -103,7 +103,8 @@ function targetOf(port: ServicePort, endpoint: Endpoint, workload: Workload): nu
   return override ?? resolveTargetPort(port, workload);
 }
 
-function chainProtocol(protocol: AppProtocol): ChainProtocol {
+/** How a proxy takes a port that speaks this. */
+export function chainProtocol(protocol: AppProtocol): ChainProtocol {
   if (protocol === "auto") return "auto";
   return HTTP.has(protocol) ? "http" : "tcp";
 }

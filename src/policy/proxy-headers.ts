@@ -9,9 +9,9 @@ import type { HttpRequest } from "./http-request.ts";
 import { formatIpAddress } from "./ip-address.ts";
 import { joinedField } from "./joined-field.ts";
 
-/** Where HTTP ends. */
+/** Where HTTP ends. A waypoint ends no TLS there itself: the certificate was shown to the tunnel that the request comes out of. */
 export interface HttpHop {
-  readonly position: "sidecar" | "gateway";
+  readonly position: "sidecar" | "gateway" | "waypoint";
   /** This hop's element of X-Forwarded-Client-Cert; absent for a client without a certificate. */
   readonly clientCert?: string | undefined;
 }
@@ -41,7 +41,7 @@ export function withElement(before: string | null, own: string): string {
 
 function clientCert({ headers }: HttpRequest, { hop }: Connection): string | null {
   if (hop.clientCert === undefined) return null;
-  const before = hop.position === "gateway" ? null : joinedField(headers, "x-forwarded-client-cert");
+  const before = hop.position === "sidecar" ? joinedField(headers, "x-forwarded-client-cert") : null;
   return withElement(before, hop.clientCert);
 }
 
@@ -52,13 +52,13 @@ export function withPeer(before: string | null, peer: string): string {
 
 function forwardedFor({ headers }: HttpRequest, { hop, sourceIp }: Connection): string | null {
   const before = joinedField(headers, "x-forwarded-for");
-  if (hop.position === "sidecar" || sourceIp === "") return before;
+  if (hop.position !== "gateway" || sourceIp === "") return before;
   return withPeer(before, sourceIp);
 }
 
 function forwardedProto({ headers }: HttpRequest, { hop, firstBytes }: Connection): string | null {
   const before = hop.position === "gateway" ? null : joinedField(headers, "x-forwarded-proto");
-  return before ?? (firstBytes.tls ? "https" : "http");
+  return before ?? (firstBytes.tls && hop.position !== "waypoint" ? "https" : "http");
 }
 
 function externalAddress(
@@ -66,7 +66,7 @@ function externalAddress(
   connection: Connection,
   trust: ForwardedForTrust,
 ): string | null {
-  if (connection.hop.position === "sidecar") return joinedField(headers, "x-envoy-external-address");
+  if (connection.hop.position !== "gateway") return joinedField(headers, "x-envoy-external-address");
   const address = remoteAddressOf(connection, headers, trust);
   return address === null ? null : formatIpAddress(address);
 }

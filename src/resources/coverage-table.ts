@@ -152,22 +152,22 @@ export const UNSUPPORTED_FIELDS: readonly UnsupportedField[] = [
   {
     kind: "AuthorizationPolicy",
     path: path("spec targetRef"),
-    why: "waypoints, which it is for, are not run",
+    why: "waypoints, which it is for, are decided (`bulwark can`) and not run",
   },
   {
     kind: "AuthorizationPolicy",
     path: path("spec targetRefs"),
-    why: "waypoints, which it is for, are not run",
+    why: "waypoints, which it is for, are decided (`bulwark can`) and not run",
   },
   {
     kind: "RequestAuthentication",
     path: path("spec targetRef"),
-    why: "waypoints, which it is for, are not run",
+    why: "waypoints, which it is for, are decided (`bulwark can`) and not run",
   },
   {
     kind: "RequestAuthentication",
     path: path("spec targetRefs"),
-    why: "waypoints, which it is for, are not run",
+    why: "waypoints, which it is for, are decided (`bulwark can`) and not run",
   },
   {
     kind: "Namespace",

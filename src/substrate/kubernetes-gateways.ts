@@ -1,6 +1,7 @@
 import type { Labels } from "../model/mesh.ts";
 import { isIstioClass } from "../policy/gateway-api/listeners.ts";
 import { GATEWAY_API_GROUP, type KubernetesGatewayShape } from "../policy/gateway-api/shapes.ts";
+import { isWaypointClass } from "../policy/waypoint/waypoints.ts";
 import type { Resource } from "../resources/resource.ts";
 import { addedResource } from "./added-resource.ts";
 import type { StockGateway } from "./stock-gateways.ts";
@@ -22,9 +23,14 @@ export function deployKubernetesGateways(
     if (gateway.kind !== "Gateway" || !gateway.apiVersion.startsWith(`${GATEWAY_API_GROUP}/`)) continue;
     const shape = gateway.spec as KubernetesGatewayShape;
     const isManual = (shape.addresses ?? []).some(({ type }) => type === "Hostname");
-    if (isManual || !isIstioClass(resources, shape.gatewayClassName) || hasPods(resources, gateway)) continue;
-    const name = `${gateway.name}-${shape.gatewayClassName}`;
-    added.push(...deployment(gateway, shape, name, firstSequence + added.length));
+    const isWaypoint = isWaypointClass(resources, shape.gatewayClassName);
+    const isOwn = isWaypoint || isIstioClass(resources, shape.gatewayClassName);
+    if (isManual || !isOwn || hasPods(resources, gateway)) continue;
+    // A waypoint's class is no part of its name.
+    const usual = isWaypoint ? gateway.name : `${gateway.name}-${shape.gatewayClassName}`;
+    const name = isWaypoint ? (gateway.annotations["gateway.istio.io/name-override"] ?? usual) : usual;
+    const pods = isWaypoint ? waypointPods(gateway, name) : gatewayPods(gateway, name);
+    added.push(...deployment(gateway, shape, name, pods, firstSequence + added.length));
     provided.push({
       workload: `${gateway.namespace}/${name}`,
       selectedBy: [`Gateway ${gateway.namespace}/${gateway.name}`],
@@ -42,23 +48,51 @@ function hasPods(resources: readonly Resource[], { namespace, name }: Resource):
   });
 }
 
+interface Pods {
+  readonly account: string;
+  readonly labels: Labels;
+  readonly annotations: Labels;
+}
+
+function gatewayPods(gateway: Resource, name: string): Pods {
+  return {
+    account: name,
+    labels: { [NAME_LABEL]: gateway.name, "sidecar.istio.io/inject": "true" },
+    annotations: { "inject.istio.io/templates": "gateway" },
+  };
+}
+
+/** Of a waypoint's own annotations those that its pods are to have go with it. */
+function waypointPods({ name: gateway, annotations, spec }: Resource, name: string): Pods {
+  const { infrastructure } = spec as { readonly infrastructure?: { readonly annotations?: Labels } };
+  return {
+    account: annotations["gateway.istio.io/service-account"] ?? name,
+    labels: {
+      [NAME_LABEL]: gateway,
+      "gateway.istio.io/managed": "istio.io-mesh-controller",
+      "istio.io/dataplane-mode": "none",
+      "sidecar.istio.io/inject": "false",
+    },
+    annotations: infrastructure?.annotations ?? annotations,
+  };
+}
+
 function deployment(
   gateway: Resource,
   { listeners = [] }: KubernetesGatewayShape,
   name: string,
+  { account, labels, annotations }: Pods,
   sequence: number,
 ): readonly Resource[] {
   const where = { namespace: gateway.namespace, name };
-  const labels: Labels = { [NAME_LABEL]: gateway.name, "sidecar.istio.io/inject": "true" };
-  const annotations = { "inject.istio.io/templates": "gateway" };
   const template = {
     metadata: { labels, annotations },
-    spec: { serviceAccountName: name, containers: [{ name: "istio-proxy" }] },
+    spec: { serviceAccountName: account, containers: [{ name: "istio-proxy" }] },
   };
   const numbers = [...new Set(listeners.map(({ port }) => port))];
   const ports = numbers.map((port) => ({ name: `port-${port}`, port, targetPort: port }));
   return [
-    addedResource("v1", "ServiceAccount", where, {}, undefined, sequence),
+    addedResource("v1", "ServiceAccount", { ...where, name: account }, {}, undefined, sequence),
     addedResource(
       "apps/v1",
       "Deployment",

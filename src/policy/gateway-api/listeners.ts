@@ -167,11 +167,16 @@ export function refusesRoute(mesh: Mesh, { gateway, shape }: Listener, route: Re
   const allowed =
     from === "All" ||
     (from === "Same" && route.namespace === gateway.namespace) ||
-    (from === "Selector" && selects(namespaces.selector, mesh.namespaces.get(route.namespace)?.labels ?? {}));
+    (from === "Selector" &&
+      selectsNamespace(namespaces.selector, mesh.namespaces.get(route.namespace)?.labels ?? {}));
   return allowed ? undefined : `listener \`${shape.name}\` takes no routes of namespace ${route.namespace}`;
 }
 
-function selects(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>>): boolean {
+/** Kubernetes' label selector; an absent one selects nothing. */
+export function selectsNamespace(
+  selector: LabelSelector | undefined,
+  labels: Readonly<Record<string, string>>,
+): boolean {
   if (selector === undefined) return false;
   if (!matchesLabels(selector.matchLabels ?? {}, labels)) return false;
   return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {

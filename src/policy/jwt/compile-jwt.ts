@@ -48,6 +48,11 @@ export function compileJwtPolicy(mesh: Mesh, workload: Workload): JwtPolicy | nu
   const ordered = policies.toSorted(
     (a, b) => Number(a.namespace !== workload.namespace) - Number(b.namespace !== workload.namespace),
   );
+  return compileJwtRules(ordered);
+}
+
+/** @param ordered rules of one issuer keep this order. */
+export function compileJwtRules(ordered: readonly Resource<unknown>[]): JwtPolicy | null {
   const rules = ordered.flatMap((policy) => {
     const { jwtRules = [] } = (policy.spec ?? {}) as { jwtRules?: readonly JwtRuleFields[] };
     return jwtRules.map((fields) => compileJwtRule(fields, resourceName(policy)));

@@ -1,5 +1,4 @@
-/** Workloads in ambient mode, on either side: their nodes' ztunnels speak for them. */
-import type { Labels, Mesh, Workload } from "../../model/mesh.ts";
+/** Servers in ambient mode: their nodes' ztunnels judge for them. */
 import { type AmbientPolicy, decideAmbient } from "../ambient/ambient-policy.ts";
 import { explainAmbient } from "../ambient/explain-ambient.ts";
 import type { Connection } from "../connection.ts";
@@ -8,32 +7,15 @@ import {
   type Flight,
   type HopResult,
   type JourneyContext,
-  type Sender,
   type Step,
   speaksHttp,
   unknownStep,
 } from "./journey.ts";
 import { connectionOf } from "./server-hop.ts";
 
-/** @param direct dialled by its own address, past any waypoint. */
-export function ambientServerHop(
-  { mesh, compiled }: JourneyContext,
-  flight: Flight,
-  arrival: Arrival,
-  direct: boolean,
-): HopResult {
+/** The pod's own ztunnel. Of what came by a waypoint it sees the waypoint as the client. */
+export function ambientServerHop({ compiled }: JourneyContext, flight: Flight, arrival: Arrival): HopResult {
   const { workload } = arrival;
-  const waypoint = direct ? undefined : waypointOf(mesh, workload);
-  if (waypoint !== undefined)
-    return {
-      step: unknownStep(
-        workload.key,
-        "server",
-        "waypoint-not-decided",
-        speaksHttp(flight),
-        `unknown: ${waypoint} stands before it, and waypoints are not decided yet`,
-      ),
-    };
   const policy = compiled.ambient(workload);
   // ztunnel ends only the mesh's own TLS: the application's, which has no principal here, is bytes to it.
   const connection = connectionOf(arrival, flight);
@@ -78,42 +60,4 @@ function isAddressAsked(
   return [...deny, ...allow, ...(asWritten?.deny ?? []), ...(asWritten?.allow ?? [])].some(({ rules }) =>
     rules.some(({ clauses }) => clauses.flat(2).some(({ field }) => asks(field))),
   );
-}
-
-const USE_WAYPOINT = "istio.io/use-waypoint";
-
-/** The waypoint that a workload, a service of it or its namespace is bound to. */
-function waypointOf(mesh: Mesh, workload: Workload): string | undefined {
-  const services = mesh.services.filter(({ endpoints }) =>
-    endpoints.some((own) => own.workload === workload),
-  );
-  const labels: readonly Labels[] = [
-    workload.labels,
-    ...services.map(({ resource }) => resource.labels),
-    mesh.namespaces.get(workload.namespace)?.labels ?? {},
-  ];
-  const name = labels.map((own) => own[USE_WAYPOINT]).find((own) => own !== undefined);
-  return name === undefined || name === "none" ? undefined : `waypoint ${name}`;
-}
-
-/** The client's ztunnel: it has no routes of VirtualServices, and no outbound policy. */
-export function ambientClientStep({ name }: Sender, to: string | undefined, flight: Flight): Step {
-  return {
-    hop: name,
-    side: "client",
-    allowed: true,
-    code: speaksHttp(flight) ? 200 : 0,
-    reason: to === undefined ? "passthrough" : "ok",
-    cause: to === undefined ? "passthrough" : "routed",
-    layer: "client-route",
-    policy: null,
-    rule: null,
-    answersHttp: false,
-    ...(to === undefined ? {} : { to }),
-    explain: () => [
-      to === undefined
-        ? "the client's ztunnel passes on, as it is, what is of no workload of the mesh"
-        : `the client's ztunnel sends it to ${to}; VirtualServices do not count for it`,
-    ],
-  };
 }

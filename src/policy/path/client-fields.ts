@@ -6,13 +6,15 @@ import type {
   OutboundTarget,
   UpstreamTls,
 } from "../outbound/types.ts";
+import { isTunnelled } from "./tunnelled.ts";
 
 /** One destination, and how the client's proxy reaches it. */
 export interface DestinationFields {
   /** `outbound|<port>|<subset>|<host>`, `PassthroughCluster`, `BlackHoleCluster`. */
   readonly cluster?: string;
-  readonly tls?: UpstreamTls | "mixed";
-  readonly tlsByEndpoint?: Readonly<Record<string, UpstreamTls>>;
+  /** `hbone`: mutual TLS to the ztunnel of a pod in ambient mode, of which no account is expected. */
+  readonly tls?: UpstreamTls | "hbone" | "mixed";
+  readonly tlsByEndpoint?: Readonly<Record<string, UpstreamTls | "hbone">>;
   readonly sni?: string;
   readonly sans?: readonly string[];
   /** `address:port`; replicas without an address by their workload's name. */
@@ -78,16 +80,33 @@ function targetFields(
 ): DestinationFields {
   const endpoints = cluster === undefined ? [] : endpointsOf(cluster, dialled);
   if (cluster === undefined || endpoints.length === 0) return { cluster: name };
-  const secure = cluster.tls !== "plaintext";
-  const byEndpoint = cluster.endpoints.map((plan) => [nameOf(plan), plan.tls] as const);
+  const spoken = cluster.endpoints.map((plan) => spokenTo(cluster, plan));
+  const isTunnel = spoken.includes("hbone");
+  const tls = isTunnel ? together(spoken) : cluster.tls;
+  const secure = isTunnel
+    ? spoken.some((own) => own !== "plaintext" && own !== "hbone")
+    : tls !== "plaintext";
+  const byEndpoint = cluster.endpoints.map((plan, at) => [nameOf(plan), spoken[at] ?? plan.tls] as const);
   return {
     cluster: name,
-    tls: cluster.tls,
-    ...(cluster.tls === "mixed" ? { tlsByEndpoint: Object.fromEntries(byEndpoint) } : {}),
+    tls,
+    ...(tls === "mixed" ? { tlsByEndpoint: Object.fromEntries(byEndpoint) } : {}),
     ...(secure && sni !== undefined ? { sni } : {}),
     ...(secure && sans !== undefined ? { sans } : {}),
     endpoints,
   };
+}
+
+type Spoken = UpstreamTls | "hbone";
+
+function together(spoken: readonly Spoken[]): Spoken | "mixed" {
+  const [first = "plaintext"] = spoken;
+  return spoken.every((own) => own === first) ? first : "mixed";
+}
+
+function spokenTo(cluster: ClusterPlan, plan: ClusterPlan["endpoints"][number]): Spoken {
+  const { workload } = plan.endpoint;
+  return workload !== undefined && isTunnelled(workload, cluster) ? "hbone" : plan.tls;
 }
 
 /** Where the client chose the address itself, that one. */

@@ -1,7 +1,8 @@
 /** The client's side: where its sidecar sends the request, or whether it refuses it. */
-import type { Workload } from "../../model/mesh.ts";
+import type { Mesh, Workload } from "../../model/mesh.ts";
 import { explainOutbound } from "../outbound/explain-outbound.ts";
 import type { DialedDestination, OutboundDecision, OutboundPolicy } from "../outbound/types.ts";
+import { waypointOfService } from "../waypoint/waypoints.ts";
 import { type ClientFields, clientFields } from "./client-fields.ts";
 import {
   type Flight,
@@ -11,6 +12,8 @@ import {
   type Step,
   speaksHttp,
 } from "./journey.ts";
+import { isTunnelled } from "./tunnelled.ts";
+import { pastWaypoint } from "./waypoint-end.ts";
 
 export interface ClientHop extends HopResult {
   readonly fields: Partial<ClientFields>;
@@ -27,11 +30,16 @@ export function clientHop(
   const explain = () => [
     ...explainOutbound(mesh, workload, questionOf(flight, dialled)),
     ...chanceLines(decision),
+    ...ambientLines(mesh, decision),
   ];
   const step = routeStep(decision, workload.key, "client", explain);
   const fields = clientFields(decision, dialled);
   if (decision.kind !== "forward") return { step, fields };
-  return { step: { ...step, ...whereTo(fields) }, fields, onward: { flight, sender, decision, dialled } };
+  return {
+    step: { ...step, ...whereTo(fields) },
+    fields,
+    onward: { flight, sender, by: "sidecar", decision, dialled },
+  };
 }
 
 function route(policy: OutboundPolicy, flight: Flight, dialled: DialedDestination): OutboundDecision {
@@ -90,6 +98,21 @@ function causeOf(decision: OutboundDecision): string {
 function whereTo({ cluster, clusters, tls }: Partial<ClientFields>): Partial<Step> {
   const to = cluster ?? (clusters ?? []).map((own) => `${own.cluster} (${own.weight})`).join(", ");
   return { to, ...(tls === undefined ? {} : { tls }) };
+}
+
+/** What is otherwise where the endpoints are in ambient mode. */
+function ambientLines(mesh: Mesh, decision: OutboundDecision): readonly string[] {
+  const clusters =
+    decision.kind === "forward" ? decision.targets.flatMap(({ cluster }) => cluster ?? []) : [];
+  return clusters.flatMap((cluster) => {
+    const pods = cluster.endpoints.flatMap(({ endpoint }) => endpoint.workload ?? []);
+    const tunnelled = pods.filter((pod) => isTunnelled(pod, cluster));
+    if (tunnelled.length === 0) return [];
+    return [
+      `${tunnelled.map(({ key }) => key).join(", ")}: in ambient mode: HBONE to its ztunnel instead, of which no account is expected`,
+      ...pastWaypoint(waypointOfService(mesh, cluster.service), cluster.service),
+    ];
+  });
 }
 
 /** Faults that happen to some requests only. */

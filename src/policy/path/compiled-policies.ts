@@ -6,12 +6,14 @@ import { compileInbound, type InboundPolicy, type Semantics } from "../inbound.t
 import { compileGateway } from "../outbound/compile-gateway.ts";
 import { compileOutbound } from "../outbound/compile-outbound.ts";
 import type { GatewayPolicy, OutboundPolicy } from "../outbound/types.ts";
+import { compileWaypoint, type WaypointPolicy } from "../waypoint/waypoint-policy.ts";
 
 export interface CompiledPolicies {
   inbound(workload: Workload): InboundPolicy;
   gateway(workload: Workload): GatewayPolicy;
   outbound(workload: Workload): OutboundPolicy;
   ambient(workload: Workload): AmbientPolicy;
+  waypoint(workload: Workload): WaypointPolicy;
 }
 
 /** Names and addresses of a mesh. */
@@ -110,6 +112,7 @@ export function compiledPolicies(mesh: Mesh, semantics: Semantics): CompiledPoli
       inbound: memo((workload) => compileInbound(mesh, workload, { semantics, cache })),
       gateway: memo((workload) => compileGateway(mesh, workload, { semantics })),
       ambient: memo((workload) => compileAmbient(mesh, workload, { semantics })),
+      waypoint: memo((workload) => compileWaypoint(mesh, workload, { semantics, cache })),
       // The client's side is the same under both, and shared by equal workloads.
       outbound: (workload) => compileOutbound(mesh, workload),
     };

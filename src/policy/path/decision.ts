@@ -3,7 +3,7 @@ import type { Semantics } from "../inbound.ts";
 import type { Layer, Reason } from "../verdict.ts";
 import type { ClientFields } from "./client-fields.ts";
 
-export type HopSide = "client" | "gateway" | "server";
+export type HopSide = "client" | "gateway" | "waypoint" | "server";
 
 /** What one proxy on the way said. */
 export interface HopVerdict {

@@ -4,12 +4,14 @@ import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { parseIpAddress } from "../ip-address.ts";
 import type { DialedDestination } from "../outbound/types.ts";
 import type { AccessRequest } from "./access-request.ts";
-import { ambientClientStep, ambientServerHop } from "./ambient-hop.ts";
+import { ambientClientHop } from "./ambient-client.ts";
+import { ambientServerHop } from "./ambient-hop.ts";
 import { outboundBypass, workloadAt } from "./capture.ts";
-import type { ClientFields } from "./client-fields.ts";
-import { clientHop } from "./client-hop.ts";
+import { type ClientFields, clientFields } from "./client-fields.ts";
+import { type ClientHop, clientHop } from "./client-hop.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
 import type { HopVerdict } from "./decision.ts";
+import { gatewayClientHop } from "./gateway-client.ts";
 import { gatewayHop } from "./gateway-hop.ts";
 import {
   type Arrival,
@@ -24,7 +26,8 @@ import {
 } from "./journey.ts";
 import { onwardEnds, placesOf } from "./onward-ends.ts";
 import { arrivalFrom, authorityOf, flightOf, senderOf } from "./read-access.ts";
-import { serverHop } from "./server-hop.ts";
+import { hboneServerHop, serverHop } from "./server-hop.ts";
+import { waypointHop } from "./waypoint-hop.ts";
 
 /** One of the ways that a request may take, as far as it comes. */
 export interface Way {
@@ -175,67 +178,35 @@ async function fromClient(
   dialled: DialedDestination,
   clientOnly: boolean,
 ): Promise<DecidedWays> {
-  if (client.role !== "application")
-    return { ways: [{ steps: [gatewayAsClient(client, speaksHttp(flight))], by: [] }], fields: {} };
-  if (client.dataplane === "ambient")
-    return fromAmbient(context, flight, client, sender, dialled, clientOnly);
-  const result = clientHop(context, flight, client, sender, dialled);
+  const result = clientResult(context, flight, client, sender, dialled);
   const { fields } = result;
   if (clientOnly) return { ways: [{ steps: [result.step], by: [] }], fields };
   return { ways: await follow(context, [], [], result), fields };
 }
 
-/** The client's ztunnel finds a service's pods by itself, and speaks to each as that one's data plane asks for. */
-async function fromAmbient(
+function clientResult(
   context: JourneyContext,
   flight: Flight,
   client: Workload,
   sender: Sender,
   dialled: DialedDestination,
-  clientOnly: boolean,
-): Promise<DecidedWays> {
-  const service = findService(meshDirectory(context.mesh), dialled.host ?? "", client.namespace);
-  const places = placesOf(context.mesh, dialled, service);
-  const to = places === null ? undefined : (service?.hostname ?? dialled.ip);
-  const step = ambientClientStep(sender, to, flight);
-  if (places === null || clientOnly) return { ways: [{ steps: [step], by: [] }], fields: {} };
-  const ways: Way[] = [];
-  for (const place of places) {
-    const by = [place.workload === undefined ? place.address : `${place.workload.key}:${place.port}`];
-    if (place.workload === undefined) ways.push({ steps: [step], by });
-    else ways.push({ steps: [step, await ambientEnd(context, flight, sender, place.workload, place)], by });
+): ClientHop {
+  switch (client.role) {
+    case "gateway":
+      return { ...gatewayClientHop(context, flight, client, sender, dialled), fields: {} };
+    case "waypoint":
+      return { step: waypointAsClient(client, speaksHttp(flight)), fields: {} };
+    default:
+      return client.dataplane === "ambient"
+        ? { ...ambientClientHop(context, flight, client, sender, dialled), fields: {} }
+        : clientHop(context, flight, client, sender, dialled);
   }
-  if (ways.length === 0) ways.push({ steps: [step, nobodyStep(step, flight)], by: [] });
-  return { ways, fields: {} };
 }
 
-async function ambientEnd(
-  context: JourneyContext,
-  flight: Flight,
-  sender: Sender,
-  workload: Workload,
-  place: { readonly port: number; readonly address: string },
-): Promise<Step> {
-  const inMesh = workload.dataplane === "ambient";
-  if (workload.role !== "application" || workload.dataplane === "sidecar") {
-    const line = "unknown: what ztunnel speaks to a sidecar or a gateway depends on how they were installed";
-    return unknownStep(workload.key, "server", "ambient-to-sidecar", speaksHttp(flight), line);
-  }
-  const arrival: Arrival = {
-    workload,
-    port: place.port,
-    destinationIp: place.address,
-    sourceIp: sender.ip,
-    tls: inMesh ? "mtls" : "plaintext",
-    principal: inMesh ? sender.principal : null,
-    alpn: [],
-  };
-  return (await serverHopOf(context, flight, arrival, false)).step;
-}
-
-function gatewayAsClient({ key }: Workload, http: boolean): Step {
-  const line = "unknown: a gateway has no application whose requests could be asked about; ask with `via`";
-  return unknownStep(key, "client", "gateway-as-client", http, line);
+function waypointAsClient({ key }: Workload, http: boolean): Step {
+  const line =
+    "unknown: a waypoint has no application whose requests could be asked about; ask with one of its clients";
+  return unknownStep(key, "client", "waypoint-as-client", http, line);
 }
 
 /** A gateway's port as clients outside know it is its Service's. */
@@ -265,14 +236,18 @@ async function arrivals(
   lastHop = false,
 ): Promise<DecidedWays> {
   const ways: Way[] = [];
+  let fields: Partial<ClientFields> = {};
   for (const arrival of reached) {
     const by = [`${arrival.workload.key}:${arrival.port}`];
     const result = lastHop
-      ? await serverHopOf(context, flight, arrival, true)
+      ? await serverHopOf(context, flight, arrival)
       : await arrive(context, flight, arrival);
+    const { onward } = result;
+    // A gateway's own word stands where a client's proxy has none.
+    if (onward !== undefined && "decision" in onward) fields = clientFields(onward.decision, onward.dialled);
     ways.push(...(await follow(context, [], by, result)));
   }
-  return { ways, fields: {} };
+  return { ways, fields };
 }
 
 async function follow(
@@ -296,28 +271,27 @@ async function follow(
 }
 
 function arrive(context: JourneyContext, flight: Flight, arrival: Arrival): Promise<HopResult> {
+  const { addressed } = arrival;
+  if (addressed !== undefined) return waypointHop(context, flight, arrival, addressed);
   return arrival.workload.role === "gateway"
     ? gatewayHop(context, flight, arrival)
-    : serverHopOf(context, flight, arrival, false);
+    : serverHopOf(context, flight, arrival);
 }
 
-/** @param alone whether only the server's side was asked for: no waypoint stands before it then. */
-async function serverHopOf(
-  context: JourneyContext,
-  flight: Flight,
-  arrival: Arrival,
-  alone: boolean,
-): Promise<HopResult> {
+/** The pod's own proxy. A waypoint is never there: who sends by one sends to it first. */
+async function serverHopOf(context: JourneyContext, flight: Flight, arrival: Arrival): Promise<HopResult> {
   const { key, dataplane, role } = arrival.workload;
-  const line = "unknown: waypoints are not decided yet";
+  const line =
+    "unknown: what a waypoint makes of who speaks to itself is not decided; ask about what it stands before";
   if (role === "waypoint")
-    return { step: unknownStep(key, "server", "waypoint-not-decided", speaksHttp(flight), line) };
+    return { step: unknownStep(key, "server", "waypoint-as-server", speaksHttp(flight), line) };
   const workload = workloadAt(arrival.workload, arrival.port, context.semantics);
   if (dataplane === "none" || workload.dataplane === "none")
     return serverHop(context, flight, { ...arrival, workload });
   const ambient = (dataplane === "ambient") !== (context.otherMode === true);
-  // A sidecar's server has no waypoint, and ztunnel's clients no ALPN of a sidecar's: what is compared is the server alone.
-  if (ambient) return ambientServerHop(context, flight, arrival, alone || context.otherMode === true);
+  // ztunnel's clients have no ALPN of a sidecar's: what is compared is the server alone.
+  if (ambient) return ambientServerHop(context, flight, arrival);
+  if (arrival.hbone === true && context.otherMode !== true) return hboneServerHop(context, flight, arrival);
   const bare = context.otherMode === true && arrival.tls === "mtls" && arrival.alpn.length === 0;
   return serverHop(context, flight, bare ? { ...arrival, alpn: meshAlpn(flight) } : arrival);
 }

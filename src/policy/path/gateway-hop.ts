@@ -1,4 +1,5 @@
 /** A gateway on the way: who may use it, for which names, and where it sends what it lets through. */
+import type { Workload } from "../../model/mesh.ts";
 import { chainOf, type InboundPolicy } from "../inbound.ts";
 import { joinedField } from "../joined-field.ts";
 import { withoutParameters } from "../jwt/extract-token.ts";
@@ -13,6 +14,7 @@ import {
   type Flight,
   type HopResult,
   type JourneyContext,
+  type Sender,
   type Step,
   speaksHttp,
   unknownStep,
@@ -143,7 +145,7 @@ function forwardedHeaders(headers: readonly string[], { sourceIp }: Arrival): re
 const XFF = "x-forwarded-for";
 
 /** A token that is not to be forwarded ends here, and so do claims that stand for one. */
-function afterToken(flight: Flight, { jwt }: InboundPolicy, result: JwtResult | undefined): Flight {
+export function afterToken(flight: Flight, { jwt }: InboundPolicy, result: JwtResult | undefined): Flight {
   if (jwt === null || result === undefined) return flight;
   const headers = [
     ...withoutHeaders(flight.headers, new Set(result.removeHeaders)),
@@ -175,16 +177,17 @@ function routed(
     code: http ? 200 : 0,
     to: decision.targets.map(({ name }) => name).join(", "),
   };
-  const sender = {
-    name: workload.key,
-    principal: workload.spiffeId.slice("spiffe://".length),
-    ip: workload.addresses[0] ?? "",
-  };
-  return { step, onward: { flight, sender, decision, dialled: { port } } };
+  const sender = senderOfProxy(workload);
+  return { step, onward: { flight, sender, by: "gateway", decision, dialled: { port } } };
+}
+
+/** A proxy that sends on by itself. */
+export function senderOfProxy({ key, spiffeId, addresses }: Workload): Sender {
+  return { name: key, principal: spiffeId.slice("spiffe://".length), ip: addresses[0] ?? "" };
 }
 
 /** Why a gateway routes, or does not. */
-function routeLines(decision: OutboundDecision): readonly string[] {
+export function routeLines(decision: OutboundDecision): readonly string[] {
   const by = decision.by.section === "default" ? decision.by.resource : nameRoute(decision.by);
   if (decision.kind === "forward")
     return [`${by ?? "its route"} sends it to ${decision.targets.map(({ name }) => name).join(", ")}`];

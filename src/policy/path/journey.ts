@@ -1,5 +1,5 @@
 /** What travels along a request's path, from hop to hop. */
-import type { Mesh, Workload } from "../../model/mesh.ts";
+import type { Mesh, Service, Workload } from "../../model/mesh.ts";
 import type { AuthorizerAnswer, TlsKind } from "../connection.ts";
 import type { FlatHeaders } from "../http-request.ts";
 import type { Semantics } from "../inbound.ts";
@@ -64,7 +64,21 @@ export interface Arrival {
   readonly destinationIp: string;
   readonly sni?: string;
   readonly alpn: readonly string[];
+  /** It came out of an HBONE tunnel: `tls` and `principal` are the tunnel's. */
+  readonly hbone?: true;
+  /** At a waypoint: whom it is for. The address is what the tunnel was asked for. */
+  readonly addressed?: Addressed;
 }
+
+/** A service by its own port, or a workload by the container's. */
+export type Addressed =
+  | { readonly kind: "service"; readonly service: Service; readonly port: number; readonly address: string }
+  | {
+      readonly kind: "workload";
+      readonly workload: Workload;
+      readonly port: number;
+      readonly address: string;
+    };
 
 /** One hop's part: what it said, and why. */
 export interface Step extends HopVerdict {
@@ -73,10 +87,24 @@ export interface Step extends HopVerdict {
   readonly explain: () => readonly string[];
 }
 
+/** Where a hop's decision may end. `outside`: it leaves the mesh, and nobody of it has another say. */
+export type End =
+  | { readonly kind: "workload"; readonly arrival: Arrival; readonly flight: Flight; readonly way: string }
+  | { readonly kind: "outside"; readonly way: string }
+  | { readonly kind: "refused"; readonly step: Step; readonly way: string };
+
+/** Where a hop that does not route sends it. */
+export interface OnwardEnds {
+  readonly flight: Flight;
+  readonly ends: readonly End[];
+}
+
 /** Where an allowing hop sends it. */
 export interface Onward {
   readonly flight: Flight;
   readonly sender: Sender;
+  /** What kind of proxy sends it. */
+  readonly by: "sidecar" | "gateway" | "waypoint";
   readonly decision: ForwardDecision;
   /** What the client was going to, for what follows the client's choice. */
   readonly dialled: DialedDestination;
@@ -85,7 +113,7 @@ export interface Onward {
 export interface HopResult {
   readonly step: Step;
   /** Absent: the hop is the last. */
-  readonly onward?: Onward;
+  readonly onward?: Onward | OnwardEnds;
 }
 
 export const HTTP1_ALPN: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];

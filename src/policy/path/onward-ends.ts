@@ -2,6 +2,7 @@
 
 import { resolveTargetPort } from "../../model/build-services.ts";
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
+import { takesHbone } from "../ambient/hbone.ts";
 import type { Semantics } from "../inbound.ts";
 import type {
   ClusterPlan,
@@ -10,31 +11,36 @@ import type {
   OutboundTarget,
   UpstreamTls,
 } from "../outbound/types.ts";
+import { isOwnCluster } from "../waypoint/waypoint-routes.ts";
+import { ingressUsesWaypoint, waypointOfService } from "../waypoint/waypoints.ts";
 import { workloadAt } from "./capture.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
+import { hboneArrival } from "./hbone-arrival.ts";
 import {
   type Arrival,
-  type Flight,
+  type End,
   HTTP1_ALPN,
   HTTP2_ALPN,
   type Onward,
+  type OnwardEnds,
   type Step,
   speaksHttp,
   TCP_ALPN,
 } from "./journey.ts";
 import { flightTo } from "./rewrite-flight.ts";
-
-/** `outside`: it leaves the mesh, and nobody of it has another say. */
-export type End =
-  | { readonly kind: "workload"; readonly arrival: Arrival; readonly flight: Flight; readonly way: string }
-  | { readonly kind: "outside"; readonly way: string }
-  | { readonly kind: "refused"; readonly step: Step; readonly way: string };
+import { isTunnelled } from "./tunnelled.ts";
+import { waypointEnd } from "./waypoint-end.ts";
 
 /** What applications offer in TLS of their own. */
 const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
 
 /** Of a weighted route the destinations in its order. */
-export function onwardEnds(mesh: Mesh, onward: Onward, semantics: Semantics = "istio"): readonly End[] {
+export function onwardEnds(
+  mesh: Mesh,
+  onward: Onward | OnwardEnds,
+  semantics: Semantics = "istio",
+): readonly End[] {
+  if ("ends" in onward) return onward.ends;
   const { decision, dialled, sender } = onward;
   if (decision.targets.length === 0) {
     const service = decision.dialled ?? undiscoveredService(mesh, dialled, sender.name);
@@ -54,7 +60,7 @@ function undiscoveredService(mesh: Mesh, { host }: DialedDestination, client: st
 
 /** Clients know of the sidecar, not of the ports that it leaves alone: the application there gets the mesh's TLS. */
 function withoutProxyForTls(onward: Onward, end: End, semantics: Semantics): End {
-  if (end.kind !== "workload" || end.arrival.tls === "plaintext") return end;
+  if (end.kind !== "workload" || end.arrival.tls === "plaintext" || end.arrival.hbone === true) return end;
   const { workload, port, sni } = end.arrival;
   const isOwnTls =
     onward.flight.protocol === "tls" && sni === onward.flight.ownSni && end.arrival.principal === null;
@@ -68,6 +74,8 @@ function targetEnds(mesh: Mesh, onward: Onward, target: OutboundTarget): readonl
   const { cluster, name } = target;
   const { dialled, decision } = onward;
   if (cluster === undefined) return [nowhere(onward, name, "no-cluster", "there is no such cluster")];
+  const waypoint = onward.by === "gateway" ? gatewayToWaypoint(mesh, onward, target, cluster) : undefined;
+  if (waypoint !== undefined) return [waypoint];
   if (cluster.resolution === "original-destination") {
     const places = placesOf(mesh, { ...dialled, port: cluster.dialPort ?? dialled.port }, decision.dialled);
     // A gateway's client dials the gateway: of where it goes on from there only the endpoints are known.
@@ -75,9 +83,7 @@ function targetEnds(mesh: Mesh, onward: Onward, target: OutboundTarget): readonl
       return endpointEnds(mesh, onward, target, cluster);
     // Whatever endpoints are known: an address that is nobody's of the mesh is dialled as it is.
     if (places === null) return [{ kind: "outside", way: name }];
-    return places.flatMap((place) =>
-      reach(onward, target, { ...place, tls: cluster.tlsSettings?.mode ?? "plaintext" }),
-    );
+    return places.flatMap((place) => reach(mesh, onward, target, { ...place, tls: dialledTls(cluster) }));
   }
   return endpointEnds(mesh, onward, target, cluster);
 }
@@ -102,11 +108,11 @@ function endpointEnds(
     const key = `${plan.endpoint.workload?.key ?? plan.address ?? ""}|${plan.port}|${plan.tls}`;
     if (seen.has(key)) return [];
     seen.add(key);
-    return reach(onward, target, { ...placeOf(mesh, plan), tls: plan.tls });
+    return reach(mesh, onward, target, { ...placeOf(mesh, plan), tls: plan.tls });
   });
 }
 
-interface Place {
+export interface Place {
   /** Undefined: outside of the mesh. */
   readonly workload: Workload | undefined;
   readonly port: number;
@@ -118,25 +124,66 @@ function placeOf(mesh: Mesh, { endpoint, address = "", port }: EndpointPlan): Pl
   return { workload, port, address };
 }
 
+/** Gateways send what is for a service on to its waypoint where its label asks for that, whichever subset a route names. */
+function gatewayToWaypoint(
+  mesh: Mesh,
+  onward: Onward,
+  target: OutboundTarget,
+  { service, port, tls }: ClusterPlan,
+): End | undefined {
+  if (!ingressUsesWaypoint(mesh, service)) return undefined;
+  const { sender, flight, decision } = onward;
+  const binding = waypointOfService(mesh, service);
+  if (binding.kind === "bound" && (tls === "simple" || tls === "mutual"))
+    return nowhere(
+      onward,
+      target.name,
+      "waypoint-unknown",
+      "a DestinationRule has TLS spoken to the waypoint inside of the tunnel: what it makes of that is not known",
+    );
+  const addressed = { kind: "service", service, port, address: service.addresses[0] ?? "" } as const;
+  return waypointEnd(binding, addressed, sender, flightTo(flight, decision, target));
+}
+
+/**
+ * The TLS of a cluster whose endpoints the client itself picks: it cannot tell one from another, so that a single one in ambient mode, which is
+ * no endpoint of a sidecar's, turns automatic mutual TLS off for all.
+ */
+function dialledTls({ tlsSettings, endpoints, destinationRules }: ClusterPlan): UpstreamTls {
+  const automatic = tlsSettings?.mode === "mtls" && destinationRules.length === 0;
+  const clear = automatic && endpoints.some(({ endpoint }) => endpoint.workload?.dataplane === "ambient");
+  return clear ? "plaintext" : (tlsSettings?.mode ?? "plaintext");
+}
+
+/** A waypoint speaks it to every pod of its own services that takes it. */
+function speaksHbone(mesh: Mesh, workload: Workload, cluster: ClusterPlan, { by }: Onward): boolean {
+  if (isTunnelled(workload, cluster)) return true;
+  return by === "waypoint" && isOwnCluster(cluster) && takesHbone(mesh, workload);
+}
+
 function reach(
+  mesh: Mesh,
   onward: Onward,
   target: OutboundTarget,
   place: Place & { readonly tls: UpstreamTls },
 ): readonly End[] {
   const { flight, sender, decision } = onward;
   const { workload, tls } = place;
-  if (workload === undefined) return [{ kind: "outside", way: target.name }];
-  const way = `${target.name} at ${workload.key}:${place.port}`;
+  const name = target.cluster?.name ?? target.name;
+  if (workload === undefined) return [{ kind: "outside", way: name }];
+  const way = `${name} at ${workload.key}:${place.port}`;
   const next = flightTo(flight, decision, target);
+  if (target.cluster !== undefined && speaksHbone(mesh, workload, target.cluster, onward))
+    return [{ kind: "workload", arrival: hboneArrival(workload, place, sender), flight: next, way }];
   if (tls === "plaintext")
     return [{ kind: "workload", arrival: clearArrival(workload, place, onward), flight: next, way }];
-  if (workload.dataplane === "none" && workload.role === "application")
+  if (workload.dataplane !== "sidecar" && workload.role === "application")
     return [
       nowhere(
         onward,
         way,
         "no-proxy-for-tls",
-        `it is spoken to in TLS (${tls}), and no proxy stands before it to end that`,
+        `it is spoken to in TLS (${tls}), and no ${workload.dataplane === "ambient" ? "sidecar" : "proxy"} stands before it to end that`,
       ),
     ];
   if (tls === "mtls" && !isExpected(workload, target.sans))
@@ -188,7 +235,7 @@ function clearEnds(onward: Onward, places: readonly Place[] | null, name: string
       ? { kind: "outside", way: name }
       : {
           kind: "workload",
-          arrival: clearArrival(workload, { workload, ...place }, onward),
+          arrival: clearArrival(workload, place, onward),
           flight: flightTo(flight, decision, undefined),
           way: `${name} at ${workload.key}:${place.port}`,
         },
@@ -196,7 +243,11 @@ function clearEnds(onward: Onward, places: readonly Place[] | null, name: string
 }
 
 /** Nothing is added on the way: what the client itself speaks arrives. */
-function clearArrival(workload: Workload, place: Place, { flight, sender }: Onward): Arrival {
+export function clearArrival(
+  workload: Workload,
+  place: Pick<Place, "port" | "address">,
+  { flight, sender }: Pick<Onward, "flight" | "sender">,
+): Arrival {
   const own = flight.protocol === "tls";
   return {
     workload,
@@ -248,6 +299,8 @@ function leadsOutside({ external, resolution }: Service): boolean {
   return external || (resolution !== "static" && resolution !== "passthrough");
 }
 
+const UNKNOWN_CAUSES: ReadonlySet<string> = new Set(["client-certificate-unknown", "waypoint-unknown"]);
+
 /** A destination that cannot be had: what the sending proxy answers for it. */
 function nowhere({ sender, flight, decision }: Onward, way: string, cause: string, why: string): End {
   const http = speaksHttp(flight) && decision.http !== undefined;
@@ -257,7 +310,7 @@ function nowhere({ sender, flight, decision }: Onward, way: string, cause: strin
     side: "client",
     allowed: false,
     code: http ? 503 : 0,
-    reason: reason ?? (cause === "client-certificate-unknown" ? "unknown" : "tls"),
+    reason: reason ?? (UNKNOWN_CAUSES.has(cause) ? "unknown" : "tls"),
     cause,
     layer: reason === undefined ? "client-tls" : "client-route",
     policy: null,

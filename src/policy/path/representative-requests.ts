@@ -2,7 +2,9 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import type { AuthorizationSpec, OperationSpec, RuleSpec } from "../authorization-spec.ts";
 import { isPathTemplate } from "../path-template.ts";
-import { attachedPolicies } from "../policy-attachment.ts";
+import { attachedPolicies, waypointPolicies } from "../policy-attachment.ts";
+import { serviceTargets } from "../port-protocol.ts";
+import { waypointOfService } from "../waypoint/waypoints.ts";
 import type { AccessRequest } from "./access-request.ts";
 
 /** What is asked, apart from who asks whom. */
@@ -20,17 +22,43 @@ export function representativeRequests(
   http: boolean,
 ): readonly RequestTemplate[] {
   if (!http) return [{ protocol: "tcp" }];
-  const policies = attachedPolicies(mesh.authorizationPolicies, workload, mesh.config.rootNamespace);
+  const { rootNamespace } = mesh.config;
+  const own = attachedPolicies(mesh.authorizationPolicies, workload, rootNamespace);
+  const asked = [...atWaypoints(mesh, workload, port), ...own.map((policy) => ({ policy, port }))];
   const found = new Map<string, RequestTemplate>();
   const add = (request: RequestTemplate): void => {
     const key = JSON.stringify(request);
     if (found.size < MAX_REQUESTS && !found.has(key)) found.set(key, request);
   };
   add({ protocol: "http", method: "GET", path: "/" });
-  for (const policy of policies)
+  for (const { policy, port: own } of asked)
     for (const rule of ((policy.spec ?? {}) as AuthorizationSpec).rules ?? [])
-      for (const request of requestsOf(rule, port)) add(request);
+      for (const request of requestsOf(rule, own)) add(request);
   return [...found.values()];
+}
+
+interface AskedPolicy {
+  readonly policy: Mesh["authorizationPolicies"][number];
+  /** As the policy's proxy counts ports: a waypoint by the service's, others by the container's. */
+  readonly port: number;
+}
+
+/** Those of the waypoints by which services lead to the port. */
+function atWaypoints(mesh: Mesh, workload: Workload, port: number): readonly AskedPolicy[] {
+  return serviceTargets(mesh, workload)
+    .filter(({ target }) => target === port)
+    .flatMap(({ service, port: servicePort }) => {
+      const binding = waypointOfService(mesh, service);
+      const proxy = binding.kind === "bound" ? binding.waypoint.workload : undefined;
+      if (proxy === undefined) return [];
+      const policies = waypointPolicies(
+        mesh.authorizationPolicies,
+        proxy,
+        service,
+        mesh.config.rootNamespace,
+      );
+      return policies.map((policy) => ({ policy, port: servicePort.port }));
+    });
 }
 
 function requestsOf({ to = [], when = [] }: RuleSpec, port: number): readonly RequestTemplate[] {

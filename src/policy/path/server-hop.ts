@@ -4,7 +4,15 @@ import { explainInbound } from "../explain.ts";
 import { asSeenBy, chainOf, decideConnection, decideRequest, type InboundPolicy } from "../inbound.ts";
 import type { HttpHop } from "../proxy-headers.ts";
 import type { Verdict } from "../verdict.ts";
-import { type Arrival, type Flight, type HopResult, type JourneyContext, speaksHttp } from "./journey.ts";
+import {
+  type Arrival,
+  type Flight,
+  type HopResult,
+  type JourneyContext,
+  meshAlpn,
+  speaksHttp,
+  unknownStep,
+} from "./journey.ts";
 import { judgeRequest } from "./judge-request.ts";
 import { isByRules, unknownVerdict } from "./unknown-address.ts";
 
@@ -35,8 +43,8 @@ export async function serverHop(
   context: JourneyContext,
   flight: Flight,
   arrival: Arrival,
+  policy: InboundPolicy = context.compiled.inbound(arrival.workload),
 ): Promise<HopResult> {
-  const policy = context.compiled.inbound(arrival.workload);
   const connection = connectionOf(arrival, flight);
   const chain = chainOf(policy, connection);
   const onConnection = judgeConnection(policy, connection);
@@ -47,8 +55,52 @@ export async function serverHop(
     return { step: serverStep(policy, arrival, onConnection, answered ? 200 : onConnection.code, explain) };
   }
   const { verdict, request } = await judgeRequest(context, policy, connection, flight);
-  const explain = () => explainVerdict(policy, connection, request, verdict);
+  const explain = () => [
+    ...explainVerdict(policy, connection, request, verdict),
+    ...unreadTokenLines(policy, flight),
+  ];
   return { step: serverStep(policy, arrival, verdict, verdict.code, explain) };
+}
+
+/**
+ * A sidecar that is spoken to through HBONE: the tunnel's client is known and its certificate was asked for, whatever PeerAuthentication says; the port's protocol
+ * alone decides how what is inside is taken.
+ */
+export async function hboneServerHop(
+  context: JourneyContext,
+  flight: Flight,
+  arrival: Arrival,
+): Promise<HopResult> {
+  const { workload } = arrival;
+  const policy = context.compiled.inbound(workload);
+  const { custom, broken } = speaksHttp(flight) ? policy.http : policy.tcp;
+  if (custom !== null || broken !== null)
+    return {
+      step: unknownStep(
+        workload.key,
+        "server",
+        "ambient-to-sidecar",
+        speaksHttp(flight),
+        "unknown: CUSTOM policies at a sidecar that is spoken to through HBONE are not decided, as Istio's do not see the tunnel's client there",
+      ),
+    };
+  return serverHop(context, flight, { ...arrival, alpn: meshAlpn(flight) }, throughHbone(policy));
+}
+
+const STRICT = Object.freeze({ mode: "STRICT", policy: null } as const);
+
+function throughHbone(policy: InboundPolicy): InboundPolicy {
+  return { ...policy, transport: () => STRICT };
+}
+
+/** Whoever gives a token believes that it counts. */
+function unreadTokenLines(
+  { jwt, unprotected }: InboundPolicy,
+  { claims, headers }: Flight,
+): readonly string[] {
+  if (jwt !== null || unprotected) return [];
+  if (claims === undefined && !headers.includes("authorization")) return [];
+  return ["tokens and claims count for nothing here: no RequestAuthentication applies to the workload"];
 }
 
 /** As decideConnection, but unknown where what nobody knows could turn it. */

@@ -59,8 +59,10 @@ const NOBODYS_HOST = "nobody-knows-it.invalid";
 interface Client {
   readonly name: string;
   readonly source: AccessSource;
-  /** It is judged at the server alone: it has no routes that are asked about here. */
+  /** It is judged at the server alone. */
   readonly serverOnly: boolean;
+  /** It reaches nothing outside of the mesh that could be asked about here. */
+  readonly insideOnly: boolean;
 }
 
 interface Target {
@@ -98,29 +100,22 @@ export async function survey(context: JourneyContext, question: SurveyQuestion):
   const served = others.flatMap((workload) => targetsOf(mesh, workload, question));
   for (const client of clientOf(own))
     for (const target of [...served, ...outside]) {
-      if (target.direct === undefined && client.serverOnly) continue;
+      if (target.direct === undefined && client.insideOnly) continue;
       pairs.push(await pairOf(context, client, target));
     }
   return pairs;
 }
 
-/** Gateways have no application: what counts is whether their identity gets in, wherever their routes lead. */
-function clientOf({ key, role, spiffeId, addresses }: Workload): readonly Client[] {
-  switch (role) {
-    case "application":
-      return [{ name: key, source: { workload: key }, serverOnly: false }];
-    case "gateway": {
-      const [ip] = addresses;
-      const principal = spiffeId.slice("spiffe://".length);
-      return [{ name: key, source: { principal, ...(ip === undefined ? {} : { ip }) }, serverOnly: true }];
-    }
-    case "waypoint":
-      return [];
-  }
+/** Gateways have no application: what counts is whether they would get in, wherever their routes lead. */
+function clientOf({ key, role }: Workload): readonly Client[] {
+  const source = { workload: key };
+  return role === "waypoint"
+    ? []
+    : [{ name: key, source, serverOnly: false, insideOnly: role === "gateway" }];
 }
 
 function anybodyInClear(): Client {
-  return { name: PLAINTEXT, source: { principal: null }, serverOnly: true };
+  return { name: PLAINTEXT, source: { principal: null }, serverOnly: true, insideOnly: true };
 }
 
 /** The ports that containers declare and Services name, each as a client would dial it. */

@@ -184,15 +184,13 @@ test("the whole path: the client's ztunnel, then the server's; an HTTP caller se
   assert.deepEqual([denied.allowed, denied.code, denied.hop], [false, 0, "foo/web"]);
 });
 
-test("behind a waypoint the answer is unknown, never a guess", async () => {
+test("a waypoint that is named and not there is passed by, and it is said", async () => {
   const { mesh } = await meshFrom(
     WORKLOADS.replace("dataplane-mode: ambient", "dataplane-mode: ambient, istio.io/use-waypoint: wp"),
   );
   const [decision] = await can(mesh, [
     { from: { workload: "foo/client" }, to: { service: "web", port: 80 } },
   ]);
-  assert.deepEqual(
-    [decision?.allowed, decision?.reason, decision?.cause],
-    [false, "unknown", "waypoint-not-decided"],
-  );
+  assert.deepEqual([decision?.allowed, decision?.cause], [true, "no-allow-policies"]);
+  assert.match(decision?.explanation.join("\n") ?? "", /waypoint foo\/wp is not there/);
 });

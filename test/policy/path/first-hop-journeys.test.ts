@@ -207,14 +207,17 @@ const ALONE: readonly JourneyCase[] = [
     ways: [[["a/s:8080"], "a/s server refused 400 bad-request/bad-request at protocol, by none"]],
   },
   {
-    law: "a gateway has no application to ask from",
+    law: "a gateway as the client: as if a route of it led there",
     mesh: meshOf(
       `${CLIENT}${SERVER}${gatewayPodText("a", "g")}${gatewayText("a", "g", { selector: { istio: "g" }, servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] }] })}`,
     ),
     ask: { from: { workload: "a/g" }, to: toService },
-    ways: [[[], "a/g client refused 403 unknown/gateway-as-client at client-route, by none"]],
-    explained: [
-      ["unknown: a gateway has no application whose requests could be asked about; ask with `via`"],
+    ways: [
+      [
+        ["outbound|80||s.a.svc.cluster.local at a/s:8080"],
+        "a/g gateway allowed 200 ok/routed at route, by none, to outbound|80||s.a.svc.cluster.local, answers HTTP",
+        "a/s server allowed 200 ok/no-allow-policies at authorization, by none",
+      ],
     ],
     fields: {},
   },
@@ -283,30 +286,32 @@ const ZTUNNEL: readonly JourneyCase[] = [
     ways: [[[], "m/c client allowed 200 ok/routed at client-route, by none, to s.m.svc.cluster.local"]],
   },
   {
-    law: "what ztunnel speaks to a sidecar is not known",
+    law: "ztunnel speaks in clear to a sidecar whose pod has no label for HBONE",
     mesh: MIXED,
     ask: { from: far, to: { service: "s.a", port: 80 } },
     ways: [
       [
         ["a/s:8080"],
         "m/c client allowed 200 ok/routed at client-route, by none, to s.a.svc.cluster.local",
-        "a/s server refused 403 unknown/ambient-to-sidecar at transport, by none",
+        "a/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
     explained: [
       ["the client's ztunnel sends it to s.a.svc.cluster.local; VirtualServices do not count for it"],
-      ["unknown: what ztunnel speaks to a sidecar or a gateway depends on how they were installed"],
+      [
+        "allowed: no DENY policy matches and no ALLOW policy applies to the workload",
+      ],
     ],
   },
   {
-    law: "what ztunnel speaks to a sidecar is not known of bytes",
+    law: "ztunnel speaks in clear to a sidecar, of bytes too",
     mesh: MIXED,
     ask: { from: far, to: { service: "s.a", port: 9000 }, protocol: "tcp" },
     ways: [
       [
         ["a/s:9000"],
         "m/c client allowed 0 ok/routed at client-route, by none, to s.a.svc.cluster.local",
-        "a/s server refused 0 unknown/ambient-to-sidecar at transport, by none",
+        "a/s server allowed 0 ok/no-allow-policies at authorization, by none",
       ],
     ],
   },
@@ -380,7 +385,7 @@ const ZTUNNEL: readonly JourneyCase[] = [
     ways: [
       [
         ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local hbone, answers HTTP",
         "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
@@ -390,6 +395,7 @@ const ZTUNNEL: readonly JourneyCase[] = [
         "virtual host s.m.svc.cluster.local:80 takes the authority `s.m`",
         "the service's default route takes it",
         "to outbound|80||s.m.svc.cluster.local, 1 endpoint, TLS mtls, expecting spiffe://cluster.local/ns/m/sa/s",
+        "m/s: in ambient mode: HBONE to its ztunnel instead, of which no account is expected",
       ],
       ["allowed by ztunnel: no DENY policy matches and no ALLOW policy applies to the workload"],
     ],
@@ -589,14 +595,14 @@ const USES = { "istio.io/use-waypoint": "wp" };
 const toBound = { from: { workload: "a/c" }, to: { service: "s.m", port: 80 } } as const;
 const WAYPOINTS: readonly JourneyCase[] = [
   {
-    law: "a waypoint of the pod is not decided",
+    law: "a sidecar sends past a waypoint of the pod",
     mesh: bound(USES, "pod"),
     ask: toBound,
     ways: [
       [
         ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
-        "m/s server refused 403 unknown/waypoint-not-decided at transport, by none",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local hbone, answers HTTP",
+        "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
     explained: [
@@ -605,31 +611,32 @@ const WAYPOINTS: readonly JourneyCase[] = [
         "virtual host s.m.svc.cluster.local:80 takes the authority `s.m`",
         "the service's default route takes it",
         "to outbound|80||s.m.svc.cluster.local, 1 endpoint, TLS mtls, expecting spiffe://cluster.local/ns/m/sa/s",
+        "m/s: in ambient mode: HBONE to its ztunnel instead, of which no account is expected",
       ],
-      ["unknown: waypoint wp stands before it, and waypoints are not decided yet"],
+      ["allowed by ztunnel: no DENY policy matches and no ALLOW policy applies to the workload"],
     ],
   },
   {
-    law: "a waypoint of the service is not decided",
+    law: "a sidecar sends past a waypoint of the service",
     mesh: bound(USES, "service"),
     ask: toBound,
     ways: [
       [
         ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
-        "m/s server refused 403 unknown/waypoint-not-decided at transport, by none",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local hbone, answers HTTP",
+        "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
   },
   {
-    law: "a waypoint of the namespace is not decided",
+    law: "a sidecar sends past a waypoint of the namespace",
     mesh: bound(USES, "namespace"),
     ask: toBound,
     ways: [
       [
         ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
-        "m/s server refused 403 unknown/waypoint-not-decided at transport, by none",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local hbone, answers HTTP",
+        "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
   },
@@ -640,20 +647,20 @@ const WAYPOINTS: readonly JourneyCase[] = [
     ways: [
       [
         ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local hbone, answers HTTP",
         "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
   },
   {
-    law: "a waypoint is not decided of bytes either",
+    law: "a sidecar sends bytes past a waypoint",
     mesh: bound(USES, "namespace"),
     ask: { ...toBound, protocol: "tcp" },
     ways: [
       [
         ["PassthroughCluster at m/s:8080"],
         "a/c client allowed 0 passthrough/passthrough at client-route, by none, to PassthroughCluster plaintext",
-        "m/s server refused 0 unknown/waypoint-not-decided at transport, by none",
+        "m/s server allowed 0 ok/no-allow-policies at authorization, by none",
       ],
     ],
   },
@@ -672,7 +679,7 @@ const WAYPOINTS: readonly JourneyCase[] = [
     ways: [
       [
         ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local hbone, answers HTTP",
         "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
@@ -733,7 +740,7 @@ const OTHER_MODE: readonly JourneyCase[] = [
     ways: [
       [
         ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local hbone, answers HTTP",
         "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
@@ -804,27 +811,31 @@ const MORE: readonly JourneyCase[] = [
     ways: [[[], "a/bare client allowed 200 passthrough/no-proxy at client-route, by none"]],
   },
   {
-    law: "a waypoint alone is not decided",
+    law: "who speaks to a waypoint itself is not decided",
     mesh: meshOf(AMBIENT + WAYPOINT + CLIENT),
     ask: { from: { workload: "a/c" }, to: { workload: "m/w", port: 8080 } },
-    ways: [[["m/w:8080"], "m/w server refused 403 unknown/waypoint-not-decided at transport, by none"]],
-    explained: [["unknown: waypoints are not decided yet"]],
+    ways: [[["m/w:8080"], "m/w server refused 403 unknown/waypoint-as-server at transport, by none"]],
+    explained: [
+      [
+        "unknown: what a waypoint makes of who speaks to itself is not decided; ask about what it stands before",
+      ],
+    ],
   },
   {
-    law: "a waypoint alone is not decided of bytes",
+    law: "who speaks to a waypoint itself is not decided, of bytes",
     mesh: meshOf(AMBIENT + WAYPOINT + CLIENT),
     ask: { from: { workload: "a/c" }, to: { workload: "m/w", port: 8080 }, protocol: "tcp" },
-    ways: [[["m/w:8080"], "m/w server refused 0 unknown/waypoint-not-decided at transport, by none"]],
+    ways: [[["m/w:8080"], "m/w server refused 0 unknown/waypoint-as-server at transport, by none"]],
   },
   {
-    law: "what ztunnel speaks to a gateway is not known",
+    law: "ztunnel speaks in clear to a gateway, which decides by its own servers",
     mesh: meshOf(AMBIENT + ambientPod("c", "10.1.0.1") + GATEWAY),
     ask: { from: far, to: { service: "g", port: 80 } },
     ways: [
       [
         ["m/g:8080"],
         "m/c client allowed 200 ok/routed at client-route, by none, to g.m.svc.cluster.local",
-        "m/g server refused 403 unknown/ambient-to-sidecar at transport, by none",
+        "m/g gateway refused 404 no-route/no-route at route, by none",
       ],
     ],
   },
@@ -848,20 +859,20 @@ const MORE: readonly JourneyCase[] = [
     ways: [
       [
         ["outbound|80||s.m.svc.cluster.local at m/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local mtls, answers HTTP",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.m.svc.cluster.local hbone, answers HTTP",
         "m/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
   },
   {
-    law: "a waypoint of the other service is",
+    law: "a sidecar sends past the other service's waypoint",
     mesh: BOUND_OTHER,
     ask: { from: { workload: "a/c" }, to: { service: "o.m", port: 80 } },
     ways: [
       [
         ["outbound|80||o.m.svc.cluster.local at m/o:80"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||o.m.svc.cluster.local mtls, answers HTTP",
-        "m/o server refused 403 unknown/waypoint-not-decided at transport, by none",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||o.m.svc.cluster.local hbone, answers HTTP",
+        "m/o server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],
   },
@@ -872,7 +883,7 @@ const MORE: readonly JourneyCase[] = [
     ways: [
       [
         ["outbound|80||s.n.svc.cluster.local at n/s:8080"],
-        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.n.svc.cluster.local mtls, answers HTTP",
+        "a/c client allowed 200 ok/routed at client-route, by none, to outbound|80||s.n.svc.cluster.local hbone, answers HTTP",
         "n/s server allowed 200 ok/no-allow-policies at authorization, by none",
       ],
     ],

@@ -88,7 +88,7 @@ describe("who may reach a workload", () => {
         "http POST /api: denied false 403 rbac/no-allow-matched by none at a/s",
       ],
       [
-        "a/g > a/s:8080 by itself allowed",
+        "a/g > a/s:8080 by s.a.svc.cluster.local:80 allowed",
         "http GET /: allowed true 200 ok/allow-matched by AuthorizationPolicy a/p #1 at a/s",
         "http POST /api: allowed true 200 ok/allow-matched by AuthorizationPolicy a/p #1 at a/s",
       ],
@@ -113,8 +113,8 @@ describe("who may reach a workload", () => {
         "a/c > a/s:9001 by s.a.svc.cluster.local:9000 denied",
         "b/d > a/s:8080 by s.a.svc.cluster.local:80 denied",
         "b/d > a/s:9001 by s.a.svc.cluster.local:9000 denied",
-        "a/g > a/s:8080 by itself allowed",
-        "a/g > a/s:9001 by itself allowed",
+        "a/g > a/s:8080 by s.a.svc.cluster.local:80 allowed",
+        "a/g > a/s:9001 by s.a.svc.cluster.local:9000 allowed",
         "b/bare > a/s:8080 by s.a.svc.cluster.local:80 denied",
         "b/bare > a/s:9001 by s.a.svc.cluster.local:9000 denied",
         "{plaintext} > a/s:8080 by itself denied",
@@ -181,7 +181,7 @@ describe("who may reach a workload", () => {
     const mesh = meshOf(SERVER + gatewayPodText("a", "g") + GATEWAY + ONLY_C);
     assert.deepEqual(await pairs(mesh, { to: "a/s", port: 8080, namespace: "a" }), [
       [
-        "a/g > a/s:8080 by itself unknown",
+        "a/g > a/s:8080 by s.a.svc.cluster.local:80 unknown",
         "http GET /: unknown false 403 unknown/address-unknown by none at a/s",
         "http POST /api: unknown false 403 unknown/address-unknown by none at a/s",
       ],
@@ -384,8 +384,8 @@ describe("whom a workload may reach", () => {
     assert.deepEqual(
       (await pairs(MESH, { from: "a/g" })).map(([first]) => first),
       [
-        "a/g > a/s:8080 by itself allowed",
-        "a/g > a/s:9001 by itself allowed",
+        "a/g > a/s:8080 by s.a.svc.cluster.local:80 allowed",
+        "a/g > a/s:9001 by s.a.svc.cluster.local:9000 allowed",
         "a/g > a/c:8080 by itself allowed",
         "a/g > b/bare:8080 by itself allowed",
       ],
@@ -394,9 +394,9 @@ describe("whom a workload may reach", () => {
     assert.deepEqual(
       (await pairs(mesh, { from: "a/g" })).map(([first]) => first),
       [
-        "a/g > a/s:8080 by itself allowed",
-        "a/g > a/s:9001 by itself allowed",
-        "a/g > a/s:80 by itself allowed",
+        "a/g > a/s:8080 by s.a.svc.cluster.local:80 allowed",
+        "a/g > a/s:9001 by s.a.svc.cluster.local:9000 allowed",
+        "a/g > a/s:80 by in.example:80 allowed",
       ],
     );
   });

@@ -1,0 +1,46 @@
+/** The way to a waypoint, for who sends by one. */
+import type { Service } from "../../model/mesh.ts";
+import type { WaypointBinding } from "../waypoint/waypoints.ts";
+import { hboneArrival } from "./hbone-arrival.ts";
+import {
+  type Addressed,
+  type Arrival,
+  type End,
+  type Flight,
+  type Sender,
+  speaksHttp,
+  unknownStep,
+} from "./journey.ts";
+
+/** What is for `addressed` goes to its waypoint, over HBONE. Undefined where none takes it. */
+export function waypointEnd(
+  binding: WaypointBinding,
+  addressed: Addressed,
+  sender: Sender,
+  flight: Flight,
+): End | undefined {
+  if (binding.kind === "none") return undefined;
+  const target = addressed.kind === "service" ? addressed.service.hostname : addressed.workload.key;
+  const way = `waypoint of ${target}:${addressed.port}`;
+  if (binding.kind === "unknown") {
+    const step = unknownStep(
+      sender.name,
+      "waypoint",
+      "waypoint-unknown",
+      speaksHttp(flight),
+      `unknown: ${binding.why}`,
+    );
+    return { kind: "refused", step, way };
+  }
+  const { workload } = binding.waypoint;
+  if (workload === undefined) throw new Error("BUG: a waypoint that is bound has pods");
+  const { address, port } = addressed;
+  const arrival: Arrival = { ...hboneArrival(workload, { port, address }, sender), addressed };
+  return { kind: "workload", arrival, flight, way: `waypoint ${workload.key} of ${target}:${port}` };
+}
+
+/** A note on a way that goes past a service's waypoint, as sidecars and, unless told otherwise, gateways send. */
+export function pastWaypoint(binding: WaypointBinding, { hostname }: Service): readonly string[] {
+  if (binding.kind === "none") return binding.why === undefined ? [] : [binding.why];
+  return [`the waypoint of ${hostname} is passed by: what it enforces is not asked, ztunnel alone decides`];
+}
