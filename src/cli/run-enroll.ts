@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { enrollCa } from "../control/est/enroll-ca.ts";
+import { enrollCa, type OutsideCa } from "../control/est/enroll-ca.ts";
 import { EstClient, type EstServer } from "../control/est/est-client.ts";
+import { KubernetesSigner } from "../control/kubernetes-csr/kubernetes-signer.ts";
 import type { KeyAlgorithmName } from "../identity/key-algorithm.ts";
 import { readPrivateFile } from "../identity/key-store.ts";
 import { readSecret } from "../identity/keys/secret-source.ts";
@@ -20,7 +21,13 @@ export interface EnrollCommandOptions {
   readonly clientKey?: string;
   readonly keyAlgorithm?: KeyAlgorithmName;
   readonly passphrase?: string;
+  readonly kubernetesSigner?: string;
+  readonly roots?: string;
+  /** Milliseconds. */
+  readonly timeout?: number;
 }
+
+const APPROVAL_TIMEOUT_MS = 300_000;
 
 /** @throws {BulwarkError} as enrollCa, BW_CLI_INPUT, BW_SECRET_SOURCE. */
 export async function runEnroll(url: string, options: EnrollCommandOptions): Promise<ExitCode> {
@@ -30,7 +37,7 @@ export async function runEnroll(url: string, options: EnrollCommandOptions): Pro
   const { keyAlgorithm, passphrase } = options;
   const folder = resolve(options.out);
   const { subject, validTo } = await enrollCa({
-    client: new EstClient(serverOf(url, options)),
+    client: outsideCa(url, options),
     trustDomain,
     folder,
     ...(keyAlgorithm === undefined ? {} : { keyAlgorithm }),
@@ -49,14 +56,36 @@ export async function runEnroll(url: string, options: EnrollCommandOptions): Pro
   return EXIT.ok;
 }
 
+function outsideCa(url: string, options: EnrollCommandOptions): OutsideCa {
+  const { kubernetesSigner: signerName, roots, timeout } = options;
+  const server = serverOf(url, options);
+  if (signerName === undefined && roots === undefined && timeout === undefined) return new EstClient(server);
+  if (signerName === undefined || roots === undefined)
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      "--kubernetes-signer and --roots go together; --timeout needs them",
+    );
+  const { credentials, ...apiServer } = server;
+  return new KubernetesSigner({
+    ...apiServer,
+    ...(credentials === undefined ? {} : { bearerToken: credentials }),
+    signerName,
+    rootsPem: readText(roots),
+    timeoutMs: timeout ?? APPROVAL_TIMEOUT_MS,
+    onWaiting: (name) =>
+      process.stderr.write(`waiting until it is approved: kubectl certificate approve ${name}\n`),
+  });
+}
+
 function serverOf(url: string, options: EnrollCommandOptions): EstServer {
-  const { serverCa, credentials, clientCert, clientKey } = options;
+  const { serverCa, credentials, clientCert, clientKey, kubernetesSigner } = options;
+  const secret = kubernetesSigner === undefined ? "user:password" : "the token";
   if ((clientCert === undefined) !== (clientKey === undefined))
     throw new BulwarkError("BW_CLI_INPUT", "--client-cert and --client-key go together");
   return {
     url,
     ...(serverCa === undefined ? {} : { serverRootsPem: readText(serverCa) }),
-    ...(credentials === undefined ? {} : { credentials: readSecret(credentials, "user:password") }),
+    ...(credentials === undefined ? {} : { credentials: readSecret(credentials, secret) }),
     ...(clientCert === undefined || clientKey === undefined
       ? {}
       : { client: { certificatePem: readText(clientCert), keyPem: keyIn(clientKey) } }),

@@ -66,6 +66,17 @@ test("mistakes in the arguments of `ca` exit 3 and say how they are written; an 
     [enroll("https://127.0.0.1:1", "--credentials", "file:/no/such"), EXIT.invalid, /\/no\/such/],
     [enroll("https://127.0.0.1:1", "--server-ca", "/no/such"), EXIT.invalid, /cannot be read/],
     [enroll("https://127.0.0.1:1", "--client-cert", "/no/such"), EXIT.invalid, /go together/],
+    [enroll("https://127.0.0.1:1", "--kubernetes-signer", "x.example/y"), EXIT.invalid, /--roots/],
+    [
+      enroll("https://127.0.0.1:1", "--kubernetes-signer", "x", "--roots", "package.json"),
+      EXIT.invalid,
+      /no signer for a CA/,
+    ],
+    [
+      enroll("https://127.0.0.1:1", "--kubernetes-signer", "x.example/y", "--roots", "package.json"),
+      EXIT.failed,
+      /API server did not answer as it should: ECONNREFUSED/,
+    ],
     [enroll("https://127.0.0.1:1"), EXIT.failed, /EST server did not answer as it should/],
   ];
   await Promise.all(

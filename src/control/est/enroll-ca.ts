@@ -9,10 +9,17 @@ import { encodeAuthorityRequest } from "../../identity/plug-in/authority-request
 import { pluggedInState } from "../../identity/plug-in/plugged-in-state.ts";
 import type { TrustDomain } from "../../model/spiffe-id.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
-import type { EstClient } from "./est-client.ts";
+
+/** Whoever signs for us, by whatever protocol. */
+export interface OutsideCa {
+  /** What it is trusted by, and may be between: DER. */
+  readonly authorities: () => Promise<readonly Buffer[]>;
+  /** @param csr PKCS#10 in DER. @returns the certificate first. */
+  readonly enroll: (csr: Buffer) => Promise<readonly Buffer[]>;
+}
 
 export interface EnrollOptions {
-  readonly client: Pick<EstClient, "authorities" | "enroll">;
+  readonly client: OutsideCa;
   readonly trustDomain: TrustDomain;
   /** Gets the four files of `cacerts`; a mesh that runs on it follows. */
   readonly folder: string;
@@ -25,7 +32,7 @@ export interface EnrollOptions {
  * Has an outside CA sign an intermediate for a new key of ours, and lays it out as Istio's `cacerts`. Nothing is written before all of it was tried as
  * `--ca-certs` would.
  * @returns the intermediate.
- * @throws {BulwarkError} BW_EST_…, BW_CA_PLUG_IN_REFUSED, BW_KEYSTORE_….
+ * @throws {BulwarkError} those of the client, BW_EST_ANSWER, BW_CA_PLUG_IN_REFUSED, BW_KEYSTORE_….
  */
 export async function enrollCa(options: EnrollOptions): Promise<X509Certificate> {
   const { client, trustDomain, folder, keyAlgorithm = "ecdsa-p256", passphrase } = options;
@@ -37,7 +44,7 @@ export async function enrollCa(options: EnrollOptions): Promise<X509Certificate>
   const isRoot = (one: X509Certificate) => one.checkIssued(one) && one.verify(one.publicKey);
   const between = [...others, ...authorities].filter((one) => !isRoot(one));
   const material = {
-    place: "what the EST server gave",
+    place: "what the outside CA gave",
     certificate: pem([certificate]),
     key: printPrivateKey(privateKey, passphrase),
     chain: pem([certificate, ...between]),
