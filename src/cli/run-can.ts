@@ -34,7 +34,7 @@ export async function runCan(words: readonly string[], options: CanOptions): Pro
     writeDecisionNotes(loaded);
     writeDecisionsText(requests, decisions, one !== undefined || options.explain === true);
   }
-  return decisions.every(isAllowed) ? EXIT.ok : EXIT.denied;
+  return exitCodeFor(decisions.every(isAllowed), loaded);
 }
 
 async function runCanAll(
@@ -52,7 +52,16 @@ async function runCanAll(
     writeDecisionNotes(loaded);
     writePairsText(shown, pairs);
   }
-  return pairs.every(({ verdict }) => verdict === "allowed") ? EXIT.ok : EXIT.denied;
+  return exitCodeFor(
+    pairs.every(({ verdict }) => verdict === "allowed"),
+    loaded,
+  );
+}
+
+/** What is refused is refused whatever else the files hold; that all is allowed is believed of a mesh alone of which nothing is left out. */
+function exitCodeFor(isAllAllowed: boolean, { rejected }: LoadedMesh): ExitCode {
+  if (!isAllAllowed) return EXIT.denied;
+  return rejected.length === 0 ? EXIT.ok : EXIT.invalid;
 }
 
 function requestsOf(file: string, { mesh }: LoadedMesh): readonly AccessRequest[] {

@@ -59,8 +59,14 @@ export function callResult(answer: CallAnswer, { refusal, missing }: CallAccount
   return isSuspicious(answer) && missing !== undefined ? "unknown" : "answered";
 }
 
-function isSuspicious({ failure, status }: CallAnswer): boolean {
-  return failure !== undefined || status >= 400;
+function isSuspicious({ failure, status, headers }: CallAnswer): boolean {
+  return failure !== undefined || status >= 400 || grpcFailure(headers) !== undefined;
+}
+
+/** gRPC tells what went wrong beside status 200: a proxy that refuses does so in the headers, as there is no message (`Trailers-Only`). */
+export function grpcFailure(headers: CallAnswer["headers"]): string | undefined {
+  const status = headers.find(([name]) => name.toLowerCase() === "grpc-status")?.[1];
+  return status === undefined || status.trim() === "0" ? undefined : status.trim();
 }
 
 function trustStandIns(state: StateFolder, call: WorkloadCall): WorkloadCall {

@@ -1,4 +1,5 @@
 import type { FlowDraft } from "../model/flow-record.ts";
+import { toMicrosecond } from "./duration.ts";
 import {
   BATCH_VERSION,
   FLAG_DURATION,
@@ -141,7 +142,7 @@ export class FlowBatchWriter {
     flags |= this.#trace(draft.traceId);
     if (draft.durationMs !== undefined && Number.isFinite(draft.durationMs)) {
       flags |= FLAG_DURATION;
-      this.#at = this.#records.writeDoubleLE(draft.durationMs, this.#at);
+      this.#at = this.#records.writeDoubleLE(toMicrosecond(draft.durationMs), this.#at);
     }
     this.#records[flagsAt] = flags;
   }

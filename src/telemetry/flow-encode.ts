@@ -1,4 +1,5 @@
 import type { FlowDraft, FlowRecord } from "../model/flow-record.ts";
+import { toMicrosecond } from "./duration.ts";
 import { MAX_FLOW_LINE_LENGTH } from "./flow-decode.ts";
 
 /** What a text of an over-long record is cut to: some 35 of them, each unit escaped to six, stay below the line's limit. */
@@ -8,7 +9,7 @@ const CUT_EXPLANATION_LINES = 8;
 const MAX_ID_LENGTH = 512;
 
 /**
- * The record's line (no line break), with the id put in front: the draft is serialised once and never copied.
+ * The record's line (no line break), with the id put in front: the draft is serialised once, without a copy of its parts.
  * A line that would be longer than the log takes has its long texts cut and `truncated` set.
  */
 export function encodeFlow(draft: FlowDraft, id: string): string {
@@ -27,7 +28,9 @@ export function encodeFlowRecord(record: FlowRecord): string {
 }
 
 function withId(draft: FlowDraft, id: string): string {
-  return `{"id":${JSON.stringify(id)},${JSON.stringify(draft).slice(1)}`;
+  const { durationMs } = draft;
+  const told = durationMs === undefined ? draft : { ...draft, durationMs: toMicrosecond(durationMs) };
+  return `{"id":${JSON.stringify(id)},${JSON.stringify(told).slice(1)}`;
 }
 
 function cutTexts(draft: FlowDraft): FlowDraft {

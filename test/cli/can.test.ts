@@ -139,7 +139,10 @@ test("a rejected resource is listed and takes no part; a file that cannot be rea
   );
   const ask = ["can", "finance/account-auditor", "http://payroll.finance/accounts/7", ...PAYROLL, "--mesh"];
   const rejected = await bulwark([...ask, bad, "--format", "json"]);
-  assert.equal(rejected.code, 0, rejected.stderr);
+  assert.equal(rejected.code, 3, "all is allowed, of a mesh that is not whole");
+  assert.match(rejected.stderr, /rejected: AuthorizationPolicy finance\/bad takes no part/);
+  const denied = await bulwark(["can", "finance/intranet", ...ask.slice(2), bad]);
+  assert.equal(denied.code, 2, denied.stderr);
   const [first] = (JSON.parse(rejected.stdout) as { rejected: { name: string; error: string }[] }).rejected;
   assert.equal(first?.name, "bad");
   assert.ok(first.error.length > 0);

@@ -57,6 +57,20 @@ test("an error status never counts as answered while the flow log cannot be writ
   }
 });
 
+test("a gRPC refusal comes with status 200, and is one all the same", async () => {
+  const grpc = (status: string): CallAnswer => ({ ...answer(200), headers: [["grpc-status", status]] });
+  const denied: FlowRecord = { ...RECORD, verdict: "deny", layer: "rbac", reason: "deny-matched" };
+  const refused = await outcomeOf(grpc("7"), control([denied], null));
+  assert.deepEqual([refused.result, exitCodeOf(refused)], ["refused", 2]);
+  assert.match(refusalText(refused), /HTTP 200, grpc-status 7/);
+  const own = await outcomeOf(grpc("7"), control([RECORD], null));
+  assert.deepEqual([own.result, exitCodeOf(own)], ["answered", 0]);
+  const unlogged = await outcomeOf(grpc("7"), control([], null));
+  assert.deepEqual([unlogged.result, exitCodeOf(unlogged)], ["unknown", 1]);
+  const good = await outcomeOf(grpc("0"), control([], "disk full"));
+  assert.equal(good.result, "answered");
+});
+
 test("an error status without any record, or with a log that cannot be read, is of unknown origin", async () => {
   const bare = await outcomeOf(answer(503), control([], null));
   assert.deepEqual([bare.result, exitCodeOf(bare)], ["unknown", 1]);

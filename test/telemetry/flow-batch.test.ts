@@ -67,6 +67,19 @@ test("a batch read back is the records that their lines would have been", () => 
   );
 });
 
+test("durations are told to the microsecond, by line and by batch", () => {
+  for (const [durationMs, told] of [
+    [3.4567891234, 3.457],
+    [0.1 + 0.2, 0.3],
+    [12, 12],
+    [0.0004, 0],
+  ] as const) {
+    const draft = { ...sampleDraft(0), durationMs };
+    assert.equal(lineRecord(draft, 0).durationMs, told);
+    assert.deepEqual(recordsOf(batchOf([draft], 0)), [lineRecord(draft, 0)]);
+  }
+});
+
 test("a batch gives the log's columns as the record's line does", () => {
   fc.assert(
     fc.property(fullDraft, (draft) => {

@@ -68,7 +68,8 @@ function parseVerdicts(text: string): readonly PairVerdict[] {
 
 const HELP = `
 No mesh has to run. NetworkPolicies are not decided yet.
-Exit code: 0 all allowed, 2 something is denied or unknown, 3 the mesh or the requests are not valid, 1 Bulwark failed.
+Exit code: 0 all allowed, 2 something is denied or unknown, 3 the mesh or the requests are not valid (also where all is allowed
+and a resource of the mesh was rejected), 1 Bulwark failed.
 ${examples(
   "bulwark can finance/intranet GET http://payroll.finance/accounts/7 --mesh examples/payroll",
   "bulwark can team-a/app-a https://mongo1.composedb.com --mesh examples/egress",

@@ -1,5 +1,5 @@
 import { fstatSync } from "node:fs";
-import type { CallOutcome } from "../../control/run-call.ts";
+import { type CallOutcome, grpcFailure } from "../../control/run-call.ts";
 import { describeRefusal } from "../../telemetry/correlate.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { plain, style } from "./style.ts";
@@ -51,7 +51,7 @@ const WORDS: Readonly<Record<CallOutcome["result"], string>> = {
 export function refusalText(outcome: CallOutcome): string {
   const { answer, account, from, call } = outcome;
   const word = style("red", WORDS[outcome.result], process.stderr);
-  const saw = answer.status > 0 ? `HTTP ${answer.status}` : (answer.failure ?? "no answer");
+  const saw = answer.status > 0 ? statusText(answer) : (answer.failure ?? "no answer");
   const head = `${word}: ${from} → ${plain(call.url.href)}: ${plain(saw)}`;
   const { refusal } = account;
   if (refusal === undefined) {
@@ -63,6 +63,11 @@ export function refusalText(outcome: CallOutcome): string {
     return `${head}${indented(lines.length > 0 ? lines : ["nothing in the flow log says why"])}`;
   }
   return `${head}${indented([describeRefusal(refusal), ...(refusal.explanation ?? [])])}`;
+}
+
+function statusText({ status, headers }: CallOutcome["answer"]): string {
+  const grpc = grpcFailure(headers);
+  return grpc === undefined ? `HTTP ${status}` : `HTTP ${status}, grpc-status ${grpc}`;
 }
 
 function indented(lines: readonly string[]): string {

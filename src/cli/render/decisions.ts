@@ -23,22 +23,31 @@ export function writeJsonLines(name: string, entries: readonly unknown[], loaded
     warnings: loaded.warnings,
     stockGateways: loaded.stockGateways,
   };
+  writeNotes(rejectedLines(loaded));
   process.stdout.write(`{"${name}": [\n${lines}\n],\n${JSON.stringify(rest).slice(1, -1)}}\n`);
 }
 
 /** What a person must know about the files before they believe an answer. */
 export function writeDecisionNotes({ rejected, warnings, stockGateways }: LoadedMesh): void {
   const notes = [
-    ...rejected.flatMap((resource) => [
-      `rejected: ${resourceName(resource)} takes no part`,
-      ...resource.errors.map((error) => `  ${formatDiagnostic(error)}`),
-    ]),
+    ...rejectedLines({ rejected }),
     ...warnings.map(formatDiagnostic),
     ...stockGateways.map(
       ({ workload, selectedBy }) =>
         `note: ${workload} is provided as \`istioctl install\` would, for ${selectedBy.join(", ")}`,
     ),
   ];
+  writeNotes(notes);
+}
+
+function rejectedLines({ rejected }: Pick<LoadedMesh, "rejected">): readonly string[] {
+  return rejected.flatMap((resource) => [
+    `rejected: ${resourceName(resource)} takes no part`,
+    ...resource.errors.map((error) => `  ${formatDiagnostic(error)}`),
+  ]);
+}
+
+function writeNotes(notes: readonly string[]): void {
   for (const note of notes) process.stderr.write(`${note.split("\n").map(plain).join("\n")}\n`);
 }
 

@@ -27,9 +27,30 @@ export function readRequests(text: string, file: string, mesh: Mesh): Parsed<rea
     if (problems.length >= MAX_PROBLEMS) break;
     for (const problem of checkRequest(mesh, value)) problems.push(place.diagnostic([...at, index], problem));
   }
+  for (const problem of repeatedIds(list)) problems.push(place.diagnostic([...at, ...problem.path], problem));
   const [wrong, ...more] = problems;
   if (wrong !== undefined) return { ok: false, errors: [wrong, ...more] };
   return { ok: true, value: list as readonly AccessRequest[], warnings: [] };
+}
+
+/** Decisions are told apart by their ids alone. */
+function repeatedIds(list: readonly unknown[]): readonly RequestProblem[] {
+  const first = new Map<string, number>();
+  const problems: RequestProblem[] = [];
+  for (const [index, value] of list.entries()) {
+    const id = typeof value === "object" && value !== null ? (value as { id?: unknown }).id : undefined;
+    if (typeof id !== "string" || problems.length >= MAX_PROBLEMS) continue;
+    const before = first.get(id);
+    if (before === undefined) first.set(id, index);
+    else
+      problems.push({
+        code: "BW1501_REQUEST_FIELD",
+        path: [index, "id"],
+        message: `the id \`${id}\` is that of request ${before + 1} already`,
+        help: "give each request an id of its own, or none",
+      });
+  }
+  return problems;
 }
 
 /** JSON by the platform's parser, which is fast; anything else (a byte order mark is enough) by ours, which says where it is wrong. */

@@ -78,7 +78,13 @@ const ROUTES: readonly JourneyCase[] = [
       ],
       ["allowed: no DENY policy matches and no ALLOW policy applies to the workload"],
     ],
-    fields: {},
+    fields: {
+      cluster: "outbound|80||s.a.svc.cluster.local",
+      tls: "mtls",
+      sni: "outbound_.80_._.s.a.svc.cluster.local",
+      sans: ["spiffe://cluster.local/ns/a/sa/s"],
+      endpoints: ["10.0.0.2:8080"],
+    },
   },
   {
     law: "gRPC as well",

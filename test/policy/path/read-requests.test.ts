@@ -52,6 +52,17 @@ describe("a file of requests", () => {
 });
 
 describe("what is wrong is told with its place", () => {
+  test("an id that stands twice, at the second; requests without any are told apart by their order", () => {
+    const text = JSON.stringify([ONE, { ...ONE, id: "r2" }, ONE], undefined, 1).replaceAll("\n", "");
+    const lines = text.replaceAll("},{", "},\n{").replaceAll("}, {", "},\n{").replaceAll("},  {", "},\n{");
+    assert.match(
+      String(read(lines)),
+      /^r\.json:3:\d+: error BW1501_REQUEST_FIELD: the id `r1` is that of request 1 already/,
+    );
+    const { id: _id, ...without } = ONE;
+    assert.deepEqual(read(JSON.stringify([without, without])), { value: [without, without], warnings: [] });
+  });
+
   test("a value at the value, a key at the key, what is missing at what should have it", () => {
     const text = `[
   {"to": {"host": "s.a", "port": 0}},
