@@ -60,6 +60,14 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
       admin.close();
       throw new BulwarkError("BW_ATTACK_NO_CONFIGURATION", "the mesh has no configuration in force yet");
     }
+    if (assignments.substrate === "netns") {
+      admin.close();
+      // From here nothing of a pod is reached: every attack would look stopped.
+      throw new BulwarkError(
+        "BW_ATTACK_NOT_ON_NETNS",
+        "attacks do not know pods in network namespaces yet; run them on a mesh of --substrate loopback",
+      );
+    }
     return new RunningMeshUnderAttack(
       state,
       admin,

@@ -30,6 +30,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/call.ts"),
   },
   {
+    name: "shell",
+    summary: "a real shell in a pod that is a network namespace",
+    load: () => import("./commands/shell.ts"),
+  },
+  {
     name: "can",
     summary: "may this request go through? The decision and its reason, without a running mesh",
     load: () => import("./commands/can.ts"),

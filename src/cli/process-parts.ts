@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { takeStoreAddress } from "../control/store-environment.ts";
 
-const PARTS = ["control", "proxy", "apps", "externals"] as const;
+const PARTS = ["control", "proxy", "apps", "externals", "network"] as const;
 type ProcessPart = (typeof PARTS)[number];
 
 export function isProcessPart(word: string | undefined): word is ProcessPart {
@@ -21,6 +21,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
       except: { type: "string", multiple: true, default: [] },
       "cert-ttl-seconds": { type: "string", default: "0" },
       "simulate-external": { type: "boolean", default: false },
+      substrate: { type: "string", default: "loopback" },
       "jwks-refresh-ms": { type: "string" },
       "jwks-allow": { type: "string", multiple: true, default: [] },
       "revocation-max-age-ms": { type: "string", default: "0" },
@@ -44,6 +45,7 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
         sources: positionals,
         certTtlSeconds: Number(values["cert-ttl-seconds"]),
         simulateExternal: values["simulate-external"],
+        substrate: values.substrate === "netns" ? "netns" : "loopback",
         caSettings: values["ca-settings"],
         ...(store === undefined ? {} : { store }),
         keys: {
@@ -63,6 +65,8 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
           federate: values.federate,
         },
       });
+    case "network":
+      return (await import("../control/netns/network-process.ts")).runNetworkProcess({ statePath });
     default:
       return (await import("../control/echo-process.ts")).runEchoProcess({
         statePath,

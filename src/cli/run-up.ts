@@ -9,6 +9,7 @@ import { readStart } from "../control/trust-bundle/bundle-follower.ts";
 import { parseBundleEndpoint, parseFederation } from "../control/trust-bundle/federation-option.ts";
 import { COMPLIANCE_VARIABLE, tlsProfileOf } from "../identity/tls-profile.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import type { SubstrateName } from "../substrate/substrate.ts";
 import { type CaKeyOptions, caSettingsOf } from "./ca-options.ts";
 import { whenReaderGone } from "./closed-pipe.ts";
 import { runDemo } from "./demo.ts";
@@ -20,6 +21,7 @@ import { thisProgram } from "./this-program.ts";
 export interface UpOptions extends StateOptions, CaKeyOptions {
   readonly format: string;
   readonly simulateExternal?: boolean;
+  readonly substrate?: SubstrateName | "auto";
   readonly app?: readonly string[];
   /** Milliseconds. */
   readonly certTtl?: number;
@@ -54,6 +56,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
   tlsProfileOf(process.env[COMPLIANCE_VARIABLE] ?? "");
   const ca = await caSettingsOf(options);
   const store = await usableStore(options.store);
+  const substrate = await chosenSubstrate(options);
   const account = options.format === "json" ? jsonAccount() : textAccount(options.quiet === true);
   let kill = () => {};
   const asked = firstSignal(() => {
@@ -65,6 +68,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     sources,
     certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),
     simulateExternal: options.simulateExternal === true,
+    substrate,
     ca,
     keys: keySettings(options),
     ...(store === undefined ? {} : { store }),
@@ -132,6 +136,28 @@ function aborting(asked: Promise<string>): AbortSignal {
   const controller = new AbortController();
   void asked.then(() => controller.abort());
   return controller.signal;
+}
+
+/** @throws {BulwarkError} BW_NETNS_UNAVAILABLE, with what is missing; BW_CLI_INPUT. */
+async function chosenSubstrate({
+  substrate = "loopback",
+  workloadApi,
+  demo,
+}: UpOptions): Promise<SubstrateName> {
+  if (substrate === "loopback") return substrate;
+  const { whyNoNetns } = await import("../substrate/netns/ability.ts");
+  const missing = await whyNoNetns();
+  if (missing !== undefined && substrate === "auto") return "loopback";
+  if (missing !== undefined)
+    throw new BulwarkError("BW_NETNS_UNAVAILABLE", `--substrate netns cannot be had here: ${missing}`);
+  if (workloadApi === true)
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      "--workload-api: its sockets do not reach into network namespaces yet; use --substrate loopback",
+    );
+  if (demo === true)
+    throw new BulwarkError("BW_CLI_INPUT", "--demo shows the loopback substrate; use `bulwark shell` here");
+  return "netns";
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT: here, and not in a child that would die of it again and again. */

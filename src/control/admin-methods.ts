@@ -12,6 +12,7 @@ import { gatewayAddresses } from "./gateway-addresses.ts";
 import type { JwksService } from "./jwks/jwks-service.ts";
 import {
   fieldsOf,
+  listField,
   MAX_FLOWS_PAGE,
   numberField,
   type PodStatus,
@@ -19,6 +20,7 @@ import {
   type StatusReport,
   textField,
 } from "./messages.ts";
+import { NETWORK_REPORTER } from "./netns/network-reporter.ts";
 import type { ProxySessions } from "./proxy-sessions.ts";
 import type { RotateParams } from "./rotation/messages.ts";
 import type { RotationDriver } from "./rotation/rotation-driver.ts";
@@ -84,6 +86,8 @@ export function adminMethods(
     },
     "flows.cursor": () => flowLog.read((store) => store.lastCursor()),
     "flows.follow": (params) => follow(peer, flowLog, params),
+    // Only this mesh's own network process has records that no proxy could have.
+    "network.flows": (params) => flowLog.insert(listField(params, "records"), { reporter: NETWORK_REPORTER }),
   };
 }
 

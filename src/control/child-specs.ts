@@ -3,6 +3,8 @@ import { COMPLIANCE_VARIABLE } from "../identity/tls-profile.ts";
 import { type Assignments, type PodAssignment, podKey } from "../substrate/assignment.ts";
 import { type CaSettings, caEnvironment, caFlags } from "./ca-settings.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
+import { capturedEnvironment } from "./netns/captured-environment.ts";
+import type { PodNetwork } from "./netns/pod-network.ts";
 import type { RevocationChoice } from "./revocation/revocation-control.ts";
 import type { StateFolder } from "./state-folder.ts";
 import { storeEnvironment } from "./store-environment.ts";
@@ -33,6 +35,8 @@ export interface MeshChildrenOptions {
   readonly ca?: CaSettings;
   readonly applications: ReadonlyMap<string, string>;
   readonly program: ChildProgram;
+  /** Where pods are network namespaces: how a process gets into one. */
+  readonly network?: PodNetwork;
 }
 
 /** Proxies end first, while control still takes their last records; control ends last. */
@@ -63,8 +67,11 @@ export class MeshChildren {
 
   /** Every process to run. */
   specs(assignments: Assignments): readonly ChildSpec[] {
-    const { sources, certTtlSeconds, simulateExternal, applications } = this.#options;
-    const flags = simulateExternal ? ["--simulate-external"] : [];
+    const { sources, certTtlSeconds, simulateExternal, applications, network } = this.#options;
+    const flags = [
+      ...(simulateExternal ? ["--simulate-external"] : []),
+      ...(network === undefined ? [] : ["--substrate", "netns"]),
+    ];
     const except = [...applications.keys()].flatMap((workload) => ["--except", workload]);
     return [
       this.#control([
@@ -81,12 +88,13 @@ export class MeshChildren {
       ...assignments.pods
         .filter(({ proxied }) => proxied)
         .map((pod) => ({
-          ...this.#own(proxyName(podKey(pod)), "proxy", ["--pod", podKey(pod)]),
+          ...this.#proxy(pod),
           // A pod under another account is another process, with another identity.
           generation: pod.uid,
         })),
       this.#own("apps", "apps", except),
-      ...(simulateExternal ? [this.#own("externals", "externals", [])] : []),
+      ...(network === undefined ? [] : [beside("fabric", this.#own("network", "network", []), network)]),
+      ...(simulateExternal ? [this.#externals()] : []),
       ...assignments.pods.flatMap((pod) => this.#application(pod)),
     ];
   }
@@ -96,20 +104,40 @@ export class MeshChildren {
     return { ...own, env: { ...own.env, ...caEnvironment(this.#options.ca) } };
   }
 
-  #own(name: string, part: "control" | "proxy" | "apps" | "externals", args: readonly string[]): ChildSpec {
+  #proxy(pod: PodAssignment): ChildSpec {
+    const { network } = this.#options;
+    const name = proxyName(podKey(pod));
+    if (network === undefined) return this.#own(name, "proxy", ["--pod", podKey(pod)]);
+    const own = this.#own(name, "proxy", ["--pod", podKey(pod)], network.proxyStatePath);
+    const launch = network.launch(pod, "proxy", own.command, own.args);
+    return { ...own, ...launch, env: { ...own.env, ...launch.env } };
+  }
+
+  #externals(): ChildSpec {
+    const { network } = this.#options;
+    const own = this.#own("externals", "externals", []);
+    return network === undefined ? own : beside("outside", own, network);
+  }
+
+  #own(
+    name: string,
+    part: "control" | "proxy" | "apps" | "externals" | "network",
+    args: readonly string[],
+    statePath = this.#state.root,
+  ): ChildSpec {
     const { command, args: first, env = {} } = this.#options.program;
     const kept = KEPT_VARIABLES.map((variable) => [variable, process.env[variable]]);
     return {
       name,
       command,
-      args: [...first, part, "--state", this.#state.root, ...args],
+      args: [...first, part, "--state", statePath, ...args],
       env: {
         ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
         ...env,
         ...(part === "control" ? storeEnvironment(this.#options.store) : {}),
       },
       logFile: childLog(this.#state, name),
-      stopStage: part === "apps" || part === "externals" ? STOP_STAGES.application : STOP_STAGES[part],
+      stopStage: part === "proxy" || part === "control" ? STOP_STAGES[part] : STOP_STAGES.application,
     };
   }
 
@@ -117,20 +145,34 @@ export class MeshChildren {
     const command = this.#options.applications.get(pod.workload);
     if (command === undefined || pod.role === "gateway") return [];
     const name = `app ${podKey(pod)}`;
-    const { simulateExternal, interfaces } = this.#options;
+    const { simulateExternal, interfaces, network } = this.#options;
     const hasWorkloadApi = interfaces?.workloadApi === true;
+    const shell = { command: "/bin/sh", args: ["-c", command] };
+    const launch = network?.launch(pod, "application", shell.command, shell.args) ?? { ...shell, env: {} };
     return [
       {
         name,
         generation: pod.uid,
-        command: "/bin/sh",
-        args: ["-c", command],
-        env: { ...process.env, ...workloadEnvironment(this.#state, pod, simulateExternal, hasWorkloadApi) },
+        command: launch.command,
+        args: launch.args,
+        env: {
+          ...process.env,
+          ...(network === undefined
+            ? workloadEnvironment(this.#state, pod, simulateExternal, hasWorkloadApi)
+            : capturedEnvironment(pod, simulateExternal)),
+          ...launch.env,
+        },
         logFile: childLog(this.#state, name),
         stopStage: STOP_STAGES.application,
       },
     ];
   }
+}
+
+/** The same process in a namespace that is no pod's. */
+function beside(where: "fabric" | "outside", own: ChildSpec, network: PodNetwork): ChildSpec {
+  const { command, args } = network.launchBeside(where, own.command, own.args);
+  return { ...own, command, args };
 }
 
 function revocationFlags({ revocation: { maxAgeMs, http } = {} }: MeshChildrenOptions): string[] {

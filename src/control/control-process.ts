@@ -13,7 +13,9 @@ import { parseTrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type PodAssignment, podKey } from "../substrate/assignment.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
+import { netnsSubstrate } from "../substrate/netns/netns.ts";
 import { STAND_IN_CA_FILE } from "../substrate/stand-in-authority.ts";
+import type { SubstrateName } from "../substrate/substrate.ts";
 import { FlowBuffer } from "../telemetry/flow-buffer.ts";
 import { adminMethods } from "./admin-methods.ts";
 import { CaAccess } from "./ca-grpc/ca-access.ts";
@@ -33,6 +35,7 @@ import { DEFAULT_REFRESH_MS } from "./jwks/jwks-keeper.ts";
 import { JwksService } from "./jwks/jwks-service.ts";
 import { parseKeyAccess } from "./jwks/key-access.ts";
 import { type ControlEvent, type StatusReport, textField } from "./messages.ts";
+import { podSocket } from "./netns/pod-folders.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
 import { type RevocationChoice, RevocationControl } from "./revocation/revocation-control.ts";
 import { auditRotation } from "./rotation/audit-rotation.ts";
@@ -52,6 +55,8 @@ export interface ControlProcessOptions {
   /** 0: the CA's default, 24 h. */
   readonly certTtlSeconds: number;
   readonly simulateExternal: boolean;
+  /** Where pods live; default `loopback`. */
+  readonly substrate?: SubstrateName;
   /** How keys for tokens are fetched; by default every 20 minutes, from the places that checkAccess lets through. */
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
   readonly revocation?: RevocationChoice;
@@ -117,7 +122,9 @@ export class ControlPlane {
     const { simulateExternal } = options;
     const keeper = new ConfigurationKeeper(
       state,
-      loopbackSubstrate({ meshId: state.root, simulateExternal, fresh: false }),
+      options.substrate === "netns"
+        ? netnsSubstrate({ meshId: state.root, simulateExternal })
+        : loopbackSubstrate({ meshId: state.root, simulateExternal, fresh: false }),
       parseFederation(options.interfaces?.federate ?? []).map(({ trustDomain }) => trustDomain),
     );
     const trustDomain = parseTrustDomain(keeper.current?.mesh.config.trustDomain ?? "cluster.local");
@@ -338,6 +345,7 @@ export class ControlPlane {
     };
     return new ControlServer({
       socketPath: this.#state.controlSocket,
+      ...(this.#options.substrate === "netns" ? { podSocketPath: podSocket(this.#state) } : {}),
       adminToken: readFileSync(this.#state.adminToken, "utf8").trim(),
       welcomeProxy: (peer, params) => this.#sessions.welcome(peer, params),
       refuseSign: (params) => this.#certificates.refuseUnnamed(textField(params, "token")),

@@ -7,6 +7,8 @@ import { type RpcHandler, RpcPeer } from "./rpc.ts";
 
 export interface ControlServerOptions {
   readonly socketPath: string;
+  /** A second socket, for the proxies of pods that run as other users: who comes by it can say `hello`, and is no admin. */
+  readonly podSocketPath?: string;
   readonly adminToken: string;
   readonly welcomeProxy: (peer: RpcPeer, params: unknown) => Promise<unknown>;
   /** `sign` of a connection that has not said who it is. */
@@ -25,18 +27,27 @@ const MAX_CLIENT_MESSAGE_BYTES = 32 * 1024 * 1024;
 /** The control plane's Unix socket. A connection can say who it is, and nothing else until it has. */
 export class ControlServer {
   readonly #options: ControlServerOptions;
-  readonly #server: Server;
+  readonly #servers: readonly { readonly path: string; readonly mode: number; readonly server: Server }[];
   readonly #peers = new Set<RpcPeer>();
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
-    this.#server = createServer((socket) => this.#accept(socket));
-    this.#server.maxConnections = MAX_CONNECTIONS;
+    const { socketPath, podSocketPath } = options;
+    const own = createServer((socket) => this.#accept(socket, true));
+    const pods = createServer((socket) => this.#accept(socket, false));
+    this.#servers = [
+      { path: socketPath, mode: 0o600, server: own },
+      ...(podSocketPath === undefined ? [] : [{ path: podSocketPath, mode: 0o666, server: pods }]),
+    ];
+    for (const { server } of this.#servers) server.maxConnections = MAX_CONNECTIONS;
   }
 
   /** @throws {BulwarkError} BW_CONTROL_SOCKET */
-  listen(): Promise<void> {
-    const { socketPath } = this.#options;
+  async listen(): Promise<void> {
+    for (const { path, mode, server } of this.#servers) await this.#listen(path, mode, server);
+  }
+
+  #listen(socketPath: string, mode: number, server: Server): Promise<void> {
     // What a killed process left: nobody else uses this name, the state folder has one control.
     rmSync(socketPath, { force: true });
     return new Promise((resolve, reject) => {
@@ -46,12 +57,12 @@ export class ControlServer {
             cause,
           }),
         );
-      this.#server.once("error", fail);
+      server.once("error", fail);
       const umask = process.umask(0o177);
-      this.#server.listen(socketPath, () => {
-        this.#server.off("error", fail);
-        this.#server.on("error", (error) => this.#options.onInternalError(error));
-        chmodSync(socketPath, 0o600);
+      server.listen(socketPath, () => {
+        server.off("error", fail);
+        server.on("error", (error) => this.#options.onInternalError(error));
+        chmodSync(socketPath, mode);
         resolve();
       });
       process.umask(umask);
@@ -59,19 +70,19 @@ export class ControlServer {
   }
 
   close(): void {
-    this.#server.close();
+    for (const { server } of this.#servers) server.close();
     for (const peer of this.#peers) peer.close();
-    rmSync(this.#options.socketPath, { force: true });
+    for (const { path } of this.#servers) rmSync(path, { force: true });
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, mayBeAdmin: boolean): void {
     const { adminToken, adminMethods, welcomeProxy, refuseSign, onInternalError } = this.#options;
     const peer = new RpcPeer(socket, {
       limits: { maxMessageBytes: MAX_CLIENT_MESSAGE_BYTES },
       onInternalError,
       handlers: {
         admin: (params) => {
-          if (!isSameSecret(textField(params, "token"), adminToken))
+          if (!mayBeAdmin || !isSameSecret(textField(params, "token"), adminToken))
             throw new BulwarkError("BW_ADMIN_TOKEN", "the admin token is not the one of this mesh");
           clearTimeout(timer);
           peer.setHandlers(adminMethods(peer));

@@ -7,7 +7,9 @@ import type { Diagnostic } from "../resources/diagnostic.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
 import { type Assignments, podKey } from "../substrate/assignment.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
+import { netnsSubstrate } from "../substrate/netns/netns.ts";
 import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
+import type { Substrate, SubstrateName } from "../substrate/substrate.ts";
 import { AppliedVersions } from "./applied-versions.ts";
 import type { CaSettings } from "./ca-settings.ts";
 import { type ChildProgram, isProxy, MeshChildren, proxyName } from "./child-specs.ts";
@@ -19,6 +21,7 @@ import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import { type LoadedConfiguration, loadConfiguration } from "./load-configuration.ts";
 import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
+import { PodNetwork, removeNetwork } from "./netns/pod-network.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { CutOff } from "./revocation/messages.ts";
 import type { RevocationChoice } from "./revocation/revocation-control.ts";
@@ -42,6 +45,8 @@ export interface MeshRunnerOptions {
   /** 0: 24 h. */
   readonly certTtlSeconds: number;
   readonly simulateExternal: boolean;
+  /** Default `loopback`. Whether this machine can do `netns` must have been asked. */
+  readonly substrate?: SubstrateName;
   /** See ControlProcessOptions. */
   readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
   /** See ControlProcessOptions. */
@@ -104,12 +109,7 @@ export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh
   const release = lockState(state);
   try {
     await endLeftovers(state, options.onEvent);
-    const substrate = loopbackSubstrate({
-      meshId: state.root,
-      simulateExternal: options.simulateExternal,
-      fresh: true,
-    });
-    const keeper = new ConfigurationKeeper(state, substrate);
+    const keeper = new ConfigurationKeeper(state, substrateOf(state, options));
     const errors = await keeper.offer(loaded);
     const { current } = keeper;
     if (errors.length > 0 || current === undefined) {
@@ -129,6 +129,12 @@ export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh
     release();
     throw isOfFolder(error, state) ? stateUnusable(state.root, error) : error;
   }
+}
+
+function substrateOf(state: StateFolder, { substrate, simulateExternal }: MeshRunnerOptions): Substrate {
+  return substrate === "netns"
+    ? netnsSubstrate({ meshId: state.root, simulateExternal })
+    : loopbackSubstrate({ meshId: state.root, simulateExternal, fresh: true });
 }
 
 /** An error of the file system about something in the state folder: not a bug, but a full disk, a lost right, a broken mount. */
@@ -156,11 +162,13 @@ export async function endLeftovers(
   onEvent: (event: { kind: "leftovers"; names: readonly string[] }) => void,
 ): Promise<void> {
   const book = readRunBook(state);
-  if (book === undefined) return;
-  const names = await stopLeftovers(book);
-  removeRunBook(state);
-  removeSocketFolder(state);
-  if (names.length > 0) onEvent({ kind: "leftovers", names });
+  const names = book === undefined ? [] : await stopLeftovers(book);
+  const namespaces = await removeNetwork(state);
+  if (book !== undefined) {
+    removeRunBook(state);
+    removeSocketFolder(state);
+  }
+  if (names.length + namespaces.length > 0) onEvent({ kind: "leftovers", names: [...names, ...namespaces] });
 }
 
 const BOOK_RETRY_MS = 1000;
@@ -180,6 +188,7 @@ class MeshRunner implements RunningMesh {
   readonly #children: MeshChildren;
   /** Proxies only: everything else is one process of its kind. */
   readonly #gate: StartGate<ChildSpec>;
+  readonly #network: PodNetwork | undefined;
   readonly #logs: LogFollower;
   readonly #applied = new AppliedVersions();
   #tokens: TokenFiles | undefined;
@@ -207,7 +216,11 @@ class MeshRunner implements RunningMesh {
     this.notActedOn = notActedOn;
     this.#release = release;
     this.#options = options;
-    this.#children = new MeshChildren(state, options);
+    this.#network = options.substrate === "netns" ? new PodNetwork(state) : undefined;
+    this.#children = new MeshChildren(state, {
+      ...options,
+      ...(this.#network === undefined ? {} : { network: this.#network }),
+    });
     this.#gate = new StartGate({
       width: STARTING_PER_PROCESSOR * availableParallelism(),
       patienceMs: START_PATIENCE_MS,
@@ -235,8 +248,11 @@ class MeshRunner implements RunningMesh {
     // Made here so that proxies find it at their first hello.
     openStandInAuthority(state.standInFolder);
     forgetRefusal(state);
-    this.#tokens = await TokenFiles.open(state, (message) =>
-      this.#options.onEvent({ kind: "warning", message }),
+    await this.#network?.apply(configuration.assignments);
+    this.#tokens = await TokenFiles.open(
+      state,
+      (message) => this.#options.onEvent({ kind: "warning", message }),
+      (pod) => this.#network?.deliverToken(pod),
     );
     await this.#tokens.apply(configuration.assignments.pods);
     this.#follow(configuration.assignments);
@@ -294,7 +310,18 @@ class MeshRunner implements RunningMesh {
     this.#gate.close();
     await this.#supervisor.stopAll();
     this.#logs.close();
+    await this.#removeNetwork();
     this.#leave();
+  }
+
+  /** What is left is found, and removed, by the next start. */
+  async #removeNetwork(): Promise<void> {
+    try {
+      await this.#network?.remove();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#options.onEvent({ kind: "warning", message });
+    }
   }
 
   /** Nothing runs any more: whoever comes next finds no trace of it. */
@@ -312,6 +339,7 @@ class MeshRunner implements RunningMesh {
     this.#bookRetry = undefined;
     try {
       writeRunBook(this.state, book);
+      this.#network?.book(book);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       if (isFirstFailure)
@@ -366,8 +394,9 @@ class MeshRunner implements RunningMesh {
     this.#changing = this.#changing.then(async () => {
       if (this.#stopping !== undefined) return;
       try {
-        await this.#tokens?.apply(assignments.pods);
         await this.#stopUnwanted(assignments);
+        await this.#network?.apply(assignments);
+        await this.#tokens?.apply(assignments.pods);
         this.#follow(assignments);
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);

@@ -1,4 +1,5 @@
 import { rmSync } from "node:fs";
+import { removeNetwork } from "./netns/pod-network.ts";
 import { isRunning, signalProcess } from "./process-identity.ts";
 import { readRunBook, removeRunBook, stopLeftovers } from "./run-book.ts";
 import { removeSocketFolder, type StateFolder } from "./state-folder.ts";
@@ -12,7 +13,7 @@ const SUPERVISOR_GRACE_MS = 20_000;
  */
 export async function stopMesh(state: StateFolder): Promise<readonly string[]> {
   const book = readRunBook(state);
-  if (book === undefined) return [];
+  if (book === undefined) return await removeNetwork(state);
   const names = book.children.filter(isRunning).map(({ name }) => name);
   if (signalProcess(book.supervisor, "SIGTERM")) {
     const deadline = performance.now() + SUPERVISOR_GRACE_MS;
@@ -22,8 +23,9 @@ export async function stopMesh(state: StateFolder): Promise<readonly string[]> {
     names.push("up");
   }
   await stopLeftovers(readRunBook(state) ?? book);
+  const namespaces = await removeNetwork(state);
   removeRunBook(state);
   rmSync(state.lock, { force: true });
   removeSocketFolder(state);
-  return names;
+  return [...names, ...namespaces];
 }

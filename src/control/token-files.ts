@@ -18,6 +18,8 @@ const RENEWAL_MS = (TOKEN_TTL_SECONDS / 2) * 1000;
 export class TokenFiles {
   readonly #state: StateFolder;
   readonly #issuer: ServiceAccountTokenIssuer;
+  /** Told of each new token. */
+  readonly #onWritten: (pod: PodAssignment) => void;
   readonly #pods = new Map<string, PodAssignment>();
   /** Seconds since the epoch in which each pod's token was issued. */
   readonly #issuedAt = new Map<string, number>();
@@ -26,15 +28,25 @@ export class TokenFiles {
   readonly #timer: NodeJS.Timeout;
 
   /** @throws {BulwarkError} those of the token issuer and the key store. */
-  static async open(state: StateFolder, onWarning: (message: string) => void): Promise<TokenFiles> {
+  static async open(
+    state: StateFolder,
+    onWarning: (message: string) => void,
+    onWritten: (pod: PodAssignment) => void = () => {},
+  ): Promise<TokenFiles> {
     const issuer = await openTokenIssuer(state.root);
     writePrivateFile(join(state.tokenFolder, TOKEN_KEYS_FILE), JSON.stringify(issuer.jwks));
-    return new TokenFiles(state, issuer, onWarning);
+    return new TokenFiles(state, issuer, onWarning, onWritten);
   }
 
-  constructor(state: StateFolder, issuer: ServiceAccountTokenIssuer, onWarning: (message: string) => void) {
+  constructor(
+    state: StateFolder,
+    issuer: ServiceAccountTokenIssuer,
+    onWarning: (message: string) => void,
+    onWritten: (pod: PodAssignment) => void,
+  ) {
     this.#state = state;
     this.#issuer = issuer;
+    this.#onWritten = onWritten;
     this.#timer = setInterval(() => {
       this.#renew().catch((error: Error) => onWarning(`tokens could not be renewed: ${error.message}`));
     }, RENEWAL_MS);
@@ -92,5 +104,6 @@ export class TokenFiles {
       ttlSeconds: TOKEN_TTL_SECONDS,
     });
     writePrivateFile(tokenFile(this.#state, podKey(pod)), `${token}\n`);
+    this.#onWritten(pod);
   }
 }

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Mesh, Workload } from "../model/mesh.ts";
 import { addressesOf, OUTBOUND_PROXY_PORT, type Placement, socketPort } from "../model/placement.ts";
 import { parseTrustDomain, type TrustDomain } from "../model/spiffe-id.ts";
+import { withVirtualAddresses } from "../model/virtual-addresses.ts";
 import { compileInbound, type InboundPolicy, type Semantics } from "../policy/inbound.ts";
 import { compileGateway } from "../policy/outbound/compile-gateway.ts";
 import { compileOutbound } from "../policy/outbound/compile-outbound.ts";
@@ -95,7 +96,8 @@ export class MeshProxy {
    *   listeners that did open.
    */
   apply(mesh: Mesh, placement: Placement): Promise<void> {
-    const applied = this.#applying.then(() => this.#apply(mesh, placement));
+    const addressed = withVirtualAddresses(mesh, placement);
+    const applied = this.#applying.then(() => this.#apply(addressed, placement));
     this.#applying = applied.catch(() => {});
     return applied;
   }
@@ -237,8 +239,7 @@ export class MeshProxy {
       () => this.#outboundState as OutboundState,
     );
     const listener = this.#outbound;
-    if (this.#captured !== undefined)
-      return this.#captured.outbound(listener, (ip) => this.#snapshot?.hostByAddress.get(ip));
+    if (this.#captured !== undefined) return this.#captured.outbound(listener);
     return new Map([[OUTBOUND_PROXY_PORT, (socket) => listener.accept(socket)]]);
   }
 
@@ -343,12 +344,7 @@ function makeSnapshot(mesh: Mesh, placement: Placement, workload: Workload): Sna
   const workloadByAddress = new Map(
     placement.pods.flatMap((pod) => addressesOf(pod).map((address) => [address, pod.workload])),
   );
-  const hostByAddress = new Map(
-    (placement.virtualAddresses ?? []).flatMap((given) =>
-      addressesOf(given).map((address) => [address, given.hostname]),
-    ),
-  );
-  return { mesh, placement, workload, workloadByAddress, hostByAddress, resolver: new Resolver(placement) };
+  return { mesh, placement, workload, workloadByAddress, resolver: new Resolver(placement) };
 }
 
 function trustDomain(text: string): TrustDomain {

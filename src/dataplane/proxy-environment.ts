@@ -19,8 +19,6 @@ export interface Snapshot {
   readonly workload: Workload;
   /** Workload by pod address, for records. */
   readonly workloadByAddress: ReadonlyMap<string, string>;
-  /** Host of the service that a substrate gave an address to. */
-  readonly hostByAddress: ReadonlyMap<string, string>;
   readonly resolver: Resolver;
 }
 

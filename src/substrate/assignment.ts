@@ -1,7 +1,7 @@
 /** What a substrate gives to a mesh: the public placement, and what only a pod's own processes are told. */
 import type { AppProtocol } from "../model/mesh.ts";
 import type { Placement, PodPlacement, StandIn, VirtualAddress } from "../model/placement.ts";
-import type { Interception } from "./netns/interception.ts";
+import type { TrafficCapture } from "../model/traffic-capture.ts";
 
 /** Where the application's port is reached behind its sidecar, or, without one, where it listens itself. */
 export interface ApplicationPort {
@@ -25,7 +25,7 @@ export interface PodNetwork {
   /** The node that the pod is on. Nodes are modelled: all of them are this machine. */
   readonly node: string;
   /** What of its traffic comes to its sidecar; absent: nothing, as at a gateway, or in a pod without sidecar. */
-  readonly interception?: Interception;
+  readonly interception?: TrafficCapture;
   /** Whether the firewall outside lets its TCP out of the mesh. */
   readonly mayLeave: boolean;
   /** The user, in the pod, that its application runs as. */

@@ -1,9 +1,12 @@
 import type { Mesh } from "../model/mesh.ts";
 import type { Assignments } from "./assignment.ts";
 
+export const SUBSTRATES = ["loopback", "netns"] as const;
+export type SubstrateName = (typeof SUBSTRATES)[number];
+
 /**
  * Where workloads live. A substrate decides addresses and says which processes are to run; it starts none itself.
- * `loopback` needs no rights on the machine; others (real network namespaces) come behind this same interface.
+ * `loopback` needs no rights on the machine; `netns` (a network namespace for each pod) needs root on Linux.
  */
 export interface Substrate {
   readonly name: string;

@@ -1,4 +1,5 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
+import { SUBSTRATES } from "../../substrate/substrate.ts";
 import { addCaKeyOptions } from "../ca-options.ts";
 import {
   collect,
@@ -18,6 +19,14 @@ export function configure(command: Command): void {
     .addOption(stateOption())
     .addOption(formatOption())
     .option("--simulate-external", "stand-ins for every external host, so that all works offline")
+    .addOption(
+      new Option(
+        "--substrate <name>",
+        "where pods live: addresses of 127/8, or network namespaces (Linux, root); auto: namespaces where they can be had",
+      )
+        .choices([...SUBSTRATES, "auto"])
+        .default("loopback"),
+    )
     .option("--app <workload=command>", "run this command as the application, once a replica", collect)
     .option(
       "--cert-ttl <duration>",

@@ -50,11 +50,8 @@ export class CapturedTraffic implements ApplicationLookup {
     ]);
   }
 
-  /**
-   * What dials the port itself is a client of the explicit proxy, with its secret.
-   * @param hostAt the host of the service that was given an address.
-   */
-  outbound(listener: OutboundListener, hostAt: (ip: string) => string | undefined): Map<number, Accept> {
+  /** What dials the port itself is a client of the explicit proxy, with its secret. */
+  outbound(listener: OutboundListener): Map<number, Accept> {
     return new Map([
       [
         CAPTURED_OUTBOUND_PORT,
@@ -65,9 +62,8 @@ export class CapturedTraffic implements ApplicationLookup {
             return;
           }
           const { ip, port } = destination;
-          const host = hostAt(ip);
           if (port === CAPTURED_OUTBOUND_PORT && ip === socket.localAddress) listener.accept(socket);
-          else listener.dial(socket, host === undefined ? { ip, port } : { host, port });
+          else listener.dial(socket, { ip, port });
         },
       ],
     ]);

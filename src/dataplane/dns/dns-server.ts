@@ -63,7 +63,7 @@ export class DnsServer {
   }
 
   #listenUdp(address: string): Promise<void> {
-    const socket = createSocket({ type: isIPv4(address) ? "udp4" : "udp6", ipv6Only: true });
+    const socket = createSocket(isIPv4(address) ? { type: "udp4" } : { type: "udp6", ipv6Only: true });
     this.#udp.push(socket);
     socket.on("message", (query, from) => void this.#answerUdp(socket, query, from));
     return new Promise((resolve, reject) => {

@@ -9,13 +9,10 @@ export interface ServiceNamesOptions {
 }
 
 /**
- * Names of the mesh's services: a service's virtual address, the pods of a headless one, and each pod by its own name. Names are
+ * Names of the services of a mesh whose virtual addresses are given: a service's virtual address, the pods of a headless one, and each pod by its own name. Names are
  * whole (`payroll.finance.svc.cluster.local`): shorter ones are completed by the pod's search path.
  */
 export function serviceNames(mesh: Mesh, placement: Placement, options: ServiceNamesOptions): LookUp {
-  const virtual = new Map(
-    (placement.virtualAddresses ?? []).map((given) => [given.hostname, addressesOf(given)]),
-  );
   const names = new Map<string, readonly string[]>();
   const put = (name: string, addresses: readonly string[]): void => {
     const key = name.toLowerCase();
@@ -27,8 +24,7 @@ export function serviceNames(mesh: Mesh, placement: Placement, options: ServiceN
     if (service.headless) putPods(service, placement, put);
     else {
       const own = service.addresses.filter((address) => !address.includes("/"));
-      const addresses = own.length > 0 ? own : virtual.get(service.hostname);
-      if (addresses !== undefined) put(service.hostname, addresses);
+      if (own.length > 0) put(service.hostname, own);
     }
   }
   return (name) => names.get(name);

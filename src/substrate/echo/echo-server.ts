@@ -1,6 +1,8 @@
 import type { Duplex } from "node:stream";
 import type { AppProtocol } from "../../model/mesh.ts";
+import { addressesOf } from "../../model/placement.ts";
 import { type PodAssignment, podKey, type StandInAssignment } from "../assignment.ts";
+import { listenInside } from "../netns/listen-inside.ts";
 import type { StandInAuthority } from "../stand-in-authority.ts";
 import { type EchoSelf, echoHttp } from "./echo-http.ts";
 import { type DeclaredTraffic, SniffingServer } from "./sniffing-server.ts";
@@ -9,6 +11,8 @@ import { type DeclaredTraffic, SniffingServer } from "./sniffing-server.ts";
 export interface EchoListener {
   readonly host: string;
   readonly port: number;
+  /** Inside of which network namespace; absent: this process's own. */
+  readonly namespace?: string;
   /** Changes when the echo must be made anew. */
   readonly key: string;
   readonly create: (authority: StandInAuthority) => SniffingServer;
@@ -20,7 +24,10 @@ export function podEchoes(pod: PodAssignment): readonly EchoListener[] {
     const self: EchoSelf = { workload: pod.workload, pod: podKey(pod), port };
     const fallbackName = `${pod.name}.${pod.namespace}`;
     const declared = OPAQUE.has(protocol) ? "opaque" : declaredTraffic(protocol);
-    return listener(host, socketPort, self, fallbackName, declared);
+    const { network } = pod;
+    return network === undefined
+      ? listener(host, socketPort, self, fallbackName, declared)
+      : listener("::", socketPort, self, fallbackName, declared, network.namespace);
   });
 }
 
@@ -29,12 +36,14 @@ export function standInEchoes(
   standIn: StandInAssignment,
   privilegedPortOffset: number,
 ): readonly EchoListener[] {
-  return standIn.ports.map(({ port, protocol }) => {
+  return standIn.ports.flatMap(({ port, protocol }) => {
     const socketPort = port < 1024 ? port + privilegedPortOffset : port;
     const fallbackName = standIn.host.replace(/^\*\./, "any.");
     // Clients bring their own TLS to a port that the mesh passes on as TCP: a stand-in looks for it everywhere.
     const declared = declaredTraffic(protocol);
-    return listener(standIn.address, socketPort, { standIn: standIn.host, port }, fallbackName, declared);
+    return addressesOf(standIn).map((address) =>
+      listener(address, socketPort, { standIn: standIn.host, port }, fallbackName, declared),
+    );
   });
 }
 
@@ -51,11 +60,13 @@ function listener(
   self: EchoSelf,
   fallbackName: string,
   declared: DeclaredTraffic,
+  namespace?: string,
 ): EchoListener {
   return {
     host,
     port,
-    key: JSON.stringify([host, port, self, declared]),
+    ...(namespace === undefined ? {} : { namespace }),
+    key: JSON.stringify([host, port, self, declared, namespace]),
     create: (authority) =>
       new SniffingServer({
         onRequest: echoHttp(self),
@@ -113,10 +124,13 @@ export class EchoSet {
     const server = listener.create(this.#authority);
     this.#servers.set(listener.key, server);
     try {
-      await server.listen(listener.host, listener.port);
+      const { host, port, namespace } = listener;
+      await server.listen(
+        namespace === undefined ? { host, port } : { fd: listenInside(namespace, host, port) },
+      );
     } catch (error) {
       this.#servers.delete(listener.key);
-      const why = (error as NodeJS.ErrnoException).code ?? "unknown error";
+      const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
       this.#onWarning(`cannot listen on ${listener.host}:${listener.port}: ${why}; it is tried again`);
       clearTimeout(this.#retry);
       this.#retry = setTimeout(() => void this.apply(this.#wanted), RETRY_MS);

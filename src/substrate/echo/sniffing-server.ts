@@ -54,11 +54,14 @@ export class SniffingServer {
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
   }
 
-  /** @throws the system's error when the address cannot be bound. */
-  listen(host: string, port: number): Promise<void> {
+  /**
+   * @param where an address, or a socket that listens already.
+   * @throws the system's error when the address cannot be bound.
+   */
+  listen(where: { readonly host: string; readonly port: number } | { readonly fd: number }): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen(port, host, () => {
+      this.#server.listen(where, () => {
         this.#server.off("error", reject);
         // EMFILE and the like while accepting: the client sees a refused connection, the server goes on.
         this.#server.on("error", () => {});

@@ -6,7 +6,7 @@ import {
   HAND_OFF_ADDRESS_6,
   PROXY_UID,
 } from "../../dataplane/capture/captured-ports.ts";
-import type { Interception } from "./interception.ts";
+import type { TrafficCapture } from "../../model/traffic-capture.ts";
 
 /** The table of ours in a pod's namespace. */
 const TABLE = "inet bulwark";
@@ -17,24 +17,25 @@ const TABLE = "inet bulwark";
  * themselves counts for nothing, the firewall outside is what does.
  * @see https://github.com/istio/istio/blob/master/tools/istio-iptables, the rules that these follow
  */
-export function captureRules(interception: Interception | undefined): string {
+export function captureRules(interception: TrafficCapture | undefined): string {
   const body =
     interception === undefined ? [] : [...inbound(interception), ...outbound(interception), ...others()];
   return [`table ${TABLE} {}`, `delete table ${TABLE}`, `table ${TABLE} {`, ...body, "}", ""].join("\n");
 }
 
-function inbound({ includeInboundPorts, excludeInboundPorts }: Interception): string[] {
-  const rules = [
+/** A list of ports to include makes the one to exclude void. */
+function inbound({ includeInboundPorts, excludeInboundPorts }: TrafficCapture): string[] {
+  const rules =
+    includeInboundPorts === "*"
+      ? [...ports("tcp dport", excludeInboundPorts, "return"), redirect(CAPTURED_INBOUND_PORT)]
+      : ports("tcp dport", includeInboundPorts, redirect(CAPTURED_INBOUND_PORT));
+  return chain("inbound", "type nat hook prerouting priority dstnat; policy accept;", [
     'iifname "lo" return',
-    ...(excludeInboundPorts.length > 0 ? [`tcp dport ${set(excludeInboundPorts)} return`] : []),
-  ];
-  if (includeInboundPorts === "*") rules.push(redirect(CAPTURED_INBOUND_PORT));
-  else if (includeInboundPorts.length > 0)
-    rules.push(`tcp dport ${set(includeInboundPorts)} ${redirect(CAPTURED_INBOUND_PORT)}`);
-  return chain("inbound", "type nat hook prerouting priority dstnat; policy accept;", rules);
+    ...rules,
+  ]);
 }
 
-function outbound(wanted: Interception): string[] {
+function outbound(wanted: TrafficCapture): string[] {
   return chain("outbound", "type nat hook output priority -100; policy accept;", [
     `ip saddr ${HAND_OFF_ADDRESS} oifname "lo" return`,
     `ip6 saddr ${HAND_OFF_ADDRESS_6} oifname "lo" return`,
@@ -49,11 +50,11 @@ function outbound(wanted: Interception): string[] {
     `tcp dport 53 redirect to :${CAPTURED_DNS_PORT}`,
     'oifname "lo" return',
     ...ports("tcp dport", wanted.excludeOutboundPorts, "return"),
-    ...blocks(wanted.excludeOutboundBlocks, "return"),
+    ...blocks(wanted.excludeOutboundIpRanges, "return"),
     ...ports("tcp dport", wanted.includeOutboundPorts, redirect(CAPTURED_OUTBOUND_PORT)),
-    ...(wanted.includeOutboundBlocks === "*"
+    ...(wanted.includeOutboundIpRanges === "*"
       ? [redirect(CAPTURED_OUTBOUND_PORT)]
-      : blocks(wanted.includeOutboundBlocks, redirect(CAPTURED_OUTBOUND_PORT))),
+      : blocks(wanted.includeOutboundIpRanges, redirect(CAPTURED_OUTBOUND_PORT))),
   ]);
 }
 

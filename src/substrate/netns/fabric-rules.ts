@@ -22,7 +22,7 @@ const ATTEMPT_TTL = "2m";
 
 /**
  * The firewall outside of the pods: nothing that a pod's root does undoes it. Every packet between pods, and to the
- * outside, is forwarded by it; what it drops stands in the set of its reason, by addresses, protocol and ports.
+ * outside, is forwarded by it; what it drops stands in the sets of its reason.
  * It never widens what proxies decide: it is the layer below them.
  */
 export function fabricRules(): string {
@@ -91,29 +91,72 @@ function elements(set: string, wanted: readonly string[]): string[] {
     : [flush, `add element ${FABRIC_TABLE} ${set} { ${wanted.join(", ")} }`];
 }
 
-/** The name of a reason's set; nft takes no names that begin with a digit or hold a hyphen everywhere. */
-export function attemptSet(reason: DropReason, family: 4 | 6): string {
-  return `${reason.replaceAll("-", "_")}_${family}`;
+/**
+ * Attempts of one reason and family. nft joins five fields to a key at most: the link is part of it where the source
+ * address is not to be believed, the ports are where there are some.
+ */
+export interface AttemptSet {
+  readonly name: string;
+  readonly reason: DropReason;
+  readonly family: 4 | 6;
+  readonly fields: readonly AttemptField[];
 }
+
+export type AttemptField = "link" | "source" | "destination" | "protocol" | "sourcePort" | "destinationPort";
+
+const WITH_PORTS = ["source", "destination", "protocol", "sourcePort", "destinationPort"] as const;
+const WITHOUT_PORTS = ["source", "destination", "protocol"] as const;
+const BY_LINK = ["link", "source", "destination", "protocol"] as const;
+
+export const ATTEMPT_SETS: readonly AttemptSet[] = DROP_REASONS.flatMap((reason) =>
+  ([4, 6] as const).flatMap((family) => {
+    const set = (suffix: string, fields: readonly AttemptField[]): AttemptSet => ({
+      name: `${reason.replaceAll("-", "_")}${suffix}_${family}`,
+      reason,
+      family,
+      fields,
+    });
+    return reason === "spoofed-address"
+      ? [set("", BY_LINK)]
+      : [set("", WITH_PORTS), set("_bare", WITHOUT_PORTS)];
+  }),
+);
+
+const FIELD_TYPES: Readonly<Record<AttemptField, (family: 4 | 6) => string>> = {
+  link: () => "iface_index",
+  source: (family) => `ipv${family}_addr`,
+  destination: (family) => `ipv${family}_addr`,
+  protocol: () => "inet_proto",
+  sourcePort: () => "inet_service",
+  destinationPort: () => "inet_service",
+};
+
+const FIELD_VALUES: Readonly<Record<AttemptField, (ip: string) => string>> = {
+  link: () => "iif",
+  source: (ip) => `${ip} saddr`,
+  destination: (ip) => `${ip} daddr`,
+  protocol: () => "meta l4proto",
+  sourcePort: () => "th sport",
+  destinationPort: () => "th dport",
+};
+
+const PORTED = "{ tcp, udp, sctp }";
 
 /** Full sets refuse new elements, which ends that rule: the drop is one of its own. */
 function dropChain(reason: DropReason): string[] {
-  const kinds = ([4, 6] as const).map((family) => {
-    const address = family === 4 ? "ip" : "ip6";
-    const type = `ipv${family}_addr . ipv${family}_addr . inet_proto . inet_service . inet_service`;
-    const set = attemptSet(reason, family);
-    return {
-      set: `  set ${set} { type ${type}; flags dynamic,timeout; timeout ${ATTEMPT_TTL}; size ${MAX_ATTEMPTS}; }`,
-      rules: [
-        `    meta l4proto { tcp, udp, sctp } update @${set} { ${address} saddr . ${address} daddr . meta l4proto . th sport . th dport counter }`,
-        `    meta l4proto != { tcp, udp, sctp } update @${set} { ${address} saddr . ${address} daddr . meta l4proto . 0 . 0 counter }`,
-      ],
-    };
-  });
+  const sets = ATTEMPT_SETS.filter((set) => set.reason === reason);
   return [
-    ...kinds.map(({ set }) => set),
+    ...sets.map(({ name, family, fields }) => {
+      const type = fields.map((field) => FIELD_TYPES[field](family)).join(" . ");
+      return `  set ${name} { type ${type}; flags dynamic,timeout; timeout ${ATTEMPT_TTL}; size ${MAX_ATTEMPTS}; }`;
+    }),
     `  chain drop_${reason.replaceAll("-", "_")} {`,
-    ...kinds.flatMap(({ rules }) => rules),
+    ...sets.map(({ name, family, fields }) => {
+      const key = fields.map((field) => FIELD_VALUES[field](family === 4 ? "ip" : "ip6")).join(" . ");
+      const isPorted = fields.includes("sourcePort");
+      const match = fields.includes("link") ? "" : `meta l4proto ${isPorted ? "" : "!= "}${PORTED} `;
+      return `    ${match}update @${name} { ${key} counter }`;
+    }),
     "    counter name dropped drop",
     "  }",
   ];

@@ -42,7 +42,7 @@ chmod 700 ${USERNS_FOLDER}
 ip netns add ${fabric}
 ip netns add ${outside}
 ${inside(fabric, [...sysctls([["ipv4/ip_forward", 1], ["ipv6/conf/all/forwarding", 1], ...SYSCTLS])])}
-${inside(outside, sysctls(SYSCTLS))}
+${inside(outside, sysctls([["ipv6/ip_nonlocal_bind", 1], ...SYSCTLS]))}
 ip -n ${fabric} -batch - <<'END'
 link set lo up
 addr add ${CLUSTER_DNS.address}/32 dev lo

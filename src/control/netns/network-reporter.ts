@@ -1,0 +1,2 @@
+/** Who tells of packets that the firewall outside of the pods dropped. */
+export const NETWORK_REPORTER = "bulwark/network";
