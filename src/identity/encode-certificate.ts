@@ -55,10 +55,9 @@ export function encodeTbsCertificate(template: CertificateTemplate, signatureAlg
     ...(authorityKeyId === undefined ? [] : [authorityExtension(authorityKeyId)]),
     ...(template.permittedUriHost === undefined ? [] : [nameConstraints(template.permittedUriHost)]),
     ...(template.uris.length + template.dnsNames.length === 0 ? [] : [subjectAltName(template)]),
-    ...(template.revocationPointers === undefined
-      ? []
-      : [encodeRevocationPointers(template.revocationPointers)]),
   ];
+  if (template.revocationPointers !== undefined)
+    extensions.push(encodeRevocationPointers(template.revocationPointers));
   const tbs = der(
     TAG.sequence,
     VERSION_3,

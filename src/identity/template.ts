@@ -30,7 +30,7 @@ export interface CertificateTemplate {
   readonly subjectKeyId: Buffer;
   readonly authorityKeyId?: Buffer;
   /** One object for all certificates of an issuer: what it encodes to is kept. */
-  readonly revocationPointers?: RevocationPointers;
+  readonly revocationPointers?: RevocationPointers | undefined;
 }
 
 /** The public side of a signing certificate, as far as a template depends on it. */
@@ -64,7 +64,7 @@ export function workloadTemplate(input: WorkloadTemplateInput): CertificateTempl
     dnsNames: [],
     subjectKeyId: keyIdentifier(input.spki),
     authorityKeyId: input.issuer.subjectKeyId,
-    ...(input.revocationPointers && { revocationPointers: input.revocationPointers }),
+    revocationPointers: input.revocationPointers,
   };
 }
 
