@@ -118,7 +118,29 @@ const trafficPolicyFields = (at: string): UnsupportedField[] => [
   { kind: "DestinationRule", path: path(`${at} retryBudget`), why: "retries are not counted together" },
 ];
 
+const CAPTURE = [
+  "includeInboundPorts",
+  "excludeInboundPorts",
+  "includeOutboundPorts",
+  "excludeOutboundPorts",
+  "includeOutboundIPRanges",
+  "excludeOutboundIPRanges",
+].map((name) => `traffic.sidecar.istio.io/${name}`);
+
+/** Of pods, and of the templates that they are made from. */
+const annotationFields = (name: string, why: string): UnsupportedField[] => [
+  { kind: "Pod", path: ["metadata", "annotations", name], why },
+  ...["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"].map((kind) => ({
+    kind,
+    path: ["spec", "template", "metadata", "annotations", name],
+    why,
+  })),
+];
+
 export const UNSUPPORTED_FIELDS: readonly UnsupportedField[] = [
+  ...CAPTURE.flatMap((name) =>
+    annotationFields(name, "the proxies serve every port and take every connection: nothing passes them by"),
+  ),
   ...TRAFFIC_POLICIES.flatMap(trafficPolicyFields),
   {
     kind: "VirtualService",

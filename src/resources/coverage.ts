@@ -1,3 +1,4 @@
+import { loadAll } from "js-yaml";
 import {
   SUPPORTED_KINDS,
   UNSUPPORTED_FIELDS,
@@ -5,8 +6,15 @@ import {
   type UnsupportedField,
 } from "./coverage-table.ts";
 import type { Diagnostic } from "./diagnostic.ts";
+import {
+  MESH_CONFIG,
+  PROXY_CONFIG,
+  type SettingTable,
+  settingsWithoutEffect,
+} from "./mesh-config-coverage.ts";
 import { type FieldPath, type Resource, resourceName } from "./resource.ts";
 import { apiGroup } from "./scope.ts";
+import { KUBERNETES_SCHEMA } from "./yaml-schema.ts";
 
 /**
  * What was read but is not acted on, resource by resource and field by field, in the order of the resources. For people:
@@ -30,8 +38,50 @@ export function unsupported(resources: readonly Resource[]): Diagnostic[] {
     const ofThisKind = UNSUPPORTED_FIELDS.filter(
       (field) => field.kind === resource.kind && isOwnGroup(group),
     );
-    return ofThisKind.flatMap((field) => fieldsAt(resource, field));
+    return [
+      ...ofThisKind.flatMap((field) => fieldsAt(resource, field)),
+      ...SETTINGS.flatMap((settings) => settingsAt(resource, settings)),
+    ];
   });
+}
+
+interface Settings {
+  readonly kinds: readonly string[];
+  /** Where the text of the settings stands. */
+  readonly path: readonly string[];
+  readonly table: SettingTable;
+}
+
+const PROXY_ANNOTATION = ["metadata", "annotations", "proxy.istio.io/config"];
+
+const SETTINGS: readonly Settings[] = [
+  { kinds: ["ConfigMap"], path: ["data", "mesh"], table: MESH_CONFIG },
+  { kinds: ["Pod"], path: PROXY_ANNOTATION, table: PROXY_CONFIG },
+  {
+    kinds: ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"],
+    path: ["spec", "template", ...PROXY_ANNOTATION],
+    table: PROXY_CONFIG,
+  },
+];
+
+/** Settings that are YAML within the resource. What is no YAML was rejected, or is nothing to anybody. */
+function settingsAt(resource: Resource, { kinds, path, table }: Settings): Diagnostic[] {
+  if (!kinds.includes(resource.kind)) return [];
+  if (resource.kind === "ConfigMap" && !/^istio(-|$)/.test(resource.name)) return [];
+  return findAll(resource.body, path).flatMap(({ at, value }) =>
+    settingsWithoutEffect(parsedSettings(value), table).map(({ setting, why }) =>
+      notActedOn(resource, at, `\`${setting}\` is read, but ${why}`),
+    ),
+  );
+}
+
+function parsedSettings(text: unknown): unknown {
+  if (typeof text !== "string") return undefined;
+  try {
+    return loadAll(text, { schema: KUBERNETES_SCHEMA })[0];
+  } catch {
+    return undefined;
+  }
 }
 
 function quotedGroup(group: string): string {

@@ -1,5 +1,6 @@
 import { load } from "js-yaml";
 import { didYouMean } from "../did-you-mean.ts";
+import { MESH_CONFIG } from "../mesh-config-coverage.ts";
 import { isObject } from "../read-objects.ts";
 import { SourceText } from "../source-text.ts";
 import { KUBERNETES_SCHEMA } from "../yaml-schema.ts";
@@ -9,60 +10,7 @@ import { checkPort, checkWildcardHost, isDnsLabel, isIpAddress, nameProblem } fr
 import { checkLocality } from "./load-balancer.ts";
 import { wrongType } from "./schema-problems.ts";
 
-/** Names of MeshConfig's fields. Source: istio.io/api, mesh/v1alpha1/config.proto. */
-const FIELDS: readonly string[] = [
-  "accessLogEncoding",
-  "accessLogFile",
-  "accessLogFormat",
-  "ca",
-  "caCertificates",
-  "certificates",
-  "configSources",
-  "connectTimeout",
-  "defaultConfig",
-  "defaultDestinationRuleExportTo",
-  "defaultHttpRetryPolicy",
-  "defaultInboundHttpRetryPolicy",
-  "defaultProviders",
-  "defaultServiceExportTo",
-  "defaultTrafficPolicy",
-  "defaultVirtualServiceExportTo",
-  "disableEnvoyListenerLog",
-  "discoverySelectors",
-  "dnsRefreshRate",
-  "enableAutoMtls",
-  "enableEnvoyAccessLogService",
-  "enablePrometheusMerge",
-  "enableTracing",
-  "extensionProviders",
-  "h2UpgradePolicy",
-  "hboneIdleTimeout",
-  "inboundClusterStatName",
-  "inboundTrafficPolicy",
-  "ingressClass",
-  "ingressControllerMode",
-  "ingressSelector",
-  "ingressService",
-  "localityLbSetting",
-  "meshMTLS",
-  "outboundClusterStatName",
-  "outboundTrafficPolicy",
-  "pathNormalization",
-  "protocolDetectionTimeout",
-  "proxyHttpPort",
-  "proxyInboundListenPort",
-  "proxyListenPort",
-  "rootNamespace",
-  "serviceEntryVisibility",
-  "serviceScopeConfigs",
-  "serviceSettings",
-  "tcpKeepalive",
-  "tlsDefaults",
-  "trustDomain",
-  "trustDomainAliases",
-  "verifyCertificateAtClient",
-  "zoneAwareLbSetting",
-];
+const FIELDS: readonly string[] = Object.keys(MESH_CONFIG);
 
 const ENUMS: readonly (readonly [readonly string[], readonly string[]])[] = [
   [
