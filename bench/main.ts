@@ -1,5 +1,5 @@
 /**
- * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [revocation] [dataplane] [--quick]`. Each runs in a process of its own, so that
+ * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [revocation] [map] [dataplane] [--quick]`. Each runs in a process of its own, so that
  * none measures a heap and compiled code that another has shaped. What else is given goes to every section (see each file's head).
  */
 import { spawnSync } from "node:child_process";
@@ -14,6 +14,7 @@ const SECTIONS: Readonly<Record<string, { readonly file: string; readonly quick:
     quick: ["--rounds", "3", "--certificates", "300", "--burst", "1000"],
   },
   revocation: { file: "revocation/main.ts", quick: ["--connections", "200", "--identities", "2"] },
+  map: { file: "map/main.ts", quick: ["--sizes", "100,1000"] },
   dataplane: { file: "dataplane/main.ts", quick: ["--quick"] },
 };
 

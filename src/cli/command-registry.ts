@@ -40,6 +40,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/can.ts"),
   },
   {
+    name: "map",
+    summary: "who can connect to whom, by network policies",
+    load: () => import("./commands/map.ts"),
+  },
+  {
     name: "authorizer",
     summary: "an external authorizer for CUSTOM policies that decides by live context",
     load: () => import("./commands/authorizer.ts"),

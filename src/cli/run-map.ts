@@ -1,0 +1,109 @@
+import { buildMesh } from "../model/build-mesh.ts";
+import type { Mesh } from "../model/mesh.ts";
+import { mapNodes } from "../policy/network/map-nodes.ts";
+import { conflictingPriorities, mapNotes } from "../policy/network/map-notes.ts";
+import { type MapEntry, meshMap } from "../policy/network/mesh-map.ts";
+import { isNetworkPolicy, networkPolicies } from "../policy/network/network-policies.ts";
+import { toleratesForMap } from "../policy/network/tolerated-errors.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { type Diagnostic, formatDiagnostic } from "../resources/diagnostic.ts";
+import { loadResources } from "../resources/load.ts";
+import { resourceName } from "../resources/resource.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+import { entryFilter, type MapFilter } from "./map-filter.ts";
+import { renderMap } from "./render/map.ts";
+import { plain } from "./render/style.ts";
+
+export const MAP_FORMATS = ["text", "json", "csv", "dot", "mermaid", "svg"] as const;
+export type MapFormat = (typeof MAP_FORMATS)[number];
+
+export interface MapOptions extends MapFilter {
+  readonly networkOnly?: boolean;
+  readonly format: MapFormat;
+  readonly ipv6?: boolean;
+  readonly blocks: "outside" | "addresses";
+}
+
+/** @throws {BulwarkError} BW_MESH_INVALID, BW_CLI_INPUT */
+export async function runMap(paths: readonly string[], options: MapOptions): Promise<ExitCode> {
+  const { mesh, notes } = await loadForMap(paths, options);
+  for (const note of notes) process.stderr.write(`${note.split("\n").map(plain).join("\n")}\n`);
+  const keep = entryFilter(mesh, options);
+  const entries = meshMap(mesh, {
+    families: options.ipv6 === true ? [4, 6] : [4],
+    blocks: options.blocks,
+  });
+  await write(renderMap(only(entries, keep), options.format));
+  return EXIT.ok;
+}
+
+function* only(entries: Iterable<MapEntry>, keep: (entry: MapEntry) => boolean): Generator<MapEntry> {
+  for (const entry of entries) if (keep(entry)) yield entry;
+}
+
+/** A policy that nobody would enforce, or that cannot be read, leaves no map: it would show too much, or too little. */
+async function loadForMap(
+  paths: readonly string[],
+  { networkOnly, ipv6, blocks }: MapOptions,
+): Promise<{ mesh: Mesh; notes: string[] }> {
+  const { resources, rejected, diagnostics } = await loadResources(paths, { tolerates: toleratesForMap });
+  const policies = rejected.filter(({ kind }) => POLICY_KINDS.has(kind));
+  const errors = [
+    ...diagnostics.filter(({ severity }) => severity === "error"),
+    ...policies.flatMap((policy) => policy.errors),
+  ];
+  const mesh = buildMesh(resources);
+  errors.push(...conflictingPriorities(networkPolicies(mesh)));
+  if (errors.length > 0) throw invalid(errors);
+  const about: readonly Diagnostic[] = [
+    ...diagnostics.filter(({ severity }) => severity === "warning"),
+    ...mapNotes(networkPolicies(mesh), mapNodes(mesh), { ipv6: ipv6 === true, blocks }),
+  ];
+  const others = rejected.filter((resource) => !policies.includes(resource));
+  return {
+    mesh,
+    notes: [
+      ...others.map((resource) => `rejected: ${resourceName(resource)} takes no part`),
+      ...about.map(formatDiagnostic),
+      ...(networkOnly === true ? [] : [NETWORK_LAYER_ALONE]),
+      ...(resources.some(isNetworkPolicy)
+        ? []
+        : ["note: there are no network policies: every pod reaches every other"]),
+    ],
+  };
+}
+
+const POLICY_KINDS: ReadonlySet<string> = new Set([
+  "NetworkPolicy",
+  "AdminNetworkPolicy",
+  "BaselineAdminNetworkPolicy",
+]);
+
+const NETWORK_LAYER_ALONE =
+  "note: this is the network layer alone, as with --network-only: the mesh's own policies (mutual TLS, AuthorizationPolicy, routes) may refuse what is shown; `bulwark can` decides with them";
+
+function invalid(errors: readonly Diagnostic[]): BulwarkError {
+  return new BulwarkError(
+    "BW_MESH_INVALID",
+    ["the files are not valid, so there is no map", ...errors.map(formatDiagnostic)].join("\n"),
+    { detail: { diagnostics: errors } },
+  );
+}
+
+const CHUNK_CHARACTERS = 1 << 16;
+
+/** In large pieces, and no faster than they are read: a map can be larger than memory. */
+async function write(parts: Iterable<string>): Promise<void> {
+  let chunk = "";
+  for (const part of parts) {
+    chunk += part;
+    if (chunk.length < CHUNK_CHARACTERS) continue;
+    await writeOut(chunk);
+    chunk = "";
+  }
+  await writeOut(chunk);
+}
+
+function writeOut(chunk: string): Promise<void> {
+  return new Promise((settle) => void process.stdout.write(chunk, () => settle()));
+}

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { bulwark, type Finished } from "./run-bulwark.ts";
+
+const EXAMPLE = "examples/network";
+
+let folder = "";
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "bulwark-map-"));
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+function map(...args: readonly string[]): Promise<Finished> {
+  return bulwark(["map", ...args, "--network-only"]);
+}
+
+test("map --network-only prints who can connect to whom", async () => {
+  const { code, stdout } = await map(EXAMPLE);
+  assert.equal(code, 0);
+  assert.deepEqual(stdout.trimEnd().split("\n"), [
+    "0.0.0.0-255.255.255.255 => ops/monitor[Deployment] : All Connections",
+    "0.0.0.0-255.255.255.255 => shop/frontend[Deployment] : TCP 8080",
+    "ops/monitor[Deployment] => shop/frontend[Deployment] : TCP 8080",
+    "ops/monitor[Deployment] => shop/orders[Deployment] : TCP 9090",
+    "ops/monitor[Deployment] => 0.0.0.0-192.0.1.255 : All Connections",
+    "ops/monitor[Deployment] => 192.0.2.0-192.0.2.255 : All Connections",
+    "ops/monitor[Deployment] => 192.0.3.0-255.255.255.255 : All Connections",
+    "shop/frontend[Deployment] => shop/orders[Deployment] : TCP 8080",
+    "shop/orders[Deployment] => shop/database[StatefulSet] : TCP 5432",
+    "shop/orders[Deployment] => 192.0.2.0-192.0.2.255 : TCP 443",
+    "{ingress-controller} => shop/frontend[Deployment] : TCP 8080",
+  ]);
+});
+
+test("map --format json is an array of from, to and connections", async () => {
+  const { stdout } = await map(EXAMPLE, "--format", "json");
+  const entries = JSON.parse(stdout) as unknown[];
+  assert.equal(entries.length, 11);
+  assert.deepEqual(entries.at(-1), {
+    from: "{ingress-controller}",
+    to: "shop/frontend[Deployment]",
+    connections: "TCP 8080",
+    requests: null,
+  });
+});
+
+test("map --format csv quotes lists of ports, and has a heading", async () => {
+  const file = join(folder, "ports.yaml");
+  writeFileSync(file, `${POD}\n---\n${policy("{ports: [{port: 80}, {port: 8080, endPort: 8090}]}")}`);
+  const { stdout } = await map(file, "--format", "csv");
+  assert.equal(
+    stdout,
+    'from,to,connections\n0.0.0.0-255.255.255.255,default/p[Pod],"TCP 80,8080-8090"\ndefault/p[Pod],0.0.0.0-255.255.255.255,All Connections\n',
+  );
+});
+
+for (const [format, start] of [
+  ["dot", "digraph connections {"],
+  ["mermaid", "flowchart LR"],
+  ["svg", "<svg "],
+] as const)
+  test(`map --format ${format} names every end`, async () => {
+    const { code, stdout } = await map(EXAMPLE, "--format", format);
+    assert.equal(code, 0);
+    assert.ok(stdout.startsWith(start), stdout.slice(0, 80));
+    for (const name of ["monitor", "frontend", "orders", "database", "ingress-controller", "192.0.2.0"])
+      assert.ok(stdout.includes(name), name);
+  });
+
+test("map's filters narrow it, and refuse names that there are not", async () => {
+  const lines = async (...args: readonly string[]): Promise<number> =>
+    (await map(EXAMPLE, ...args)).stdout.trimEnd().split("\n").length;
+  assert.equal(await lines("--from", "shop/orders"), 2);
+  assert.equal(await lines("--to", "orders"), 2);
+  assert.equal(await lines("--focus", "database"), 1);
+  assert.equal(await lines("--exposure"), 7);
+  assert.equal(await lines("--from", "outside", "--namespace", "shop"), 2);
+  const wrong = await map(EXAMPLE, "--focus", "shop/order");
+  assert.equal(wrong.code, 3);
+  assert.match(wrong.stderr, /no workload is `shop\/order`.*shop\/orders/);
+});
+
+test("map refuses policies that are not valid, with their place, rather than show a map without them", async () => {
+  const file = join(folder, "bad.yaml");
+  writeFileSync(file, `${POD}\n---\n${policy("{ports: [{port: 90, endPort: 80}]}")}`);
+  const { code, stdout, stderr } = await map(file);
+  assert.equal(code, 3);
+  assert.equal(stdout, "");
+  assert.match(stderr, /bad\.yaml:\d+:\d+: error BW1249_NETWORK_POLICY/);
+});
+
+test("map refuses two admin policies of one priority", async () => {
+  const file = join(folder, "same.yaml");
+  const admin = (name: string): string =>
+    `---\napiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {name: ${name}}\nspec: {priority: 5, subject: {namespaces: {}}}\n`;
+  writeFileSync(file, `${POD}\n${admin("a")}${admin("b")}`);
+  const { code, stderr } = await map(file);
+  assert.equal(code, 3);
+  assert.match(stderr, /BW1520_SAME_PRIORITY/);
+});
+
+test("map without --network-only says that it shows the network layer alone", async () => {
+  const { code, stderr } = await bulwark(["map", EXAMPLE]);
+  assert.equal(code, 0);
+  assert.match(stderr, /network layer alone/);
+});
+
+const POD = `apiVersion: v1
+kind: Pod
+metadata: {name: p, labels: {app: p}}
+spec: {containers: [{name: c, image: i}]}`;
+
+function policy(rule: string): string {
+  return `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: limits}
+spec:
+  podSelector: {matchLabels: {app: p}}
+  ingress: [${rule}]
+`;
+}
