@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { takeStoreAddress } from "../control/store-environment.ts";
 
-const PARTS = ["control", "proxy", "apps", "externals", "network"] as const;
+const PARTS = ["control", "proxy", "apps", "externals", "network", "warm-up"] as const;
 type ProcessPart = (typeof PARTS)[number];
 
 export function isProcessPart(word: string | undefined): word is ProcessPart {
@@ -65,6 +65,10 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
           federate: values.federate,
         },
       });
+    case "warm-up":
+      // Loads what a proxy is made of, for the compile cache alone.
+      await import("../control/proxy-process.ts");
+      return;
     case "network":
       return (await import("../control/netns/network-process.ts")).runNetworkProcess({ statePath });
     default:

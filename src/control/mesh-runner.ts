@@ -21,6 +21,7 @@ import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import { type LoadedConfiguration, loadConfiguration } from "./load-configuration.ts";
 import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
+import { shareCompiledCode } from "./netns/compiled-code.ts";
 import { PodNetwork, removeNetwork } from "./netns/pod-network.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { CutOff } from "./revocation/messages.ts";
@@ -248,7 +249,11 @@ class MeshRunner implements RunningMesh {
     // Made here so that proxies find it at their first hello.
     openStandInAuthority(state.standInFolder);
     forgetRefusal(state);
-    await this.#network?.apply(configuration.assignments);
+    if (this.#network !== undefined)
+      await Promise.all([
+        this.#network.apply(configuration.assignments),
+        shareCompiledCode(this.#options.program),
+      ]);
     this.#tokens = await TokenFiles.open(
       state,
       (message) => this.#options.onEvent({ kind: "warning", message }),
