@@ -45,6 +45,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/map.ts"),
   },
   {
+    name: "diff",
+    summary:
+      "who may reach what after a change that could not before: computed, with a request that shows it",
+    load: () => import("./commands/diff.ts"),
+  },
+  {
     name: "authorizer",
     summary: "an external authorizer for CUSTOM policies that decides by live context",
     load: () => import("./commands/authorizer.ts"),
@@ -66,7 +72,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "ca",
-    summary: "the mesh's CA: certificates and their status, revocation, CRLs, replacing its keys, enrolment",
+    summary: "the CA: certificates, revocation, CRLs, replacing its keys, enrolment",
     load: () => import("./commands/ca.ts"),
   },
   {
