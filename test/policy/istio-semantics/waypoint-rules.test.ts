@@ -721,3 +721,105 @@ test("traffic to a pod's own address: policies of the Gateway and of the class, 
   const whole = { namespace: "istio-system", refs: [CLASS_REF] };
   assert.equal((await ask(mesh(targetedText(denial({}), whole)), { to })).allowed, false);
 });
+
+test("a waypoint adds nothing to X-Forwarded-For, and takes the last address of it for the client's", async () => {
+  const header = (name: string, value: string): object => ({
+    rules: [{ when: [{ key: `request.headers[${name}]`, values: [value] }] }],
+  });
+  const remote = (block: string): object => ({
+    rules: [{ from: [{ source: { remoteIpBlocks: [block] } }] }],
+  });
+  const forwarded = { headers: [["x-forwarded-for", "192.0.2.1, 192.0.2.2"]] } as const;
+  for (const [rule, request, allowed] of [
+    [header("x-forwarded-for", "*"), {}, false],
+    [header("x-forwarded-for", "192.0.2.1, 192.0.2.2"), forwarded, true],
+    [header("x-forwarded-proto", "http"), {}, true],
+    [header("x-forwarded-proto", "https"), {}, false],
+    [remote("192.0.2.2"), forwarded, true],
+    [remote("192.0.2.1"), forwarded, false],
+    [remote("10.1.0.1"), {}, true],
+  ] as const)
+    assert.equal(
+      (await ask(shopText(USES, targetedText(rule)), request)).allowed,
+      allowed,
+      JSON.stringify(rule),
+    );
+});
+
+test("DestinationRules at a waypoint: TLS that is written out is spoken to pods without HBONE, the mesh's own is not", async () => {
+  const clear = podText("m", "s", {
+    ip: "10.1.0.2",
+    labels: { "istio.io/dataplane-mode": "none", "sidecar.istio.io/inject": "true" },
+  });
+  const mesh = (mode: string): string =>
+    shopText(
+      USES,
+      destinationText("m", "d", { host: "s.m.svc.cluster.local", trafficPolicy: { tls: { mode } } }),
+    ).replace(ambientPodText("m", "s", "10.1.0.2"), clear);
+  const mutual = await ask(mesh("ISTIO_MUTUAL") + peerText("m", "strict", { mtls: { mode: "STRICT" } }));
+  assert.deepEqual([mutual.allowed, mutual.cause, mutual.hop], [false, "no-chain", "m/s"]);
+  const simple = await ask(mesh("SIMPLE"));
+  assert.deepEqual([simple.allowed, simple.cause, simple.hop], [false, "no-chain", "m/s"]);
+});
+
+test("a gateway's DestinationRule with TLS of its own in the tunnel to a waypoint: what comes of that is unknown", async () => {
+  const use = { ...USES, "istio.io/ingress-use-waypoint": "true" };
+  const rule = destinationText("m", "d", {
+    host: "s.m.svc.cluster.local",
+    trafficPolicy: { tls: { mode: "SIMPLE" } },
+  });
+  const decision = await ask(shopText(use, INGRESS + rule), VIA);
+  assert.deepEqual([decision.reason, decision.cause], ["unknown", "waypoint-unknown"]);
+});
+
+test("CUSTOM policies at a sidecar that is reached through HBONE are unknown, with the reason", async () => {
+  const config = meshConfigText({
+    extensionProviders: [{ name: "x", envoyExtAuthzGrpc: { service: "s.n.svc.cluster.local", port: 80 } }],
+  });
+  const text = [
+    namespaceText("m", AMBIENT),
+    ambientPodText("m", "c", "10.1.0.1"),
+    podText("n", "s", { ip: "10.4.0.1", labels: { "networking.istio.io/tunnel": "http" } }),
+    boundServiceText({}, {}, "n"),
+    authorizationText("n", "p", { action: "CUSTOM", provider: { name: "x" }, rules: [{}] }),
+    config,
+  ].join("");
+  const decision = await ask(text, { to: { service: "s.n", port: 80 } });
+  assert.deepEqual([decision.reason, decision.cause], ["unknown", "ambient-to-sidecar"]);
+});
+
+test("templates take HBONE where the mesh, or their own annotation, switches it on; files without mesh settings as of the ambient profile", async () => {
+  const settings = (value: string): object => ({ proxyMetadata: { ISTIO_META_ENABLE_HBONE: value } });
+  const mesh = (config: string, annotations: object = {}): string => {
+    const labels = { app: "s", "sidecar.istio.io/inject": "true" };
+    const template = {
+      metadata: { labels, annotations },
+      spec: {
+        serviceAccountName: "s",
+        containers: [{ name: "app", image: "app", ports: [{ containerPort: 8080 }] }],
+      },
+    };
+    return [
+      namespaceText("m", AMBIENT),
+      ambientPodText("m", "c", "10.1.0.1"),
+      resourceText("apps/v1", "Deployment", "n", "s", { selector: { matchLabels: { app: "s" } }, template }),
+      boundServiceText({}, {}, "n"),
+      authorizationText("n", "p", from("cluster.local/ns/m/sa/c")),
+      config,
+    ].join("");
+  };
+  const to = { service: "s.n", port: 80 };
+  const allowed = async (text: string): Promise<boolean> => (await ask(text, { to })).allowed;
+  assert.equal(await allowed(mesh("")), true);
+  assert.equal(await allowed(mesh(meshConfigText({ enableAutoMtls: true }))), false);
+  assert.equal(await allowed(mesh(meshConfigText({ defaultConfig: settings("true") }))), true);
+  assert.equal(await allowed(mesh(meshConfigText({ defaultConfig: settings("false") }))), false);
+  const own = { "proxy.istio.io/config": JSON.stringify(settings("true")) };
+  assert.equal(await allowed(mesh(meshConfigText({ defaultConfig: settings("false") }), own)), true);
+  const off = { "proxy.istio.io/config": JSON.stringify(settings("false")) };
+  assert.equal(await allowed(mesh("", off)), false);
+  assert.equal(
+    await allowed(mesh(meshConfigText({ enableAutoMtls: true }), { "proxy.istio.io/config": "{" })),
+    false,
+  );
+});
