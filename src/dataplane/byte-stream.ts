@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { LentReads } from "./lent-reads.ts";
+import { CUT } from "./reset-connection.ts";
 import { giveBlock, takeBlock } from "./write-blocks.ts";
 
 /**
@@ -42,6 +43,7 @@ export class ByteStream {
       ["end", () => this.#handler.onEnd()],
       ["error", (error: Error) => this.#fail(error)],
       ["close", () => this.#close()],
+      [CUT, () => this.#close()],
     ];
     for (const [event, listener] of this.#listeners) socket.on(event, listener as () => void);
   }

@@ -7,7 +7,7 @@ import {
 } from "../identity/revocation/revoked-set.ts";
 import { RevokedStandings, type StandingNews } from "../identity/revocation/revoked-standings.ts";
 import { type FlowDirection, type FlowDraft, nowRfc3339Nanos } from "../model/flow-record.ts";
-import { resetConnection } from "./reset-connection.ts";
+import { CUT, resetConnection } from "./reset-connection.ts";
 
 export interface RevocationGuardOptions {
   /** `namespace/name` of the workload whose proxy this is. */
@@ -136,6 +136,7 @@ export class RevocationGuard {
     own: PeerCertificate | undefined,
   ): void {
     const certified: Certified = { socket, direction, peer, own, sinceMs: this.#clock() };
+    keepAddresses(socket);
     this.#index(peer, certified);
     if (own !== undefined) this.#index(own, certified);
     socket.once("close", () => {
@@ -164,18 +165,18 @@ export class RevocationGuard {
     if (standing?.connections.size === 0) this.#live.delete(sha256);
   }
 
-  /** All are ended before the first is put on record: writing must not make the last one live longer. */
+  /** All are ended before the other ends of the first are, and those before anything is put on record: neither must make the last one live longer. */
   #cut(news: StandingNews, revoked: readonly RevokedCertificate[], aheadMs: number): number {
-    const cuts = this.#toCut(news, revoked, aheadMs);
-    const records: FlowDraft[] = [];
-    for (const cut of cuts) {
-      // Two of its certificates may be named.
+    const done: Cut[] = [];
+    for (const cut of this.#toCut(news, revoked, aheadMs)) {
+      // Both of its certificates may be named.
       if (cut.certified.socket.destroyed) continue;
-      records.push(this.#recordOf(cut));
       resetConnection(cut.certified.socket);
+      done.push(cut);
     }
-    for (const record of records) this.#options.flows.push(record);
-    return records.length;
+    for (const { certified } of done) certified.socket.emit(CUT);
+    for (const cut of done) this.#options.flows.push(this.#recordOf(cut));
+    return done.length;
   }
 
   #toCut(
@@ -244,6 +245,12 @@ const OWN: HandshakeRefusal = {
   code: "BW_OWN_CERTIFICATE_REVOKED",
   message: "this proxy's own certificate was revoked",
 };
+
+/** Node asks the system once and remembers; of a connection that has been reset there is nobody left to ask. */
+function keepAddresses(socket: Socket): void {
+  void socket.remoteAddress;
+  void socket.localAddress;
+}
 
 function isOf({ serial, authorityKeyId }: PeerCertificate, revoked: RevokedCertificate): boolean {
   return (
