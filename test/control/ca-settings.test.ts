@@ -97,3 +97,14 @@ test("another kind of key than the CA has already is told of, and no other", asy
     /rsa holds only for keys made from now on.*ecdsa-p256/,
   );
 });
+
+test("the longest life and the pointers that are configured hold for what the CA signs", async (t) => {
+  const ca = await openConfiguredCa(temporaryFolder(t), CLUSTER_LOCAL, {
+    maxTtlSeconds: 3600,
+    pointerUrls: { ocspUrls: ["http://ocsp.example/"] },
+  });
+  t.after(() => ca.close());
+  const { issued } = await credentials(ca, { ttlSeconds: 3600 });
+  assert.ok(issued.certificate.includes("http://ocsp.example/"));
+  await assert.rejects(credentials(ca, { ttlSeconds: 3601 }), { code: "BW_CA_TTL_TOO_LONG" });
+});
