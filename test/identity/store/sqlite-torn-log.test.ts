@@ -45,3 +45,45 @@ test("a log that ends at any byte keeps every change that was acknowledged befor
   }
   db.close();
 });
+
+test("a checkpoint that ends before any page, or in one, loses nothing: what it had not moved is in the log", (t) => {
+  const folder = temporaryFolder(t);
+  const path = join(folder, "records.sqlite");
+  openDatabase(path).close();
+  const db = openDatabase(path);
+  const operations = new SqliteOperations(db, "test");
+  let revoked = 0;
+  for (let i = 1; i <= 40; i++) {
+    db.exec("BEGIN IMMEDIATE");
+    operations.recordIssued(issuedRecord());
+    if (i % 4 === 0)
+      revoked += operations.revoke({ spiffeId: AUDITOR }, { ...HOW, atMs: NOW - 100 + i }).length;
+    db.exec("COMMIT");
+  }
+  const [before, log] = [readFileSync(path), readFileSync(`${path}-wal`)];
+  db.exec("PRAGMA wal_checkpoint(FULL)");
+  const after = readFileSync(path);
+  db.close();
+  const copy = join(folder, "copy.sqlite");
+  const HALF_PAGE_BYTES = 2048;
+  let points = 0;
+  for (let cut = 0; cut <= after.length; cut += HALF_PAGE_BYTES) {
+    for (const suffix of ["-wal", "-shm"]) rmSync(copy + suffix, { force: true });
+    // Pages reach the disk in any order before the file is synced: the first so many, and the last so many.
+    for (const mixed of [
+      Buffer.concat([after.subarray(0, cut), before.subarray(cut)]),
+      Buffer.concat([before.subarray(0, cut), after.subarray(cut)]),
+    ]) {
+      writeFileSync(copy, mixed, { mode: 0o600 });
+      writeFileSync(`${copy}-wal`, log, { mode: 0o600 });
+      const opened = openDatabase(copy);
+      const found = new SqliteOperations(opened, "copy");
+      assert.equal(found.issuedPage({}, undefined, 100).records.length, 40, `cut at ${cut}`);
+      assert.equal(found.revocationsSince(0).length, revoked, `cut at ${cut}`);
+      opened.close();
+      points += 1;
+    }
+  }
+  t.diagnostic(`${points} points`);
+  assert.ok(points > 20 && !after.equals(before));
+});
