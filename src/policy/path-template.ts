@@ -22,7 +22,10 @@ export function isPathTemplate(value: string): boolean {
   return value.includes("{*}") || value.includes("{**}");
 }
 
-/** Undefined for a template that Envoy would not take. A bare `*` or `**` as a segment counts as an operator, as it does there. */
+/**
+ * Undefined for a template that Envoy would not take. Istio writes `{*}` as `*` and `{**}` as `**` and leaves bare ones, so that these count as operators, too, and `{*}{*}`,
+ * which its validation refuses, would be `**` (pilot/pkg/security/authz/matcher/template.go).
+ */
 export function parsePathTemplate(value: string): PathTemplate | undefined {
   if (!value.startsWith("/") || value.includes("//")) return undefined;
   const pieces = value

@@ -117,7 +117,11 @@ function tableFor(tables: Map<string, RuleTable>, namespace: string): RuleTable 
   return table;
 }
 
-/** Rules with the same audience merge; a wider one merges into the narrower and stands by itself as well. */
+/**
+ * Rules with the same audience merge. A wider one merges into the narrower and is gone, so that who is of the wider audience alone has no rule (as in
+ * Istio); it stands by itself as well only where the narrower is for some workloads.
+ * @see istio/istio, pilot/pkg/model/destination_rule.go `mergeDestinationRule`
+ */
 function mergeInto(table: RuleTable, host: string, rule: MergedRule): void {
   const map = tableOf(table, host);
   const existing = map.get(host);

@@ -35,6 +35,22 @@ const both = async (resources: string, from: AccessSource = MUTUAL) => ({
   sidecar: await isAllowed("sidecar", resources, from),
   ambient: await isAllowed("ambient", resources, from),
 });
+test("ambient: a DISABLE port of a workload that inherits STRICT refuses plaintext, unless another port is PERMISSIVE", async () => {
+  const strict = peerText("istio-system", "root", { mtls: { mode: "STRICT" } });
+  const own = (portLevelMtls: object, mtls = {}): string =>
+    peerText("a", "own", { selector: { matchLabels: { app: "web" } }, portLevelMtls, ...mtls });
+  const disabled = { 8080: { mode: "DISABLE" } };
+  const asked = (resources: string) => both(strict + resources, PLAINTEXT);
+  assert.deepEqual(await asked(own(disabled)), { sidecar: true, ambient: false });
+  const permissive = { ...disabled, 9000: { mode: "PERMISSIVE" } };
+  assert.deepEqual(await asked(own(permissive)), { sidecar: true, ambient: true });
+  assert.deepEqual(await asked(own(disabled, { mtls: { mode: "STRICT" } })), {
+    sidecar: true,
+    ambient: true,
+  });
+  assert.deepEqual(await asked(own({ 8080: { mode: "PERMISSIVE" } })), { sidecar: true, ambient: true });
+});
+
 const policy = (action: string, ...rules: readonly object[]): string =>
   authorizationText("a", "p", { action, rules });
 const PATH_X = { paths: ["/x"] };
