@@ -10,6 +10,8 @@ export interface Waypoint {
   readonly gateway: Resource;
   /** `istio.io/waypoint-for`: what it takes traffic for. */
   readonly traffic: string;
+  /** Whether its class is Istio's own. */
+  readonly isOwnClass: boolean;
   /** The proxies that Istio deploys for it; undefined: no resource has them. */
   readonly workload: Workload | undefined;
 }
@@ -109,7 +111,7 @@ function bindingOf(mesh: Mesh, own: Labels, namespace: string, traffic: TrafficT
     return none(
       `is for traffic to ${waypoint.traffic === "none" ? "nobody" : `${waypoint.traffic}s`}, not to ${traffic}s: Istio sends past it`,
     );
-  const doubt = doubtOf(mesh, waypoint, traffic === "service" ? (own[CANARY] ?? labels[CANARY]) : undefined);
+  const doubt = doubtOf(waypoint, traffic === "service" ? (own[CANARY] ?? labels[CANARY]) : undefined);
   return doubt === undefined
     ? { kind: "bound", waypoint }
     : { kind: "unknown", why: `waypoint ${key} ${doubt}` };
@@ -117,13 +119,11 @@ function bindingOf(mesh: Mesh, own: Labels, namespace: string, traffic: TrafficT
 
 /** Why what a waypoint does cannot be told. */
 function doubtOf(
-  mesh: Mesh,
-  { gateway, workload }: Waypoint,
+  { gateway, workload, isOwnClass }: Waypoint,
   canary: string | undefined,
 ): string | undefined {
   const { gatewayClassName } = gateway.spec as KubernetesGatewayShape;
-  if (!isWaypointClass(mesh.resources, gatewayClassName))
-    return `is of class \`${gatewayClassName}\`, whose proxies are not Istio's own waypoints`;
+  if (!isOwnClass) return `is of class \`${gatewayClassName}\`, whose proxies are not Istio's own waypoints`;
   if (gateway.annotations[BINDING] !== undefined) return `is bound in its own way (${BINDING})`;
   if (canary !== undefined && canary !== "" && canary !== "none")
     return `shares its traffic with a canary (${CANARY}), by chance`;
@@ -154,7 +154,10 @@ function waypointsOf(mesh: Mesh): Waypoints {
     const gateways = mesh.resources.filter(
       ({ kind, apiVersion }) => kind === "Gateway" && apiVersion.startsWith(`${GATEWAY_API_GROUP}/`),
     );
-    const waypoints = gateways.filter(isReady).map((gateway) => waypointFrom(mesh, gateway));
+    const pods = podsByGateway(mesh);
+    const waypoints = gateways
+      .filter(isReady)
+      .map((gateway) => waypointFrom(mesh, gateway, pods.get(`${gateway.namespace}/${gateway.name}`)));
     known = { byKey: new Map(waypoints.map((waypoint) => [waypoint.key, waypoint])) };
     WAYPOINTS.set(mesh, known);
   }
@@ -169,18 +172,27 @@ function isReady({ body }: Resource): boolean {
   return Array.isArray(addresses) && addresses.length > 0;
 }
 
-function waypointFrom(mesh: Mesh, gateway: Resource): Waypoint {
+/** By the Gateway that they are of; the first, where there are several. */
+function podsByGateway({ workloads }: Mesh): ReadonlyMap<string, Workload> {
+  const pods = new Map<string, Workload>();
+  for (const workload of workloads) {
+    const name = workload.labels[NAME_LABEL];
+    const key = `${workload.namespace}/${name ?? ""}`;
+    if (name !== undefined && !pods.has(key)) pods.set(key, workload);
+  }
+  return pods;
+}
+
+function waypointFrom(mesh: Mesh, gateway: Resource, found: Workload | undefined): Waypoint {
   const { namespace, name, labels } = gateway;
   const { gatewayClassName } = gateway.spec as KubernetesGatewayShape;
-  const found = mesh.workloads.find(
-    (workload) => workload.namespace === namespace && workload.labels[NAME_LABEL] === name,
-  );
   const ofClass = mesh.resources.find(
     (resource) => resource.kind === "GatewayClass" && resource.name === gatewayClassName,
   );
   return {
     key: `${namespace}/${name}`,
     gateway,
+    isOwnClass: isWaypointClass(mesh.resources, gatewayClassName),
     traffic: labels[FOR] ?? ofClass?.labels[FOR] ?? "service",
     workload: found === undefined || found.role === "waypoint" ? found : { ...found, role: "waypoint" },
   };
