@@ -33,8 +33,3 @@ export async function runScript(script: string, what: string): Promise<string> {
   if (code === 0) return out;
   throw new BulwarkError("BW_NETNS_FAILED", `${what}: ${error.trim() || `exit code ${code}`}`);
 }
-
-/** A word of a shell command, whatever is in it. */
-export function quote(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
-}
