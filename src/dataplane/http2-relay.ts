@@ -125,8 +125,9 @@ class Relay {
       this.#downstream.respond(grpcAnswer(status, {}, body), { endStream: true });
       return;
     }
-    this.#downstream.respond({ ":status": status, "content-length": Buffer.byteLength(body) });
-    this.#downstream.end(body);
+    const endStream = this.#view.method === "HEAD";
+    this.#downstream.respond({ ":status": status, "content-length": Buffer.byteLength(body) }, { endStream });
+    if (!endStream) this.#downstream.end(body);
   }
 
   #limit(timeoutMs: number): void {

@@ -134,10 +134,11 @@ async function answerStream(
 ): Promise<void> {
   const startedMs = performance.now();
   env.counters.requests += 1;
+  const headOnly = headers[":method"] === "HEAD";
   const view = readView(headers, raw);
   if (typeof view === "string") {
     env.flows.push(service.malformed(400, view));
-    respondLocally(stream, 400, {}, "");
+    respondLocally(stream, headOnly, 400, {}, "");
     return;
   }
   const entry: UnderwayStream = { view, revoke: undefined, decidedBefore: false };
@@ -154,15 +155,16 @@ async function answerStream(
       routeStream(stream, view, action, action.routed, env, startedMs, body.held, onStarted);
     else if (action.kind === "forward")
       await relayStream(stream, view, action, env, upstreams, startedMs, body.held, onStarted);
-    else answerHere(stream, action, env, startedMs);
+    else answerHere(stream, headOnly, action, env, startedMs);
   } catch (error) {
     env.flows.push(service.malformed(500, `undecided: ${String(error)}`));
-    respondLocally(stream, 500, {}, "");
+    respondLocally(stream, headOnly, 500, {}, "");
   }
 }
 
 function answerHere(
   stream: ServerHttp2Stream,
+  headOnly: boolean,
   action: Exclude<HttpAction, { kind: "forward" }>,
   env: HttpEnvironment,
   startedMs: number,
@@ -173,7 +175,7 @@ function answerHere(
   if (action.kind === "hang-up") stream.close(constants.NGHTTP2_REFUSED_STREAM);
   else if (action.flow.protocol === "grpc")
     endWithHead(stream, grpcAnswer(action.status, linesToHeaders(action.fields), action.body));
-  else respondLocally(stream, action.status, linesToHeaders(action.fields), action.body);
+  else respondLocally(stream, headOnly, action.status, linesToHeaders(action.fields), action.body);
 }
 
 function endWithHead(stream: ServerHttp2Stream, head: OutgoingHttpHeaders): void {
@@ -182,14 +184,20 @@ function endWithHead(stream: ServerHttp2Stream, head: OutgoingHttpHeaders): void
 
 function respondLocally(
   stream: ServerHttp2Stream,
+  headOnly: boolean,
   status: number,
   headers: OutgoingHttpHeaders,
   body: string,
 ): void {
   if (stream.destroyed || stream.headersSent) return;
   const type = body === "" ? {} : { "content-type": "text/plain" };
-  stream.respond({ ":status": status, ...type, ...headers, "content-length": Buffer.byteLength(body) });
-  stream.end(body);
+  const head = { ":status": status, ...type, ...headers, "content-length": Buffer.byteLength(body) };
+  // To HEAD the body may not be sent: writing it breaks the stream, and the answer with it.
+  if (headOnly) stream.respond(head, { endStream: true });
+  else {
+    stream.respond(head);
+    stream.end(body);
+  }
 }
 
 /** The request as policy sees it, or why it is malformed. */

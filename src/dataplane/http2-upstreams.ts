@@ -6,6 +6,9 @@ import type { UpstreamTarget } from "./upstream-target.ts";
 const STREAM_WINDOW_BYTES = 1 << 20;
 const SESSION_WINDOW_BYTES = 16 << 20;
 
+/** Node would throw at a header that it thinks should come once (`authorization`): what was judged goes on as it came. Its types do not know this yet. */
+const AS_RECEIVED = { strictSingleValueFields: false } as object;
+
 /** A session to a server, and where our end of it is. */
 export interface UpstreamSession {
   readonly session: ClientHttp2Session;
@@ -55,6 +58,7 @@ export class Http2Upstreams {
       const session = connect(`http://${target.host}`, {
         createConnection: () => outcome,
         settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+        ...AS_RECEIVED,
       });
       session.on("error", ignore);
       session.once("connect", () => {

@@ -208,6 +208,8 @@ function refuseIdentity(policy: InboundPolicy, connection: Connection, chain: Fi
 }
 
 function isTrusted(policy: InboundPolicy, connection: Connection): boolean {
+  // istiod has Envoy look at the names of sidecars' clients alone: at gateways the mesh's roots suffice.
+  if (policy.gateway !== null && policy.semantics === "istio") return true;
   // A trust domain alone, with nothing after it, is nobody's identity.
   const { trustDomains, federated } = policy;
   const { trustDomain, hasPath } = connection;

@@ -9,6 +9,7 @@ import {
   decideConnection,
   decideRequest,
   type InboundPolicy,
+  type Semantics,
 } from "../../src/policy/inbound.ts";
 import { loadResources } from "../../src/resources/load.ts";
 import type { Resource } from "../../src/resources/resource.ts";
@@ -17,6 +18,14 @@ import { authorization, get, meshConfig, resource } from "./inbound-fixture.ts";
 const LABELS = { istio: "gw" };
 
 function gateway(servers: readonly unknown[], ...more: readonly Resource[]): InboundPolicy {
+  return gatewayWith("istio", servers, more);
+}
+
+function gatewayWith(
+  semantics: Semantics,
+  servers: readonly unknown[],
+  more: readonly Resource[] = [],
+): InboundPolicy {
   const mesh = buildMesh([
     resource(
       "Pod",
@@ -42,7 +51,7 @@ function gateway(servers: readonly unknown[], ...more: readonly Resource[]): Inb
   ]);
   const workload = findWorkload(mesh, "foo/gw");
   assert.ok(workload !== undefined);
-  return compileInbound(mesh, workload, { semantics: "istio" });
+  return compileInbound(mesh, workload, { semantics });
 }
 
 const HTTP = { port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] };
@@ -108,12 +117,22 @@ test("an ISTIO_MUTUAL server wants a certificate of the mesh", () => {
   const at = { destinationPort: 8443, sni: "a" };
   assert.equal(decideConnection(policy, call({ ...at, tls: "simple" })).cause, "no-client-certificate");
   assert.equal(
-    decideConnection(policy, call({ ...at, tls: "mtls", principal: "evil/ns/a/sa/b" })).cause,
-    "foreign-trust-domain",
+    decideConnection(policy, call({ ...at, tls: "rogue", principal: "cluster.local/ns/a/sa/b" })).cause,
+    "untrusted-certificate",
   );
   assert.ok(
     decideConnection(policy, call({ ...at, tls: "mtls", principal: "cluster.local/ns/a/sa/b" })).allowed,
   );
+});
+
+test("at an ISTIO_MUTUAL server Istio takes any name that the mesh's roots vouch for, strict the mesh's trust domains", () => {
+  const servers = [tls("ISTIO_MUTUAL", "*")];
+  for (const principal of ["evil/ns/a/sa/b", "cluster.local", "dns:a.example"]) {
+    const connection = call({ destinationPort: 8443, sni: "a", tls: "mtls", principal });
+    assert.ok(decideConnection(gateway(servers), connection).allowed, principal);
+    const strict = decideConnection(gatewayWith("strict", servers), connection);
+    assert.equal(strict.cause, "foreign-trust-domain", principal);
+  }
 });
 
 test("a gateway's remote.ip is the peer, or what N trusted proxies say, mesh-wide or by annotation", () => {

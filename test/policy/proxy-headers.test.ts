@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Connection, type ConnectionInput } from "../../src/policy/connection.ts";
 import { HttpRequest } from "../../src/policy/http-request.ts";
-import { type HttpHop, proxyHeader } from "../../src/policy/proxy-headers.ts";
+import { type HttpHop, proxyHeader, SIDECAR_HOP } from "../../src/policy/proxy-headers.ts";
 
 const PEER = "10.1.2.3";
 const OWN = 'By=spiffe://m/ns/a/sa/server;Hash=ab;Subject="";URI=spiffe://m/ns/a/sa/client';
@@ -128,4 +128,26 @@ test("behind trusted proxies the external address is the one that the outermost 
 test("other headers are the client's", () => {
   for (const name of ["x-role", "x-envoy", "authorization", "forwarded"])
     assert.equal(proxyHeader(name), undefined);
+});
+
+test("a connection is a sidecar's unless it says otherwise", () => {
+  const place = { sourceIp: PEER, destinationIp: "10.0.0.1", destinationPort: 80 };
+  const connection = new Connection({ tls: "plaintext", principal: null, ...place });
+  const request = HttpRequest.read("BASE", "GET", "/", "app", ["x-forwarded-for", "1.2.3.4"]);
+  assert.ok(request !== null);
+  assert.deepEqual(SIDECAR_HOP, { position: "sidecar" });
+  assert.equal(proxyHeader("x-forwarded-for")?.(request, connection, { entryFromRight: 0 }), "1.2.3.4");
+});
+
+test("a gateway whose peer is unknown makes no address of it", () => {
+  const place = { sourceIp: "", destinationIp: "10.0.0.1", destinationPort: 80 };
+  const connection = new Connection({ tls: "plaintext", principal: null, ...place, hop: GATEWAY });
+  const read = (header: string, sent: readonly string[]): string | null | undefined => {
+    const request = HttpRequest.read("BASE", "GET", "/", "app", sent);
+    assert.ok(request !== null);
+    return proxyHeader(header)?.(request, connection, null);
+  };
+  assert.equal(read("x-forwarded-for", []), null);
+  assert.equal(read("x-forwarded-for", ["x-forwarded-for", "1.2.3.4"]), "1.2.3.4");
+  assert.equal(read("x-envoy-external-address", ["x-envoy-external-address", "1.2.3.4"]), null);
 });

@@ -88,5 +88,6 @@ export const PATHS = [
 export const PORTS = ["8080", "9000", "7000"];
 export const SERVER_NAMES = ["*", "www.example.com", "*.example.com", "outbound_*", "WWW.example.com"];
 export const HEADER_VALUES = ["admin", "adm*", "*min", "*", "dev", "prod"];
+export const FORWARDED_FOR = ["*", "10.1.0.5", "10.1.0.5*", "*10.1.1.9", "8.8.8.8*", "*192.168.7.7"];
 /** A protocol that nobody in a mesh speaks. */
 export const UNKNOWN_ALPN = "foo";

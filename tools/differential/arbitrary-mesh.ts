@@ -6,6 +6,7 @@ import {
   BLOCKS,
   CLAIM_VALUES,
   DESTINATIONS,
+  FORWARDED_FOR,
   HEADER_VALUES,
   HOSTS,
   ISSUERS,
@@ -20,7 +21,14 @@ import {
   SERVICE_ACCOUNTS,
   TRUST_DOMAINS,
 } from "./alphabets.ts";
-import type { MeshSpec, PeerSpec, PolicySpec, TokenPolicySpec, TokenRuleSpec } from "./differential-case.ts";
+import type {
+  GatewaySpec,
+  MeshSpec,
+  PeerSpec,
+  PolicySpec,
+  TokenPolicySpec,
+  TokenRuleSpec,
+} from "./differential-case.ts";
 
 const some = (values: readonly string[]): fc.Arbitrary<string[]> =>
   fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: 3 });
@@ -72,6 +80,9 @@ const CONDITIONS: readonly (readonly [key: string, values: readonly string[]])[]
   ["request.headers[x-role]", HEADER_VALUES],
   ["request.headers[X-Env]", HEADER_VALUES],
   ["request.headers[user-agent]", HEADER_VALUES],
+  ["request.headers[X-Forwarded-For]", FORWARDED_FOR],
+  ["request.headers[x-forwarded-proto]", ["http", "https", "*"]],
+  ["request.headers[x-forwarded-client-cert]", ["*", "URI=spiffe://forged*", "By=*"]],
   ["source.ip", BLOCKS],
   ["remote.ip", BLOCKS],
   ["source.namespace", NAMESPACES],
@@ -216,11 +227,35 @@ const tokenPolicy: fc.Arbitrary<TokenPolicySpec> = fc.record({
 });
 
 const providers: fc.Arbitrary<[string, string | null]> = fc.tuple(
-  fc.constantFrom("grpc", "grpc", "grpc", "http", "http", "http", "gone", "gone-open", "nobody"),
+  fc.constantFrom(
+    "grpc",
+    "grpc",
+    "grpc-body",
+    "grpc-body",
+    "http",
+    "http",
+    "http-body",
+    "http-body",
+    "gone",
+    "gone-open",
+    "nobody",
+  ),
   fc.option(fc.constantFrom("grpc", "http"), { freq: 6, nil: null }),
 );
 
+const gateway: fc.Arbitrary<GatewaySpec | null> = fc.oneof(
+  { weight: 2, arbitrary: fc.constant(null) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      meshWide: fc.constantFrom(0, 0, 1, 2),
+      own: fc.constantFrom(null, null, 0, 1, 3),
+    }),
+  },
+);
+
 export const arbitraryMesh: fc.Arbitrary<MeshSpec> = fc.record({
+  gateway,
   trustDomain: fc.constantFrom("cluster.local", "cluster.local", "td.example"),
   trustDomainAliases: fc.constantFrom(
     [],

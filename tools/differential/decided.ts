@@ -13,16 +13,20 @@ import {
   requiredAuthorizer,
 } from "../../src/policy/inbound.ts";
 import { verifyRequestJwt } from "../../src/policy/jwt/verify-jwt.ts";
+import type { HttpHop } from "../../src/policy/proxy-headers.ts";
 import type { Verdict } from "../../src/policy/verdict.ts";
 import type { ConnectionSpec } from "./differential-case.ts";
 import { fixedAnswer, isFixedlyAllowed, NOBODY_LISTENS } from "./fixed-authorizer.ts";
 import type { SentRequest } from "./materialize.ts";
+import { EDGE_MUTUAL_PORT } from "./materialize.ts";
 import { forwardedAs, type Outcome } from "./outcome.ts";
 
 export function connectionOf(spec: ConnectionSpec, workload: Workload): Connection {
-  const hasCertificate = spec.tls === "mtls" || spec.tls === "rogue";
+  // Nobody shows a certificate where none is asked for.
+  const asked = workload.role !== "gateway" || spec.port === EDGE_MUTUAL_PORT;
+  const hasCertificate = asked && (spec.tls === "mtls" || spec.tls === "rogue");
   return new Connection({
-    tls: spec.tls,
+    tls: asked || spec.tls === "plaintext" ? spec.tls : "simple",
     principal: hasCertificate ? spec.principal : null,
     sourceIp: spec.sourceIp,
     destinationIp: workload.addresses[0] ?? "",
@@ -30,7 +34,13 @@ export function connectionOf(spec: ConnectionSpec, workload: Workload): Connecti
     sni: spec.tls === "plaintext" ? "" : spec.sni,
     alpn: spec.tls === "plaintext" ? [] : spec.alpn,
     speaksHttp: spec.http,
+    ...(workload.role === "gateway" ? { hop: atGateway(spec) } : {}),
   });
+}
+
+function atGateway({ tls, principal, port }: ConnectionSpec): HttpHop {
+  const shown = tls === "mtls" && port === EDGE_MUTUAL_PORT;
+  return { position: "gateway", ...(shown ? { clientCert: `By=edge;URI=spiffe://${principal}` } : {}) };
 }
 
 /** One outcome for each request sent; one for a connection that speaks no HTTP. */
@@ -44,7 +54,12 @@ export async function decidedOutcomes(
   if (demand !== null) connection.authorizer = connectionAnswer(demand, spec.sourceIp);
   const verdict = decideConnection(policy, connection);
   const isHttp = chainOf(policy, connection).protocol === "http";
-  if (!isHttp || !verdict.allowed) return requests.map(() => ({ ...outcomeOf(verdict), code: 0 }));
+  if (!isHttp || !verdict.allowed) {
+    const outcome = { ...outcomeOf(verdict), code: 0 };
+    // Which of both it is hangs on how istiod tells a gateway's chains apart; here there is one a port.
+    const reason = policy.gateway !== null && outcome.reason === "no-chain" ? "tls" : outcome.reason;
+    return requests.map(() => ({ ...outcome, reason }));
+  }
   return Promise.all(requests.map((request) => decided(policy, connection, spec, request)));
 }
 
@@ -54,10 +69,11 @@ async function decided(
   spec: ConnectionSpec,
   sent: SentRequest,
 ): Promise<Outcome> {
-  const request = spec.http ? readRequest(policy, sent) : null;
+  const request = spec.http ? readRequest(policy, sent, versionOf(spec)) : null;
   if (request === null) return outcomeOf(requestRefusal(sent.method, sent.target));
   const demand = requiredAuthorizer(policy, connection, request);
-  const asked = demand === null ? unasked(request) : askedAbout(policy, demand, request, sent);
+  const asked =
+    demand === null ? unasked(request) : askedAbout(policy, demand, request, sent, versionOf(spec));
   const { request: judged } = asked;
   if (policy.jwt !== null) judged.jwt = await verifyRequestJwt(policy.jwt, judged, ENVIRONMENT);
   const verdict = decideRequest(policy, connection, judged);
@@ -65,7 +81,7 @@ async function decided(
   return {
     ...outcomeOf(verdict),
     ...(verdict.cause === "ext-authz-denied" ? { code: asked.denialCode } : {}),
-    forwarded: forwardedAs(path, judged.authority, pairs(judged.headers)),
+    forwarded: forwardedAs(path, judged.authority, pairs(judged.headers), sent.body?.text ?? ""),
     told: asked.told,
   };
 }
@@ -77,6 +93,16 @@ interface Asked {
   readonly told: string;
 }
 
+/** Refused without a question, whatever the provider does where none can be asked. */
+function tooLarge(request: HttpRequest): Asked {
+  request.authorizer = "deny";
+  return { request, denialCode: 413, told: "" };
+}
+
+export function versionOf({ http2 = false }: ConnectionSpec): 1 | 2 {
+  return http2 ? 2 : 1;
+}
+
 function unasked(request: HttpRequest): Asked {
   return { request, denialCode: 0, told: "" };
 }
@@ -86,20 +112,25 @@ function askedAbout(
   { provider }: AuthorizerDemand,
   request: HttpRequest,
   sent: SentRequest,
+  version: 1 | 2,
 ): Asked {
   if (provider.port === NOBODY_LISTENS) {
     request.authorizer = provider.failOpen ? "allow" : "error";
     return unasked(request);
   }
   const { method, path } = request;
-  const answer = fixedAnswer({ method, path, role: rolesOf(request.headers) });
+  const text = sent.body?.text ?? "";
+  const { body: shown } = provider;
+  if (shown !== null && !shown.allowPartial && text.length > shown.maxBytes) return tooLarge(request);
+  const body = shown === null ? "" : text.slice(0, shown.maxBytes);
+  const answer = fixedAnswer({ method, path, role: rolesOf(request.headers), body });
   if (answer.status !== 200) {
     request.authorizer = "deny";
     return { request, denialCode: answer.status, told: answer.decided };
   }
   const set = answer.set.map(([name, value]) => ({ name, value, action: "set" as const }));
   const headers = pairs(changeHeaders(request.headers, set, answer.remove));
-  const changed = readRequest(policy, { ...sent, headers });
+  const changed = readRequest(policy, { ...sent, headers }, version);
   if (changed === null) throw new Error("BUG: headers alone make no request unreadable");
   changed.authorizer = "allow";
   return { request: changed, denialCode: 0, told: answer.decided };
@@ -123,9 +154,10 @@ function pairs(flat: readonly string[]): (readonly [string, string])[] {
 export function readRequest(
   policy: InboundPolicy,
   { method, target, host, headers }: SentRequest,
+  version: 1 | 2,
 ): HttpRequest | null {
   const flat = headers.flatMap(([name, value]) => [name.toLowerCase(), value.trim()]);
-  return HttpRequest.read(policy.pathNormalization, method, target, host, flat);
+  return HttpRequest.read(policy.pathNormalization, method, target, host, flat, version);
 }
 
 const ENVIRONMENT = {

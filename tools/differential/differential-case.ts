@@ -46,7 +46,14 @@ export interface TokenPolicySpec {
   readonly rules: readonly TokenRuleSpec[];
 }
 
+/** An ingress gateway instead of a sidecar: `numTrustedProxies` of MeshConfig, and of its pod's own annotation. */
+export interface GatewaySpec {
+  readonly meshWide: number;
+  readonly own: number | null;
+}
+
 export interface MeshSpec {
+  readonly gateway?: GatewaySpec | null;
   readonly trustDomain: string;
   readonly trustDomainAliases: readonly string[];
   readonly pathNormalization: PathNormalization;
@@ -77,6 +84,13 @@ export interface RequestSpec {
   readonly host: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly token: TokenSpec | null;
+  readonly body?: BodySpec | null;
+}
+
+export interface BodySpec {
+  readonly text: string;
+  /** For HTTP/1.1: in chunks; else with its length. */
+  readonly chunked: boolean;
 }
 
 export interface ConnectionSpec {
@@ -90,6 +104,8 @@ export interface ConnectionSpec {
   readonly port: number;
   /** Whether it speaks HTTP; else four letters of something else. */
   readonly http: boolean;
+  /** HTTP/2, by prior knowledge or as ALPN has it. */
+  readonly http2?: boolean;
   /** For HTTP: sent one after the other. */
   readonly requests: readonly RequestSpec[];
 }

@@ -7,6 +7,7 @@ import { inboundListener } from "../../src/control/envoy/inbound-listener.ts";
 import { authorityOf } from "../corpus/live-proxy.ts";
 import type { Application } from "./application.ts";
 import { EnvoyProcess } from "./envoy-process.ts";
+import { gatewayListeners } from "./gateway-listeners.ts";
 import { CASE_PORTS, type CaseMesh } from "./materialize.ts";
 import type { ConnectionRecord, RequestRecord } from "./proxied.ts";
 import { connectionKey } from "./wire.ts";
@@ -33,15 +34,19 @@ export class EnvoySubject {
   async serve(meshAt: (address: string) => CaseMesh): Promise<{ address: string } & CaseMesh> {
     const address = this.#nextAddress();
     const served = meshAt(address);
-    const listener = inboundListener(served.mesh, served.workload, {
-      name: address,
-      address,
-      ports: CASE_PORTS,
-      identity: await this.#identity(served.mesh.config.trustDomain),
-      clusterOf: () => "application",
-      accessLog: this.#log,
-    });
-    await this.#envoy.serve([listener]);
+    const identity = await this.#identity(served.mesh.config.trustDomain);
+    const options = { name: address, address, identity, accessLog: this.#log };
+    const listeners =
+      served.workload.role === "gateway"
+        ? gatewayListeners(served.mesh, served.workload, { ...options, cluster: "application" })
+        : [
+            inboundListener(served.mesh, served.workload, {
+              ...options,
+              ports: CASE_PORTS,
+              clusterOf: () => "application",
+            }),
+          ];
+    await this.#envoy.serve(listeners);
     return { address, ...served };
   }
 
@@ -109,15 +114,18 @@ function requestRecord(line: AccessLogLine): RequestRecord {
   const details = line.details ?? "";
   const rule = details.startsWith("rbac_access_denied")
     ? details
-    : details.startsWith("ext_authz")
+    : details.startsWith("ext_authz") || details === BODY_TOO_LARGE
       ? line.askedBy
       : line.allowedBy;
   return { reason: requestReason(details, line.status), rule: ruleOf(rule) };
 }
 
+const BODY_TOO_LARGE = "request_payload_too_large";
+
 function requestReason(details: string, status: number): string {
   if (details.startsWith("rbac_access_denied")) return "rbac";
-  if (details.startsWith("ext_authz")) return "ext-authz";
+  // Only who shows bodies to an authorizer holds them.
+  if (details.startsWith("ext_authz") || details === BODY_TOO_LARGE) return "ext-authz";
   if (details.startsWith("jwt_authn")) return "jwt";
   if (status === 404) return "route";
   return status === 400 ? "bad-request" : details;

@@ -18,6 +18,9 @@ export const AUTHORIZER_PORTS: readonly { readonly port: number; readonly grpc: 
   { port: NOBODY_LISTENS, grpc: true },
 ];
 
+/** Of a body, to those who are shown it. */
+export const SHOWN_BYTES = 8;
+
 const at = (port: number): object => ({ service: AUTHORIZER_HOST, port, timeout: "5s" });
 
 /** MeshConfig's `extensionProviders`. */
@@ -31,6 +34,23 @@ export const PROVIDERS: readonly object[] = [
       headersToUpstreamOnAllow: ["x-env", "x-role"],
       headersToDownstreamOnAllow: ["x-decided"],
       headersToDownstreamOnDeny: ["x-decided"],
+    },
+  },
+  {
+    name: "grpc-body",
+    envoyExtAuthzGrpc: {
+      ...at(GRPC_PORT),
+      includeRequestBodyInCheck: { maxRequestBytes: SHOWN_BYTES, allowPartialMessage: true },
+    },
+  },
+  {
+    name: "http-body",
+    envoyExtAuthzHttp: {
+      ...at(HTTP_PORT),
+      includeRequestHeadersInCheck: ["X-Role"],
+      headersToDownstreamOnAllow: ["x-decided"],
+      headersToDownstreamOnDeny: ["x-decided"],
+      includeRequestBodyInCheck: { maxRequestBytes: SHOWN_BYTES },
     },
   },
   { name: "gone", envoyExtAuthzGrpc: { ...at(NOBODY_LISTENS), statusOnError: "503" } },
@@ -53,12 +73,15 @@ export interface AskedRequest {
   readonly path: string;
   /** Every value of `x-role`, as a list joined by commas, or empty. */
   readonly role: string;
+  /** As much of it as is shown. */
+  readonly body: string;
 }
 
 /** The fixed rule. It changes headers that policies behind it ask for. */
-export function fixedAnswer({ method, path, role }: AskedRequest): FixedAnswer {
+export function fixedAnswer({ method, path, role, body }: AskedRequest): FixedAnswer {
   const [first = ""] = role.split(",");
   if (method === "DELETE") return { status: 401, set: [], remove: [], decided: "no-deletes" };
+  if (body.includes("evil")) return { status: 406, set: [], remove: [], decided: "no-evil" };
   if (path.includes("users")) return { status: 403, set: [], remove: [], decided: "no-users" };
   switch (first.trim()) {
     case "admin":
@@ -83,8 +106,8 @@ function grpcAnswer({ source, http }: CheckRequest): CheckResponse {
   const denial = { code: 7, ok: null, denied: null, error: null };
   const allowance = { code: 0, ok: null, denied: null, error: null };
   if (http === null) return isFixedlyAllowed(source.ip) ? allowance : denial;
-  const { method, path, headers } = http;
-  const answer = fixedAnswer({ method, path, role: headers.get("x-role") ?? "" });
+  const { method, path, headers, body } = http;
+  const answer = fixedAnswer({ method, path, role: headers.get("x-role") ?? "", body });
   const told = [set(["x-decided", answer.decided])];
   if (answer.status !== 200) return { ...denial, denied: { status: answer.status, headers: told, body: "" } };
   const ok = {
@@ -104,9 +127,9 @@ export class FixedAuthorizers {
 
   private constructor() {
     this.#servers.grpc = grpcAnswer;
-    this.#servers.http = ({ method, path, headers }, response) => {
+    this.#servers.http = ({ method, path, headers, body }, response) => {
       const role = headers["x-role"] ?? "";
-      const answer = fixedAnswer({ method, path, role: String(role) });
+      const answer = fixedAnswer({ method, path, role: String(role), body });
       response.setHeader("x-decided", answer.decided);
       if (answer.status === 200) {
         for (const [name, value] of answer.set) response.setHeader(name, value);

@@ -2,7 +2,15 @@
 import { buildMesh, findWorkload } from "../../src/model/build-mesh.ts";
 import type { Mesh, Workload } from "../../src/model/mesh.ts";
 import { resourceFromJson } from "../../src/resources/wire.ts";
-import { type MeshSpec, POD, type RequestSpec, type Selection } from "./differential-case.ts";
+import { CertificateForge } from "../corpus/live-certificates.ts";
+import {
+  type BodySpec,
+  type GatewaySpec,
+  type MeshSpec,
+  POD,
+  type RequestSpec,
+  type Selection,
+} from "./differential-case.ts";
 import { AUTHORIZER_HOST, AUTHORIZER_PORTS, PROVIDERS } from "./fixed-authorizer.ts";
 import type { TokenSigner } from "./token-signer.ts";
 
@@ -12,24 +20,39 @@ const LABELS: Readonly<Record<Selection, object>> = {
   others: { selector: { matchLabels: { app: "sleep" } } },
 };
 
+/** Of a gateway's server of SIMPLE TLS. */
+const CREDENTIAL = CertificateForge.alone().pem(["edge.test"]);
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
 export interface CaseMesh {
   readonly mesh: Mesh;
   readonly workload: Workload;
 }
 
-/** Port 8080 is declared HTTP, 9000 TCP, 7000 is to be detected, 9999 is not declared. */
+/**
+ * Port 8080 is declared HTTP, 9000 TCP, 7000 is to be detected, 9999 is not declared.
+ * Of a gateway: HTTP, TCP, HTTPS with ISTIO_MUTUAL, HTTPS with SIMPLE.
+ */
 export const CASE_PORTS: readonly number[] = [8080, 9000, 7000, 9999];
 
-export function meshOf(spec: MeshSpec, podAddress: string, signer: TokenSigner): CaseMesh {
+/** Of a gateway: where clients must show a certificate. */
+export const EDGE_MUTUAL_PORT = 7000;
+/** Of a gateway: where TLS asks for none. */
+export const EDGE_SIMPLE_PORT = 9999;
+
+/** @param behind where a gateway sends requests on to, on 127.0.0.1. */
+export function meshOf(spec: MeshSpec, podAddress: string, signer: TokenSigner, behind = 1): CaseMesh {
   const bodies = manifests(spec, signer);
-  const text = JSON.stringify([...workloadOf(podAddress), ...bodies]).replaceAll(POD, podAddress);
+  const { gateway = null } = spec;
+  const workload = gateway === null ? workloadOf(podAddress) : gatewayOf(podAddress, gateway, behind);
+  const text = JSON.stringify([...workload, ...bodies]).replaceAll(POD, podAddress);
   const resources = (JSON.parse(text) as Record<string, unknown>[]).map((body, index) =>
     resourceFromJson(body, { file: "case.yaml", createdAt: index }),
   );
   const mesh = buildMesh(resources);
-  const workload = findWorkload(mesh, "foo/httpbin");
-  if (workload === undefined) throw new Error("BUG: the case has no workload");
-  return { mesh, workload };
+  const own = findWorkload(mesh, "foo/httpbin");
+  if (own === undefined) throw new Error("BUG: the case has no workload");
+  return { mesh, workload: own };
 }
 
 /** The policies as they would be written in YAML. */
@@ -40,6 +63,9 @@ export function manifests(spec: MeshSpec, signer: TokenSigner): object[] {
     trustDomainAliases,
     pathNormalization: { normalization: pathNormalization },
     extensionProviders: PROVIDERS,
+    ...(spec.gateway == null
+      ? {}
+      : { defaultConfig: { gatewayTopology: { numTrustedProxies: spec.gateway.meshWide } } }),
   };
   return [
     AUTHORIZERS,
@@ -121,6 +147,73 @@ function workloadOf(podIP: string): object[] {
   ];
 }
 
+function gatewayOf(podIP: string, { own }: GatewaySpec, behind: number): object[] {
+  const labels = { app: "httpbin" };
+  const topology = own === null ? {} : { gatewayTopology: { numTrustedProxies: own } };
+  const pod = {
+    metadata: {
+      name: "httpbin",
+      namespace: "foo",
+      labels,
+      annotations: {
+        "inject.istio.io/templates": "gateway",
+        "proxy.istio.io/config": JSON.stringify(topology),
+      },
+    },
+    spec: { serviceAccountName: "httpbin", containers: [{ name: "istio-proxy", image: "auto" }] },
+    status: { podIP },
+  };
+  const server = (number: number, protocol: string, tls?: object): object => ({
+    port: { number, name: `port-${number}`, protocol },
+    hosts: ["*"],
+    ...(tls === undefined ? {} : { tls }),
+  });
+  const networking = "networking.istio.io/v1";
+  const toApplication = [{ route: [{ destination: { host: "app.test", port: { number: 80 } } }] }];
+  return [
+    object("v1", "Namespace", "", "foo", {}),
+    { apiVersion: "v1", kind: "Pod", ...pod },
+    object("v1", "Service", "foo", "httpbin", {
+      spec: {
+        clusterIP: "10.96.0.5",
+        selector: labels,
+        ports: CASE_PORTS.map((port) => ({ name: `port-${port}`, port })),
+      },
+    }),
+    object("v1", "Secret", "foo", "edge", {
+      type: "kubernetes.io/tls",
+      data: { "tls.crt": base64(CREDENTIAL.certificateChain), "tls.key": base64(CREDENTIAL.privateKey) },
+    }),
+    object(networking, "Gateway", "foo", "edge", {
+      spec: {
+        selector: labels,
+        servers: [
+          server(8080, "HTTP"),
+          server(9000, "TCP"),
+          server(EDGE_MUTUAL_PORT, "HTTPS", { mode: "ISTIO_MUTUAL" }),
+          server(EDGE_SIMPLE_PORT, "HTTPS", { mode: "SIMPLE", credentialName: "edge" }),
+        ],
+      },
+    }),
+    object(networking, "ServiceEntry", "foo", "application", {
+      spec: {
+        hosts: ["app.test"],
+        ports: [{ number: 80, name: "http", protocol: "HTTP", targetPort: behind }],
+        resolution: "STATIC",
+        endpoints: [{ address: "127.0.0.1" }],
+      },
+    }),
+    object(networking, "VirtualService", "foo", "everything", {
+      spec: {
+        hosts: ["*"],
+        gateways: ["edge"],
+        http: toApplication,
+        tcp: [{ match: [{ port: 9000 }], ...toApplication[0] }],
+      },
+    }),
+  ];
+}
+
 function object(apiVersion: string, kind: string, namespace: string, name: string, rest: object): object {
   return { apiVersion, kind, metadata: { ...(namespace === "" ? {} : { namespace }), name }, ...rest };
 }
@@ -140,9 +233,14 @@ export interface SentRequest {
   readonly target: string;
   readonly host: string;
   readonly headers: readonly (readonly [string, string])[];
+  readonly body?: BodySpec | null;
 }
 
 export function sentRequest(request: RequestSpec, signer: TokenSigner): SentRequest {
+  return { ...withToken(request, signer), body: request.body ?? null };
+}
+
+function withToken(request: RequestSpec, signer: TokenSigner): SentRequest {
   const { method, target, host, headers, token } = request;
   if (token === null) return { method, target, host, headers };
   const text = signer.sign(token);

@@ -6,8 +6,8 @@ export interface Outcome {
   readonly reason: string;
   /** HTTP status; 0 where an HTTP filter never saw it. */
   readonly code: number;
-  /** The rule that allowed or denied: `ns/name#index`; null where none did. */
-  readonly rule: string | null;
+  /** The rule that allowed or denied: `ns/name#index`; null where none did. Undefined where it is not to be seen. */
+  readonly rule: string | null | undefined;
   /** What goes on to the application: path and authority. Null where it is not to be seen. */
   readonly forwarded: string | null;
   /** What an authorizer has the caller told (`x-decided`); empty for nothing. Null where it is not to be seen. */
@@ -15,7 +15,7 @@ export interface Outcome {
 }
 
 /** Refused before any request was read. */
-export function refusedConnection(reason: string, rule: string | null = null): Outcome {
+export function refusedConnection(reason: string, rule: string | null | undefined = null): Outcome {
   return { allowed: false, reason, code: 0, rule, forwarded: null, told: null };
 }
 
@@ -24,11 +24,12 @@ export function forwardedAs(
   path: string,
   authority: string,
   headers: readonly (readonly [string, string])[],
+  body = "",
 ): string {
   const own = FORWARDED_HEADERS.flatMap((wanted) =>
     headers.flatMap(([name, value]) => (name === wanted ? [`${name}=${value}`] : [])),
   );
-  return [path, authority, ...own].join(" ");
+  return [path, authority, ...own, ...(body === "" ? [] : [`body=${body}`])].join(" ");
 }
 
 /** Headers that authorizers change. */
@@ -50,7 +51,7 @@ export function difference(
         a.allowed === b.allowed &&
         a.reason === b.reason &&
         a.code === b.code &&
-        a.rule === b.rule &&
+        (a.rule === undefined || b.rule === undefined || a.rule === b.rule) &&
         (a.told === null || b.told === null || a.told === b.told) &&
         (a.forwarded === null || b.forwarded === null || same(a.forwarded, b.forwarded));
       if (!agree) return `${aName} and ${bName} differ`;

@@ -6,7 +6,7 @@ import type { WireAnswer } from "./wire.ts";
 /** What a proxy recorded of one request. */
 export interface RequestRecord {
   readonly reason: string;
-  readonly rule: string | null;
+  readonly rule: string | null | undefined;
 }
 
 /** What a proxy recorded of one client connection, by its key. */
@@ -14,7 +14,9 @@ export interface ConnectionRecord {
   /** In their order; empty where no HTTP filter took the connection. */
   readonly requests: readonly RequestRecord[];
   /** Undefined until it is recorded. */
-  readonly connection: { readonly refusal: string | null; readonly rule: string | null } | undefined;
+  readonly connection:
+    | { readonly refusal: string | null; readonly rule: string | null | undefined }
+    | undefined;
 }
 
 /** Undefined where the records are not complete yet. */

@@ -21,7 +21,9 @@ export class ProxySubject {
     await this.stop();
     const served = meshAt(ADDRESS);
     const behind = { host: "127.0.0.1", port: this.#application.port };
-    const application = new Map(CASE_PORTS.map((port) => [port, behind]));
+    // A gateway has none: it sends on what its routes say.
+    const ports = served.workload.role === "gateway" ? [] : CASE_PORTS;
+    const application = new Map(ports.map((port) => [port, behind]));
     this.#proxy = await LiveProxy.start(served.mesh, served.workload, { application });
     return { address: ADDRESS, ...served };
   }
@@ -57,11 +59,15 @@ function connectionRecord(flow: FlowDraft): ConnectionRecord["connection"] {
   return { refusal: flow.verdict === "allow" ? null : reasonOf(flow), rule: ruleOf(flow) };
 }
 
-function ruleOf({ policy, rule }: FlowDraft): string | null {
+/** What a gateway sends on is recorded with its route. */
+function ruleOf({ policy, rule }: FlowDraft): string | null | undefined {
+  if (policy?.startsWith("VirtualService ") === true) return undefined;
   return policy === undefined || policy === null || rule === undefined || rule === null
     ? null
     : `${policy.split(" ")[1]}#${rule}`;
 }
+
+const ASKED: ReadonlySet<string> = new Set(["ext-authz-denied", "ext-authz-failed", "body-too-large"]);
 
 /** A record's layer and reason in the words of the recorded corpora. */
 function reasonOf({ layer, reason }: FlowDraft): string {
@@ -70,7 +76,7 @@ function reasonOf({ layer, reason }: FlowDraft): string {
       return "rbac";
     case "ext-authz":
       // What nobody was asked about is RBAC's doing in Envoy.
-      return reason === "ext-authz-denied" || reason === "ext-authz-failed" ? layer : "rbac";
+      return ASKED.has(reason ?? "") ? layer : "rbac";
     case "protocol":
       return "bad-request";
     case "transport":

@@ -18,7 +18,7 @@ import {
   type RequestSpec,
   type Selection,
 } from "./differential-case.ts";
-import { fixedAnswer, isFixedlyAllowed } from "./fixed-authorizer.ts";
+import { fixedAnswer, isFixedlyAllowed, SHOWN_BYTES } from "./fixed-authorizer.ts";
 import type { SentRequest } from "./materialize.ts";
 import { type Outcome, refusedConnection } from "./outcome.ts";
 import type { TokenSigner } from "./token-signer.ts";
@@ -46,6 +46,11 @@ export function referredOutcomes(
   signer: TokenSigner,
 ): Outcome[] {
   const tls = spec.tls !== "plaintext";
+  if (mesh.gateway != null) {
+    const edge = edgeChain(spec);
+    if (typeof edge === "string") return requests.map(() => refusedConnection(edge));
+    return requests.map((request) => requestOutcome(mesh, spec, edge, request, podAddress, signer));
+  }
   const chain = referenceChain(modeOf(mesh, spec.port), PROTOCOLS.get(spec.port) ?? "auto", {
     tls,
     alpn: spec.alpn,
@@ -56,6 +61,52 @@ export function referredOutcomes(
     return requests.map(() => refusal ?? refusedConnection("no-chain"));
   return requests.map((request) => requestOutcome(mesh, spec, chain, request, podAddress, signer));
 }
+
+/** What a server of the gateway makes of a connection, or why it refuses it. */
+function edgeChain({ port, tls }: ConnectionSpec): ReferenceChain | string {
+  const plain = tls === "plaintext";
+  const chain = (protocol: "http" | "tcp", mutual: boolean): ReferenceChain => ({
+    transport: protocol === "tcp" || plain ? "raw_buffer" : "tls",
+    alpn: [],
+    protocol,
+    mutual,
+  });
+  switch (port) {
+    case 8080:
+      return plain ? chain("http", false) : "tls";
+    case 9000:
+      return chain("tcp", false);
+    case 7000:
+      return tls === "mtls" ? chain("http", true) : "tls";
+    default:
+      return plain ? "tls" : chain("http", false);
+  }
+}
+
+/** The headers that a proxy makes itself. */
+function ownHeaders(
+  headers: Headers,
+  { gateway = null }: MeshSpec,
+  { tls, sourceIp, principal }: ConnectionSpec,
+  mutual: boolean,
+): Headers {
+  const scheme = tls === "plaintext" ? "http" : "https";
+  const list = (name: string): string[] => {
+    const all = headers.filter(([own]) => own === name).map(([, value]) => value);
+    return all.length === 0 ? [] : [all.join(",")];
+  };
+  const trusted = gateway === null ? 1 : (gateway.own ?? gateway.meshWide);
+  const protocol = trusted === 0 ? scheme : (list("x-forwarded-proto")[0] ?? scheme);
+  const before = gateway === null ? list(XFCC) : [];
+  const own: [string, string][] = [["x-forwarded-proto", protocol]];
+  if (mutual) own.push([XFCC, [...before, `By=me;URI=spiffe://${principal}`].join(",")]);
+  const hops = [...list("x-forwarded-for"), ...(gateway === null ? [] : [sourceIp])];
+  if (hops.length > 0) own.push(["x-forwarded-for", hops.join(",")]);
+  const names = new Set(["x-forwarded-proto", "x-forwarded-for", XFCC]);
+  return [...headers.filter(([name]) => !names.has(name)), ...own];
+}
+
+const XFCC = "x-forwarded-client-cert";
 
 /** Workload over namespace over mesh; the first written of each level. */
 function modeOf(mesh: MeshSpec, port: number): Mode {
@@ -103,14 +154,14 @@ function requestOutcome(
     http,
     subject: chain.mutual ? spiffeName(spec.principal) : null,
     sourceIp: spec.sourceIp,
-    remoteIp: http ? forwardedFor(headers, spec.sourceIp) : spec.sourceIp,
+    remoteIp: http ? remoteIp(mesh, headers, spec.sourceIp) : spec.sourceIp,
     destinationIp: podAddress,
     port: spec.port,
     sni: chain.transport === "tls" ? spec.sni.toLowerCase() : "",
     method: request.sent.method,
     path: read?.path ?? "",
     host: read?.authority ?? "",
-    headers: joined(headers),
+    headers: joined(ownHeaders(headers, mesh, spec, chain.mutual)),
     claims,
     trustDomains: [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])],
     strict: false,
@@ -147,6 +198,8 @@ function normal(headers: Headers): Headers {
 const PROVIDER_KINDS: ReadonlyMap<string, "grpc" | "http"> = new Map([
   ["grpc", "grpc"],
   ["http", "http"],
+  ["grpc-body", "grpc"],
+  ["http-body", "http"],
   ["gone", "grpc"],
   ["gone-open", "grpc"],
 ]);
@@ -174,7 +227,10 @@ function customOf(
   if (custom.provider === "gone") return refused("ext-authz", 503, null);
   if (!http) return isFixedlyAllowed(sourceIp) ? { headers } : refused("ext-authz", 0, null);
   const role = headers.flatMap(([name, value]) => (name === "x-role" ? [value] : [])).join(",");
-  const answer = fixedAnswer({ method: sent.method, path: read?.path ?? "", role });
+  const text = sent.body?.text ?? "";
+  if (custom.provider === "http-body" && text.length > SHOWN_BYTES) return refused("ext-authz", 413, null);
+  const body = custom.provider.endsWith("-body") ? text.slice(0, SHOWN_BYTES) : "";
+  const answer = fixedAnswer({ method: sent.method, path: read?.path ?? "", role, body });
   if (answer.status !== 200) return refused("ext-authz", answer.status, answer.decided);
   const touched = new Set([...answer.set.map(([name]) => name), ...answer.remove]);
   return { headers: [...headers.filter(([name]) => !touched.has(name)), ...answer.set] };
@@ -223,11 +279,15 @@ function spiffeName(principal: string): string {
 
 const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]*)$/;
 
-/** The last entry of X-Forwarded-For, where it is an address. A comma at the very end separates nothing. */
-function forwardedFor(headers: readonly (readonly [string, string])[], peer: string): string {
-  const list = listed(headers, "x-forwarded-for");
-  const last = /,$/.test(list) ? "" : (list.split(",").at(-1)?.trim() ?? "");
-  return ADDRESS.test(last) ? last : peer;
+/**
+ * Sidecars take the last entry of X-Forwarded-For, where it is an address; gateways the one that the outermost of their trusted proxies
+ * wrote, or their peer. A comma at the very end separates nothing.
+ */
+function remoteIp({ gateway = null }: MeshSpec, headers: Headers, peer: string): string {
+  const trusted = gateway === null ? 1 : (gateway.own ?? gateway.meshWide);
+  if (trusted === 0) return peer;
+  const entry = listed(headers, "x-forwarded-for").split(",").at(-trusted)?.trim() ?? "";
+  return ADDRESS.test(entry) ? entry : peer;
 }
 
 /** Several headers as one list, in which empty ones have no place. */

@@ -5,7 +5,7 @@ import { CertificateForge } from "../corpus/live-certificates.ts";
 import { authorityOf, closeAuthorities } from "../corpus/live-proxy.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { Application } from "./application.ts";
-import { decidedOutcomes, readRequest } from "./decided.ts";
+import { decidedOutcomes, readRequest, versionOf } from "./decided.ts";
 import type { ConnectionSpec, DifferentialCase, MeshSpec } from "./differential-case.ts";
 import { EnvoySubject } from "./envoy-subject.ts";
 import { FixedAuthorizers } from "./fixed-authorizer.ts";
@@ -17,6 +17,7 @@ import { type ReadRequest, referredOutcomes } from "./referred.ts";
 import { comparable } from "./stricter-parser.ts";
 import { TokenSigner } from "./token-signer.ts";
 import { converse, requestBytes, type WireAnswer } from "./wire.ts";
+import { converseHttp2 } from "./wire2.ts";
 
 const RECORDS_TIMEOUT_MS = 10_000;
 
@@ -89,7 +90,7 @@ export class CaseRunner {
       for (const [at, request] of requests.entries()) {
         const outcomes = outcomesAt(at, { ...own, envoy: envoy?.[index] ?? [], proxy: proxy?.[index] ?? [] });
         const tokenInQuery = connection.requests[at]?.token?.place.kind === "param";
-        const what = difference(comparable(connection, request, outcomes), tokenInQuery);
+        const what = difference(comparable(asked.mesh, connection, request, outcomes), tokenInQuery);
         const { requests: _, ...rest } = connection;
         if (what !== undefined)
           disagreements.push({
@@ -120,7 +121,7 @@ export class CaseRunner {
       return {
         spec: connection.requests[index] ?? EMPTY_REQUEST,
         sent,
-        read: connection.http ? readRequest(policy, sent) : null,
+        read: connection.http ? readRequest(policy, sent, versionOf(connection)) : null,
         refusal: outcome,
       };
     });
@@ -132,7 +133,9 @@ export class CaseRunner {
     asked: DifferentialCase,
     sent: readonly (readonly SentRequest[])[],
   ): Promise<Outcome[][]> {
-    const { address } = await subject.serve((at) => meshOf(asked.mesh, at, this.#signer));
+    const { address } = await subject.serve((at) =>
+      meshOf(asked.mesh, at, this.#signer, this.#application.port),
+    );
     subject.forget();
     const { forge } = await authorityOf(asked.mesh.trustDomain);
     const answers = await Promise.all(
@@ -164,16 +167,18 @@ export class CaseRunner {
     const issuer = tls === "rogue" ? this.#rogue : forge;
     const name = principal.startsWith("dns:") ? principal.slice("dns:".length) : `spiffe://${principal}`;
     const certificate = tls === "simple" ? {} : { secureContext: issuer.context([name]) };
+    const dial = {
+      from: sourceIp,
+      address,
+      port,
+      tls: tls === "plaintext" ? undefined : { servername: sni, ALPNProtocols: [...alpn], ...certificate },
+    };
+    if (connection.http2 === true) return converseHttp2(dial, requests);
     return converse(
-      {
-        from: sourceIp,
-        address,
-        port,
-        tls: tls === "plaintext" ? undefined : { servername: sni, ALPNProtocols: [...alpn], ...certificate },
-      },
-      requests.map(({ method, target, host, headers }) => ({
-        bytes: http ? requestBytes({ method, target, host, headers }) : Buffer.from("PING\n"),
-        headOnly: method === "HEAD",
+      dial,
+      requests.map((request) => ({
+        bytes: http ? requestBytes(request) : Buffer.from("PING\n"),
+        headOnly: request.method === "HEAD",
       })),
     );
   }

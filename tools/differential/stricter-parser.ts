@@ -1,8 +1,8 @@
 /** Where our own parser refuses what Envoy's takes: a closed list, of requests that are no matter of policy. */
 
 import { UNKNOWN_ALPN } from "./alphabets.ts";
-import type { ConnectionSpec } from "./differential-case.ts";
-import type { SentRequest } from "./materialize.ts";
+import type { ConnectionSpec, MeshSpec } from "./differential-case.ts";
+import { EDGE_MUTUAL_PORT, EDGE_SIMPLE_PORT, type SentRequest } from "./materialize.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** Our limit of a request line; Envoy has one for the whole head alone. */
@@ -15,6 +15,7 @@ const TRAILING_WHITESPACE = /[ \t]$/;
  * let through is always compared.
  */
 export function comparable(
+  mesh: MeshSpec,
   connection: ConnectionSpec,
   { target }: SentRequest,
   outcomes: Readonly<Record<string, Outcome>>,
@@ -24,13 +25,28 @@ export function comparable(
   return Object.fromEntries(
     Object.entries(outcomes).filter(([name, outcome]) => {
       if (name === "envoy" || outcome.allowed) return true;
-      if (name === "proxy" && offersUnknownNames(connection)) return outcome.reason !== "tls";
+      if (name === "proxy" && namesNobody(mesh, connection)) return outcome.reason !== "tls";
+      if (name === "proxy" && offersUnknownNames(mesh, connection)) return outcome.reason !== "tls";
       return outcome.reason !== "bad-request" || !(ofAll || (ofProxy && name === "proxy"));
     }),
   );
 }
 
-/** A handshake whose client offers only names that nobody knows is ended (RFC 7301 §3.2); Envoy goes on without one. */
-function offersUnknownNames({ tls, alpn }: ConnectionSpec): boolean {
-  return tls !== "plaintext" && alpn.length > 0 && alpn.every((name) => name === UNKNOWN_ALPN);
+/** A certificate of the mesh's roots for none of its trust domains: gateways of Istio take it, our proxies never do (docs/decisions.md). */
+function namesNobody(
+  { gateway = null, trustDomain, trustDomainAliases }: MeshSpec,
+  { tls, port, principal }: ConnectionSpec,
+): boolean {
+  if (gateway === null || tls !== "mtls" || port !== EDGE_MUTUAL_PORT) return false;
+  return ![trustDomain, ...trustDomainAliases].some((own) => principal.startsWith(`${own}/`));
 }
+
+/** A handshake whose client offers only names that nobody knows is ended (RFC 7301 §3.2); Envoy goes on without one. */
+function offersUnknownNames({ gateway = null }: MeshSpec, { tls, alpn, port }: ConnectionSpec): boolean {
+  const atEdge = gateway !== null && port === EDGE_SIMPLE_PORT;
+  const isKnown = (name: string): boolean => (atEdge ? EDGE_ALPN.has(name) : name !== UNKNOWN_ALPN);
+  return tls !== "plaintext" && alpn.length > 0 && !alpn.some(isKnown);
+}
+
+/** The mesh's own names are nothing to a server for clients outside of it. */
+const EDGE_ALPN: ReadonlySet<string> = new Set(["h2", "http/1.1"]);

@@ -1,6 +1,7 @@
 /** A client that sends bytes exactly as told, request after request, and tells what came back. */
 import { connect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import type { BodySpec } from "./differential-case.ts";
 import type { SentRequest } from "./materialize.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -68,22 +69,14 @@ class Wire {
     });
   }
 
-  /** A listener that was only just told to listen may not do so yet. */
   static async open(dial: WireDial): Promise<Wire> {
-    const untilMs = performance.now() + TIMEOUT_MS;
-    for (;;) {
-      const raw = await connected(dial);
-      if (raw !== undefined) {
-        const key = connectionKey(dial.from, raw.localPort ?? 0, dial.port);
-        const { tls } = dial;
-        return new Wire(
-          tls === undefined ? raw : connectTls({ ...tls, socket: raw, rejectUnauthorized: false }),
-          key,
-        );
-      }
-      if (performance.now() > untilMs) throw new Error(`nobody listens on ${dial.address}:${dial.port}`);
-      await new Promise((done) => setTimeout(done, REFUSED_AGAIN_MS));
-    }
+    const raw = await connected(dial);
+    const key = connectionKey(dial.from, raw.localPort ?? 0, dial.port);
+    const { tls } = dial;
+    return new Wire(
+      tls === undefined ? raw : connectTls({ ...tls, socket: raw, rejectUnauthorized: false }),
+      key,
+    );
   }
 
   get ended(): boolean {
@@ -132,7 +125,18 @@ function nextPort(): number {
   return lastPort;
 }
 
-function connected({ from, address, port }: WireDial): Promise<Socket | undefined> {
+/** A listener that was only just told to listen may not do so yet. */
+export async function connected(dial: WireDial): Promise<Socket> {
+  const untilMs = performance.now() + TIMEOUT_MS;
+  for (;;) {
+    const raw = await tryConnect(dial);
+    if (raw !== undefined) return raw;
+    if (performance.now() > untilMs) throw new Error(`nobody listens on ${dial.address}:${dial.port}`);
+    await new Promise((done) => setTimeout(done, REFUSED_AGAIN_MS));
+  }
+}
+
+function tryConnect({ from, address, port }: WireDial): Promise<Socket | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port, localAddress: from, localPort: nextPort(), noDelay: true });
     socket.once("connect", () => resolve(socket.removeAllListeners("error").on("error", () => {})));
@@ -148,12 +152,21 @@ function isWhole(received: string, headOnly: boolean): boolean {
   return headOnly || (length !== undefined && received.length >= end + HEAD_END.length + Number(length));
 }
 
+function framed({ text, chunked }: BodySpec): string {
+  if (!chunked) return text;
+  const parts = text.match(/.{1,5}/gs) ?? [];
+  return `${parts.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join("")}0\r\n\r\n`;
+}
+
 /** An HTTP/1.1 request byte for byte: each character is one. */
-export function requestBytes({ method, target, host, headers }: SentRequest): Buffer {
+export function requestBytes({ method, target, host, headers, body = null }: SentRequest): Buffer {
   const lines = [
     `${method} ${target} HTTP/1.1`,
     `Host: ${host}`,
     ...headers.map(([name, value]) => `${name}: ${value}`),
+    ...(body === null
+      ? []
+      : [body.chunked ? "Transfer-Encoding: chunked" : `Content-Length: ${body.text.length}`]),
   ];
-  return Buffer.from(`${lines.join("\r\n")}${HEAD_END}`, "latin1");
+  return Buffer.from(`${lines.join("\r\n")}${HEAD_END}${body === null ? "" : framed(body)}`, "latin1");
 }

@@ -1,4 +1,4 @@
-/** The HTTP filter of an inbound chain: paths made canonical, then CUSTOM's authorizers, then tokens, then authorization, then on to the application. */
+/** The HTTP filter of a server's chain, at a sidecar or at the mesh's edge: paths made canonical, then CUSTOM's authorizers, then tokens, then authorization, then on to the application. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import type { PathNormalization } from "../../model/mesh-config.ts";
 import { accessLog } from "./access-log.ts";
@@ -23,25 +23,41 @@ export interface HttpChainOptions {
   readonly cluster: string;
   /** File for one JSON line a request; absent: none. */
   readonly accessLog?: string | undefined;
+  /** At a gateway, which believes nobody but so many proxies before it. */
+  readonly edge?: { readonly trustedProxies: number } | undefined;
+}
+
+/** Who a request is from: sidecars pass on what gateways have established. */
+const SIDECAR: EnvoyObject = {
+  use_remote_address: false,
+  forward_client_cert_details: "APPEND_FORWARD",
+  set_current_client_cert_details: { subject: true, uri: true, dns: true },
+};
+
+function edgeOf({ trustedProxies }: { readonly trustedProxies: number }): EnvoyObject {
+  return {
+    use_remote_address: true,
+    ...(trustedProxies === 0 ? {} : { xff_num_trusted_hops: trustedProxies }),
+    forward_client_cert_details: "SANITIZE_SET",
+    set_current_client_cert_details: { subject: true, cert: true, uri: true, dns: true },
+  };
 }
 
 export function httpConnectionManager(
   mesh: Mesh,
   workload: Workload,
-  { cluster, accessLog: logFile }: HttpChainOptions,
+  { cluster, accessLog: logFile, edge }: HttpChainOptions,
 ): EnvoyObject {
   const jwt = jwtAuthnFilter(mesh, workload);
   return extension(
     "envoy.filters.network.http_connection_manager",
     "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
     {
-      stat_prefix: "inbound",
+      stat_prefix: edge === undefined ? "inbound" : "outbound",
       codec_type: "AUTO",
       path_with_escaped_slashes_action: "KEEP_UNCHANGED",
       ...PATHS[mesh.config.pathNormalization],
-      use_remote_address: false,
-      forward_client_cert_details: "APPEND_FORWARD",
-      set_current_client_cert_details: { subject: true, uri: true, dns: true },
+      ...(edge === undefined ? SIDECAR : edgeOf(edge)),
       server_name: "istio-envoy",
       stream_idle_timeout: "0s",
       upgrade_configs: [{ upgrade_type: "websocket" }],
