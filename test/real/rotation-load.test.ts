@@ -1,5 +1,5 @@
 /**
- * A minute of load with certificates of 5 s, a change of the root in the middle and fifty revocations of other identities beside it:
+ * A minute of load with certificates of 5 s, a change of the root in the middle, one of the intermediate after it, and fifty revocations of other identities beside it:
  * no request fails that should pass, and none passes a second after its certificate was revoked.
  */
 import assert from "node:assert/strict";
@@ -87,12 +87,16 @@ spec:
 let mesh: LiveMesh;
 let admin: RpcPeer;
 let report: LoadReport;
-let rotation: {
+interface Replacement {
   readonly code: number | null;
   readonly stderr: string;
   readonly fromMs: number;
   readonly toMs: number;
-};
+}
+
+let rotation: Replacement;
+let intermediateRotation: Replacement;
+let intermediateBefore: string;
 let rootBefore: string;
 let thefts: Theft[] = [];
 const files = temporaryFolder();
@@ -130,7 +134,10 @@ async function runOnce(): Promise<void> {
     );
     robbing.catch(() => {});
     await until(() => monotonicMs() - startedMs > LOAD_MS / 2, "the middle", PATIENCE_MS);
-    rotation = await rotateRoot();
+    rotation = await rotate("rotate-root");
+    intermediateBefore = manifest().intermediate;
+    await until(() => monotonicMs() - startedMs > (LOAD_MS * 3) / 4, "the last quarter", PATIENCE_MS);
+    intermediateRotation = await rotate("rotate-intermediate");
     await robbing;
     report = await load.stop();
   } finally {
@@ -160,9 +167,9 @@ function manifest(): Manifest {
   return JSON.parse(readFileSync(join(mesh.state.caFolder, "ca.json"), "utf8")) as Manifest;
 }
 
-async function rotateRoot() {
+async function rotate(command: string): Promise<Replacement> {
   const fromMs = monotonicMs();
-  const { code, stderr } = await mesh.run("ca", "rotate-root", "--timeout", "4m");
+  const { code, stderr } = await mesh.run("ca", command, "--timeout", "4m");
   return { code, stderr, fromMs, toMs: monotonicMs() };
 }
 
@@ -300,6 +307,16 @@ test("the root was replaced in the middle of it", (t) => {
   const behind = report.samples.filter(({ startedMs }) => startedMs > rotation.toMs);
   t.diagnostic(`${Math.round(rotation.toMs - rotation.fromMs)} ms, ${beside.length} requests meanwhile`);
   assert.ok(beside.length > 0 && behind.length > 0);
+});
+
+test("the intermediate was replaced after it", (t) => {
+  assert.equal(intermediateRotation.code, 0, intermediateRotation.stderr);
+  assert.notEqual(manifest().intermediate, intermediateBefore);
+  assert.deepEqual(manifest().lastRotation?.kind, "intermediate");
+  const { fromMs, toMs } = intermediateRotation;
+  const beside = report.samples.filter(({ startedMs }) => startedMs > fromMs && startedMs < toMs);
+  t.diagnostic(`${Math.round(toMs - fromMs)} ms, ${beside.length} requests meanwhile`);
+  assert.ok(beside.length > 0);
 });
 
 test("fifty certificates of other identities were revoked, each was good before, and none passed a second after", (t) => {
