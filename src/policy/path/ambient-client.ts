@@ -41,15 +41,18 @@ export function ambientClientHop(
     return { step, onward: { flight, ends: [front.end] } };
   }
   const places = placesOf(mesh, dialled, service);
-  const to = places === null ? undefined : (service?.hostname ?? dialled.ip);
+  const byAddress = service === undefined || isDialledItself(service);
+  const ends = (places ?? []).map((place) => endAt(context, flight, sender, place, byAddress));
+  const to = places === null ? undefined : (waypointAmong(ends) ?? service?.hostname ?? dialled.ip);
   const notes = front.binding.kind === "none" && front.binding.why !== undefined ? [front.binding.why] : [];
   const step = clientStep(sender, to, flight, notes);
-  if (places === null) return { step };
-  const byAddress = service === undefined || isDialledItself(service);
-  return {
-    step,
-    onward: { flight, ends: places.map((place) => endAt(context, flight, sender, place, byAddress)) },
-  };
+  return places === null ? { step } : { step, onward: { flight, ends } };
+}
+
+/** Of one pod by its own address. */
+function waypointAmong([only, ...others]: readonly End[]): string | undefined {
+  const isWaypoint = only?.kind === "workload" && only.arrival.addressed !== undefined;
+  return isWaypoint && others.length === 0 ? only.way : undefined;
 }
 
 function dialledService(mesh: Mesh, client: Workload, { host, ip }: DialedDestination): Service | undefined {
@@ -123,7 +126,9 @@ function clientStep(
     explain: () => [
       to === undefined
         ? "the client's ztunnel passes on, as it is, what is of no workload of the mesh"
-        : `the client's ztunnel sends it to ${to}; VirtualServices do not count for it`,
+        : to.startsWith("waypoint ")
+          ? `the client's ztunnel sends it to ${to}, through HBONE`
+          : `the client's ztunnel sends it to ${to}; VirtualServices do not count for it`,
       ...notes,
     ],
   };

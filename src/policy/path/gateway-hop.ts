@@ -23,13 +23,14 @@ import { judgeRequest } from "./judge-request.ts";
 import { withoutHeaders } from "./rewrite-flight.ts";
 import { connectionOf, explainVerdict, judgeConnection, verdictFields } from "./server-hop.ts";
 import { ruleFor } from "./settle-token.ts";
+import { pastWaypoints } from "./waypoint-end.ts";
 
 export async function gatewayHop(
   context: JourneyContext,
   flight: Flight,
   arrival: Arrival,
 ): Promise<HopResult> {
-  const { workload, port } = arrival;
+  const { workload } = arrival;
   const policy = context.compiled.inbound(workload);
   const routes = context.compiled.gateway(workload);
   const connection = connectionOf(arrival, flight);
@@ -43,7 +44,7 @@ export async function gatewayHop(
   const inner = innerNameRefused(policy, flight, arrival);
   if (inner !== null) return { step: inner };
   const decision = routeBytes(routes, flight, arrival);
-  return routed(policy, onConnection, arrival, flight, decision, says, port);
+  return routed(context, policy, onConnection, arrival, flight, decision, says);
 }
 
 function refusalStep(
@@ -117,7 +118,6 @@ async function httpAtGateway(
   policy: InboundPolicy,
   routes: GatewayPolicy,
 ): Promise<HopResult> {
-  const { port } = arrival;
   const connection = connectionOf(arrival, flight);
   const { verdict, request } = await judgeRequest(context, policy, connection, flight);
   const says = (own: Verdict) => explainVerdict(policy, connection, request, own);
@@ -133,7 +133,7 @@ async function httpAtGateway(
     ...(claims === undefined ? {} : { claims }),
   });
   const next = afterToken({ ...flight, path, headers: forwardedHeaders(headers, arrival) }, policy, jwt);
-  return routed(policy, verdict, arrival, next, decision, says, port);
+  return routed(context, policy, verdict, arrival, next, decision, says);
 }
 
 /** The peer's address behind those that it claims itself. */
@@ -158,16 +158,20 @@ export function afterToken(flight: Flight, { jwt }: InboundPolicy, result: JwtRe
 }
 
 function routed(
+  { mesh }: JourneyContext,
   policy: InboundPolicy,
   verdict: Verdict,
   arrival: Arrival,
   flight: Flight,
   decision: OutboundDecision,
   says: (verdict: Verdict) => readonly string[],
-  port: number,
 ): HopResult {
-  const { workload } = arrival;
-  const onRoute = (): readonly string[] => [...says(verdict), ...routeLines(decision)];
+  const { workload, port } = arrival;
+  const onRoute = (): readonly string[] => [
+    ...says(verdict),
+    ...routeLines(decision),
+    ...pastWaypoints(mesh, decision),
+  ];
   const byRoute = routeStep(decision, workload.key, "gateway", onRoute);
   if (decision.kind !== "forward") return { step: byRoute };
   const http = speaksHttp(flight);

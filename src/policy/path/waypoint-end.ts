@@ -1,6 +1,7 @@
 /** The way to a waypoint, for who sends by one. */
-import type { Service } from "../../model/mesh.ts";
-import type { WaypointBinding } from "../waypoint/waypoints.ts";
+import type { Mesh, Service } from "../../model/mesh.ts";
+import type { OutboundDecision } from "../outbound/types.ts";
+import { ingressUsesWaypoint, type WaypointBinding, waypointOfService } from "../waypoint/waypoints.ts";
 import { hboneArrival } from "./hbone-arrival.ts";
 import {
   type Addressed,
@@ -43,4 +44,15 @@ export function waypointEnd(
 export function pastWaypoint(binding: WaypointBinding, { hostname }: Service): readonly string[] {
   if (binding.kind === "none") return binding.why === undefined ? [] : [binding.why];
   return [`the waypoint of ${hostname} is passed by: what it enforces is not asked, ztunnel alone decides`];
+}
+
+/** The same of what a gateway routes to. */
+export function pastWaypoints(mesh: Mesh, decision: OutboundDecision): readonly string[] {
+  const clusters =
+    decision.kind === "forward" ? decision.targets.flatMap(({ cluster }) => cluster ?? []) : [];
+  return clusters.flatMap(({ service }) => {
+    const binding = waypointOfService(mesh, service);
+    if (binding.kind !== "none" && ingressUsesWaypoint(mesh, service)) return [];
+    return pastWaypoint(binding, service);
+  });
 }

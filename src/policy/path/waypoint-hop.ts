@@ -37,13 +37,10 @@ export async function waypointHop(
   const connection = connectionAt(policy, arrival, flight);
   const onConnection = judgeConnection(inbound, connection);
   const says = (verdict: Verdict) => explainVerdict(inbound, connection, undefined, verdict);
-  if (!onConnection.allowed)
-    return {
-      step: refusal(inbound, arrival, onConnection, () => [
-        ...undeclared(addressed, onConnection),
-        ...says(onConnection),
-      ]),
-    };
+  if (!onConnection.allowed) {
+    const why = () => undeclared(addressed, onConnection) ?? says(onConnection);
+    return { step: refusal(inbound, arrival, onConnection, why) };
+  }
   if (chainOf(inbound, connection).protocol === "http")
     return httpAtWaypoint(context, flight, arrival, addressed, own, inbound, connection);
   const lines = () => says(onConnection);
@@ -72,10 +69,12 @@ function connectionAt(policy: WaypointPolicy, arrival: Arrival, flight: Flight):
   return connection;
 }
 
-function undeclared(addressed: Addressed, { cause }: Verdict): readonly string[] {
+function undeclared(addressed: Addressed, { cause }: Verdict): readonly string[] | undefined {
   return cause === "no-chain" && addressed.kind === "service"
-    ? [`${addressed.service.hostname} declares no port ${addressed.port}: its waypoint takes nothing there`]
-    : [];
+    ? [
+        `refused: ${addressed.service.hostname} declares no port ${addressed.port}, so that its waypoint takes nothing there`,
+      ]
+    : undefined;
 }
 
 function refusal(

@@ -394,7 +394,10 @@ test("an address that the files do not have leaves open what asks for it", async
 test("a waypoint takes the ports that the service declares and no other", async () => {
   const decision = await ask(shopText(), { to: { service: "s.m", port: 8080 } });
   assert.deepEqual([decision.allowed, decision.reason, decision.hop], [false, "no-chain", "m/wp"]);
-  assert.match(decision.explanation.join("\n"), /declares no port 8080: its waypoint takes nothing there/);
+  assert.match(
+    decision.explanation.join("\n"),
+    /declares no port 8080, so that its waypoint takes nothing there/,
+  );
 });
 
 test("at a waypoint the service's protocol decides between HTTP and TCP; undeclared it is detected", async () => {
