@@ -203,28 +203,29 @@ test("CUSTOM: an unknown provider, a provider without a service, and two provide
   }
 });
 
-test("CUSTOM with istio.io/dry-run denies what it matches, asked or not; with an unusable or HTTP provider (on TCP) nothing", () => {
-  const dryRun = { annotations: { "istio.io/dry-run": "true" } };
-  const tried = policyOf([meshConfig(PROVIDERS), authorization("c", CUSTOM, dryRun)]);
-  const request = get("/x");
-  request.authorizer = "allow";
-  assert.equal(requiredAuthorizer(tried, connect(), request), null);
-  const { allowed, cause, code, policy } = decideRequest(tried, connect(), request);
-  assert.deepEqual(
-    [allowed, cause, code, policy],
-    [false, "ext-authz-dry-run", 403, "AuthorizationPolicy foo/c"],
-  );
-  assert.ok(decideRequest(tried, connect(), get("/y")).allowed);
-  assert.equal(decideConnection(tried, connect(tcp)).cause, "ext-authz-dry-run");
-  const of = (provider: string) =>
-    policyOf([
-      meshConfig(PROVIDERS),
-      authorization("c", { ...CUSTOM, provider: { name: provider } }, dryRun),
-    ]);
-  assert.ok(decideRequest(of("nobody"), connect(), get("/x")).allowed);
-  assert.equal(decideRequest(of("http"), connect(), get("/x")).cause, "ext-authz-dry-run");
-  assert.ok(decideConnection(of("http"), connect(tcp)).allowed);
-});
+for (const semantics of ["istio", "strict"] as const)
+  test(`CUSTOM with istio.io/dry-run denies what it matches, asked or not; with an unusable or HTTP provider (on TCP) nothing (${semantics})`, () => {
+    const dryRun = { annotations: { "istio.io/dry-run": "true" } };
+    const tried = policyOf([meshConfig(PROVIDERS), authorization("c", CUSTOM, dryRun)], semantics);
+    const request = get("/x");
+    request.authorizer = "allow";
+    assert.equal(requiredAuthorizer(tried, connect(), request), null);
+    const { allowed, cause, code, policy } = decideRequest(tried, connect(), request);
+    assert.deepEqual(
+      [allowed, cause, code, policy],
+      [false, "ext-authz-dry-run", 403, "AuthorizationPolicy foo/c"],
+    );
+    assert.ok(decideRequest(tried, connect(), get("/y")).allowed);
+    assert.equal(decideConnection(tried, connect(tcp)).cause, "ext-authz-dry-run");
+    const of = (provider: string) =>
+      policyOf(
+        [meshConfig(PROVIDERS), authorization("c", { ...CUSTOM, provider: { name: provider } }, dryRun)],
+        semantics,
+      );
+    assert.ok(decideRequest(of("nobody"), connect(), get("/x")).allowed);
+    assert.equal(decideRequest(of("http"), connect(), get("/x")).cause, "ext-authz-dry-run");
+    assert.ok(decideConnection(of("http"), connect(tcp)).allowed);
+  });
 
 test("CUSTOM: a dry-run policy's provider counts among several, and of several the first by name denies", () => {
   const named = (name: string, provider: string, metadata = {}) =>

@@ -280,7 +280,10 @@ const DETECTED: ReadonlySet<number> = new Set([7000, 9999]);
 /** What has another form nghttp2 resets on both sides before anybody judges it; Node's client sends no body with HEAD. */
 function sendable(request: RequestSpec): RequestSpec {
   const target = request.target.startsWith("/") ? request.target : `/${request.target}`;
-  return { ...request, target, body: request.method === "HEAD" ? null : (request.body ?? null) };
+  // White space at a value's ends is no part of it where HTTP/1.1 is read, and here; Envoy keeps that of HTTP/2.
+  const headers = request.headers.map(([name, value]) => [name, value.trim()] as const);
+  const body = request.method === "HEAD" ? null : (request.body ?? null);
+  return { ...request, target, headers, body };
 }
 
 /**

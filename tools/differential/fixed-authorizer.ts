@@ -48,6 +48,7 @@ export const PROVIDERS: readonly object[] = [
     envoyExtAuthzHttp: {
       ...at(HTTP_PORT),
       includeRequestHeadersInCheck: ["X-Role"],
+      headersToUpstreamOnAllow: ["x-env", "x-role"],
       headersToDownstreamOnAllow: ["x-decided"],
       headersToDownstreamOnDeny: ["x-decided"],
       includeRequestBodyInCheck: { maxRequestBytes: SHOWN_BYTES },
