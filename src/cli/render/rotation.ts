@@ -42,9 +42,10 @@ const ENDED: Readonly<Record<RotationPhase, string>> = {
   "old-removed": "no proxy trusts the old any more",
 };
 
-/** What is under way, in a line; empty when nothing is. */
+/** What is under way, or cannot go on, in a line; empty when nothing is. */
 export function renderRotation({ rotation, proxies, waitingFor, problem }: RotationReport): string {
-  if (rotation === null) return "";
+  if (rotation === null)
+    return problem === null ? "" : `${style("yellow", plain(`the CA's keys: ${problem}`))}\n`;
   const acknowledged = `${proxies - waitingFor.length} of ${proxies} proxies have acknowledged`;
   const waiting = waitingFor.length === 0 ? "" : `; waiting for ${namesOf(waitingFor)}`;
   const failed = problem === null ? "" : `; the next step failed: ${problem}`;
