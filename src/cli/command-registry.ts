@@ -47,7 +47,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "diff",
     summary:
-      "who may reach what after a change that could not before: computed, with a request that shows it",
+      "the access that a change gives or takes, with requests that show it",
     load: () => import("./commands/diff.ts"),
   },
   {

@@ -106,6 +106,11 @@ const METHODS: ReadonlySet<string> = new Set(
   ),
 );
 
+/** Whether HTTP/1.1 has a request of this method; HTTP/2 takes any token. */
+export function isHttp1Method(method: string): boolean {
+  return METHODS.has(method);
+}
+
 /** The verdict on a request that HttpRequest.read did not take: 400, or 404 for targets that are well-formed but have no path. */
 export function requestRefusal(method: string, target: string): Verdict {
   const asterisk = method === "OPTIONS" && target.startsWith("*");

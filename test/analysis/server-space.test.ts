@@ -27,7 +27,7 @@ import {
 import { authorization, meshConfig, policyOf, resource } from "../policy/inbound-fixture.ts";
 
 const SEED = 20261122;
-const RUNS = 30;
+const RUNS = Number(process.env.ANALYSIS_RUNS ?? 10);
 const MESH: readonly Resource[] = [
   meshConfig("trustDomain: cluster.local\ntrustDomainAliases: [old.domain]\n"),
   resource("PeerAuthentication", "default", {

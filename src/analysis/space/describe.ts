@@ -88,8 +88,24 @@ export function describeTexts(
   if (cells.size === all.length) return "any";
   const positive = termsFor(texts, languages, cells, 2);
   const negative = termsFor(texts, languages, new Set(all.filter((cell) => !cells.has(cell))), 2);
-  return positive.length <= negative.length ? positive.join(", ") : `any but ${negative.join(", ")}`;
+  const says = ({ terms, isVague }: Terms): number => terms.length + (isVague ? VAGUE : 0);
+  return says(positive) <= says(negative)
+    ? positive.terms.join(", ")
+    : `any but ${negative.terms.join(", ")}`;
 }
+
+/** Words for a set; vague where some of them are an example of what has no name. */
+interface Terms {
+  readonly terms: readonly string[];
+  readonly isVague: boolean;
+}
+
+/** More than so many names are worse than a vague word. */
+const VAGUE = 50;
+/** So many texts are read more easily than the pattern that they have in common. */
+const NAMES = 8;
+/** So many exceptions can be read. */
+const EXCEPTIONS = 3;
 
 /** Patterns that cover the set, widest first, each with what it must not take; then single texts; then what no pattern names. */
 function termsFor(
@@ -97,18 +113,39 @@ function termsFor(
   languages: readonly TextLanguage[],
   cells: ReadonlySet<number>,
   depth: number,
-): readonly string[] {
+): Terms {
   const left = new Set(cells);
   const terms: string[] = [];
+  const single = [...cells].map((cell) => texts.cells[cell]?.only);
+  if (single.length <= NAMES && single.every((text) => text !== undefined)) {
+    return { terms: single.map(nameOf), isVague: false };
+  }
   for (const { label, inside, outside } of patternsFor(texts, languages, cells)) {
     if (!inside.some((cell) => left.has(cell))) continue;
-    if (outside.length > 0 && (depth === 0 || outside.length >= inside.length)) continue;
-    const except = outside.length === 0 ? [] : termsFor(texts, languages, new Set(outside), depth - 1);
+    const except = exceptions(texts, languages, outside, depth);
+    if (except === undefined) continue;
     terms.push(except.length === 0 ? label : `${label} (but not ${except.join(", ")})`);
     for (const cell of inside) left.delete(cell);
   }
-  for (const cell of left) terms.push(describeCell(texts, languages, cell));
-  return terms;
+  let isVague = false;
+  for (const cell of left) {
+    terms.push(describeCell(texts, languages, cell));
+    if (texts.cells[cell]?.only === undefined) isVague = true;
+  }
+  return { terms, isVague };
+}
+
+/** Undefined where they would be too many to read. */
+function exceptions(
+  texts: TextCells,
+  languages: readonly TextLanguage[],
+  outside: readonly number[],
+  depth: number,
+): readonly string[] | undefined {
+  if (outside.length === 0) return [];
+  if (depth === 0) return undefined;
+  const { terms, isVague } = termsFor(texts, languages, new Set(outside), depth - 1);
+  return isVague || terms.length > EXCEPTIONS ? undefined : terms;
 }
 
 interface Pattern {
@@ -134,12 +171,15 @@ function patternsFor(
     .toSorted((a, b) => a.outside.length - b.outside.length || b.inside.length - a.inside.length);
 }
 
+function nameOf(text: string): string {
+  return text === "" ? "the empty text" : text;
+}
+
 function describeCell(texts: TextCells, languages: readonly TextLanguage[], at: number): string {
   const cell = texts.cells[at];
   if (cell === undefined) return "";
-  if (cell.only !== undefined) return cell.only === "" ? "the empty text" : cell.only;
+  if (cell.only !== undefined) return nameOf(cell.only);
   const names = [...cell.languages].map((language) => languages[language]?.label ?? "");
-  if (names.length === 0)
-    return `any that no rule names (such as ${cell.sample === "" ? "the empty text" : cell.sample})`;
+  if (names.length === 0) return `any that no rule names (such as ${nameOf(cell.sample)})`;
   return `${names.join(" and ")} (such as ${cell.sample})`;
 }

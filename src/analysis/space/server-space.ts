@@ -293,7 +293,7 @@ export class ServerSpace {
     return this.diagrams.all(OR, members, NO);
   }
 
-  /** A claim comes with a token; HTTP's parts with HTTP: on TCP only one value of each is a request, so that none counts twice. */
+  /** Nobody dials the proxy's own port; a claim comes with a token; HTTP's parts with HTTP: on TCP only one value of each is a request, so that none counts twice. */
   #requests(): Diagram {
     const { diagrams } = this;
     const isClaim = ({ kind, id }: Dimension): boolean =>
@@ -319,7 +319,12 @@ export class ServerSpace {
       this.dimensions.flatMap((dimension, at) => (isHttp(dimension) ? [diagrams.within(at, [0])] : [])),
       YES,
     );
-    return diagrams.and(named, diagrams.choose(this.#place("protocol"), tcp, [[HTTP, tokens]]));
+    const dialled = diagrams.not(this.toPort(CAPTURE_PORT));
+    return diagrams.all(
+      AND,
+      [dialled, named, diagrams.choose(this.#place("protocol"), tcp, [[HTTP, tokens]])],
+      YES,
+    );
   }
 }
 

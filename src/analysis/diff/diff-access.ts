@@ -1,0 +1,289 @@
+/** Who may reach what after a change that could not before, and the other way round: computed, not sampled. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { AuthorizationCache } from "../../policy/authorization-cache.ts";
+import { compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
+import type { AccessRequest } from "../../policy/path/access-request.ts";
+import type { Span } from "../../resources/diagnostic.ts";
+import { type Resource, resourceName } from "../../resources/resource.ts";
+import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { describeRegion, type Saying } from "../space/describe.ts";
+import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
+import { ABSENT } from "../space/dimension.ts";
+import { coverWithRegions, diagramOf, type Region } from "../space/regions.ts";
+import { ASKS, ServerSpace } from "../space/server-space.ts";
+import { witnessOf } from "../space/witness.ts";
+import { KnownCallers } from "./known-callers.ts";
+import { serverFacts, textOf } from "./server-facts.ts";
+import { witnessRequest } from "./witness-request.ts";
+
+/** What a change takes away that stood in the way before. */
+export type Weakening =
+  | "mutual TLS is no longer required"
+  | "a token is no longer required"
+  | "an external authorizer is no longer asked";
+
+export interface AccessChange {
+  readonly change: "widened" | "narrowed";
+  /** The workloads for which it is so, `namespace/name`: all have the same policies before, and the same after. */
+  readonly workloads: readonly string[];
+  /** By whom and how, in words: what is not named is open. */
+  readonly requests: readonly Saying[];
+  /** Callers of the mesh that it concerns; others may be besides, see `requests`. */
+  readonly callers: readonly string[];
+  readonly weakens: readonly Weakening[];
+  /** A request of the region, which `can` answers differently before and after. */
+  readonly witness: AccessRequest;
+  readonly causes: readonly Cause[];
+}
+
+export interface Cause {
+  /** `Kind namespace/name` */
+  readonly resource: string;
+  readonly change: "added" | "removed" | "changed";
+  /** Where it stands: in the new mesh, or in the old where it is no more. */
+  readonly span: Span;
+}
+
+export interface MeshDiff {
+  readonly changes: readonly AccessChange[];
+  /** Of which it could not be computed what changes, and why. */
+  readonly notAnalysed: readonly { readonly workloads: readonly string[]; readonly why: string }[];
+  /** Workloads that are new, and that are no more. */
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  /** Changes that bear on clients, routes or the network below, which are not compared: what they give or take is not told. */
+  readonly notCompared: readonly Cause[];
+}
+
+export interface DiffOptions {
+  readonly semantics: Semantics;
+  /** How many regions of one class of workloads are told before it is said that there are more. */
+  readonly regionLimit?: number;
+}
+
+/** A workload before and after; one of the two may not be. */
+interface Pair {
+  readonly before: Workload | undefined;
+  readonly after: Workload | undefined;
+}
+
+/** Compares the servers' side of every workload. */
+export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): MeshDiff {
+  const classes = changedClasses(before, after);
+  const callers = new KnownCallers([before, after]);
+  const caches = [new AuthorizationCache(), new AuthorizationCache()] as const;
+  const changes: AccessChange[] = [];
+  const notAnalysed: { workloads: readonly string[]; why: string }[] = [];
+  for (const pairs of classes) {
+    const workloads = pairs.map(keyOf);
+    const [pair] = pairs;
+    if (pair === undefined) continue;
+    try {
+      const compiled = [
+        compile(before, pair.before, options.semantics, caches[0]),
+        compile(after, pair.after, options.semantics, caches[1]),
+      ] as const;
+      const causes = causesOf(before, after, pair);
+      changes.push(...compare(compiled, { workloads, causes, callers, limit: options.regionLimit ?? 20 }));
+    } catch (error) {
+      if (!(error instanceof AnalysisLimit)) throw error;
+      notAnalysed.push({ workloads, why: error.message });
+    }
+  }
+  const keys = (from: Mesh, other: Mesh): string[] => {
+    const others = new Set(other.workloads.map(({ key }) => key));
+    return from.workloads.map(({ key }) => key).filter((key) => !others.has(key));
+  };
+  return {
+    changes: changes.toSorted(byWeight),
+    notAnalysed,
+    added: keys(after, before),
+    removed: keys(before, after),
+    notCompared: changedResources(
+      before.resources.filter(isNotCompared),
+      after.resources.filter(isNotCompared),
+    ),
+  };
+}
+
+/** Kinds of which all that they decide is compared. */
+const COMPARED: ReadonlySet<string> = new Set([
+  "AuthorizationPolicy",
+  "PeerAuthentication",
+  "RequestAuthentication",
+  "Deployment",
+  "StatefulSet",
+  "DaemonSet",
+  "ReplicaSet",
+  "ReplicationController",
+  "Job",
+  "CronJob",
+  "Pod",
+  "Namespace",
+  "ServiceAccount",
+]);
+
+function isNotCompared({ kind }: Resource): boolean {
+  return !COMPARED.has(kind);
+}
+
+/** Weakened authentication first, then what is wider, then what is narrower. */
+function byWeight(a: AccessChange, b: AccessChange): number {
+  const weight = ({ change, weakens }: AccessChange): number =>
+    (weakens.length > 0 ? 0 : 1) + (change === "widened" ? 0 : 2);
+  return weight(a) - weight(b);
+}
+
+function keyOf({ before, after }: Pair): string {
+  return (after ?? before)?.key ?? "";
+}
+
+/** Workloads that differ, those together that differ alike. */
+function changedClasses(before: Mesh, after: Mesh): readonly (readonly Pair[])[] {
+  const pairs = new Map<string, { before: Workload | undefined; after: Workload | undefined }>();
+  for (const workload of before.workloads) pairs.set(workload.key, { before: workload, after: undefined });
+  for (const workload of after.workloads) {
+    pairs.set(workload.key, { before: pairs.get(workload.key)?.before, after: workload });
+  }
+  const classes = new Map<string, Pair[]>();
+  for (const pair of pairs.values()) {
+    const old = pair.before === undefined ? "" : serverFacts(before, pair.before).text;
+    const now = pair.after === undefined ? "" : serverFacts(after, pair.after).text;
+    if (old === now) continue;
+    const key = `${old}\n\n${now}`;
+    const known = classes.get(key);
+    if (known === undefined) classes.set(key, [pair]);
+    else known.push(pair);
+  }
+  return [...classes.values()];
+}
+
+function compile(
+  mesh: Mesh,
+  workload: Workload | undefined,
+  semantics: Semantics,
+  cache: AuthorizationCache,
+): InboundPolicy | undefined {
+  if (workload === undefined) return undefined;
+  if (workload.role !== "application")
+    throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
+  if (workload.dataplane === "ambient") throw new AnalysisLimit("ztunnel's policies are not analysed");
+  return compileInbound(mesh, workload, { semantics, cache });
+}
+
+interface ClassFacts {
+  readonly workloads: readonly string[];
+  readonly causes: readonly Cause[];
+  readonly callers: KnownCallers;
+  readonly limit: number;
+}
+
+type Sides = readonly [before: InboundPolicy | undefined, after: InboundPolicy | undefined];
+
+function compare(sides: Sides, facts: ClassFacts): readonly AccessChange[] {
+  const space = new ServerSpace(sides.filter((side) => side !== undefined));
+  const [before, after] = sides.map((side) => (side === undefined ? NO : space.outcomes(side))) as [
+    Diagram,
+    Diagram,
+  ];
+  return [
+    ...changesIn(space, "widened", before, after, facts),
+    ...changesIn(space, "narrowed", after, before, facts),
+  ];
+}
+
+/** What `wider` lets through, or lets an authorizer decide on, that `narrower` does not. */
+function changesIn(
+  space: ServerSpace,
+  change: AccessChange["change"],
+  narrower: Diagram,
+  wider: Diagram,
+  { workloads, causes, callers, limit }: ClassFacts,
+): readonly AccessChange[] {
+  const { diagrams, dimensions } = space;
+  const set = diagrams.apply(WIDENS, wider, narrower);
+  const { regions, rest } = coverWithRegions(diagrams, set, space.requests, limit);
+  const changes = regions.map((region): AccessChange => {
+    const own = diagrams.and(set, diagramOf(diagrams, region));
+    const point = witnessOf(diagrams, dimensions, own);
+    if (point === undefined) throw new Error("BUG: a region without any request");
+    return {
+      change,
+      workloads,
+      requests: describeRegion(dimensions, region),
+      callers: callers.in(dimensions, region),
+      weakens: change === "widened" ? weakenings(space, narrower, own, region) : [],
+      witness: witnessRequest(dimensions, callers.settle(dimensions, point), workloads[0] ?? ""),
+      causes,
+    };
+  });
+  if (rest !== NO)
+    throw new AnalysisLimit(`more than ${limit} regions ${change === "widened" ? "wider" : "narrower"}`);
+  return changes;
+}
+
+/** Whether the first lets through more than the second: an answer that hangs on an authorizer is between yes and no. */
+const WIDENS: Operation = {
+  name: "widens",
+  of: (wider, narrower) => (rank(wider) > rank(narrower) ? YES : NO),
+};
+
+function rank(outcome: Outcome): number {
+  return outcome === YES ? 2 : outcome === ASKS ? 1 : 0;
+}
+
+/** Where before the same was let through with an identity, a token or an authorizer's word alone. */
+function weakenings(space: ServerSpace, before: Diagram, set: Diagram, region: Region): readonly Weakening[] {
+  const { diagrams, dimensions } = space;
+  const found: Weakening[] = [];
+  const wasLet = diagrams.apply(ANY, before, NO);
+  const lacks = (id: string, also: (id: string) => boolean): boolean => {
+    const place = space.placeOf(id);
+    if (place === undefined) return false;
+    const without = diagrams.within(place, [ABSENT]);
+    if (diagrams.and(set, without) === NO) return false;
+    const others = new Map([...region].filter(([at]) => at !== place && !also(dimensions[at]?.id ?? "")));
+    const elsewhere = diagrams.and(wasLet, diagramOf(diagrams, others));
+    return diagrams.and(elsewhere, without) === NO && diagrams.minus(elsewhere, without) !== NO;
+  };
+  if (lacks("identity", (id) => id === "sni")) found.push("mutual TLS is no longer required");
+  if (lacks("token", (id) => id.startsWith("claim "))) found.push("a token is no longer required");
+  const asked = diagrams.where(before, ASKS);
+  if (diagrams.and(set, asked) !== NO) found.push("an external authorizer is no longer asked");
+  return found;
+}
+
+const ANY: Operation = { name: "any", of: (outcome) => (outcome === NO ? NO : YES) };
+
+/** The policies of the workload that are not the same on both sides; where all are, what else it hangs on. */
+function causesOf(before: Mesh, after: Mesh, pair: Pair): readonly Cause[] {
+  const old = pair.before === undefined ? [] : serverFacts(before, pair.before).resources;
+  const now = pair.after === undefined ? [] : serverFacts(after, pair.after).resources;
+  const causes = [...changedResources(old, now)];
+  const own = (pair.after ?? pair.before)?.resource;
+  if (pair.before === undefined && own !== undefined) causes.unshift(causeAt(own, "added"));
+  if (pair.after === undefined && own !== undefined) causes.unshift(causeAt(own, "removed"));
+  if (causes.length === 0 && own !== undefined) causes.push(causeAt(own, "changed"));
+  return causes;
+}
+
+function changedResources(before: readonly Resource[], after: readonly Resource[]): readonly Cause[] {
+  const old = byName(before);
+  const now = byName(after);
+  const causes: Cause[] = [];
+  for (const [name, resource] of now) {
+    const known = old.get(name);
+    if (known === undefined) causes.push(causeAt(resource, "added"));
+    else if (textOf(known) !== textOf(resource)) causes.push(causeAt(resource, "changed"));
+  }
+  for (const [name, resource] of old) if (!now.has(name)) causes.push(causeAt(resource, "removed"));
+  return causes;
+}
+
+function byName(resources: readonly Resource[]): ReadonlyMap<string, Resource> {
+  return new Map(resources.map((resource) => [resourceName(resource), resource]));
+}
+
+function causeAt(resource: Resource, change: Cause["change"]): Cause {
+  return { resource: resourceName(resource), change, span: resource.locate(["spec"]) };
+}

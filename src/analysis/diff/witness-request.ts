@@ -1,0 +1,37 @@
+/**
+ * A request of the space as `can` takes it, and a running mesh could be sent it. Methods that HTTP/1.1 does
+ * not know come by HTTP/2, which requests call `grpc`.
+ */
+import { isHttp1Method } from "../../policy/http-request.ts";
+import type { AccessRequest } from "../../policy/path/access-request.ts";
+import type { Dimension } from "../space/dimension.ts";
+import type { SampleRequest } from "../space/request-space.ts";
+
+/** @param workload `namespace/name` of the server. */
+export function witnessRequest(
+  dimensions: readonly Dimension[],
+  sample: SampleRequest,
+  workload: string,
+): AccessRequest {
+  const { protocol, port, principal, sourceIp, remoteIp, sni, headers, claims } = sample;
+  const isHttp = protocol === "http";
+  const asks = (id: string): boolean => dimensions.some((dimension) => dimension.id === id);
+  const pairs = Array.from({ length: headers.length / 2 }, (_, at) => {
+    return [headers[2 * at] ?? "", headers[2 * at + 1] ?? ""] as const;
+  });
+  const forwarded = remoteIp === null ? [] : ([["x-forwarded-for", remoteIp]] as const);
+  const allHeaders = [...pairs, ...forwarded];
+  return {
+    from: {
+      principal,
+      ...(asks("source.ip") ? { ip: sourceIp } : {}),
+      ...(principal === null ? {} : { alpn: isHttp ? ["istio-http/1.1", "istio"] : ["istio"] }),
+    },
+    to: { workload, port },
+    protocol: isHttp && !isHttp1Method(sample.method) ? "grpc" : protocol,
+    ...(asks("sni") && principal !== null ? { sni } : {}),
+    ...(isHttp ? { method: sample.method, path: sample.path, host: sample.host } : {}),
+    ...(isHttp && allHeaders.length > 0 ? { headers: allHeaders } : {}),
+    ...(isHttp && claims !== null ? { jwt: { claims } } : {}),
+  };
+}

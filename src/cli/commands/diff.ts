@@ -1,0 +1,38 @@
+import { type Command, Option } from "commander";
+import { examples } from "../options.ts";
+import { type DiffOptionsOfCommand, FAILURES, runDiff } from "../run-diff.ts";
+
+export function configure(command: Command): void {
+  command
+    .argument("<old>", "folder, file or git revision; or OLD..NEW of revisions")
+    .argument("[new]", "folder, file or git revision")
+    .option("--path <path>", "with revisions: the folder of the mesh in the repository")
+    .addOption(
+      new Option("--format <format>", "how to print").choices(["text", "json", "markdown"]).default("text"),
+    )
+    .addOption(
+      new Option("--semantics <semantics>", "what Istio does with these files, or Bulwark's own proxies")
+        .choices(["istio", "strict"])
+        .default("istio"),
+    )
+    .addOption(
+      new Option(
+        "--fail-on <change>",
+        "end with 2 where there is such a change, or it cannot be told",
+      ).choices(FAILURES),
+    )
+    .addHelpText("after", HELP)
+    .action(async (old: string, now: string | undefined, options: DiffOptionsOfCommand) => {
+      process.exitCode = await runDiff(now === undefined ? [old] : [old, now], options);
+    });
+}
+
+const HELP = `
+Computed, not sampled, for the server's side of every workload behind a sidecar: mutual TLS, tokens and AuthorizationPolicies.
+Routes, Sidecars, ServiceEntries, gateways, waypoints, ztunnels and network policies are not compared yet: that they changed is said.
+Exit code: 0 told, 2 with --fail-on: there is such a change, or it cannot be told, 3 the files are not valid, 1 Bulwark failed.
+${examples(
+  "bulwark diff examples/diff/before examples/diff/after",
+  "bulwark diff main..HEAD --path deploy --fail-on widened",
+  "bulwark diff examples/diff/before examples/diff/after --format markdown",
+)}`;

@@ -1,0 +1,43 @@
+/** The files of a git revision, as a folder. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+
+export interface RevisionFolder {
+  readonly folder: string;
+  remove(): void;
+}
+
+/** More than a repository of configuration has. */
+const ARCHIVE_BYTES = 1 << 30;
+
+/**
+ * Unpacks a revision of the repository here.
+ * @param path of the repository, relative to where we are; the whole repository where it is undefined.
+ * @throws {BulwarkError} BW_CLI_INPUT where git does not know the revision or the path.
+ */
+export function checkOutRevision(revision: string, path: string | undefined): RevisionFolder {
+  const paths = path === undefined ? [] : ["--", path];
+  // An option that is made of a revision's name would be git's own.
+  if (revision.startsWith("-")) throw new BulwarkError("BW_CLI_INPUT", `\`${revision}\` is no revision`);
+  const archive = run("git", ["archive", "--format=tar", revision, ...paths]);
+  const folder = mkdtempSync(join(tmpdir(), "bulwark-diff-"));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  try {
+    run("tar", ["-x", "-C", folder], archive);
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return { folder, remove };
+}
+
+function run(command: string, args: readonly string[], input?: Buffer): Buffer {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { input, maxBuffer: ARCHIVE_BYTES });
+  if (error !== undefined)
+    throw new BulwarkError("BW_CLI_INPUT", `${command}: ${error.message}`, { cause: error });
+  if (status === 0) return stdout;
+  throw new BulwarkError("BW_CLI_INPUT", `${command} ${args[0]}: ${stderr.toString().trim()}`);
+}

@@ -1,0 +1,98 @@
+/** What a change gives and takes, for a person, a program and a pull request. */
+import type { AccessChange, Cause, MeshDiff } from "../../analysis/diff/diff-access.ts";
+import { plain, style } from "./style.ts";
+
+const SHOWN_NAMES = 5;
+
+function names(all: readonly string[]): string {
+  const shown = all.slice(0, SHOWN_NAMES).join(", ");
+  return all.length > SHOWN_NAMES ? `${shown} and ${all.length - SHOWN_NAMES} more` : shown;
+}
+
+function causeText({ resource, change, span }: Cause): string {
+  return `${resource} was ${change} (${span.file}:${span.line})`;
+}
+
+function requestText({ requests }: AccessChange): string {
+  if (requests.length === 0) return "every request, by anyone";
+  return requests.map(({ title, text }) => `${title}: ${text}`).join("; ");
+}
+
+function callersText({ callers }: AccessChange): string {
+  return callers.length === 0 ? "no workload that is here now" : names(callers);
+}
+
+export function diffText(diff: MeshDiff): string {
+  const lines = diff.changes.flatMap((change) => {
+    const isWider = change.change === "widened";
+    const head = `${isWider ? "+" : "-"} ${names(change.workloads)}: ${isWider ? "more" : "less"} is let through`;
+    return [
+      style(isWider ? "red" : "green", plain(head)),
+      ...change.weakens.map((weakening) => style("bold", `    ! ${weakening}`)),
+      plain(`    ${requestText(change)}`),
+      plain(`    callers: ${callersText(change)}`),
+      `    for example: ${JSON.stringify(change.witness)}`,
+      ...change.causes.map((cause) => plain(`    because ${causeText(cause)}`)),
+      "",
+    ];
+  });
+  const all = [
+    ...lines,
+    ...(diff.changes.length === 0 ? ["no change of what workloads let through", ""] : []),
+    ...noteLines(diff).map((line) => style("yellow", plain(line))),
+  ];
+  return `${all.join("\n").trimEnd()}\n`;
+}
+
+function noteLines({ added, removed, notAnalysed, notCompared }: MeshDiff): readonly string[] {
+  return [
+    ...(added.length === 0 ? [] : [`new workloads: ${names(added)}`]),
+    ...(removed.length === 0 ? [] : [`workloads that are gone: ${names(removed)}`]),
+    ...notAnalysed.map(({ workloads, why }) => `not analysed: ${names(workloads)}: ${why}`),
+    ...notCompared.map(
+      (cause) => `not compared: ${causeText(cause)}; what clients may reach by it is not told`,
+    ),
+  ];
+}
+
+export function diffJson(diff: MeshDiff): string {
+  return `${JSON.stringify(diff, null, 2)}\n`;
+}
+
+/** For a comment on a pull request: what weakens authentication before all else. */
+export function diffMarkdown(diff: MeshDiff): string {
+  const weakened = diff.changes.filter(({ weakens }) => weakens.length > 0);
+  const widened = diff.changes.filter(({ change, weakens }) => change === "widened" && weakens.length === 0);
+  const narrowed = diff.changes.filter(({ change }) => change === "narrowed");
+  const sections = [
+    "## Access that this change gives and takes",
+    ...section("Weaker authentication", weakened),
+    ...section("Wider access", widened),
+    ...section("Narrower access", narrowed),
+    ...(diff.changes.length === 0 ? ["No change of what workloads let through."] : []),
+    noteLines(diff)
+      .map((line) => `- ${escaped(line)}`)
+      .join("\n"),
+  ];
+  return `${sections.filter((text) => text !== "").join("\n\n")}\n`;
+}
+
+function section(title: string, changes: readonly AccessChange[]): readonly string[] {
+  if (changes.length === 0) return [];
+  return [`### ${title}`, changes.map(item).join("\n")];
+}
+
+function item(change: AccessChange): string {
+  const weakens = change.weakens.map((weakening) => `**${weakening}.** `).join("");
+  return [
+    `- **${escaped(names(change.workloads))}** — ${weakens}${escaped(requestText(change))}`,
+    `  - callers: ${escaped(callersText(change))}`,
+    ...change.causes.map((cause) => `  - because ${escaped(causeText(cause))}`),
+    `  - for example: \`${JSON.stringify(change.witness).replaceAll("`", "'")}\``,
+  ].join("\n");
+}
+
+/** Names and patterns are text, whatever Markdown would make of them. */
+function escaped(text: string): string {
+  return plain(text).replace(/[\\`*_{}[\]<>|#]/g, "\\$&");
+}

@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, test } from "node:test";
+import type { MeshDiff } from "../../src/analysis/diff/diff-access.ts";
+import { bulwark as bulwarkWith, type Finished } from "./run-bulwark.ts";
+
+const bulwark = (...args: readonly string[]): Promise<Finished> => bulwarkWith(args);
+
+const folder = mkdtempSync(join(tmpdir(), "diff-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const BEFORE = "examples/diff/before";
+const AFTER = "examples/diff/after";
+
+test("a person reads who gains what, by what, and a request that shows it; weakened authentication first", async () => {
+  const { code, stdout } = await bulwark("diff", BEFORE, AFTER);
+  assert.equal(code, 0);
+  assert.match(
+    stdout,
+    /^\+ shop\/web, shop\/batch: more is let through\n {4}! mutual TLS is no longer required\n/,
+  );
+  assert.match(
+    stdout,
+    /identities: cluster\.local\/ns\/shop\/sa\/web; methods: GET, POST; paths: \/orders\* \(but not \/orders\/\*, \/orders\)/,
+  );
+  assert.match(
+    stdout,
+    /because AuthorizationPolicy shop\/orders was changed \(examples\/diff\/after\/mesh\.yaml:\d+\)/,
+  );
+  assert.doesNotMatch(stdout, /^-/m);
+});
+
+test("every witness is one that can answers otherwise on the two sides", async () => {
+  const diff = JSON.parse((await bulwark("diff", BEFORE, AFTER, "--format", "json")).stdout) as MeshDiff;
+  assert.ok(diff.changes.length > 0);
+  const requests = join(folder, "witnesses.json");
+  writeFileSync(requests, JSON.stringify(diff.changes.map(({ witness }) => witness)));
+  const allowed = async (mesh: string): Promise<readonly boolean[]> => {
+    const { stdout } = await bulwark("can", "--mesh", mesh, "--requests", requests, "--format", "json");
+    return (JSON.parse(stdout) as { decisions: { allowed: boolean }[] }).decisions.map((one) => one.allowed);
+  };
+  assert.deepEqual(
+    await allowed(BEFORE),
+    diff.changes.map(({ change }) => change === "narrowed"),
+  );
+  assert.deepEqual(
+    await allowed(AFTER),
+    diff.changes.map(({ change }) => change === "widened"),
+  );
+});
+
+test("a pull request gets Markdown that names the weakening first, and an exit code that stops it", async () => {
+  const { code, stdout } = await bulwark(
+    "diff",
+    BEFORE,
+    AFTER,
+    "--format",
+    "markdown",
+    "--fail-on",
+    "weakened",
+  );
+  assert.equal(code, 2);
+  assert.ok(stdout.indexOf("### Weaker authentication") < stdout.indexOf("### Wider access"));
+  assert.match(stdout, /\*\*mutual TLS is no longer required\.\*\*/);
+  assert.equal((await bulwark("diff", AFTER, BEFORE, "--fail-on", "widened")).code, 0);
+  assert.equal((await bulwark("diff", AFTER, BEFORE, "--fail-on", "changed")).code, 2);
+});
+
+test("equal meshes have no change, and what is not compared is said and does not pass for none", async () => {
+  assert.match((await bulwark("diff", BEFORE, BEFORE)).stdout, /^no change of what workloads let through\n$/);
+  const other = join(folder, "other");
+  cpSync(BEFORE, other, { recursive: true });
+  writeFileSync(
+    join(other, "entry.yaml"),
+    "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: out, namespace: shop}\nspec:\n  hosts: [example.com]\n  resolution: DNS\n  location: MESH_EXTERNAL\n  ports: [{name: tls, number: 443, protocol: TLS}]\n",
+  );
+  const { code, stdout } = await bulwark("diff", BEFORE, other, "--fail-on", "widened");
+  assert.match(stdout, /not compared: ServiceEntry shop\/out was added/);
+  assert.equal(code, 2);
+});
+
+test("revisions of a repository are compared; one that is not known is told", async () => {
+  const repository = join(folder, "repository");
+  const mesh = join(repository, "deploy");
+  mkdirSync(mesh, { recursive: true });
+  const git = (...args: readonly string[]): void => {
+    const names = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+    const { status, stderr } = spawnSync("git", [...names, ...args], { cwd: repository, encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+  };
+  git("init", "-q", "-b", "main");
+  cpSync(BEFORE, mesh, { recursive: true });
+  git("add", ".");
+  git("commit", "-qm", "before");
+  git("checkout", "-qb", "change");
+  cpSync(AFTER, mesh, { recursive: true });
+  git("commit", "-qam", "after");
+  const program = resolve("bin/bulwark");
+  const run = (...args: readonly string[]) => spawnSync(program, args, { cwd: repository, encoding: "utf8" });
+  const { status, stdout } = run("diff", "main..change", "--path", "deploy", "--fail-on", "widened");
+  assert.equal(status, 2);
+  assert.match(stdout, /mutual TLS is no longer required/);
+  assert.equal(run("diff", "main..", "--path", "deploy", "--fail-on", "widened").status, 2);
+  const unknown = run("diff", "nobody..change");
+  assert.equal(unknown.status, 3);
+  assert.match(unknown.stderr, /nobody/);
+  assert.equal(run("diff", "--", "--output=x..change").status, 3);
+});
