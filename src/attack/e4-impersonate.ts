@@ -3,6 +3,7 @@ import type { Attack, AttackStep } from "./attack.ts";
 import { type Attempt, conclude } from "./conclude.ts";
 import { impersonateToCa } from "./e4-ca-requests.ts";
 import { resumePastTheEnd } from "./e4-resumption.ts";
+import { revokedCertificate } from "./e4-revoked.ts";
 import { recordsOf } from "./flow-evidence.ts";
 import { requestBytes, sendToSidecar } from "./mesh-request.ts";
 import type { Credentials, MeshUnderAttack } from "./mesh-under-attack.ts";
@@ -23,6 +24,7 @@ export const impersonate: Attack = {
     return [
       ...forgeries(mesh, call).map((forgery) => forgeryStep(mesh, target, call, forgery)),
       resumePastTheEnd(mesh, target, call),
+      ...revokedCertificate(mesh, target, call),
       ...impersonateToCa(mesh),
     ];
   },

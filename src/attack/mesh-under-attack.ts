@@ -39,6 +39,10 @@ export interface MeshUnderAttack {
   readonly logWaitMs: number;
   /** What code execution in the workload yields: a certificate by the pod's own token. Kept until half of its life. */
   identityOf(pod: PodAssignment): Promise<Credentials>;
+  /** The same, and nobody else has this one: for what is revoked. */
+  freshIdentityOf(pod: PodAssignment): Promise<Credentials>;
+  /** As `bulwark ca revoke SERIAL`: whoever runs the attack owns the mesh. Settles when every proxy has had its time to act on it. */
+  revokeCertificate(serial: string): Promise<void>;
   /** The pod's service account token, as a process in the pod can read it. */
   tokenOf(pod: PodAssignment): string;
   /** A token as the issuer would sign it, for specimens that are wrong in one respect. `clock`: milliseconds since the epoch. */

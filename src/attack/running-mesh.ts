@@ -104,11 +104,19 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
     const key = podKey(pod);
     const kept = this.#identities.get(key);
     if (kept !== undefined && Date.now() - kept.takenAtMs < KEEP_MS) return kept.credentials;
-    const credentials = stealIdentity(() => this.dialControl(), this.tokenOf(pod), pod);
+    const credentials = this.freshIdentityOf(pod);
     // A failure is for who asked; the next asks anew.
     credentials.catch(() => this.#identities.delete(key));
     this.#identities.set(key, { credentials, takenAtMs: Date.now() });
     return credentials;
+  }
+
+  freshIdentityOf(pod: PodAssignment): Promise<Credentials> {
+    return stealIdentity(() => this.dialControl(), this.tokenOf(pod), pod);
+  }
+
+  async revokeCertificate(serial: string): Promise<void> {
+    await this.#admin.request("ca.revoke", { serial, reason: "superseded" }, ADMIN_TIMEOUT_MS);
   }
 
   tokenOf(pod: PodAssignment): string {

@@ -67,6 +67,8 @@ function promising(mesh: MeshUnderAttack, promised: Mesh): MeshUnderAttack {
     signal,
     logWaitMs,
     identityOf: (pod) => mesh.identityOf(pod),
+    freshIdentityOf: (pod) => mesh.freshIdentityOf(pod),
+    revokeCertificate: (serial) => mesh.revokeCertificate(serial),
     tokenOf: (pod) => mesh.tokenOf(pod),
     mintToken: (request, options) => mesh.mintToken(request, options),
     caSigner: () => mesh.caSigner(),
@@ -115,6 +117,25 @@ test("a healthy mesh stops each attack on a way where the legitimate variant pas
     direct.every(({ outcome }) => outcome === "not possible here"),
     told(direct).join("\n"),
   );
+});
+
+test("a revocation that reaches no proxy is a breach: the certificate passes again, and so does its session", async () => {
+  const files = exampleIn("deaf", (_file, text) => text);
+  const attacks = some("e4", /revoked since/);
+  const results = await attackFiles(files, async (mesh) => {
+    const without: MeshUnderAttack = { ...promising(mesh, mesh.mesh), revokeCertificate: async () => {} };
+    const deaf = await runAttacks(without, { attacks });
+    return [...deaf.results, ...(await runAttacks(mesh, { attacks })).results];
+  });
+  assert.deepEqual(
+    results.map(({ outcome }) => outcome),
+    ["succeeded", "succeeded", "stopped", "stopped"],
+  );
+  for (const { stoppedBy, evidence, logged } of results.slice(2)) {
+    assert.equal(logged, true);
+    assert.match(stoppedBy ?? "", /certificate-revoked/);
+    assert.ok(evidence.flowRecord !== undefined && evidence.certificateSerial !== undefined);
+  }
 });
 
 test("a mesh that is looser than promised is broken by E1, E2, E3, M1 and M3", async () => {

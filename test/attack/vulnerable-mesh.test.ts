@@ -54,7 +54,7 @@ const OPEN: readonly (readonly [string, string, number, RegExp])[] = [
     "E4",
     "takes any certificate",
     81,
-    /^certificate: (self-signed|another CA's|of another trust|two URI|expired|valid from|a CA|for servers)|past its end/,
+    /^certificate: (self-signed|another CA's|of another trust|two URI|expired|valid from|a CA|for servers)|past its end|revoked since/,
   ],
   ["M1", "asks for no client certificate", 88, /without a client certificate/],
   ["M2", "speaks old TLS with weak suites", 82, /^TLS 1\.[012]$|CBC|CCM_8/],

@@ -103,6 +103,9 @@ export function fakeMesh(
     signal: new AbortController().signal,
     logWaitMs: 0,
     identityOf: async (pod) => specimen(signer, { uris: [pod.spiffeId] }),
+    freshIdentityOf: async (pod) => specimen(signer, { uris: [pod.spiffeId] }),
+    // Nobody is told.
+    revokeCertificate: async () => {},
     tokenOf: () => "a.b.c",
     mintToken: nobody,
     caSigner: () => signer,
