@@ -46,8 +46,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "diff",
-    summary:
-      "the access that a change gives or takes, with requests that show it",
+    summary: "the access that a change gives or takes, with requests that show it",
     load: () => import("./commands/diff.ts"),
   },
   {
