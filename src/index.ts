@@ -3,6 +3,9 @@ import { admitPods } from "./model/admit-pods.ts";
 import { buildMesh } from "./model/build-mesh.ts";
 import type { Mesh } from "./model/mesh.ts";
 import { type DecideOptions, decide, decideAll } from "./policy/decide.ts";
+import { conflictingPriorities } from "./policy/network/map-notes.ts";
+import { type MapEntry, type MeshMapOptions, meshMap } from "./policy/network/mesh-map.ts";
+import { networkPolicies } from "./policy/network/network-policies.ts";
 import type { AccessRequest } from "./policy/path/access-request.ts";
 import { checkRequest, checkSurvey } from "./policy/path/check-request.ts";
 import { carryOver } from "./policy/path/compiled-policies.ts";
@@ -12,11 +15,11 @@ import type { Pair, SurveyQuestion } from "./policy/path/survey.ts";
 import { BulwarkError } from "./resources/bulwark-error.ts";
 import { type Diagnostic, formatDiagnostic, type Parsed } from "./resources/diagnostic.ts";
 import { loadResources, type RejectedResource } from "./resources/load.ts";
-import type { Resource } from "./resources/resource.ts";
 import { provideStockGateways, type StockGateway } from "./substrate/stock-gateways.ts";
 
 export type { Mesh } from "./model/mesh.ts";
 export type { DecideOptions } from "./policy/decide.ts";
+export type { MapEntry, MeshMapOptions } from "./policy/network/mesh-map.ts";
 export type { AccessDestination, AccessRequest, AccessSource } from "./policy/path/access-request.ts";
 export type {
   Decision,
@@ -78,10 +81,15 @@ export async function loadMesh(
   return {
     mesh,
     rejected,
-    warnings: [...warnings, ...admission, ...notDecided(resources)],
+    warnings: [...warnings, ...admission, ...conflictingPriorities(networkPolicies(mesh)).map(asWarning)],
     stockGateways: provided,
     files,
   };
+}
+
+/** What has no answer is decided all the same, in the order of names: whoever asks has to know. */
+function asWarning(diagnostic: Diagnostic): Diagnostic {
+  return { ...diagnostic, severity: "warning" };
 }
 
 function nothingRead(sources: readonly string[]): Diagnostic {
@@ -91,24 +99,6 @@ function nothingRead(sources: readonly string[]): Diagnostic {
     message: `no resource was found in ${sources.map((source) => `\`${source}\``).join(", ")}`,
     help: "name folders or files of Kubernetes and Istio YAML or JSON",
   };
-}
-
-/** Layers below and beside the mesh that would have a say and are not asked: nobody may take an answer for theirs. */
-function notDecided(resources: readonly Resource[]): readonly Diagnostic[] {
-  const policies = resources.filter(
-    ({ kind, apiVersion }) => kind === "NetworkPolicy" && apiVersion.startsWith("networking.k8s.io/"),
-  );
-  const [first] = policies;
-  if (first === undefined) return [];
-  const names = policies.map(({ namespace, name }) => `${namespace}/${name}`).join(", ");
-  return [
-    {
-      code: "BW1510_NETWORK_POLICY_NOT_DECIDED",
-      severity: "warning",
-      message: `NetworkPolicies are not decided yet, and may refuse what is allowed here: ${names}`,
-      span: first.locate(["kind"]),
-    },
-  ];
 }
 
 /**
@@ -159,6 +149,14 @@ function invalidRequest(
 ): BulwarkError {
   const hint = help === undefined ? "" : ` (${help})`;
   return new BulwarkError("BW_REQUEST_INVALID", `${which}${message}${hint}`, { detail });
+}
+
+/**
+ * Who can connect to whom by network policies alone (`bulwark map --network-only`). Entries are made as they are read, so that a large answer
+ * need not fit into memory.
+ */
+export function connections(mesh: Mesh, options: MeshMapOptions = {}): Iterable<MapEntry> {
+  return meshMap(mesh, options);
 }
 
 /**

@@ -77,9 +77,11 @@ for (const [args, code, output] of PEOPLE) {
   });
 }
 
-test("NetworkPolicies are said not to be decided, on standard error", async () => {
-  const { stderr } = await bulwark(["can", "team-a/app-a", "https://www.ibm.com", ...EGRESS]);
-  assert.match(stderr, /BW1510_NETWORK_POLICY_NOT_DECIDED: .*team-a\/egress-only-through-gateway/);
+test("NetworkPolicies are hops of their own", async () => {
+  const { stdout, stderr } = await bulwark(["can", "team-a/app-a", "https://www.ibm.com", ...EGRESS]);
+  assert.match(stdout, /team-a\/app-a +NetworkPolicy out +allowed +network-rule/);
+  assert.match(stdout, /NetworkPolicy team-a\/egress-only-through-gateway egress rule 0 allows TCP 8443/);
+  assert.doesNotMatch(stderr, /BW1510/);
 });
 
 const REQUESTS = `[
@@ -180,7 +182,7 @@ const ALL: readonly (readonly [args: readonly string[], code: number, output: Re
   [
     ["--all-from", "team-a/app-a", "--only", "denied,unknown", ...EGRESS],
     2,
-    /^FROM[^\n]*\nteam-a\/app-a +mongo1\.composedb\.com:443 +tls +denied +rbac[^\n]*\n[^\n]*any other host[^\n]*\n[^\n]*any other host[^\n]*\n\n5 pairs: 2 allowed/,
+    /^FROM[^\n]*\nteam-a\/app-a +team-b\/app-b:8080 +GET \/ +denied +503 network \(network-isolated\)[^\n]*\n[^\n]*mongo1\.composedb\.com:443 +tls +denied +rbac[^\n]*\n[^\n]*any other host[^\n]*\n[^\n]*any other host[^\n]*\n\n5 pairs: 1 allowed/,
   ],
 ];
 for (const [args, code, output] of ALL) {

@@ -67,7 +67,7 @@ function parseVerdicts(text: string): readonly PairVerdict[] {
 }
 
 const HELP = `
-No mesh has to run. NetworkPolicies are not decided yet.
+No mesh has to run. NetworkPolicies are asked about each connection on the way.
 Exit code: 0 all allowed, 2 something is denied or unknown, 3 the mesh or the requests are not valid (also where all is allowed
 and a resource of the mesh was rejected), 1 Bulwark failed.
 ${examples(

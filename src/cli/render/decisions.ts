@@ -100,8 +100,14 @@ function question({ from = {}, to, via, protocol = "http", method, path = "/" }:
 function hopTable({ hops }: Decision): string {
   return table(
     ["HOP", "SIDE", "SAYS", "CAUSE", "SENDS TO"],
-    hops.map((hop) => [hop.hop, hop.side, says(hop), hop.cause, sendsTo(hop)]),
+    hops.map((hop) => [hop.hop, sideOf(hop), says(hop), hop.cause, sendsTo(hop)]),
   );
+}
+
+/** Below the proxies: which end's network policies were asked. */
+function sideOf({ side, layer }: HopVerdict): string {
+  if (layer !== "network") return side;
+  return side === "client" ? "NetworkPolicy out" : "NetworkPolicy in";
 }
 
 function says({ allowed, reason }: HopVerdict): string {

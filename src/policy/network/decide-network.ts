@@ -10,8 +10,11 @@ import type {
   NetworkRule,
 } from "./network-policies.ts";
 
-/** The other side: a pod, or an address that is no pod's; absent where the address is not known. */
-export type NetworkEnd = { readonly pod: NetworkPod } | { readonly address?: string };
+/** The other side: a pod, an address that is no pod's (absent where it is not known), or somebody of whom not even that is known. */
+export type NetworkEnd =
+  | { readonly pod: NetworkPod }
+  | { readonly address?: string }
+  | { readonly anybody: true };
 
 /** The connection as it really is on the wire, after a Service's address was replaced by a pod's. */
 export interface NetworkQuestion {
@@ -32,6 +35,7 @@ export type NetworkCause =
   | "baseline-allow"
   | "baseline-deny"
   | "address-unknown"
+  | "source-unknown"
   | "host-network-unknown";
 
 export interface NetworkVerdict {
@@ -128,6 +132,7 @@ function decideUnion(policies: readonly NetworkPolicy[], question: NetworkQuesti
 }
 
 function unknownCause(other: NetworkEnd): NetworkCause {
+  if ("anybody" in other) return "source-unknown";
   return "pod" in other && other.pod.hostNetwork ? "host-network-unknown" : "address-unknown";
 }
 
@@ -144,6 +149,7 @@ export function hasPort(
 
 export function matchesPeers({ peers }: NetworkRule, other: NetworkEnd): PeerMatch {
   if (peers === null) return "yes";
+  if ("anybody" in other) return "maybe";
   let result: PeerMatch = "no";
   for (const peer of peers) {
     const match = matchesPeer(peer, other);
@@ -153,7 +159,7 @@ export function matchesPeers({ peers }: NetworkRule, other: NetworkEnd): PeerMat
   return result;
 }
 
-function matchesPeer(peer: NetworkPeer, other: NetworkEnd): PeerMatch {
+function matchesPeer(peer: NetworkPeer, other: Exclude<NetworkEnd, { anybody: true }>): PeerMatch {
   const pod = "pod" in other ? other.pod : undefined;
   switch (peer.kind) {
     case "pods":

@@ -51,6 +51,8 @@ function outcomeLines(
       return [`NetworkPolicies let in only what their rules name: no rule allows ${what}`];
     case "address-unknown":
       return [`unknown: ${by} asks for addresses, and that of the other side is not known`];
+    case "source-unknown":
+      return [`unknown: ${by} asks who connects, and only an identity is known (give from.workload)`];
     case "host-network-unknown":
       return [
         `unknown: Kubernetes leaves open how policies hold for pods on the host's network${by === "" ? "" : `, and ${by} decides`}`,
@@ -87,6 +89,7 @@ function ruleName(direction: string, { index, name }: NetworkRule): string {
 
 function otherName({ other }: NetworkQuestion): string {
   if ("pod" in other) return other.pod.name;
+  if ("anybody" in other) return "somebody";
   return other.address ?? "outside";
 }
 

@@ -90,7 +90,7 @@ function endAt(
   { workload, port, address }: Place,
   byAddress: boolean,
 ): End {
-  if (workload === undefined) return { kind: "outside", way: address };
+  if (workload === undefined) return { kind: "outside", way: address, place: { ip: address, port } };
   const addressed = { kind: "workload", workload, port, address } as const;
   const front =
     byAddress && otherMode !== true && workload.role === "application"

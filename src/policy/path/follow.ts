@@ -15,15 +15,19 @@ import { gatewayClientHop } from "./gateway-client.ts";
 import { gatewayHop } from "./gateway-hop.ts";
 import {
   type Arrival,
+  type End,
   type Flight,
   type HopResult,
   type JourneyContext,
   meshAlpn,
+  type Onward,
+  type OnwardEnds,
   type Sender,
   type Step,
   speaksHttp,
   unknownStep,
 } from "./journey.ts";
+import { type NetworkSource, networkSteps, outsideSteps } from "./network-hop.ts";
 import { onwardEnds, placesOf } from "./onward-ends.ts";
 import { arrivalFrom, authorityOf, flightOf, senderOf } from "./read-access.ts";
 import { hboneServerHop, serverHop } from "./server-hop.ts";
@@ -68,7 +72,14 @@ export async function decideWays(
   const client = from.workload === undefined ? undefined : known(context, from.workload);
   const sender = senderOf(request, client);
   const flight = flightOf(request, authorityOf(request));
-  if (via !== undefined) return arrivals(context, flight, gatewayArrivals(context, request, sender));
+  const source = client ?? outsideSource(request, sender);
+  if (via !== undefined)
+    return arrivals(
+      context,
+      flight,
+      gatewayArrivals(context, request, sender),
+      outsideSource(request, sender),
+    );
   if (to.workload !== undefined) {
     const workload = known(context, to.workload);
     const address = workload.addresses[0] ?? "";
@@ -76,6 +87,7 @@ export async function decideWays(
       context,
       flight,
       [arrivalFrom(request, flight, sender, { workload, port: to.port, address })],
+      source,
       true,
     );
   }
@@ -94,6 +106,7 @@ export async function decideWays(
       flight,
       clear,
       step,
+      dialled,
       clientOnly ? null : placesOf(context.mesh, dialled, service),
     );
   }
@@ -101,8 +114,21 @@ export async function decideWays(
   const reached = (places ?? []).flatMap(({ workload, port, address }) =>
     workload === undefined ? [] : [arrivalFrom(request, flight, sender, { workload, port, address })],
   );
-  if (reached.length > 0) return arrivals(context, flight, reached);
-  return { ways: [{ steps: [noProxyStep(sender, flight, places?.length !== 0)], by: [] }], fields: {} };
+  if (reached.length > 0) return arrivals(context, flight, reached, source);
+  const last = noProxyStep(sender, flight, places?.length !== 0);
+  const steps = last.allowed ? leaving(outsideSteps(context.mesh, flight, source, dialled), last) : [last];
+  return { ways: [{ steps, by: [] }], fields: {} };
+}
+
+/** Somebody who is no workload that is known: by an address outside, or by an identity of which no pod is known. */
+function outsideSource({ from = {}, via }: AccessRequest, { ip }: Sender): NetworkSource {
+  if (via === undefined && ip === "" && typeof from.principal === "string") return { anybody: true };
+  return ip === "" ? {} : { address: ip };
+}
+
+/** What allows is told before the hop that sends, which stays the last word; a refusal is the last. */
+function leaving(network: readonly Step[], step: Step): readonly Step[] {
+  return network.some(({ allowed }) => !allowed) ? [step, ...network] : [...network, step];
 }
 
 /** @param places null: it leaves the mesh, or nobody asks who serves it. */
@@ -112,20 +138,24 @@ async function pastSidecar(
   flight: Flight,
   sender: Sender,
   step: Step,
+  dialled: DialedDestination,
   places: ReturnType<typeof placesOf>,
 ): Promise<DecidedWays> {
   const fields = step.allowed ? { tls: "plaintext" as const } : {};
-  if (places === null || !step.allowed) return { ways: [{ steps: [step], by: [] }], fields };
+  const client = known(context, step.hop);
+  const outside = (place: { readonly ip?: string; readonly port: number }): readonly Step[] =>
+    leaving(outsideSteps(context.mesh, flight, client, place), step);
+  if (!step.allowed) return { ways: [{ steps: [step], by: [] }], fields };
+  if (places === null) return { ways: [{ steps: outside(dialled), by: [] }], fields };
   const ways: Way[] = [];
   for (const { workload, port, address } of places) {
     if (workload === undefined) {
-      ways.push({ steps: [step], by: [address] });
+      ways.push({ steps: outside({ ip: address, port }), by: [address] });
       continue;
     }
     const arrival = arrivalFrom(request, flight, sender, { workload, port, address });
-    ways.push(
-      ...(await follow(context, [step], [`${workload.key}:${port}`], await arrive(context, flight, arrival))),
-    );
+    const by = [`${workload.key}:${port}`];
+    ways.push(...(await through(context, [step], by, client, flight, arrival)));
   }
   return { ways: ways.length === 0 ? [{ steps: [step, nobodyStep(step, flight)], by: [] }] : ways, fields };
 }
@@ -181,6 +211,11 @@ async function fromClient(
   const result = clientResult(context, flight, client, sender, dialled);
   const { fields } = result;
   if (clientOnly) return { ways: [{ steps: [result.step], by: [] }], fields };
+  const isPassedOn = result.onward === undefined && result.step.allowed;
+  if (isPassedOn) {
+    const network = outsideSteps(context.mesh, flight, client, dialled);
+    return { ways: [{ steps: leaving(network, result.step), by: [] }], fields };
+  }
   return { ways: await follow(context, [], [], result), fields };
 }
 
@@ -233,19 +268,26 @@ async function arrivals(
   context: JourneyContext,
   flight: Flight,
   reached: readonly Arrival[],
+  source: NetworkSource,
   lastHop = false,
 ): Promise<DecidedWays> {
   const ways: Way[] = [];
   let fields: Partial<ClientFields> = {};
   for (const arrival of reached) {
     const by = [`${arrival.workload.key}:${arrival.port}`];
+    // Of the server's side alone the client's own policies are not asked.
+    const network = networkSteps(context.mesh, flight, source, arrival, lastHop);
+    if (network.some(({ allowed }) => !allowed)) {
+      ways.push({ steps: network, by });
+      continue;
+    }
     const result = lastHop
       ? await serverHopOf(context, flight, arrival)
       : await arrive(context, flight, arrival);
     const { onward } = result;
     // A gateway's own word stands where a client's proxy has none.
     if (onward !== undefined && "decision" in onward) fields = clientFields(onward.decision, onward.dialled);
-    ways.push(...(await follow(context, [], by, result)));
+    ways.push(...(await follow(context, network, by, result)));
   }
   return { ways, fields };
 }
@@ -258,16 +300,48 @@ async function follow(
 ): Promise<readonly Way[]> {
   const steps = [...before, step];
   if (onward === undefined) return [{ steps, by }];
-  if (steps.length >= MAX_HOPS) return [{ steps: [...steps, loopStep(step, onward.flight)], by }];
+  if (steps.filter(({ layer }) => layer !== "network").length >= MAX_HOPS)
+    return [{ steps: [...steps, loopStep(step, onward.flight)], by }];
   const ways: Way[] = [];
   for (const end of onwardEnds(context.mesh, onward, context.semantics)) {
-    const through = [...by, end.way];
-    if (end.kind === "outside") ways.push({ steps, by: through });
-    else if (end.kind === "refused") ways.push({ steps: [...steps, end.step], by: through });
-    else
-      ways.push(...(await follow(context, steps, through, await arrive(context, end.flight, end.arrival))));
+    const ending = [...by, end.way];
+    if (end.kind === "refused") {
+      ways.push({ steps: [...steps, end.step], by: ending });
+      continue;
+    }
+    const source = meshDirectory(context.mesh).workloads.get(step.hop) ?? {};
+    if (end.kind === "outside") {
+      const network = outsideSteps(context.mesh, onward.flight, source, outsidePlace(onward, end));
+      ways.push({ steps: [...before, ...leaving(network, step)], by: ending });
+    } else ways.push(...(await through(context, steps, ending, source, end.flight, end.arrival)));
   }
   return ways.length === 0 ? [{ steps: [...steps, nobodyStep(step, onward.flight)], by }] : ways;
+}
+
+/** By the network to the next hop, and on from there. */
+async function through(
+  context: JourneyContext,
+  steps: readonly Step[],
+  by: readonly string[],
+  source: NetworkSource,
+  flight: Flight,
+  arrival: Arrival,
+): Promise<readonly Way[]> {
+  const passed = [...steps, ...networkSteps(context.mesh, flight, source, arrival)];
+  if (passed.at(-1)?.allowed === false) return [{ steps: passed, by }];
+  return follow(context, passed, by, await arrive(context, flight, arrival));
+}
+
+/** A cluster's name has its port; its address is known where it is what was dialled. */
+function outsidePlace(
+  onward: Onward | OnwardEnds,
+  { way, place }: Extract<End, { kind: "outside" }>,
+): { readonly ip?: string; readonly port: number } {
+  if (place !== undefined) return place;
+  const dialled = "dialled" in onward ? onward.dialled : { port: 0 };
+  const [, port] = /^outbound\|(\d+)\|/.exec(way) ?? [];
+  const ip = "ip" in dialled ? dialled.ip : undefined;
+  return { port: port === undefined ? dialled.port : Number(port), ...(ip === undefined ? {} : { ip }) };
 }
 
 function arrive(context: JourneyContext, flight: Flight, arrival: Arrival): Promise<HopResult> {

@@ -90,7 +90,12 @@ export interface Step extends HopVerdict {
 /** Where a hop's decision may end. `outside`: it leaves the mesh, and nobody of it has another say. */
 export type End =
   | { readonly kind: "workload"; readonly arrival: Arrival; readonly flight: Flight; readonly way: string }
-  | { readonly kind: "outside"; readonly way: string }
+  | {
+      readonly kind: "outside";
+      readonly way: string;
+      /** Where the way does not tell it. */
+      readonly place?: { readonly ip: string; readonly port: number };
+    }
   | { readonly kind: "refused"; readonly step: Step; readonly way: string };
 
 /** Where a hop that does not route sends it. */

@@ -230,7 +230,10 @@ function leadsTo({ by }: Way, end: string): boolean {
 
 /** Refused by the client's proxy or a gateway, and not for what one of the servers shows. */
 function endsBefore({ steps }: Way): boolean {
-  return steps.some(({ allowed, side, layer }) => !allowed && side !== "server" && layer !== "client-tls");
+  return steps.some(
+    ({ allowed, side, layer }) =>
+      !allowed && side !== "server" && layer !== "client-tls" && layer !== "network",
+  );
 }
 
 function verdictWord({ allowed, reason }: HopVerdict): PairVerdict {
