@@ -298,9 +298,7 @@ const ZTUNNEL: readonly JourneyCase[] = [
     ],
     explained: [
       ["the client's ztunnel sends it to s.a.svc.cluster.local; VirtualServices do not count for it"],
-      [
-        "allowed: no DENY policy matches and no ALLOW policy applies to the workload",
-      ],
+      ["allowed: no DENY policy matches and no ALLOW policy applies to the workload"],
     ],
   },
   {
