@@ -8,6 +8,7 @@ import type { Outcome } from "./outcome.ts";
 /** Our limit of a request line; Envoy has one for the whole head alone. */
 const LONG_TARGET = 8000;
 const USER_INFORMATION = /^https?:\/\/[^/?#]*@/i;
+const BODY_TOO_LARGE = 413;
 const TRAILING_WHITESPACE = /[ \t]$/;
 
 /**
@@ -24,6 +25,9 @@ export function comparable(
   const ofAll = TRAILING_WHITESPACE.test(target);
   return Object.fromEntries(
     Object.entries(outcomes).filter(([name, outcome]) => {
+      // Envoy's limit of a body to be shown counts what it holds, and of HTTP/2 it does not hold what comes with the stream's end.
+      if (name === "envoy" && connection.http2 === true && outcomes.decided?.code === BODY_TOO_LARGE)
+        return false;
       if (name === "envoy" || outcome.allowed) return true;
       if (name === "proxy" && namesNobody(mesh, connection)) return outcome.reason !== "tls";
       if (name === "proxy" && offersUnknownNames(mesh, connection)) return outcome.reason !== "tls";
