@@ -10,6 +10,7 @@ export interface CanOptions {
   readonly clientOnly?: boolean;
   readonly compareModes?: boolean;
   readonly explain?: boolean;
+  readonly failOnRejected?: boolean;
   readonly from?: string;
   readonly principal?: string;
   readonly plaintext?: boolean;

@@ -34,7 +34,7 @@ export async function runCan(words: readonly string[], options: CanOptions): Pro
     writeDecisionNotes(loaded);
     writeDecisionsText(requests, decisions, one !== undefined || options.explain === true);
   }
-  return exitCodeFor(decisions.every(isAllowed), loaded);
+  return exitCodeFor(decisions.every(isAllowed), loaded, options);
 }
 
 async function runCanAll(
@@ -55,13 +55,14 @@ async function runCanAll(
   return exitCodeFor(
     pairs.every(({ verdict }) => verdict === "allowed"),
     loaded,
+    options,
   );
 }
 
-/** What is refused is refused whatever else the files hold; that all is allowed is believed of a mesh alone of which nothing is left out. */
-function exitCodeFor(isAllAllowed: boolean, { rejected }: LoadedMesh): ExitCode {
+/** Resources that take no part are told, whatever comes of the requests; whoever wants them to count says so. */
+function exitCodeFor(isAllAllowed: boolean, { rejected }: LoadedMesh, options: CanOptions): ExitCode {
   if (!isAllAllowed) return EXIT.denied;
-  return rejected.length === 0 ? EXIT.ok : EXIT.invalid;
+  return options.failOnRejected === true && rejected.length > 0 ? EXIT.invalid : EXIT.ok;
 }
 
 function requestsOf(file: string, { mesh }: LoadedMesh): readonly AccessRequest[] {

@@ -17,6 +17,7 @@ export function configure(command: Command): void {
     )
     .option("--client-only", "the client's side alone: where its proxy sends the request")
     .option("--compare-modes", "tell where a server in the other mode, sidecar or ambient, decides otherwise")
+    .option("--fail-on-rejected", "end with 3 where a resource is rejected, also where all is allowed")
     .option("--explain", "explain every request of a file")
     .option(
       "--to <name:port>",
@@ -68,8 +69,8 @@ function parseVerdicts(text: string): readonly PairVerdict[] {
 
 const HELP = `
 No mesh has to run. NetworkPolicies are asked about each connection on the way.
-Exit code: 0 all allowed, 2 something is denied or unknown, 3 the mesh or the requests are not valid (also where all is allowed
-and a resource of the mesh was rejected), 1 Bulwark failed.
+Exit code: 0 all allowed, 2 something is denied or unknown, 3 the mesh or the requests are not valid, 1 Bulwark failed.
+A resource that is rejected takes no part and is told; --fail-on-rejected has it count.
 ${examples(
   "bulwark can finance/intranet GET http://payroll.finance/accounts/7 --mesh examples/payroll",
   "bulwark can team-a/app-a https://mongo1.composedb.com --mesh examples/egress",
