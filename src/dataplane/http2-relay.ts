@@ -164,7 +164,11 @@ class Relay {
       if (!downstream.destroyed && !downstream.headersSent)
         this.#attempt(() => downstream.additionalHeaders(withoutPseudo(headers, true)));
     });
-    upstream.once("response", (headers) => this.#attempt(() => this.#respond(upstream, headers)));
+    upstream.once("response", (headers, flags) =>
+      this.#attempt(() =>
+        this.#respond(upstream, headers, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0),
+      ),
+    );
     upstream.on("trailers", (trailers: IncomingHttpHeaders) => {
       this.#responseTrailers = withoutPseudo(trailers);
     });
@@ -185,7 +189,8 @@ class Relay {
     }
   }
 
-  #respond(upstream: ClientHttp2Stream, headers: IncomingHttpHeaders): void {
+  /** @param isWhole nothing follows the head: clients of gRPC take a refusal only in one piece (Trailers-Only). */
+  #respond(upstream: ClientHttp2Stream, headers: IncomingHttpHeaders, isWhole: boolean): void {
     const downstream = this.#downstream;
     if (downstream.destroyed) return;
     this.#status = Number(headers[":status"]);
@@ -194,7 +199,7 @@ class Relay {
       ([name]) => edit?.remove?.has(name) !== true,
     );
     const out = { ...Object.fromEntries(kept), ...linesToHeaders(edit?.add ?? "") };
-    if (upstream.readableEnded || (upstream.endAfterHeaders ?? false)) {
+    if (isWhole || upstream.readableEnded) {
       downstream.respond(out, { endStream: true });
       // Nobody reads it: without this it never ends, so it never closes and leaves no record.
       upstream.resume();

@@ -50,19 +50,16 @@ export class CapturedTraffic implements ApplicationLookup {
     ]);
   }
 
-  /** What dials the port itself is a client of the explicit proxy, with its secret. */
+  /** What dials the port itself, so that the kernel has redirected nothing, is a client of the explicit proxy, with its secret. */
   outbound(listener: OutboundListener): Map<number, Accept> {
     return new Map([
       [
         CAPTURED_OUTBOUND_PORT,
         (socket) => {
           const destination = this.#originals.of(socket);
-          if (destination === undefined) {
-            socket.destroy();
-            return;
-          }
-          const { ip, port } = destination;
-          if (port === CAPTURED_OUTBOUND_PORT && ip === socket.localAddress) listener.accept(socket);
+          const { ip = socket.localAddress, port = CAPTURED_OUTBOUND_PORT } = destination ?? {};
+          if (ip === undefined) socket.destroy();
+          else if (port === CAPTURED_OUTBOUND_PORT && ip === socket.localAddress) listener.accept(socket);
           else listener.dial(socket, { ip, port });
         },
       ],

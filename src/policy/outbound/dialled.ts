@@ -49,8 +49,11 @@ function knownNames(view: ProxyView): Map<string, Destination> {
 }
 
 function byAddress(registry: Registry, ip: string): Destination {
-  const service = addressTable(registry).get(ip)?.model;
-  return service === undefined ? { key: ip, address: ip } : { key: ip, address: ip, service };
+  const found = addressTable(registry).get(ip);
+  if (found === undefined) return { key: ip, address: ip };
+  // A service of two addresses has one listener, which stands by the first.
+  const key = found.extraAddresses.includes(ip) ? found.address : ip;
+  return { key, address: ip, service: found.model };
 }
 
 /** A service that has no address of its own is known by its stand-in. */

@@ -86,8 +86,13 @@ export class SniffingServer {
 
   #acceptTls(socket: TLSSocket): void {
     socket.on("error", () => socket.destroy());
-    if (socket.alpnProtocol === "h2") this.#http2.emit("connection", socket);
-    else this.#sniff(socket, false);
+    if (socket.alpnProtocol !== "h2") {
+      this.#sniff(socket, false);
+      return;
+    }
+    // HTTP/2 has no half of a connection: without this one whose client has ended stays open, and every tunnel before it.
+    socket.once("end", () => socket.end());
+    this.#http2.emit("connection", socket);
   }
 
   /**
