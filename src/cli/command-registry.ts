@@ -50,6 +50,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/diff.ts"),
   },
   {
+    name: "firewall",
+    summary: "rules for a router or a cluster that make the egress gateways the only way out",
+    load: () => import("./commands/firewall.ts"),
+  },
+  {
     name: "authorizer",
     summary: "an external authorizer for CUSTOM policies that decides by live context",
     load: () => import("./commands/authorizer.ts"),

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
 import { decideNetwork, type NetworkEnd } from "../../src/policy/network/decide-network.ts";
+import { egressNftables } from "../../src/policy/network/egress-firewall.ts";
 import type { NetworkPod } from "../../src/policy/network/network-pod.ts";
 import type { NetworkPolicies } from "../../src/policy/network/network-policies.ts";
 import { nftablesPods, nftablesScript } from "../../src/policy/network/nftables.ts";
@@ -215,4 +216,41 @@ test("pods come and go by elements alone, under the same rules", async () => {
   await check(policies, PODS.slice(0, 3), "three pods");
   nft(nftablesPods(policies, PODS, TABLE));
   await check(policies, PODS, "six pods");
+});
+
+/** Packets that a counter has seen. */
+function counted(counter: string): number {
+  const args = [
+    "netns",
+    "exec",
+    ROUTER,
+    program("nft"),
+    "list",
+    "counter",
+    "inet",
+    "bulwark_egress",
+    counter,
+  ];
+  return Number(/packets (\d+)/.exec(execFileSync(program("ip"), args, { encoding: "utf8" }))?.[1]);
+}
+
+test("the exported firewall lets gateways out, and nobody else", async () => {
+  const [gateway, other, outside] = [HOSTS[0], HOSTS[1], HOSTS[6]];
+  assert.ok(gateway?.agent !== undefined && other?.agent !== undefined && outside !== undefined);
+  nft(`delete table ${TABLE}\n`);
+  nft(
+    egressNftables(
+      { gateways: [], namespaces: [], ports: [80] },
+      { cluster: ["10.0.0.0/8", "192.168.0.0/16", "fd00::/8"], gateways: [gateway.address] },
+    ),
+  );
+  assert.deepEqual(await gateway.agent.connect([{ host: outside.address, port: 80 }]), [true]);
+  assert.deepEqual(await other.agent.connect([{ host: gateway.address, port: 9000 }]), [true]);
+  assert.ok(counted("left_by_gateways") > 0);
+  assert.equal(counted("refused"), 0);
+  // Nobody answers these: that they are refused is what the counter tells.
+  const unanswered = (): readonly boolean[] => [];
+  void other.agent.connect([{ host: outside.address, port: 80 }]).catch(unanswered);
+  void gateway.agent.connect([{ host: outside.address, port: 9000 }]).catch(unanswered);
+  while (counted("refused") < 2) await new Promise((settle) => setTimeout(settle, 20));
 });
