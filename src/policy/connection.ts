@@ -98,7 +98,9 @@ export class Connection {
     this.hasPath = input.principal?.includes("/") === true;
     this.hop =
       input.hop ??
-      (this.subject === null ? SIDECAR_HOP : { position: "sidecar", clientCert: `URI=${this.subject}` });
+      (this.subject === null
+        ? SIDECAR_HOP
+        : { position: "sidecar", clientCert: `By=;Hash=;Subject="";URI=${this.subject}` });
   }
 
   /** The same connection without its identity: what is known of TLS that is passed through undecrypted. */

@@ -40,7 +40,10 @@ export function connectionOf(spec: ConnectionSpec, workload: Workload): Connecti
 
 function atGateway({ tls, principal, port }: ConnectionSpec): HttpHop {
   const shown = tls === "mtls" && port === EDGE_MUTUAL_PORT;
-  return { position: "gateway", ...(shown ? { clientCert: `By=edge;URI=spiffe://${principal}` } : {}) };
+  return {
+    position: "gateway",
+    ...(shown ? { clientCert: `By=edge;Hash=;Subject="";URI=spiffe://${principal}` } : {}),
+  };
 }
 
 /** One outcome for each request sent; one for a connection that speaks no HTTP. */

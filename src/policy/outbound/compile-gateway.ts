@@ -113,7 +113,7 @@ function namedChains(
 
 function httpTable(view: ProxyView, servers: readonly MergedServer[]): HttpTable {
   return createHttpTable(
-    view.index.mesh.config.pathNormalization,
+    "NONE",
     () => ({ hosts: buildGatewayHosts(view, servers), namesIn: () => [] }),
     (_request, listener) => notFound(listener),
   );

@@ -21,6 +21,9 @@ export interface HttpTable {
 const NOBODY: RouteRef = Object.freeze({ resource: null, section: "default", route: null });
 
 /**
+ * @param normalization of the paths as they come: `NONE` where a server has judged the request before, whose path is normal already.
+ *   INVARIANT: a path is made normal once, for once more can come to another (`/%2e;a` is `/.;a`, which would be `/`): routed and sent
+ *   on would be what nobody judged.
  * @param build gives the virtual hosts; called once, when first needed.
  * @param otherwise decides for hosts that none takes.
  */

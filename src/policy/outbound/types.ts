@@ -367,6 +367,7 @@ export interface GatewayConnection {
 export interface GatewayHttpRequest extends GatewayConnection {
   readonly authority: string;
   readonly method: string;
+  /** As it was judged: normal already. */
   readonly path: string;
   readonly headers: readonly string[];
   readonly roll?: number;

@@ -116,7 +116,7 @@ function httpTable(
     const domains = service.resolution === "dynamic-dns" ? [host] : ["*"];
     return { hosts: [{ name: host, domains, routes }], namesIn: () => [] };
   };
-  return createHttpTable(mesh.config.pathNormalization, build, (_request, listener) => notFound(listener));
+  return createHttpTable("NONE", build, (_request, listener) => notFound(listener));
 }
 
 /** Without the conditions that ask for a client's labels: nobody knows them here. */

@@ -103,6 +103,12 @@ spec:
     );
   });
 
+  test("the path is the one that was judged: it is not made normal once more", () => {
+    const decision = get(policy, 8080, "web.example.com", "/.;admin");
+    assert.equal(targetOf(decision), "outbound|80||web.foo.svc.cluster.local");
+    assert.equal(decision.kind === "forward" ? decision.path : "", undefined);
+  });
+
   test("httpsRedirect answers every path of its hosts", () => {
     const decision = get(policy, 8080, "secure.example.net", "/x?y");
     assert.equal(decision.kind === "respond" ? decision.location : "", "https://secure.example.net/x?y");
