@@ -21,8 +21,10 @@ import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import { type LoadedConfiguration, loadConfiguration } from "./load-configuration.ts";
 import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
+import { withoutNetworkPolicies } from "./netns/acted-on.ts";
 import { shareCompiledCode } from "./netns/compiled-code.ts";
 import { PodNetwork, removeNetwork } from "./netns/pod-network.ts";
+import { storedMesh } from "./netns/stored-mesh.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { CutOff } from "./revocation/messages.ts";
 import type { RevocationChoice } from "./revocation/revocation-control.ts";
@@ -214,7 +216,7 @@ class MeshRunner implements RunningMesh {
     this.state = state;
     this.configuration = configuration;
     this.warnings = warnings;
-    this.notActedOn = notActedOn;
+    this.notActedOn = options.substrate === "netns" ? withoutNetworkPolicies(notActedOn) : notActedOn;
     this.#release = release;
     this.#options = options;
     this.#network = options.substrate === "netns" ? new PodNetwork(state) : undefined;
@@ -251,7 +253,7 @@ class MeshRunner implements RunningMesh {
     forgetRefusal(state);
     if (this.#network !== undefined)
       await Promise.all([
-        this.#network.apply(configuration.assignments),
+        this.#network.apply(configuration.assignments, configuration.mesh),
         shareCompiledCode(this.#options.program),
       ]);
     this.#tokens = await TokenFiles.open(
@@ -400,7 +402,7 @@ class MeshRunner implements RunningMesh {
       if (this.#stopping !== undefined) return;
       try {
         await this.#stopUnwanted(assignments);
-        await this.#network?.apply(assignments);
+        await this.#network?.apply(assignments, storedMesh(this.state));
         await this.#tokens?.apply(assignments.pods);
         this.#follow(assignments);
       } catch (error) {

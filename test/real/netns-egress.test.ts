@@ -3,10 +3,11 @@
  * root tries; each attempt is in the flow log, and counters at the far end show that nothing but the gateway arrived.
  */
 import assert from "node:assert/strict";
-import { resolve } from "node:path";
+import { cpSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import type { FlowRecord } from "../../src/model/flow-record.ts";
-import { LiveMesh, until } from "./live-mesh.ts";
+import { LiveMesh, temporaryFolder, until } from "./live-mesh.ts";
 import { AS_PROXY, arrivedOutside, curl, inPod, leftBehind, SKIP } from "./netns/in-pod.ts";
 
 const EXAMPLE = resolve(import.meta.dirname, "../../examples/egress");
@@ -15,11 +16,28 @@ const B = "team-b/app-b";
 const GATEWAY = "istio-egress/istio-egressgateway-0";
 const IBM = "https://www.ibm.com/";
 
+/** Policies add up. */
+const OPEN = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: open, namespace: team-a}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+    - to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: team-b}}}]
+      ports: [{port: 8080}]
+`;
+
+const files = temporaryFolder();
 let mesh: LiveMesh;
 before(async () => {
-  if (SKIP === false) mesh = await LiveMesh.up([EXAMPLE, "--simulate-external", "--substrate", "netns"]);
+  cpSync(EXAMPLE, files, { recursive: true });
+  if (SKIP === false) mesh = await LiveMesh.up([files, "--simulate-external", "--substrate", "netns"]);
 });
-after(() => mesh?.dispose());
+after(async () => {
+  await mesh?.dispose();
+  rmSync(files, { recursive: true, force: true });
+});
 
 /** A record that fits comes into the log, if only in a while. */
 async function logged(what: string, fits: (record: FlowRecord) => boolean): Promise<FlowRecord> {
@@ -125,16 +143,27 @@ test("the gateway's address is of no use to another pod, and the network itself 
   await logged("a port of the network", dropped("to-the-node", "tcp", 22, "169.254.1.1"));
 });
 
-test("another pod's application is reached by no plaintext, at its own address and port", {
+test("another pod's application is reached by no plaintext; another team's not at all, until its NetworkPolicy lets it", {
   skip: SKIP,
 }, async () => {
-  const { address } = mesh.pod(`${B}-0`);
+  const { address } = mesh.pod("team-a/app-a-1");
   assert.equal((await curl(mesh, A, [`http://${address}:8080/`], AS_PROXY, true)).status, 0);
-  const record = await logged(
+  const plaintext = await logged(
     "plaintext",
     ({ reason, direction }) => reason === "no-chain" && direction === "inbound",
   );
-  assert.equal(record.policy, "PeerAuthentication istio-system/default");
+  assert.equal(plaintext.policy, "PeerAuthentication istio-system/default");
+  const call = () => curl(mesh, "team-a/app-a-1", ["-m", "5", "http://app-b.team-b/"]);
+  assert.notEqual((await call()).status, 200);
+  const refused = await logged("the refusal below the mesh", ({ reason }) => reason === "network-policy");
+  assert.deepEqual(
+    [refused.policy, refused.source?.workload, refused.destination?.workload],
+    ["NetworkPolicy team-a/egress-only-through-gateway", A, B],
+  );
+  writeFileSync(join(files, "60-open.yaml"), OPEN);
+  await until(async () => (await call()).status === 200, "a policy that was added lets it through, live");
+  rmSync(join(files, "60-open.yaml"));
+  await until(async () => (await call()).status !== 200, "without it nothing does");
 });
 
 test("a pod's root is nobody on the machine, and enters no other namespace", { skip: SKIP }, async () => {

@@ -1,9 +1,20 @@
 import { type FlowDraft, nowRfc3339Nanos } from "../../model/flow-record.ts";
+import type { Mesh } from "../../model/mesh.ts";
 import { addressesOf } from "../../model/placement.ts";
+import type { NetworkProtocol } from "../../policy/network/connection-set.ts";
+import { decideNetwork, type NetworkEnd } from "../../policy/network/decide-network.ts";
+import { explainNetwork } from "../../policy/network/explain-network.ts";
+import type { NetworkPod } from "../../policy/network/network-pod.ts";
+import {
+  type NetworkDirection,
+  type NetworkPolicies,
+  networkPolicies,
+} from "../../policy/network/network-policies.ts";
 import type { Assignments, PodAssignment } from "../../substrate/assignment.ts";
 import type { DroppedAttempt } from "../../substrate/netns/drop-reader.ts";
 import type { DropReason } from "../../substrate/netns/fabric-rules.ts";
 import { NETWORK_REPORTER } from "./network-reporter.ts";
+import { networkPods } from "./policy-rules.ts";
 
 /** Attempts that are remembered as told; they leave the kernel's sets after two minutes of silence. */
 const MAX_TOLD = 100_000;
@@ -13,10 +24,15 @@ export class DropRecords {
   readonly #told = new Map<string, number>();
   #byLink = new Map<string, PodAssignment>();
   #byAddress = new Map<string, string>();
+  #byPod: ReadonlyMap<PodAssignment, NetworkPod> = new Map();
+  #policies: NetworkPolicies | undefined;
   #gateways = "";
 
   /** Takes who is where now. */
-  follow({ pods, standIns }: Assignments): void {
+  follow(assignments: Assignments, mesh: Mesh): void {
+    const { pods, standIns } = assignments;
+    this.#policies = networkPolicies(mesh);
+    this.#byPod = networkPods(mesh, assignments);
     this.#byLink = new Map(
       pods.flatMap((pod) => (pod.network === undefined ? [] : [[pod.network.link, pod]])),
     );
@@ -51,6 +67,7 @@ export class DropRecords {
     const { reason, link, sourceIp, destinationIp, protocol, sourcePort, destinationPort } = attempt;
     const source = link === undefined ? this.#byAddress.get(sourceIp) : this.#byLink.get(link)?.workload;
     const known = this.#byAddress.get(destinationIp);
+    const refusal = reason === "network-policy" ? this.#refusalOf(attempt) : undefined;
     const isWorkload = known?.includes("/");
     return {
       time: nowRfc3339Nanos(),
@@ -73,11 +90,55 @@ export class DropRecords {
       verdict: "deny",
       layer: "network",
       reason,
-      policy: null,
-      rule: null,
-      explanation: [`dropped outside of the pod: ${this.#why(reason, protocol)}`],
+      policy: refusal?.policy ?? null,
+      rule: refusal?.rule ?? null,
+      explanation: [
+        `dropped outside of the pod: ${this.#why(reason, protocol)}`,
+        ...(refusal?.explanation ?? []),
+      ],
       durationMs: 0,
     };
+  }
+
+  /** The kernel's rules are those of the decision, which has the words: the source's side is asked first, as there. */
+  #refusalOf({
+    sourceIp,
+    destinationIp,
+    protocol,
+    destinationPort,
+  }: DroppedAttempt): NetworkRefusal | undefined {
+    const policies = this.#policies;
+    if (policies === undefined || destinationPort === undefined) return undefined;
+    const podAt = (ip: string) => [...this.#byPod.values()].find(({ addresses }) => addresses.includes(ip));
+    const [source, destination] = [podAt(sourceIp), podAt(destinationIp)];
+    const endOf = (pod: NetworkPod | undefined, address: string) =>
+      pod === undefined ? { address } : { pod };
+    const ask = (direction: NetworkDirection, subject: NetworkPod | undefined, other: NetworkEnd) =>
+      subject === undefined
+        ? []
+        : [
+            {
+              direction,
+              subject,
+              other,
+              protocol: protocol.toUpperCase() as NetworkProtocol,
+              port: destinationPort,
+            },
+          ];
+    const questions = [
+      ...ask("egress", source, endOf(destination, destinationIp)),
+      ...ask("ingress", destination, endOf(source, sourceIp)),
+    ];
+    for (const question of questions) {
+      const verdict = decideNetwork(policies, question);
+      if (verdict.outcome === "allow") continue;
+      return {
+        policy: verdict.policy?.name ?? null,
+        rule: verdict.rule?.index ?? null,
+        explanation: explainNetwork(policies, question, verdict),
+      };
+    }
+    return undefined;
   }
 
   #why(reason: DropReason, protocol: string): string {
@@ -92,8 +153,16 @@ export class DropRecords {
         return "from outside only gateways are reached";
       case "to-the-node":
         return "of the network itself pods reach nothing but DNS";
+      case "network-policy":
+        return "no network policy lets it through";
     }
   }
+}
+
+interface NetworkRefusal {
+  readonly policy: string | null;
+  readonly rule: number | null;
+  readonly explanation: readonly string[];
 }
 
 function keyOf(attempt: DroppedAttempt): string {

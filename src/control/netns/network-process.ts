@@ -2,9 +2,7 @@ import { join } from "node:path";
 import { DnsServer, type LookUp } from "../../dataplane/dns/dns-server.ts";
 import { serviceNames } from "../../dataplane/dns/service-names.ts";
 import { standInNames } from "../../dataplane/dns/stand-in-names.ts";
-import { buildMesh } from "../../model/build-mesh.ts";
 import { withVirtualAddresses } from "../../model/virtual-addresses.ts";
-import { fromWire, type WireResource } from "../../resources/wire.ts";
 import { type Assignments, toPlacement } from "../../substrate/assignment.ts";
 import { CLUSTER_DNS } from "../../substrate/netns/addresses.ts";
 import { readFabric } from "../../substrate/netns/drop-reader.ts";
@@ -14,9 +12,10 @@ import { liveAsChild, warn } from "../child-life.ts";
 import { readAssignments } from "../configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "../control-link.ts";
 import type { ControlEvent } from "../messages.ts";
-import { readJson, type StateFolder, stateFolderAt } from "../state-folder.ts";
+import { type StateFolder, stateFolderAt } from "../state-folder.ts";
 import { DropRecords } from "./drop-records.ts";
 import { NETWORK_REPORTER } from "./network-reporter.ts";
+import { storedMesh } from "./stored-mesh.ts";
 
 const POLL_MS = 500;
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -83,10 +82,10 @@ class NetworkProcess {
   }
 
   #follow(assignments: Assignments): void {
-    this.#drops.follow(assignments);
-    const stored = readJson(this.#state.configuration) as { resources?: readonly WireResource[] } | undefined;
+    const stored = storedMesh(this.#state);
+    this.#drops.follow(assignments, stored);
     const placement = toPlacement(assignments);
-    const mesh = withVirtualAddresses(buildMesh(fromWire(stored?.resources ?? [])), placement);
+    const mesh = withVirtualAddresses(stored, placement);
     const services = serviceNames(mesh, placement, { serviceEntries: false });
     const outside = standInNames(placement.standIns);
     this.#lookUp = (name) => services(name) ?? outside(name);

@@ -1,3 +1,4 @@
+import type { Mesh } from "../../model/mesh.ts";
 import type { Assignments, PodAssignment } from "../../substrate/assignment.ts";
 import { isNetworked, NetnsHost } from "../../substrate/netns/host.ts";
 import { type Launch, launchInPod, type PodUser, PROXY_STATE } from "../../substrate/netns/launch.ts";
@@ -6,6 +7,7 @@ import type { NetworkedPod } from "../../substrate/netns/scripts.ts";
 import type { RunBook } from "../run-book.ts";
 import type { StateFolder } from "../state-folder.ts";
 import { PodFolders } from "./pod-folders.ts";
+import { policyRules } from "./policy-rules.ts";
 
 /**
  * Removes what a mesh has left of its network: nothing to do, and nothing asked of the machine, where it never had one.
@@ -31,7 +33,7 @@ export class PodNetwork {
   }
 
   /** @throws {BulwarkError} BW_NETNS_FAILED */
-  async apply(assignments: Assignments): Promise<void> {
+  async apply(assignments: Assignments, mesh: Mesh): Promise<void> {
     if (!this.#isPrepared) this.#folders.prepare(assignments.standIns.length > 0);
     this.#isPrepared = true;
     const wanted = new Map(assignments.pods.filter(isNetworked).map((pod) => [pod.network.namespace, pod]));
@@ -44,7 +46,7 @@ export class PodNetwork {
       this.#folders.make(pod);
       this.#known.set(namespace, pod);
     }
-    await this.#host.apply(assignments);
+    await this.#host.apply(assignments, policyRules(mesh, assignments));
   }
 
   deliverToken(pod: PodAssignment): void {

@@ -20,8 +20,16 @@ export interface NftablesOptions {
   readonly table: string;
   /** Among the chains that forward: after those that drop what is not to be believed. */
   readonly priority: number;
-  /** How refused connections end: silently, or for TCP by a reset. */
-  readonly refusal: "drop" | "reset";
+  /**
+   * How refused connections end: silently, or for TCP by a reset. With a mark they are let on under it, to a chain of the
+   * caller's, of a higher priority, that drops them and tells of each.
+   */
+  readonly refusal: "drop" | "reset" | { readonly mark: number };
+  /**
+   * Another number for each script (1 to 2³¹ − 1): connections that were let through under another one are asked about again, by their next
+   * packet. Without it they go on.
+   */
+  readonly generation?: number;
   /** Group of the kernel's packet log that refusals are told to, with the reason as prefix; without it they are counted alone. */
   readonly logGroup?: number;
 }
@@ -48,18 +56,28 @@ export function nftablesScript(
     ...sets.declarations(),
     ...refusalChains(policies, options),
     "  chain accepted {",
-    "    accept",
+    `    ${options.generation === undefined ? "" : `ct mark set ${options.generation} `}accept`,
     "  }",
     ...chains,
     "  chain forward {",
     `    type filter hook forward priority ${priority}; policy drop;`,
-    "    ct state established,related accept",
+    ...standing(options),
     "    goto egress",
     "  }",
     "}",
     ...sets.elements(table, pods, false),
     "",
   ].join("\n");
+}
+
+/** Answers are let be: of a connection that is refused now nothing is acknowledged any more. */
+function standing({ generation }: NftablesOptions): readonly string[] {
+  if (generation === undefined) return ["    ct state established,related accept"];
+  return [
+    `    ct state established ct mark ${generation} accept`,
+    "    ct state established ct direction reply accept",
+    "    ct state related accept",
+  ];
 }
 
 /** The script for other pods under the same policies: elements of sets alone, in one transaction. Open connections go on. */
@@ -311,10 +329,13 @@ function refusalChains({ admin, baseline }: NetworkPolicies, options: NftablesOp
       .filter((policy) => policy[direction]?.some(({ action }) => action === "Deny") === true)
       .map((policy) => ({ chain: refusalChain(policy, direction), why: `${direction} ${policy.name}` })),
   ]);
+  const { refusal } = options;
   const end =
-    options.refusal === "reset"
-      ? ["    meta l4proto tcp counter reject with tcp reset", "    counter drop"]
-      : ["    counter drop"];
+    typeof refusal === "object"
+      ? [`    meta mark set ${refusal.mark} counter accept`]
+      : refusal === "reset"
+        ? ["    meta l4proto tcp counter reject with tcp reset", "    counter drop"]
+        : ["    counter drop"];
   return reasons.flatMap(({ chain, why }) => [
     `  chain ${chain} {`,
     ...(options.logGroup === undefined ? [] : [`    log prefix "${logText(why)}" group ${options.logGroup}`]),

@@ -13,6 +13,7 @@ export const DROP_REASONS = [
   "spoofed-address",
   "from-outside",
   "to-the-node",
+  "network-policy",
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
@@ -43,6 +44,7 @@ export function fabricRules(): string {
     ...FORWARD,
     ...LEAVE,
     ...INPUT,
+    ...REFUSED_BY_POLICY,
     "}",
     "",
   ].join("\n");
@@ -193,6 +195,18 @@ const LEAVE = [
   "    ip saddr @gateways4 counter name left_by_gateways return",
   "    ip6 saddr @gateways6 counter name left_by_gateways return",
   "    counter name left_by_others",
+  "  }",
+];
+
+/** What the tables of NetworkPolicy refuse comes here under this mark: they stand between the two chains that forward. */
+export const REFUSED_MARK = 0xb01;
+export const POLICY_TABLE = "inet bulwark_policy";
+export const POLICY_PRIORITY = 10;
+
+const REFUSED_BY_POLICY = [
+  "  chain refused_by_policy {",
+  `    type filter hook forward priority ${POLICY_PRIORITY + 10}; policy accept;`,
+  `    meta mark ${REFUSED_MARK} goto drop_network_policy`,
   "  }",
 ];
 

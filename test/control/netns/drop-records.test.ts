@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DropRecords } from "../../../src/control/netns/drop-records.ts";
+import { buildMesh } from "../../../src/model/build-mesh.ts";
 import type { Assignments } from "../../../src/substrate/assignment.ts";
 import type { DroppedAttempt } from "../../../src/substrate/netns/drop-reader.ts";
 
@@ -49,7 +50,7 @@ const ATTEMPT: DroppedAttempt = {
 
 function records() {
   const made = new DropRecords();
-  made.follow(ASSIGNMENTS);
+  made.follow(ASSIGNMENTS, buildMesh([]));
   return made;
 }
 
