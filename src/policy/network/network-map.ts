@@ -150,10 +150,6 @@ function partition(
   family: AddressFamily,
   direction: NetworkDirection,
 ): AddressPartition {
-  const ranges = [...admin, ...policies, ...baseline].flatMap((policy) =>
-    (policy[direction] ?? []).flatMap(({ peers }) =>
-      (peers ?? []).flatMap((peer) => (peer.kind === "addresses" ? peer.ranges : [])),
-    ),
-  );
+  const ranges = [...admin, ...policies, ...baseline].flatMap((policy) => policy.ranges[direction]);
   return partitionAddresses(family, ranges);
 }

@@ -49,6 +49,8 @@ export interface NetworkPolicy {
   /** Null: it says nothing about the direction. A NetworkPolicy without rules there lets nothing through. */
   readonly ingress: readonly NetworkRule[] | null;
   readonly egress: readonly NetworkRule[] | null;
+  /** Every range of addresses that stands in its rules, also where `policyTypes` leaves their direction out. */
+  readonly ranges: Readonly<Record<NetworkDirection, readonly AddressRange[]>>;
   readonly resource: Resource;
 }
 
@@ -128,15 +130,23 @@ function compilePolicy(resource: Resource): NetworkPolicy {
       peers: policyPeers(rule[peers], resource.namespace),
       ports: policyPorts(rule.ports),
     }));
+  const [from, to] = [rules(spec.ingress, "from"), rules(egress, "to")];
   return {
     name: resourceName(resource),
     tier: "policy",
     priority: 0,
     subject: { namespaces: { name: resource.namespace }, pods: compileLabelSelector(spec.podSelector) },
-    ingress: isFor("Ingress", true) ? rules(spec.ingress, "from") : null,
-    egress: isFor("Egress", egress.length > 0) ? rules(egress, "to") : null,
+    ingress: isFor("Ingress", true) ? from : null,
+    egress: isFor("Egress", egress.length > 0) ? to : null,
+    ranges: { ingress: rangesOf(from), egress: rangesOf(to) },
     resource,
   };
+}
+
+function rangesOf(rules: readonly NetworkRule[] | null): readonly AddressRange[] {
+  return (rules ?? []).flatMap(({ peers }) =>
+    (peers ?? []).flatMap((peer) => (peer.kind === "addresses" ? peer.ranges : [])),
+  );
 }
 
 /** An empty list is none: anybody. */
@@ -185,13 +195,15 @@ function compileAdminPolicy(resource: Resource, tier: "admin" | "baseline"): Net
     const own = (list ?? []) as readonly Json[];
     return own.length === 0 ? null : own.map((rule, index) => adminRule(rule, index, peers));
   };
+  const [from, to] = [rules(spec.ingress, "from"), rules(spec.egress, "to")];
   return {
     name: resourceName(resource),
     tier,
     priority: tier === "admin" ? Number(spec.priority) : 0,
     subject: { namespaces: subject.namespaces, pods: subject.pods },
-    ingress: rules(spec.ingress, "from"),
-    egress: rules(spec.egress, "to"),
+    ingress: from,
+    egress: to,
+    ranges: { ingress: rangesOf(from), egress: rangesOf(to) },
     resource,
   };
 }

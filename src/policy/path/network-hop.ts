@@ -113,7 +113,8 @@ const PODS = new WeakMap<Workload, NetworkPod>();
 function policiesOf(mesh: Mesh, workload: Workload): NetworkPolicies {
   let own = OWN_POLICIES.get(workload);
   if (own === undefined) {
-    const { admin, policies, baseline } = networkPolicies(mesh);
+    const { admin, baseline } = networkPolicies(mesh);
+    const policies = byNamespace(networkPolicies(mesh)).get(workload.namespace) ?? [];
     const pod = podOf(mesh, workload);
     const isMine = ({ subject }: NetworkPolicies["admin"][number]): boolean => selects(subject, pod);
     own = {
@@ -124,6 +125,18 @@ function policiesOf(mesh: Mesh, workload: Workload): NetworkPolicies {
     OWN_POLICIES.set(workload, own);
   }
   return own;
+}
+
+const BY_NAMESPACE = new WeakMap<NetworkPolicies, ReadonlyMap<string, NetworkPolicies["policies"]>>();
+
+/** A NetworkPolicy selects in its own namespace alone. */
+function byNamespace(policies: NetworkPolicies): ReadonlyMap<string, NetworkPolicies["policies"]> {
+  let groups = BY_NAMESPACE.get(policies);
+  if (groups === undefined) {
+    groups = Map.groupBy(policies.policies, ({ resource }) => resource.namespace);
+    BY_NAMESPACE.set(policies, groups);
+  }
+  return groups;
 }
 
 function podOf(mesh: Mesh, workload: Workload): NetworkPod {
