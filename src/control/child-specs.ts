@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { COMPLIANCE_VARIABLE } from "../identity/tls-profile.ts";
 import { type Assignments, type PodAssignment, podKey } from "../substrate/assignment.ts";
+import { inPodPath } from "../substrate/netns/program-folder.ts";
 import { type CaSettings, caEnvironment, caFlags } from "./ca-settings.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import { capturedEnvironment } from "./netns/captured-environment.ts";
@@ -110,7 +111,8 @@ export class MeshChildren {
     if (network === undefined) return this.#own(name, "proxy", ["--pod", podKey(pod)]);
     const own = this.#own(name, "proxy", ["--pod", podKey(pod)], network.proxyStatePath);
     const launch = network.launch(pod, "proxy", own.command, own.args);
-    return { ...own, ...launch, env: { ...own.env, ...launch.env } };
+    const env = Object.entries(own.env).map(([name, value]) => [name, inPodPath(value ?? "")]);
+    return { ...own, ...launch, env: { ...Object.fromEntries(env), ...launch.env } };
   }
 
   #externals(): ChildSpec {

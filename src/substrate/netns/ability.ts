@@ -2,6 +2,8 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { libc } from "../../dataplane/capture/libc.ts";
 
+import { whyNotRunnable } from "./program-folder.ts";
+
 const run = promisify(execFile);
 
 /** Programs that the scripts use, with the Debian package that has each. */
@@ -38,6 +40,8 @@ export async function whyNoNetns(): Promise<string | undefined> {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+  const unreadable = whyNotRunnable();
+  if (unreadable !== undefined) return unreadable;
   for (const [program, debianPackage] of Object.entries(PROGRAMS))
     if (!(await isThere(program))) return `\`${program}\` is not installed (Debian: ${debianPackage})`;
   try {

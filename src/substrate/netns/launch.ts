@@ -1,6 +1,7 @@
 import { PROXY_UID } from "../../dataplane/capture/captured-ports.ts";
 import type { PodNetwork } from "../assignment.ts";
 import { NETNS_FOLDER } from "./names.ts";
+import { hiddenProgramFolder, inPodPath } from "./program-folder.ts";
 import { userNamespaceFile } from "./scripts.ts";
 
 /** What a pod's processes see of the machine's files in another form; all on the machine. */
@@ -39,8 +40,12 @@ if [ -n "$VIEW" ]; then
   mount --bind "$VIEW" "$RUN/bulwark"
   mount --bind "$CONTROL" "$RUN/bulwark/control"
 fi
+if [ -n "$PROGRAM" ]; then
+  mkdir "$RUN/program"
+  mount --bind "$PROGRAM" "$RUN/program"
+fi
 mount --rbind "$RUN" /run
-unset USERNS RESOLV HOSTS ROOTS RUN VIEW CONTROL
+unset USERNS RESOLV HOSTS ROOTS RUN VIEW CONTROL PROGRAM
 exec nsenter --user=/proc/self/fd/9 -- setpriv $PRIVILEGES -- /bin/sh -c 'exec 9<&-; unset PRIVILEGES; exec "$@"' sh "$@"
 `;
 
@@ -71,8 +76,7 @@ export function launchInPod(
       "-euc",
       ENTER,
       "sh",
-      command,
-      ...args,
+      ...[command, ...args].map(isProxy ? inPodPath : (word) => word),
     ],
     env: {
       USERNS: userNamespaceFile(network),
@@ -82,6 +86,7 @@ export function launchInPod(
       RUN: files.run,
       VIEW: isProxy ? files.proxyState : "",
       CONTROL: isProxy ? files.controlFolder : "",
+      PROGRAM: isProxy ? (hiddenProgramFolder() ?? "") : "",
       PRIVILEGES: privileges(network, user),
     },
   };
