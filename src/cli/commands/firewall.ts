@@ -18,14 +18,14 @@ export function configure(group: Command): void {
       "nftables: address or block that gateways come from, several times (default: their status.podIP)",
       collect,
     )
+    .addHelpText("after", EXAMPLES)
     .action(async (paths: string[], options: FirewallOptions) => {
       process.exitCode = await runFirewallExport(paths, options);
     });
-  group.addHelpText(
-    "after",
-    examples(
-      "bulwark firewall export examples/egress --format networkpolicy | kubectl apply -f -",
-      "bulwark firewall export examples/egress --format nftables --cluster 10.0.0.0/8 --gateway 10.3.0.7 | nft -f -",
-    ),
-  );
+  group.addHelpText("after", EXAMPLES);
 }
+
+const EXAMPLES = examples(
+  "bulwark firewall export examples/egress --format networkpolicy | kubectl apply -f -",
+  "bulwark firewall export examples/egress --format nftables --cluster 10.0.0.0/8 --gateway 10.3.0.7 | nft -f -",
+);
