@@ -1,5 +1,5 @@
 /**
- * Mutation testing of src/policy: `npm run mutation -- [--files GLOB]… [--changed] [--json]` (docs/mutation.md). Changes the code in one
+ * Mutation testing of src/policy: `npm run mutation -- [--files GLOB]… [--tests GLOB]… [--changed] [--json]` (docs/mutation.md). Changes the code in one
  * place after the other, and lists the changes that no test notices.
  */
 import { execFileSync } from "node:child_process";
@@ -11,6 +11,7 @@ import { printReport, reportOf } from "./mutation/report.ts";
 import { Snapshot } from "./mutation/snapshot.ts";
 
 const MUTATED = "src/policy/**/*.ts";
+const TESTS = "test/policy/**/*.test.ts";
 const PROGRESS_MS = process.stderr.isTTY ? 500 : 15_000;
 const INTERRUPTED = 130;
 
@@ -19,6 +20,7 @@ const root = resolve(import.meta.dirname, "..");
 const { values } = parseArgs({
   options: {
     files: { type: "string", multiple: true },
+    tests: { type: "string", multiple: true },
     changed: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     thorough: { type: "boolean", default: false },
@@ -40,6 +42,7 @@ if (files.length === 0) {
 const processes = Math.max(1, Number.parseInt(values.processes, 10) || 1);
 const run = new MutationRun(snapshot, {
   files,
+  tests: matching(TESTS, values.tests),
   processes,
   force: values.force,
   thorough: values.thorough,
@@ -69,12 +72,15 @@ function tell(): number {
 }
 
 function chosenFiles(): string[] {
-  const patterns = values.files ?? [MUTATED];
   const changed = values.changed ? changedFiles() : undefined;
+  return matching(MUTATED, values.files).filter((file) => changed?.has(file) ?? true);
+}
+
+/** @param patterns all without. */
+function matching(all: string, patterns: readonly string[] = [all]): string[] {
   return snapshot
-    .files(MUTATED)
-    .filter((file) => patterns.some((pattern) => file === pattern || matchesGlob(file, pattern)))
-    .filter((file) => changed?.has(file) ?? true);
+    .files(all)
+    .filter((file) => patterns.some((pattern) => file === pattern || matchesGlob(file, pattern)));
 }
 
 /** Files that differ from what is committed. */

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { instrument } from "../../tools/mutation/instrument.ts";
 import { isLeftOut } from "../../tools/mutation/left-out.ts";
 import { reportOf } from "../../tools/mutation/report.ts";
+import { Snapshot } from "../../tools/mutation/snapshot.ts";
 import { HitLimitError, NO_MUTANT, Switchboard } from "../../tools/mutation/switchboard.ts";
 
 /** As it stands in a source: `${…}`. */
@@ -93,4 +97,32 @@ test("the score counts what nothing reaches as not noticed, and what is left out
     survivors.map(({ status }) => status),
     ["survived", "unreached"],
   );
+});
+
+test("the copy that mutants run in has what tests import from elsewhere, and follows no later edit", () => {
+  const root = mkdtempSync(join(tmpdir(), "bulwark-snapshot-"));
+  const write = (file: string, text: string): void => {
+    mkdirSync(dirname(join(root, file)), { recursive: true });
+    writeFileSync(join(root, file), text);
+  };
+  try {
+    write("src/policy/a.ts", "export const a = 1;\n");
+    write("test/policy/deep/a.test.ts", 'import { inFolder } from "../../resources/fixture.ts";\n');
+    write("test/resources/fixture.ts", 'export * from "./text.ts";\nimport "../../src/policy/a.ts";\n');
+    write("test/resources/text.ts", "export const inFolder = 1;\n");
+    write("test/resources/other.test.ts", "");
+    const snapshot = new Snapshot(root);
+    write("test/resources/text.ts", "");
+    assert.deepEqual(snapshot.files("**/*.ts"), [
+      "src/policy/a.ts",
+      "test/policy/deep/a.test.ts",
+      "test/resources/fixture.ts",
+      "test/resources/text.ts",
+    ]);
+    assert.match(snapshot.read("test/resources/text.ts"), /inFolder/);
+    snapshot.remove();
+    assert.equal(existsSync(snapshot.folder), false);
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
 });

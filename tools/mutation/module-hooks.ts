@@ -17,7 +17,7 @@ const SOURCES = pathToFileURL(join(root, "src/")).href;
 const CORPUS = pathToFileURL(join(root, "tools/corpus/")).href;
 const LOAD = `${SOURCES}resources/load.ts`;
 
-/** @param snapshot folder with a copy of `src`, `test` and `tools/corpus`. */
+/** @param snapshot folder with a copy of `src`, `test/policy` and what its tests import. */
 export function useSnapshot(snapshot: string): void {
   registerHooks({
     resolve(specifier, context, next) {

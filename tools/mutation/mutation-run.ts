@@ -12,11 +12,12 @@ import { WorkerProcess } from "./worker-process.ts";
 /** Measures garbage collection in a process of its own, which has no mutants. */
 const NOT_IN_PROCESS: ReadonlySet<string> = new Set(["test/policy/decision-allocation.test.ts"]);
 
-const TESTS = "test/policy/**/*.test.ts";
 const RECORDING_TIMEOUT_MS = 20 * 60_000;
 
 export interface RunOptions {
   readonly files: readonly string[];
+  /** Test files that take part. */
+  readonly tests: readonly string[];
   readonly processes: number;
   /** Believe nothing of earlier runs. */
   readonly force: boolean;
@@ -74,7 +75,7 @@ export class MutationRun {
     const { files, force, thorough, sample } = this.#options;
     const snapshot = this.#snapshot;
     const sources = new Map(files.map((file) => [file, snapshot.read(file)]));
-    const testFiles = snapshot.files(TESTS).filter((file) => !NOT_IN_PROCESS.has(file));
+    const testFiles = this.#options.tests.filter((file) => !NOT_IN_PROCESS.has(file));
     const graph = new ImportGraph((file) => snapshot.read(file));
     const cache = new ResultCache(join(snapshot.root, ".cache/mutation/results"), graph, testFiles, thorough);
     for (const test of testFiles) graph.fingerprint(test);

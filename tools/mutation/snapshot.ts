@@ -1,5 +1,6 @@
 import { cpSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ImportGraph } from "./imports.ts";
 
 const CACHE = ".cache/mutation";
 
@@ -13,8 +14,18 @@ export class Snapshot {
     removeAbandoned(join(root, CACHE));
     this.folder = join(root, CACHE, `run-${process.pid}`);
     mkdirSync(this.folder, { recursive: true });
-    for (const part of ["src", "test/policy", "tools/corpus"])
+    for (const part of ["src", "test/policy"])
       cpSync(join(root, part), join(this.folder, part), { recursive: true });
+    this.#copyImported();
+  }
+
+  /** What tests import from elsewhere, as the corpora's runners and other rooms' fixtures. */
+  #copyImported(): void {
+    const graph = new ImportGraph((file) => readFileSync(join(this.#root, file), "utf8"));
+    const imported = this.files("test/policy/**/*.ts").flatMap((file) => [...graph.of(file)]);
+    for (const file of new Set(imported))
+      if (!file.startsWith("src/") && !file.startsWith("test/policy/"))
+        cpSync(join(this.#root, file), join(this.folder, file));
   }
 
   /** Files that match, relative to the repository, in a fixed order. */
