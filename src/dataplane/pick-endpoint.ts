@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import { resolveTargetPort } from "../model/build-services.ts";
 import type { Service } from "../model/mesh.ts";
 import { socketPort } from "../model/placement.ts";
@@ -220,7 +220,9 @@ export class EndpointPicker {
     protocol: WireProtocol,
     cluster: string,
   ): UpstreamTarget {
-    return upstreamTarget({ host, port, tls, protocol, cluster, localAddress: this.#env.pod.address });
+    const { address, address6 } = this.#env.pod;
+    const localAddress = isIPv6(host) ? address6 : address;
+    return upstreamTarget({ host, port, tls, protocol, cluster, localAddress });
   }
 }
 

@@ -72,6 +72,19 @@ spec:
     - from: [{source: {principals: [cluster.local/ns/shop/sa/web]}}]
       to: [{operation: {methods: [GET, POST], paths: ["/", "/echo", "/shop.Cart/*"]}}]
 ${workload("web", "{name: http, port: 80, targetPort: 8080}", 1000)}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ring, namespace: shop}
+spec: {clusterIP: None, selector: {app: ring}, ports: [{name: http, port: 8080}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: ring, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: ring}}
+  template: {metadata: {labels: {app: ring}}, spec: {serviceAccountName: ring, containers: [{name: app, image: x}]}}
 ${workload("stranger", "{name: http, port: 80, targetPort: 8080}", 1000)}
 ${workload("db", "{name: tcp-db, port: 5432}", postgresUid)}
 ${workload("api", "{name: http, port: 80, targetPort: 8080}, {name: grpc, port: 90, targetPort: 9090}", 1000)}
@@ -223,7 +236,23 @@ try: print(call("/shop.Admin/Drop"))
 except grpc.RpcError as error: print(error.code().name, error.details())
 `;
   const { stdout, stderr } = await inPod(mesh, WEB, ["env", `PYTHONPATH=${PACKAGES}`, PYTHON, "-c", script]);
-  assert.deepEqual(stdout.trim().split("\n"), ["b'two apples'", "PERMISSION_DENIED RBAC: access denied"], stderr);
+  assert.deepEqual(
+    stdout.trim().split("\n"),
+    ["b'two apples'", "PERMISSION_DENIED RBAC: access denied"],
+    stderr,
+  );
+});
+
+test("each pod of a headless service is reached by its own name, in both families", {
+  skip: SKIP,
+}, async () => {
+  for (const family of ["-4", "-6"])
+    for (const pod of ["ring-0", "ring-1"]) {
+      const { status, body, error } = await curl(mesh, WEB, [family, `http://${pod}.ring:8080/`]);
+      assert.equal(status, 200, `${pod} ${family}: ${error}`);
+      assert.equal((JSON.parse(body) as { pod: string }).pod, `shop/${pod}`);
+    }
+  await mutuallyAuthenticated(WEB, "shop/ring");
 });
 
 test("a server that speaks first is heard, also where nobody said that it does", { skip: SKIP }, async () => {

@@ -40,9 +40,6 @@ function putPods(
       ports.length === 0 || ports.some((port) => resolveTargetPort(port, workload) !== undefined);
     return workload !== undefined && serves ? pods.filter((pod) => pod.workload === workload.key) : [];
   });
-  put(
-    hostname,
-    served.flatMap((pod) => addressesOf(pod)),
-  );
+  put(hostname, [...new Set(served.flatMap((pod) => addressesOf(pod)))]);
   for (const pod of served) put(`${pod.name}.${hostname}`, addressesOf(pod));
 }
