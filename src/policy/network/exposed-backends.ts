@@ -23,7 +23,7 @@ export function exposedBackends(
 ): ReadonlyMap<number, ConnectionSet> {
   const places = new Map(nodes.flatMap(({ workloads }, at) => workloads.map((own) => [own, at] as const)));
   const services = new Map(
-    mesh.services
+    [...mesh.services, ...mesh.undiscoveredServices]
       .filter(({ origin }) => origin === "kubernetes")
       .map((service) => [`${service.namespace}/${service.name}`, service]),
   );
