@@ -147,7 +147,10 @@ async function chosenSubstrate({
   if (substrate === "loopback") return substrate;
   const { whyNoNetns } = await import("../substrate/netns/ability.ts");
   const missing = await whyNoNetns();
-  if (missing !== undefined && substrate === "auto") return "loopback";
+  if (missing !== undefined && substrate === "auto") {
+    process.stderr.write(`bulwark: pods are addresses of 127/8, no network namespaces: ${missing}\n`);
+    return "loopback";
+  }
   if (missing !== undefined)
     throw new BulwarkError("BW_NETNS_UNAVAILABLE", `--substrate netns cannot be had here: ${missing}`);
   if (workloadApi === true)

@@ -73,6 +73,27 @@ spec:
       to: [{operation: {methods: [GET, POST], paths: ["/", "/echo", "/shop.Cart/*"]}}]
 ${workload("web", "{name: http, port: 80, targetPort: 8080}", 1000)}
 ---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: ring, namespace: shop}
+spec: {selector: {matchLabels: {app: ring}}, mtls: {mode: PERMISSIVE}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: old}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: plain, namespace: old}
+spec:
+  selector: {matchLabels: {app: plain}}
+  template: {metadata: {labels: {app: plain}}, spec: {containers: [{name: app, image: x}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ring-lb, namespace: shop}
+spec: {selector: {app: ring}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
 apiVersion: v1
 kind: Service
 metadata: {name: ring, namespace: shop}
@@ -253,6 +274,24 @@ test("each pod of a headless service is reached by its own name, in both familie
       assert.equal((JSON.parse(body) as { pod: string }).pod, `shop/${pod}`);
     }
   await mutuallyAuthenticated(WEB, "shop/ring");
+});
+
+test("a pod without a sidecar finds services by name and address, and is let in where plaintext is", {
+  skip: SKIP,
+}, async () => {
+  for (const family of ["-4", "-6"])
+    assert.equal((await curl(mesh, "old/plain", [family, "http://ring-lb.shop/"])).status, 200, family);
+  assert.equal((await curl(mesh, "old/plain", ["http://api.shop/"])).status, 0);
+  await until(
+    () =>
+      mesh
+        .flows("verdict = 'deny'")
+        .some(
+          ({ source, reason, reporter }) =>
+            source?.workload === "old/plain" && reason === "no-chain" && reporter === "shop/api",
+        ),
+    "the refusal is in the flow log",
+  );
 });
 
 test("a server that speaks first is heard, also where nobody said that it does", { skip: SKIP }, async () => {

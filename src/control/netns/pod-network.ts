@@ -8,6 +8,7 @@ import type { RunBook } from "../run-book.ts";
 import type { StateFolder } from "../state-folder.ts";
 import { PodFolders } from "./pod-folders.ts";
 import { policyRules } from "./policy-rules.ts";
+import { serviceRules } from "./service-rules.ts";
 
 /**
  * Removes what a mesh has left of its network: nothing to do, and nothing asked of the machine, where it never had one.
@@ -46,7 +47,8 @@ export class PodNetwork {
       this.#folders.make(pod);
       this.#known.set(namespace, pod);
     }
-    await this.#host.apply(assignments, policyRules(mesh, assignments));
+    const rules = `${policyRules(mesh, assignments)}${serviceRules(mesh, assignments)}`;
+    await this.#host.apply(assignments, rules);
   }
 
   deliverToken(pod: PodAssignment): void {

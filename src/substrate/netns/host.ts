@@ -28,10 +28,10 @@ export class NetnsHost {
 
   /**
    * Makes what is missing, and removes pods that are gone; their processes must have ended.
-   * @param policyRules what the firewall holds for the pods besides: for `nft -f`, each time whole.
+   * @param moreRules further tables of the namespace that forwards: for `nft -f`, each time whole.
    * @throws {BulwarkError} BW_NETNS_FAILED
    */
-  async apply({ pods, standIns }: Assignments, policyRules: string): Promise<void> {
+  async apply({ pods, standIns }: Assignments, moreRules: string): Promise<void> {
     if (!this.#hasFabric) await runScript(fabricScript(this.tag), "the mesh's network could not be made");
     this.#hasFabric = true;
     const wanted = new Map(pods.filter(isNetworked).map((pod) => [pod.network.namespace, pod]));
@@ -41,7 +41,7 @@ export class NetnsHost {
     const added = [...wanted.values()].filter(({ network }) => !this.#pods.has(network.namespace));
     if (added.length > 0) script.push(podsScript(this.tag, added));
     for (const pod of wanted.values()) if (this.#capturesOtherwise(pod)) script.push(captureScript(pod));
-    const rules = `${fabricElements(pods)}${policyRules}`;
+    const rules = `${fabricElements(pods)}${moreRules}`;
     script.push(standInsScript(this.tag, standIns), load(fabricOf(this.tag), rules));
     await runScript(script.join(""), "the pods' namespaces could not be made");
     for (const [namespace, pod] of wanted) this.#pods.set(namespace, pod);
