@@ -3,17 +3,17 @@
  * alone; which pods are meant stands in sets, so that pods come and go by a change of elements. The source address of a packet has to be believed: who
  * forwards has to have dropped what is not from behind its link.
  */
-import { type AddressFamily, type AddressRange, addressRange, formatAddress } from "./address-range.ts";
+import type { AddressFamily } from "./address-range.ts";
 import type { NetworkProtocol } from "./connection-set.ts";
-import { type NetworkPod, selects } from "./network-pod.ts";
+import type { NetworkPod } from "./network-pod.ts";
 import type {
   NetworkDirection,
-  NetworkPeer,
   NetworkPolicies,
   NetworkPolicy,
   NetworkPort,
   NetworkRule,
 } from "./network-policies.ts";
+import { FAMILIES, NftablesSets } from "./nftables-sets.ts";
 
 export interface NftablesOptions {
   /** `inet bulwark_policy`: made anew, and nobody else's. */
@@ -35,7 +35,6 @@ export interface NftablesOptions {
 }
 
 const PREFIX: Readonly<Record<AddressFamily, string>> = { 4: "ip", 6: "ip6" };
-const FAMILIES: readonly AddressFamily[] = [4, 6];
 
 /** One `nft -f` script that replaces the whole table, in one transaction: all of it counts, or none. */
 export function nftablesScript(
@@ -44,7 +43,7 @@ export function nftablesScript(
   options: NftablesOptions,
 ): string {
   const { table, priority } = options;
-  const sets = new Sets(policies);
+  const sets = new NftablesSets(policies);
   const chains = [
     ...directionChains("ingress", policies, sets),
     ...directionChains("egress", policies, sets),
@@ -82,143 +81,7 @@ function standing({ generation }: NftablesOptions): readonly string[] {
 
 /** The script for other pods under the same policies: elements of sets alone, in one transaction. Open connections go on. */
 export function nftablesPods(policies: NetworkPolicies, pods: readonly NetworkPod[], table: string): string {
-  return [...new Sets(policies).elements(table, pods, true), ""].join("\n");
-}
-
-/** The sets that rules name, each for both families. */
-class Sets {
-  readonly #pods = new Map<string, { readonly name: string; readonly has: (pod: NetworkPod) => boolean }>();
-  readonly #ports = new Map<
-    string,
-    { readonly name: string; readonly port: Extract<NetworkPort, { name: string }> }
-  >();
-  readonly #blocks = new Map<string, { readonly name: string; readonly ranges: readonly AddressRange[] }>();
-
-  constructor({ admin, policies, baseline }: NetworkPolicies) {
-    for (const direction of ["ingress", "egress"] as const) {
-      this.isolated(policies, direction);
-      for (const policy of [...admin, ...policies, ...baseline]) {
-        this.subject(policy);
-        for (const { peers, ports } of policy[direction] ?? []) {
-          for (const peer of peers ?? []) this.peer(peer);
-          for (const port of ports ?? []) if ("name" in port) this.port(port);
-        }
-      }
-    }
-  }
-
-  subject({ subject }: NetworkPolicy): string {
-    return this.#podSet(scopeKey(subject), (pod) => selects(subject, pod));
-  }
-
-  isolated(policies: readonly NetworkPolicy[], direction: NetworkDirection): string {
-    const own = policies.filter((policy) => policy[direction] !== null);
-    return this.#podSet(`isolated ${direction}`, (pod) => own.some(({ subject }) => selects(subject, pod)));
-  }
-
-  /** Undefined: the peer is nobody that an address tells. */
-  peer(peer: NetworkPeer): string | undefined {
-    if (peer.kind === "pods") return this.#podSet(scopeKey(peer), (pod) => selects(peer, pod));
-    if (peer.kind === "nodes") return undefined;
-    let own = this.#blocks.get(peer.text);
-    if (own === undefined) {
-      own = { name: `block${this.#blocks.size}`, ranges: peer.ranges };
-      this.#blocks.set(peer.text, own);
-    }
-    return own.name;
-  }
-
-  port(port: Extract<NetworkPort, { name: string }>): string {
-    const key = `${port.name} ${port.protocol ?? ""}`;
-    let own = this.#ports.get(key);
-    if (own === undefined) {
-      own = { name: `port${this.#ports.size}`, port };
-      this.#ports.set(key, own);
-    }
-    return own.name;
-  }
-
-  declarations(): readonly string[] {
-    return FAMILIES.flatMap((family) => [
-      ...[...this.#pods.values()].map(({ name }) => `  set ${name}_${family} { type ipv${family}_addr; }`),
-      ...[...this.#ports.values()].map(
-        ({ name }) => `  set ${name}_${family} { type ipv${family}_addr . inet_proto . inet_service; }`,
-      ),
-      ...[...this.#blocks.values()].map(({ name, ranges }) => blockSet(name, family, ranges)),
-    ]);
-  }
-
-  elements(table: string, pods: readonly NetworkPod[], flush: boolean): readonly string[] {
-    // What is on the host's network has the node's address: that would mean all of the node.
-    const own = pods.filter(({ hostNetwork }) => !hostNetwork);
-    return FAMILIES.flatMap((family) => [
-      ...[...this.#pods.values()].flatMap(({ name, has }) =>
-        fill(
-          table,
-          `${name}_${family}`,
-          own.filter(has).flatMap((pod) => addressesOf(pod, family)),
-          flush,
-        ),
-      ),
-      ...[...this.#ports.values()].flatMap(({ name, port }) =>
-        fill(
-          table,
-          `${name}_${family}`,
-          own.flatMap((pod) => portElements(pod, port, family)),
-          flush,
-        ),
-      ),
-    ]);
-  }
-
-  #podSet(key: string, has: (pod: NetworkPod) => boolean): string {
-    let own = this.#pods.get(key);
-    if (own === undefined) {
-      own = { name: `pods${this.#pods.size}`, has };
-      this.#pods.set(key, own);
-    }
-    return own.name;
-  }
-}
-
-function scopeKey({ namespaces, pods }: NetworkPolicy["subject"]): string {
-  return `${"name" in namespaces ? `=${namespaces.name}` : `~${namespaces.labels.text}`}|${pods.text}`;
-}
-
-function blockSet(name: string, family: AddressFamily, ranges: readonly AddressRange[]): string {
-  const own = ranges.filter((range) => range.family === family);
-  const elements = own.map(({ first, last }) =>
-    first === last
-      ? formatAddress(family, first)
-      : `${formatAddress(family, first)}-${formatAddress(family, last)}`,
-  );
-  const filled = elements.length === 0 ? "" : ` elements = { ${elements.join(", ")} }`;
-  return `  set ${name}_${family} { type ipv${family}_addr; flags interval;${filled} }`;
-}
-
-function addressesOf({ addresses }: NetworkPod, family: AddressFamily): readonly string[] {
-  return addresses.filter((address) => addressRange(address)?.family === family);
-}
-
-function portElements(
-  pod: NetworkPod,
-  { name, protocol }: Extract<NetworkPort, { name: string }>,
-  family: AddressFamily,
-): readonly string[] {
-  const ports = pod.ports.filter(
-    (own) => own.name === name && (protocol === undefined || own.protocol === protocol),
-  );
-  return addressesOf(pod, family).flatMap((address) =>
-    ports.map((own) => `${address} . ${own.protocol.toLowerCase()} . ${own.port}`),
-  );
-}
-
-function fill(table: string, set: string, elements: readonly string[], flush: boolean): readonly string[] {
-  const wanted = [...new Set(elements)];
-  return [
-    ...(flush ? [`flush set ${table} ${set}`] : []),
-    ...(wanted.length === 0 ? [] : [`add element ${table} ${set} { ${wanted.join(", ")} }`]),
-  ];
+  return [...new NftablesSets(policies).elements(table, pods, true), ""].join("\n");
 }
 
 /**
@@ -228,7 +91,7 @@ function fill(table: string, set: string, elements: readonly string[], flush: bo
 function directionChains(
   direction: NetworkDirection,
   { admin, policies, baseline }: NetworkPolicies,
-  sets: Sets,
+  sets: NftablesSets,
 ): readonly string[] {
   const side = direction === "egress" ? "saddr" : "daddr";
   const passed = direction === "egress" ? "ingress" : "accepted";
@@ -274,7 +137,7 @@ function policyChain(
   chain: string,
   policy: NetworkPolicy,
   direction: NetworkDirection,
-  sets: Sets,
+  sets: NftablesSets,
   verdicts: Verdicts,
 ): readonly string[] {
   const lines = (policy[direction] ?? []).flatMap((rule) =>
@@ -286,7 +149,7 @@ function policyChain(
 }
 
 /** Every way to match a rule: of each other side, family and kind of port one. */
-function matches(rule: NetworkRule, direction: NetworkDirection, sets: Sets): readonly string[] {
+function matches(rule: NetworkRule, direction: NetworkDirection, sets: NftablesSets): readonly string[] {
   const side = direction === "egress" ? "daddr" : "saddr";
   const peers =
     rule.peers === null
@@ -303,7 +166,11 @@ function matches(rule: NetworkRule, direction: NetworkDirection, sets: Sets): re
   });
 }
 
-function portMatches(ports: readonly NetworkPort[], family: AddressFamily, sets: Sets): readonly string[] {
+function portMatches(
+  ports: readonly NetworkPort[],
+  family: AddressFamily,
+  sets: NftablesSets,
+): readonly string[] {
   const numbers = new Map<NetworkProtocol, string[]>();
   const named: string[] = [];
   for (const port of ports) {

@@ -15,19 +15,23 @@ import { gatewayClientHop } from "./gateway-client.ts";
 import { gatewayHop } from "./gateway-hop.ts";
 import {
   type Arrival,
-  type End,
   type Flight,
   type HopResult,
   type JourneyContext,
   meshAlpn,
-  type Onward,
-  type OnwardEnds,
   type Sender,
   type Step,
   speaksHttp,
   unknownStep,
 } from "./journey.ts";
-import { type NetworkSource, networkSteps, outsideSteps } from "./network-hop.ts";
+import {
+  leaving,
+  type NetworkSource,
+  networkSteps,
+  outsidePlace,
+  outsideSource,
+  outsideSteps,
+} from "./network-hop.ts";
 import { onwardEnds, placesOf } from "./onward-ends.ts";
 import { arrivalFrom, authorityOf, flightOf, senderOf } from "./read-access.ts";
 import { hboneServerHop, serverHop } from "./server-hop.ts";
@@ -118,17 +122,6 @@ export async function decideWays(
   const last = noProxyStep(sender, flight, places?.length !== 0);
   const steps = last.allowed ? leaving(outsideSteps(context.mesh, flight, source, dialled), last) : [last];
   return { ways: [{ steps, by: [] }], fields: {} };
-}
-
-/** Somebody who is no workload that is known: by an address outside, or by an identity of which no pod is known. */
-function outsideSource({ from = {}, via }: AccessRequest, { ip }: Sender): NetworkSource {
-  if (via === undefined && ip === "" && typeof from.principal === "string") return { anybody: true };
-  return ip === "" ? {} : { address: ip };
-}
-
-/** What allows is told before the hop that sends, which stays the last word; a refusal is the last. */
-function leaving(network: readonly Step[], step: Step): readonly Step[] {
-  return network.some(({ allowed }) => !allowed) ? [step, ...network] : [...network, step];
 }
 
 /** @param places null: it leaves the mesh, or nobody asks who serves it. */
@@ -330,18 +323,6 @@ async function through(
   const passed = [...steps, ...networkSteps(context.mesh, flight, source, arrival)];
   if (passed.at(-1)?.allowed === false) return [{ steps: passed, by }];
   return follow(context, passed, by, await arrive(context, flight, arrival));
-}
-
-/** A cluster's name has its port; its address is known where it is what was dialled. */
-function outsidePlace(
-  onward: Onward | OnwardEnds,
-  { way, place }: Extract<End, { kind: "outside" }>,
-): { readonly ip?: string; readonly port: number } {
-  if (place !== undefined) return place;
-  const dialled = "dialled" in onward ? onward.dialled : { port: 0 };
-  const [, port] = /^outbound\|(\d+)\|/.exec(way) ?? [];
-  const ip = "ip" in dialled ? dialled.ip : undefined;
-  return { port: port === undefined ? dialled.port : Number(port), ...(ip === undefined ? {} : { ip }) };
 }
 
 function arrive(context: JourneyContext, flight: Flight, arrival: Arrival): Promise<HopResult> {

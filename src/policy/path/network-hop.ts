@@ -9,7 +9,17 @@ import {
   type NetworkPolicies,
   networkPolicies,
 } from "../network/network-policies.ts";
-import { type Arrival, type Flight, type Step, speaksHttp } from "./journey.ts";
+import type { AccessRequest } from "./access-request.ts";
+import {
+  type Arrival,
+  type End,
+  type Flight,
+  type Onward,
+  type OnwardEnds,
+  type Sender,
+  type Step,
+  speaksHttp,
+} from "./journey.ts";
 
 /** Where ztunnels and waypoints take HBONE: what network policies see of a connection in ambient mode. */
 const HBONE_PORT = 15_008;
@@ -101,6 +111,29 @@ function networkStep(
 
 const HBONE_LINE =
   "in ambient mode pods reach each other by HBONE: a network policy has to allow TCP 15008, and sees no port of the application";
+
+/** Somebody who is no workload that is known: by an address outside, or by an identity of which no pod is known. */
+export function outsideSource({ from = {}, via }: AccessRequest, { ip }: Sender): NetworkSource {
+  if (via === undefined && ip === "" && typeof from.principal === "string") return { anybody: true };
+  return ip === "" ? {} : { address: ip };
+}
+
+/** What allows is told before the hop that sends, which stays the last word; a refusal is the last. */
+export function leaving(network: readonly Step[], step: Step): readonly Step[] {
+  return network.some(({ allowed }) => !allowed) ? [step, ...network] : [...network, step];
+}
+
+/** A cluster's name has its port; its address is known where it is what was dialled. */
+export function outsidePlace(
+  onward: Onward | OnwardEnds,
+  { way, place }: Extract<End, { kind: "outside" }>,
+): { readonly ip?: string; readonly port: number } {
+  if (place !== undefined) return place;
+  const dialled = "dialled" in onward ? onward.dialled : { port: 0 };
+  const [, port] = /^outbound\|(\d+)\|/.exec(way) ?? [];
+  const ip = "ip" in dialled ? dialled.ip : undefined;
+  return { port: port === undefined ? dialled.port : Number(port), ...(ip === undefined ? {} : { ip }) };
+}
 
 function isWorkload(source: NetworkSource): source is Workload {
   return "key" in source;
