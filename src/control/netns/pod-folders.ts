@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -107,9 +108,10 @@ export class PodFolders {
   book({ supervisor, children, startedAt }: RunBook): void {
     const folder = controlFolder(this.#state);
     if (!existsSync(folder)) return;
-    const file = join(folder, "run.json");
-    writePrivateFile(file, JSON.stringify({ supervisor, children, startedAt }));
-    chmodSync(file, 0o644);
+    // Whole or not at all for its readers; after a crash of the machine nobody reads it.
+    const temporary = join(folder, "run.json.new");
+    writePublicFile(temporary, JSON.stringify({ supervisor, children, startedAt }));
+    renameSync(temporary, join(folder, "run.json"));
   }
 
   /** Nothing runs any more. What proxies could not hand over stays, for the next start. */
