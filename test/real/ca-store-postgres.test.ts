@@ -52,6 +52,17 @@ test("over the server's Unix socket it is the same store; meshes share a databas
   assert.equal((await allIssued(stranger)).length, 0);
 });
 
+for (const schema of ["full", "user", "select"])
+  test(`a schema may have a reserved word of SQL for its name: ${schema}`, async (t) => {
+    const address = server.address(`schema=${schema}`);
+    const store = await openStore(t, address);
+    await store.recordIssued(issuedRecord());
+    await store.revoke({ spiffeId: PAYROLL }, HOW);
+    const again = await openStore(t, address);
+    assert.equal((await again.cutoffs()).length, 1);
+    assert.equal((await allIssued(again)).length, 1);
+  });
+
 test("tables of an earlier version are taken on with all that they hold, once, by several replicas at once", async (t) => {
   const address = server.address(freshSchema());
   const store = await openStore(t, address);

@@ -213,6 +213,7 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
   const nowMs = Date.now();
   const records = await recordsOf(options.store, everything ? 0 : nowMs, MAX_CERTIFICATES);
   const recent = await recordsOf(options.store, nowMs - RECENT_MS, MAX_CERTIFICATES);
+  const inUseBeyond = await recordsInUse(options.store, inUse, records);
   const cutoffs = await options.store.cutoffs();
   const revocations = new Map(
     (await options.store.revocationsSince(0)).map((one) => [`${one.issuerKeyId} ${one.serial}`, one]),
@@ -247,7 +248,7 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
       nowMs,
       authorities,
       issuerKeyIds: options.seenIssuers(),
-      live: records.filter(({ notAfterMs }) => notAfterMs > nowMs),
+      live: [...records, ...inUseBeyond].filter(({ notAfterMs }) => notAfterMs > nowMs),
       recent: recent.filter(({ issuedAtMs }) => issuedAtMs > nowMs - RECENT_MS),
       cutoffs: new Map(cutoffs.map(({ spiffeId, beforeMs }) => [spiffeId, beforeMs])),
       isRevoked: (record) => revocationOf(record) !== undefined,
@@ -267,6 +268,21 @@ async function recordsOf(store: CaStore, endsAfterMs: number, limit: number) {
   const records: IssuedCertificateRecord[] = [];
   for await (const record of store.issued({ endsAfterMs, limit: limit + 1 })) records.push(record);
   return records;
+}
+
+/** Of a CA with more certificates than are listed: what proxies use is looked up by itself, or it would pass for not on record. */
+async function recordsInUse(
+  store: CaStore,
+  inUse: readonly CertificateInUse[],
+  listed: readonly IssuedCertificateRecord[],
+): Promise<readonly IssuedCertificateRecord[]> {
+  if (listed.length <= MAX_CERTIFICATES) return [];
+  const known = new Set(listed.map(({ serial }) => serial));
+  const found: IssuedCertificateRecord[] = [];
+  for (const { certificate } of inUse)
+    if (!known.has(certificate.serial))
+      for await (const record of store.issued({ serial: certificate.serial, limit: 1 })) found.push(record);
+  return found;
 }
 
 function authoritiesOf({ trustBundle, issuerCertificate }: CaMethodsOptions["ca"]): CaAuthority[] {

@@ -77,7 +77,9 @@ const SCHEMA_LOCK = 7_262_185_231;
  * Makes the tables where they are missing, takes those of an earlier version on, and refuses a server that does not keep what it acknowledges.
  * @throws {BulwarkError} BW_CA_STORE_REFUSED, BW_CA_STORE_DAMAGED, and those of the pool.
  */
-export function openSchema(pool: PostgresPool, { schema, name }: PostgresAddress): Promise<void> {
+export function openSchema(pool: PostgresPool, { schema: bare, name }: PostgresAddress): Promise<void> {
+  // A schema may have a reserved word for a name.
+  const schema = `"${bare}"`;
   return pool.transaction(async (query) => {
     await refuseForgetful(query, name);
     const [found] = await query(

@@ -38,7 +38,8 @@ const AUDITED = "time_ms, kind, caller, method, spiffe_id, serial, code, message
 
 /** @param schema an SQL identifier, as parsePostgresAddress lets it through. */
 export function postgresStatements(schema: string): PostgresStatements {
-  const s = schema;
+  // Quoted: `full` or `user` is a fine name, and a reserved word.
+  const s = `"${schema}"`;
   const revoke = (condition: string): string => `INSERT INTO ${s}.revocations
     SELECT (SELECT sequence FROM ${s}.news) + row_number() OVER (ORDER BY i.id), i.serial, i.issuer_key_id, i.spiffe_id, i.not_after_ms, $1, $2, $3
     FROM ${s}.issued i WHERE (${condition}) AND i.not_after_ms > $2
