@@ -5,7 +5,7 @@ import { decideConnection, type InboundPolicy, requiredAuthorizer } from "../pol
 import type { JwtResult } from "../policy/jwt/jwt-result.ts";
 import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.ts";
 import { authorizeRequest } from "../policy/permit.ts";
-import { withPeer } from "../policy/proxy-headers.ts";
+import { trustedProto, withPeer } from "../policy/proxy-headers.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { type FieldLines, fieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
@@ -101,7 +101,7 @@ export class GatewayHttpService implements HttpService {
   }
 
   async #askFirst(judged: JudgedRequest, body: BodySource): Promise<HttpAction> {
-    const { state, view, request, noted, flow } = judged;
+    const { state, view, request, flow } = judged;
     const { connection, source, tls, http2 } = this.#peer;
     const demand = requiredAuthorizer(state.policy, connection, request);
     if (demand === null) return this.#authenticate(judged);
@@ -120,7 +120,7 @@ export class GatewayHttpService implements HttpService {
         principal: tls === undefined ? "" : state.policy.workload.spiffeId,
       },
       http2,
-      forwarded: headersAfter(view.headers, this.#ownEdit(noted, judged.lines)),
+      forwarded: headersAfter(view.headers, this.#ownEdit(judged)),
       flow,
     });
     if (passed.kind !== "passed") return passed;
@@ -128,15 +128,8 @@ export class GatewayHttpService implements HttpService {
     return withToldHeaders(action, passed.responseEdit);
   }
 
-  #route({
-    state,
-    view,
-    request,
-    noted,
-    lines,
-    flow,
-    passed,
-  }: JudgedRequest): HttpAction | Promise<HttpAction> {
+  #route(judged: JudgedRequest): HttpAction | Promise<HttpAction> {
+    const { state, view, request, flow, passed } = judged;
     const { policy, routes, picker } = state;
     const { connection, http2, port, sni } = this.#peer;
     const outcome = authorizeRequest(policy, connection, request);
@@ -163,7 +156,7 @@ export class GatewayHttpService implements HttpService {
       if (decision.kind === "refuse") flow.layer = "route";
       return answered(decision, flow);
     }
-    const own = editFor(this.#ownEdit(noted, lines), passed, jwt);
+    const own = editFor(this.#ownEdit(judged), passed, jwt);
     const normal = decision.path === undefined && path !== view.path ? { ...decision, path } : decision;
     return forwardHttp(
       normal,
@@ -197,16 +190,19 @@ export class GatewayHttpService implements HttpService {
   }
 
   /** What the gateway itself takes off and adds. */
-  #ownEdit(noted: NotedHeaders, lines: FieldLines): LineEdit {
+  #ownEdit(judged: JudgedRequest): LineEdit {
+    const { noted, lines } = judged;
     const remove = noted.forged === undefined ? CLAIMED : CLAIMED.union(noted.forged);
-    return { remove, add: joinFieldLines(lines, this.#claims(noted)) };
+    return { remove, add: joinFieldLines(lines, this.#claims(judged)) };
   }
 
   /** The peer's address behind those that it claims itself, and its certificate in place of any that it claims (SANITIZE_SET). */
-  #claims(noted: NotedHeaders) {
+  #claims({ state, view, noted }: JudgedRequest) {
     const { source, clientCertElement, tls } = this.#peer;
     const chain = withPeer(noted.forwardedFor ?? null, source.ip ?? "");
-    const fields = ["x-forwarded-for", chain, "x-forwarded-proto", tls === undefined ? "http" : "https"];
+    const told = trustedProto(view.headers, state.policy.forwardedFor);
+    const proto = told ?? (tls === undefined ? "http" : "https");
+    const fields = ["x-forwarded-for", chain, "x-forwarded-proto", proto];
     if (clientCertElement !== undefined) fields.push("x-forwarded-client-cert", clientCertElement);
     return fieldLines(...fields) ?? NO_FIELD_LINES;
   }

@@ -65,6 +65,8 @@ export interface InboundPolicy {
   readonly trustDomains: TrustDomains;
   /** Others' trust domains whose identities are taken; always empty under Istio's semantics, which knows of none. */
   readonly federated: readonly string[];
+  /** How far what earlier proxies say of the client is believed. */
+  readonly forwardedFor: ForwardedForTrust;
   /** No proxy stands before the workload: nothing is decided. */
   readonly unprotected: boolean;
   /** Declared ports of the application. Empty for gateways. */
@@ -103,6 +105,7 @@ export function compileInbound(mesh: Mesh, workload: Workload, options: InboundO
     jwt: compileJwtPolicy(mesh, workload),
     trustDomains,
     federated,
+    forwardedFor: context.forwardedFor,
     unprotected: workload.dataplane === "none" && !gateway,
     ports: gateway ? new Map() : compilePortProtocols(mesh, workload),
     http: compileAuthorization(mesh, workload, { ...context, http: true }, HTTP_ANSWERS, cache),

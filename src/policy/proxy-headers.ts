@@ -5,7 +5,7 @@
  */
 import type { Connection } from "./connection.ts";
 import { type ForwardedForTrust, remoteAddressOf } from "./forwarded-for.ts";
-import type { HttpRequest } from "./http-request.ts";
+import type { FlatHeaders, HttpRequest } from "./http-request.ts";
 import { formatIpAddress } from "./ip-address.ts";
 import { joinedField } from "./joined-field.ts";
 
@@ -56,8 +56,18 @@ function forwardedFor({ headers }: HttpRequest, { hop, sourceIp }: Connection): 
   return withPeer(before, sourceIp);
 }
 
-function forwardedProto({ headers }: HttpRequest, { hop, firstBytes }: Connection): string | null {
-  const before = hop.position === "gateway" ? null : joinedField(headers, "x-forwarded-proto");
+/** What a gateway goes on telling of the protocol: the word of proxies before it, where it is told to trust some. */
+export function trustedProto(headers: FlatHeaders, trust: ForwardedForTrust): string | null {
+  return trust === null ? null : joinedField(headers, "x-forwarded-proto");
+}
+
+function forwardedProto(
+  { headers }: HttpRequest,
+  { hop, firstBytes }: Connection,
+  trust: ForwardedForTrust,
+): string | null {
+  const before =
+    hop.position === "gateway" ? trustedProto(headers, trust) : joinedField(headers, "x-forwarded-proto");
   return before ?? (firstBytes.tls && hop.position !== "waypoint" ? "https" : "http");
 }
 

@@ -76,6 +76,22 @@ const CASES: readonly Case[] = [
     seen: "http",
   },
   {
+    law: "a gateway that trusts proxies before it believes them",
+    header: "x-forwarded-proto",
+    sent: ["https"],
+    hop: GATEWAY,
+    trusted: 1,
+    seen: "https",
+  },
+  {
+    law: "a gateway that trusts proxies before it fills in what they do not say",
+    header: "x-forwarded-proto",
+    hop: GATEWAY,
+    trusted: 2,
+    tls: "simple",
+    seen: "https",
+  },
+  {
     law: "a gateway knows its own TLS",
     header: "x-forwarded-proto",
     sent: ["http"],
@@ -101,15 +117,16 @@ const CASES: readonly Case[] = [
   { law: "a gateway takes no orders", header: "x-envoy-retry-on", sent: ["5xx"], hop: GATEWAY, seen: null },
 ];
 
-for (const { law, header, sent = [], hop, tls = "plaintext", seen } of CASES) {
-  test(`${header} at a ${hop.position}, ${tls}, sent ${sent.length === 0 ? "nothing" : sent}: ${law}`, () => {
+for (const { law, header, sent = [], hop, tls = "plaintext", trusted = 0, seen } of CASES) {
+  test(`${header} at a ${hop.position}, ${tls}, ${trusted} trusted, sent ${sent.length === 0 ? "nothing" : sent}: ${law}`, () => {
     const principal = tls === "mtls" ? "m/ns/a/sa/client" : null;
     const place = { sourceIp: PEER, destinationIp: "10.0.0.1", destinationPort: 80 };
     const connection = new Connection({ tls, principal, ...place, hop });
     const headers = sent.flatMap((value) => [header, value]);
     const request = HttpRequest.read("BASE", "GET", "/", "app", headers);
     assert.ok(request !== null);
-    const trust = hop.position === "sidecar" ? { entryFromRight: 0 } : null;
+    const atGateway = trusted === 0 ? null : { entryFromRight: trusted - 1 };
+    const trust = hop.position === "sidecar" ? { entryFromRight: 0 } : atGateway;
     assert.equal(proxyHeader(header)?.(request, connection, trust), seen);
   });
 }

@@ -108,6 +108,7 @@ function compileFor(
     jwt: compileJwtRules(waypointPolicies(mesh.requestAuthentications, workload, service, root)),
     trustDomains,
     federated,
+    forwardedFor: context.forwardedFor,
     unprotected: false,
     ports: waypoint.ports,
     http: compileAttached(mesh, policies, { ...context, http: true }, HTTP_ANSWERS, cache),
