@@ -50,6 +50,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/diff.ts"),
   },
   {
+    name: "verify",
+    summary: "what must never, must always, or alone may be let through: proven, or shown not to be so",
+    load: () => import("./commands/verify.ts"),
+  },
+  {
     name: "firewall",
     summary: "rules for a router or a cluster that make the egress gateways the only way out",
     load: () => import("./commands/firewall.ts"),

@@ -51,6 +51,7 @@ export const SUPPORTED_KINDS: ReadonlySet<string> = new Set([
   "apiextensions.k8s.io/CustomResourceDefinition",
   "scheduling.k8s.io/PriorityClass",
   "storage.k8s.io/StorageClass",
+  "bulwark.dev/AccessInvariant",
   "gateway.networking.k8s.io/Gateway",
   "gateway.networking.k8s.io/GatewayClass",
   "gateway.networking.k8s.io/GRPCRoute",

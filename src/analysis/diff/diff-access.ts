@@ -121,6 +121,8 @@ const COMPARED: ReadonlySet<string> = new Set([
   "Pod",
   "Namespace",
   "ServiceAccount",
+  // It says what is to be, and changes nothing.
+  "AccessInvariant",
 ]);
 
 function isNotCompared({ kind }: Resource): boolean {

@@ -25,11 +25,12 @@ export function witnessRequest(
     from: {
       principal,
       ...(asks("source.ip") ? { ip: sourceIp } : {}),
+      ...(principal === null && sni !== "" ? { tls: "simple" as const } : {}),
       ...(principal === null ? {} : { alpn: isHttp ? ["istio-http/1.1", "istio"] : ["istio"] }),
     },
     to: { workload, port },
     protocol: isHttp && !isHttp1Method(sample.method) ? "grpc" : protocol,
-    ...(asks("sni") && principal !== null ? { sni } : {}),
+    ...(asks("sni") && (principal !== null || sni !== "") ? { sni } : {}),
     ...(isHttp ? { method: sample.method, path: sample.path, host: sample.host } : {}),
     ...(isHttp && allHeaders.length > 0 ? { headers: allHeaders } : {}),
     ...(isHttp && claims !== null ? { jwt: { claims } } : {}),

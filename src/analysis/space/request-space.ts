@@ -134,8 +134,9 @@ function withClaim(
 /** The connection of a sample, as the server's proxy takes it apart. */
 export function connectionOf(sample: SampleRequest): Connection {
   const isHttp = sample.protocol === "http";
+  const clear = sample.sni === "" ? "plaintext" : "simple";
   return new Connection({
-    tls: sample.principal === null ? "plaintext" : "mtls",
+    tls: sample.principal === null ? clear : "mtls",
     principal: sample.principal,
     sourceIp: sample.sourceIp,
     remoteIp: sample.remoteIp ?? undefined,

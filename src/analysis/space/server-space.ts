@@ -2,12 +2,14 @@
  * What servers let through, as functions over the space of all requests. The rules' own predicates decide: each is asked about one request
  * of every cell, so that analysis and proxies cannot disagree on what a pattern means, only on where a decision may change.
  */
+import { inboundBypass } from "../../model/traffic-capture.ts";
 import type { Authorization } from "../../policy/authorization.ts";
 import type { Clause, CompiledRule } from "../../policy/authorization-rule.ts";
 import type { Condition, Predicate } from "../../policy/condition.ts";
 import { CAPTURE_PORT, chainOf, type InboundPolicy, refuseTransport } from "../../policy/inbound.ts";
 import { parseIpAddress } from "../../policy/ip-address.ts";
 import { isAudienceAllowed } from "../../policy/jwt/audience.ts";
+import type { PathNormalization } from "../../policy/normalize-path.ts";
 import { AnalysisLimit } from "./analysis-limit.ts";
 import { aspectsOf, claim } from "./aspect.ts";
 import { type AtomContext, Atoms } from "./atoms.ts";
@@ -19,6 +21,13 @@ import { connectionOf, type Point, requestOf, sampleOf } from "./request-space.t
 /** Outcome of a request about which an external authorizer is asked: who allows it says no policy. */
 export const ASKS: Outcome = 2;
 
+/** Rules that no server enforces: a set of requests that somebody asks about. Both lists may be of the same rules, compiled apart. */
+export interface RequestRules {
+  readonly http: readonly CompiledRule[];
+  readonly tcp: readonly CompiledRule[];
+  readonly trustDomains: readonly string[];
+}
+
 /** The space in which some servers decide. Build one from all that are to be compared. */
 export class ServerSpace {
   readonly dimensions: readonly Dimension[];
@@ -29,14 +38,23 @@ export class ServerSpace {
   /** By protocol: a condition may look at other dimensions there. */
   readonly #conditions = [new Map<Condition, Diagram>(), new Map<Condition, Diagram>()] as const;
 
-  /** @throws {AnalysisLimit} where policies name what is not analysed. */
-  constructor(policies: readonly InboundPolicy[]) {
+  readonly #pathNormalization: PathNormalization;
+
+  /**
+   * @param questions what else is to be told apart, for {@link matching}.
+   * @throws {AnalysisLimit} where policies or questions name what is not analysed.
+   */
+  constructor(policies: readonly InboundPolicy[], questions: readonly RequestRules[] = []) {
     const [first] = policies;
     if (first === undefined) throw new Error("BUG: a space of no servers");
     if (policies.some(({ pathNormalization }) => pathNormalization !== first.pathNormalization))
       throw new AnalysisLimit("paths are not normalised alike on both sides");
+    this.#pathNormalization = first.pathNormalization;
     const atoms = new Atoms();
     for (const policy of policies) addAtoms(atoms, policy);
+    for (const { http, tcp, trustDomains } of questions)
+      for (const rule of [...http, ...tcp]) addRule(atoms, rule, trustDomains);
+    for (const policy of policies) refuseTokenHeaders(atoms, policy);
     this.dimensions = buildDimensions(atoms, {
       pathNormalization: first.pathNormalization,
       issuers: [
@@ -59,8 +77,8 @@ export class ServerSpace {
     if (policy.gateway !== null)
       throw new AnalysisLimit("gateways' own listeners are not analysed as servers");
     const jwt = this.#jwt(policy);
-    const http = this.#decide(policy, policy.http, HTTP, jwt);
-    const tcp = this.#decide(policy, policy.tcp, TCP, YES);
+    const http = this.#decide(policy.http, HTTP, jwt);
+    const tcp = this.#decide(policy.tcp, TCP, YES);
     const { diagrams } = this;
     const port = this.#place("port");
     const identity = this.#place("identity");
@@ -84,12 +102,59 @@ export class ServerSpace {
     };
     const byPort: Diagram[] = [];
     for (let at = 0; at < (ports?.size ?? 0); at++) {
+      if (this.#isUncaptured(policy, at)) {
+        byPort.push(diagrams.within(port, [at]));
+        continue;
+      }
       const byProtocol = [HTTP, TCP].map((protocol) =>
         this.#gate(this.#place("protocol"), [protocol], transport(protocol, at)),
       );
       byPort.push(this.#gate(port, [at], diagrams.all(ELSE, byProtocol, NO)));
     }
     return this.restrict(diagrams.all(ELSE, byPort, NO), this.requests);
+  }
+
+  /** The requests that some rule matches. */
+  matching({ http, tcp }: RequestRules): Diagram {
+    const place = this.#place("protocol");
+    const { diagrams } = this;
+    const matched = (rules: readonly CompiledRule[], protocol: number): Diagram =>
+      this.#gate(
+        place,
+        [protocol],
+        diagrams.all(
+          OR,
+          rules.map((rule) => this.#rule(rule, protocol)),
+          NO,
+        ),
+      );
+    return diagrams.and(diagrams.or(matched(http, HTTP), matched(tcp, TCP)), this.requests);
+  }
+
+  /** Requests without an identity, or with one of these trust domains: others have no certificate that a server takes. */
+  ofTrustDomains(trustDomains: readonly string[]): Diagram {
+    const place = this.#place("identity");
+    const dimension = this.dimensions[place];
+    const texts = dimension?.kind === "identity" ? dimension.texts.cells : [];
+    const isOwn = (sample: string): boolean => trustDomains.includes(sample.split("/")[2] ?? "");
+    const cells = texts.flatMap(({ sample }, cell) => (isOwn(sample) ? [cell + 1] : []));
+    return this.diagrams.within(place, [ABSENT, ...cells]);
+  }
+
+  /** Requests that may be CORS preflights, which need no token where one is required; {@link NO} where none is. */
+  preflights(policy: InboundPolicy): Diagram {
+    const { jwt } = policy;
+    const place = this.#place("method");
+    const method = this.dimensions[place];
+    if (jwt === null || method?.kind !== "text" || !jwt.rules.some(({ required }) => required)) return NO;
+    const cell = method.texts.cellOf(PREFLIGHT_METHOD);
+    if (cell === undefined) return NO;
+    const rules = jwt.rules.map((rule) => ({ ...rule, required: false }));
+    const passed = this.outcomes({ ...policy, jwt: { ...jwt, rules } });
+    return this.restrict(
+      this.#gate(this.#place("token"), [ABSENT], passed),
+      this.diagrams.within(place, [cell]),
+    );
   }
 
   /** The outcomes within the set, and {@link NO} outside. */
@@ -125,6 +190,14 @@ export class ServerSpace {
     return this.diagrams.within(place, [cell < 0 ? dimension.size - 1 : cell]);
   }
 
+  /** As {@link workloadAt} has it: no policy is enforced on such ports. */
+  #isUncaptured({ semantics, workload }: InboundPolicy, cell: number): boolean {
+    const dimension = this.dimensions[this.#place("port")];
+    const port = dimension?.kind === "port" ? dimension.ports[cell] : undefined;
+    if (semantics !== "istio" || port === undefined) return false;
+    return inboundBypass(workload.capture, port) !== undefined;
+  }
+
   #gate(place: number, cells: readonly number[], below: Diagram): Diagram {
     return this.restrict(below, this.diagrams.within(place, cells));
   }
@@ -145,6 +218,12 @@ export class ServerSpace {
     const chain = chainOf(policy, connection);
     if (refuseTransport(policy, connection, chain) !== null) return undefined;
     if (chain.protocol === "http") return cells.protocol === HTTP ? "http" : undefined;
+    // Without an identity, but with a server name, it is TLS that shows no certificate of the mesh.
+    const tls =
+      cells.identity === ABSENT && cells.protocol === TCP
+        ? policy.transport(connection.destinationPort)
+        : null;
+    if (tls?.mode === "DISABLE") return "opaque";
     if (chain.tls !== "pass") return "tcp";
     return chain.inspectsTls ? "anonymous" : "opaque";
   }
@@ -163,13 +242,13 @@ export class ServerSpace {
   }
 
   /** CUSTOM, tokens, DENY, ALLOW. */
-  #decide(policy: InboundPolicy, authorization: Authorization, protocol: number, jwt: Diagram): Diagram {
+  #decide(authorization: Authorization, protocol: number, jwt: Diagram): Diagram {
     const { diagrams } = this;
     const { custom, broken, deny, allow } = authorization;
     const matched = (rules: readonly { readonly rule: CompiledRule }[]): Diagram =>
       diagrams.all(
         OR,
-        rules.map(({ rule }) => this.#rule(rule, policy, protocol)),
+        rules.map(({ rule }) => this.#rule(rule, protocol)),
         NO,
       );
     const denied = diagrams.or(matched(deny?.rules ?? []), matched(broken?.rules ?? []));
@@ -179,12 +258,12 @@ export class ServerSpace {
     return diagrams.apply(ASKED_OR, asked, permitted);
   }
 
-  #rule(rule: CompiledRule, policy: InboundPolicy, protocol: number): Diagram {
+  #rule(rule: CompiledRule, protocol: number): Diagram {
     const { diagrams } = this;
     const clause = (conditions: Clause): Diagram =>
       diagrams.all(
         AND,
-        conditions.map((condition) => this.#condition(condition, policy, protocol)),
+        conditions.map((condition) => this.#condition(condition, protocol)),
         YES,
       );
     return diagrams.and(
@@ -193,16 +272,16 @@ export class ServerSpace {
     );
   }
 
-  #condition(condition: Condition, policy: InboundPolicy, protocol: number): Diagram {
+  #condition(condition: Condition, protocol: number): Diagram {
     const known = this.#conditions[protocol]?.get(condition);
     if (known !== undefined) return known;
-    const made = this.#ask(condition, policy, protocol);
+    const made = this.#ask(condition, protocol);
     this.#conditions[protocol]?.set(condition, made);
     return made;
   }
 
   /** Asks the condition about a request of every cell that it looks at. */
-  #ask({ field, matches, asks, forbids }: Condition, policy: InboundPolicy, protocol: number): Diagram {
+  #ask({ field, matches, asks, forbids }: Condition, protocol: number): Diagram {
     const { diagrams } = this;
     const places = this.#placesOf(field, protocol);
     const base = this.#point([[this.#place("protocol"), protocol]]);
@@ -210,7 +289,7 @@ export class ServerSpace {
       (predicate: Predicate): Holds =>
       (cells) => {
         const sample = sampleOf(this.dimensions, withCells(base, cells));
-        return predicate(connectionOf(sample), requestOf(sample, policy.pathNormalization));
+        return predicate(connectionOf(sample), requestOf(sample, this.#pathNormalization));
       };
     if (!places.some((place) => this.dimensions[place]?.kind === "member"))
       return this.#askCells(places, [], holds(matches));
@@ -306,12 +385,8 @@ export class ServerSpace {
     const token = this.#at.get("token");
     const tokens = token === undefined ? claimless : diagrams.choose(token, YES, [[ABSENT, claimless]]);
     const sni = this.#at.get("sni");
-    const named =
-      sni === undefined
-        ? YES
-        : diagrams.choose(this.#place("identity"), YES, [
-            [ABSENT, diagrams.within(sni, [this.#noServerName(sni)])],
-          ]);
+    const isNameless = sni === undefined ? YES : diagrams.within(sni, [this.#noServerName(sni)]);
+    const named = diagrams.choose(this.#place("identity"), YES, [[ABSENT, isNameless]]);
     const isHttp = ({ kind, id }: Dimension): boolean =>
       ["member", "field", "token"].includes(kind) || ["method", "host", "path", "remote.ip"].includes(id);
     const tcp = diagrams.all(
@@ -322,11 +397,18 @@ export class ServerSpace {
     const dialled = diagrams.not(this.toPort(CAPTURE_PORT));
     return diagrams.all(
       AND,
-      [dialled, named, diagrams.choose(this.#place("protocol"), tcp, [[HTTP, tokens]])],
+      [
+        dialled,
+        // TLS without an identity is never decrypted: to a server that is TCP, with a server name.
+        diagrams.choose(this.#place("protocol"), tcp, [[HTTP, diagrams.and(tokens, named)]]),
+      ],
       YES,
     );
   }
 }
+
+/** What a browser asks with, before it sends anything of its own. */
+const PREFLIGHT_METHOD = "OPTIONS";
 
 /** Whether something holds of a request of these cells. */
 type Holds = (cells: readonly (readonly [place: number, cell: number])[]) => boolean;
@@ -355,8 +437,18 @@ function withCells(point: Point, cells: readonly (readonly [number, number])[]):
 }
 
 function addAtoms(atoms: Atoms, policy: InboundPolicy): void {
-  for (const port of [...policy.ports.keys(), ...(policy.transportPorts ?? []), CAPTURE_PORT])
+  const { includeInboundPorts = "*", excludeInboundPorts = [] } = policy.workload.capture ?? {};
+  const captured = includeInboundPorts === "*" ? [] : includeInboundPorts;
+  for (const port of [
+    ...policy.ports.keys(),
+    ...(policy.transportPorts ?? []),
+    ...captured,
+    ...excludeInboundPorts,
+    CAPTURE_PORT,
+  ])
     atoms.ports.add(port);
+  if (policy.jwt?.rules.some(({ required }) => required) === true)
+    atoms.textsOf("method").exact.add(PREFLIGHT_METHOD);
   const trustDomains = [...policy.trustDomains, ...policy.federated];
   for (const trustDomain of trustDomains) atoms.addTrustDomain(trustDomain);
   for (const authorization of [policy.http, policy.tcp]) {
@@ -367,7 +459,6 @@ function addAtoms(atoms: Atoms, policy: InboundPolicy): void {
     if (issuer === "") throw new AnalysisLimit("tokens of any issuer are not analysed");
     addAudiences(atoms, audiences);
   }
-  refuseTokenHeaders(atoms, policy);
 }
 
 /** What a token makes of headers, or takes from them, hangs together with its claims. */

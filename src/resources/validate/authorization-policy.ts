@@ -103,7 +103,8 @@ function notWithCustom(field: Field, what: string): void {
   );
 }
 
-function checkRule(rule: Field, hitsTcp: boolean): void {
+/** @param hitsTcp whether it is told where the rule denies more of plain TCP than it seems to. */
+export function checkRule(rule: Field, hitsTcp: boolean): void {
   if (!rule.present) {
     empty(rule, "a rule must not be empty text; write `{}` for every request");
     return;

@@ -1,5 +1,6 @@
 import { didYouMean } from "../did-you-mean.ts";
 import { apiGroup } from "../scope.ts";
+import { BULWARK_KINDS } from "./access-invariant.ts";
 import { NEWER_KINDS } from "./newer-fields.ts";
 import { POLICY_CRDS } from "./policy-crds.ts";
 
@@ -78,6 +79,7 @@ export const COMMON_KINDS: Readonly<Record<string, string>> = {
   NetworkPolicy: "networking.k8s.io/v1",
   AdminNetworkPolicy: "policy.networking.k8s.io/v1alpha1",
   BaselineAdminNetworkPolicy: "policy.networking.k8s.io/v1alpha1",
+  AccessInvariant: "bulwark.dev/v1",
   Role: "rbac.authorization.k8s.io/v1",
   RoleBinding: "rbac.authorization.k8s.io/v1",
   ClusterRole: "rbac.authorization.k8s.io/v1",
@@ -115,6 +117,9 @@ async function findKind(apiVersion: string, kind: string): Promise<KindLookup> {
     return found.known ? found : { known: true };
   }
   if (isAdminPolicy(kind)) return { known: `${apiVersion}/${kind}` in POLICY_CRDS };
+  // Lost, it would be believed to hold: nobody else has such a kind, and the group has no other.
+  if (group === "bulwark.dev" || kind === "AccessInvariant")
+    return { known: `${apiVersion}/${kind}` in BULWARK_KINDS };
   return isSlipOfIstio(group, kind) ? { known: false } : { known: true };
 }
 

@@ -1,6 +1,7 @@
 import { suggestion } from "../did-you-mean.ts";
 import type { Json } from "../read-objects.ts";
 import type { FieldPath } from "../resource.ts";
+import { BULWARK_KINDS } from "./access-invariant.ts";
 import { Field, pathText, quoted, type ReportProblem } from "./field.ts";
 import { checkType } from "./field-type.ts";
 import { COMMON_KINDS, type GeneratedValidator, lookUpKind } from "./kinds.ts";
@@ -32,9 +33,9 @@ export async function checkSchema(body: Json, written: Json, report: ReportProbl
     return;
   }
   const own = `${apiVersion}/${kind}`;
-  const newer = NEWER_KINDS[own] ?? POLICY_CRDS[own];
+  const newer = NEWER_KINDS[own] ?? POLICY_CRDS[own] ?? BULWARK_KINDS[own];
   if (newer !== undefined && root.at("spec").present) checkType(root.at("spec"), newer);
-  else if (newer !== undefined && own in POLICY_CRDS) missing(root, "spec");
+  else if (newer !== undefined && !(own in NEWER_KINDS)) missing(root, "spec");
   if (lookup.validate === undefined) return;
   checkKnownFields(written, kind, lookup.validate, new Field(written, [], report));
   try {

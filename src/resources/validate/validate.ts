@@ -2,6 +2,7 @@ import type { Diagnostic, Span } from "../diagnostic.ts";
 import { isObject, type Json, type SourceObject } from "../read-objects.ts";
 import { type FieldPath, resourceName } from "../resource.ts";
 import { apiGroup } from "../scope.ts";
+import { checkAccessInvariant } from "./access-invariant.ts";
 import { checkAdminNetworkPolicy, checkBaselineAdminNetworkPolicy } from "./admin-network-policy.ts";
 import { checkAnnotations } from "./annotations.ts";
 import { checkAuthorizationPolicy } from "./authorization-policy.ts";
@@ -41,11 +42,12 @@ const ISTIO_CHECKS: Readonly<Record<string, (spec: Field, context: CheckContext)
   ...OTHER_CHECKS,
 };
 
-/** `group/Kind`: what the API server checks beyond the schema. */
-const KUBERNETES_CHECKS: Readonly<Record<string, (spec: Field, metadata: Field) => void>> = {
+/** `group/Kind`: what is to be checked beyond the schema. */
+const OTHER_GROUPS_CHECKS: Readonly<Record<string, (spec: Field, metadata: Field) => void>> = {
   "networking.k8s.io/NetworkPolicy": checkNetworkPolicy,
   "policy.networking.k8s.io/AdminNetworkPolicy": checkAdminNetworkPolicy,
   "policy.networking.k8s.io/BaselineAdminNetworkPolicy": checkBaselineAdminNetworkPolicy,
+  "bulwark.dev/AccessInvariant": checkAccessInvariant,
 };
 
 /** Checks one object as the API server and Istio's webhook would. All its problems are found, not the first alone. */
@@ -63,7 +65,7 @@ export async function validateObject(object: SourceObject, namespace: string): P
     const [labels, annotations] = [root.at("metadata", "labels"), root.at("metadata", "annotations")];
     check?.(root.at("spec"), { namespace, name, labels, annotations });
   }
-  KUBERNETES_CHECKS[`${apiGroup(apiVersion)}/${kind}`]?.(root.at("spec"), root.at("metadata"));
+  OTHER_GROUPS_CHECKS[`${apiGroup(apiVersion)}/${kind}`]?.(root.at("spec"), root.at("metadata"));
   if (isMeshConfig(object)) checkMeshConfig(root);
   const diagnostics = withoutConsequences(distinct(problems)).map((problem) =>
     toDiagnostic(problem, object, namespace),

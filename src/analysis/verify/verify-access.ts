@@ -1,0 +1,277 @@
+/** Whether what is wanted of a mesh is so: proven over all requests, or shown not to be by one. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { AuthorizationCache } from "../../policy/authorization-cache.ts";
+import { decide } from "../../policy/decide.ts";
+import { compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
+import type { AccessRequest } from "../../policy/path/access-request.ts";
+import { KnownCallers } from "../diff/known-callers.ts";
+import { serverFacts } from "../diff/server-facts.ts";
+import { witnessRequest } from "../diff/witness-request.ts";
+import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { type Diagram, NO, type Operation, YES } from "../space/diagram.ts";
+import { type RequestRules, ServerSpace } from "../space/server-space.ts";
+import { witnessOf } from "../space/witness.ts";
+import { type Invariant, requestRules } from "./invariant.ts";
+
+/** A request that goes against an invariant, and who answers it so. */
+export interface Witness {
+  readonly request: AccessRequest;
+  readonly allowed: boolean;
+  /** `Kind namespace/name` that decides; null where none does. */
+  readonly policy: string | null;
+  /** Index in the policy's rules. */
+  readonly rule: number | null;
+  /** As `can` has it. */
+  readonly cause: string;
+}
+
+/** Workloads for which the same is to be said, `namespace/name`: they have the same policies. */
+export interface Finding {
+  readonly workloads: readonly string[];
+  /** `violated`: the witness shows it. `unclear`: nobody can say before it happens, or it was not analysed. */
+  readonly outcome: "violated" | "unclear";
+  /** What is the matter, for a person. */
+  readonly why: string;
+  readonly witness?: Witness;
+}
+
+export interface InvariantResult {
+  readonly invariant: Invariant;
+  /** `proven`: for each of its workloads, of which there is at least one. */
+  readonly outcome: "proven" | "violated" | "unclear";
+  /** `namespace/name` of those for which it is proven. */
+  readonly proven: readonly string[];
+  /** Of those, the ones at which no request can match the rules of a `never` or `always`: nothing was at stake. */
+  readonly vacuous: readonly string[];
+  readonly findings: readonly Finding[];
+}
+
+export interface MeshVerification {
+  readonly results: readonly InvariantResult[];
+  /** Workloads that were looked at, and classes of them with equal policies. */
+  readonly workloads: number;
+  readonly classes: number;
+}
+
+export interface VerifyOptions {
+  readonly semantics: Semantics;
+}
+
+/** Judges the servers' side of every workload that an invariant selects. */
+export async function verifyAccess(
+  mesh: Mesh,
+  invariants: readonly Invariant[],
+  { semantics }: VerifyOptions,
+): Promise<MeshVerification> {
+  const judged = invariants.map((invariant) => new Judged(invariant, requestRules(invariant, mesh)));
+  const classes = classesOf(mesh, judged);
+  const judge = new Judge(mesh, semantics);
+  for (const group of classes) await judge.judge(group);
+  return {
+    results: judged.map((one) => one.result()),
+    workloads: classes.reduce((count, { workloads }) => count + workloads.length, 0),
+    classes: classes.length,
+  };
+}
+
+interface WorkloadClass {
+  readonly workloads: Workload[];
+  readonly judged: readonly Judged[];
+}
+
+/** An invariant, and what has been found of it so far. */
+class Judged {
+  readonly invariant: Invariant;
+  readonly rules: RequestRules;
+  readonly proven: string[] = [];
+  readonly vacuous: string[] = [];
+  readonly findings: Finding[] = [];
+
+  constructor(invariant: Invariant, rules: RequestRules) {
+    this.invariant = invariant;
+    this.rules = rules;
+  }
+
+  result(): InvariantResult {
+    const { invariant, proven, vacuous } = this;
+    const isBound = proven.length > 0 || this.findings.length > 0;
+    const findings = isBound ? this.findings : [NOTHING_SELECTED];
+    const isViolated = findings.some(({ outcome }) => outcome === "violated");
+    const outcome = isViolated ? "violated" : findings.length > 0 ? "unclear" : "proven";
+    return { invariant, outcome, proven, vacuous, findings };
+  }
+}
+
+/** A slip in a selector must not pass for a proof. */
+const NOTHING_SELECTED: Finding = {
+  workloads: [],
+  outcome: "unclear",
+  why: "it selects no workload: nothing was proven",
+};
+
+/** Those together that have the same policies, and that the same invariants select. */
+function classesOf(mesh: Mesh, judged: readonly Judged[]): readonly WorkloadClass[] {
+  const classes = new Map<string, WorkloadClass>();
+  for (const workload of mesh.workloads) {
+    const selecting = judged.filter(({ invariant }) => invariant.selects(workload));
+    if (selecting.length === 0) continue;
+    const numbers = selecting.map((one) => judged.indexOf(one));
+    const key = `${numbers.join()}\n${serverFacts(mesh, workload).text}`;
+    const known = classes.get(key);
+    if (known === undefined) classes.set(key, { workloads: [workload], judged: selecting });
+    else known.workloads.push(workload);
+  }
+  return [...classes.values()];
+}
+
+class Judge {
+  readonly #mesh: Mesh;
+  readonly #semantics: Semantics;
+  readonly #cache = new AuthorizationCache();
+  readonly #callers: KnownCallers;
+
+  constructor(mesh: Mesh, semantics: Semantics) {
+    this.#mesh = mesh;
+    this.#semantics = semantics;
+    this.#callers = new KnownCallers([mesh]);
+  }
+
+  async judge({ workloads, judged }: WorkloadClass): Promise<void> {
+    const keys = workloads.map(({ key }) => key);
+    try {
+      const policy = this.#compile(workloads[0]);
+      const space = new ServerSpace(
+        [policy],
+        judged.map(({ rules }) => rules),
+      );
+      await this.#judgeAll(space, policy, judged, keys);
+    } catch (error) {
+      if (!(error instanceof AnalysisLimit)) throw error;
+      if (judged.length === 1) judged[0]?.findings.push(notAnalysed(keys, error));
+      // One invariant that asks for too much is not to take the others with it.
+      else for (const one of judged) await this.judge({ workloads, judged: [one] });
+    }
+  }
+
+  #compile(workload: Workload | undefined): InboundPolicy {
+    if (workload === undefined) throw new Error("BUG: a class of no workloads");
+    if (workload.role !== "application")
+      throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
+    if (workload.dataplane === "ambient") throw new AnalysisLimit("ztunnel's policies are not analysed");
+    return compileInbound(this.#mesh, workload, { semantics: this.#semantics, cache: this.#cache });
+  }
+
+  /** All or none: what was found before a limit is not kept. */
+  async #judgeAll(
+    space: ServerSpace,
+    policy: InboundPolicy,
+    judged: readonly Judged[],
+    keys: readonly string[],
+  ): Promise<void> {
+    const outcomes = space.outcomes(policy);
+    const sides: Sides = {
+      possible: space.diagrams.apply(ANY, outcomes, NO),
+      certain: space.diagrams.where(outcomes, YES),
+      preflights: space.preflights(policy),
+    };
+    const told: (() => void)[] = [];
+    for (const one of judged) {
+      const matched = this.#subject(space, one, policy);
+      const finding = await this.#findingOf(space, one.invariant, matched, sides, keys);
+      told.push(() => {
+        if (finding !== undefined) one.findings.push(finding);
+        else one.proven.push(...keys);
+        if (finding === undefined && matched === NO && one.invariant.claim !== "only")
+          one.vacuous.push(...keys);
+      });
+    }
+    for (const tell of told) tell();
+  }
+
+  /** What the invariant is about. Nobody is promised anything whose certificates no server takes. */
+  #subject(space: ServerSpace, { invariant, rules }: Judged, policy: InboundPolicy): Diagram {
+    const matched = space.matching(rules);
+    if (invariant.claim !== "always") return matched;
+    return space.diagrams.and(matched, space.ofTrustDomains([...policy.trustDomains, ...policy.federated]));
+  }
+
+  /** Undefined: it is proven. */
+  async #findingOf(
+    space: ServerSpace,
+    { claim }: Invariant,
+    matched: Diagram,
+    { possible, certain, preflights }: Sides,
+    workloads: readonly string[],
+  ): Promise<Finding | undefined> {
+    const { diagrams } = space;
+    const against = (through: Diagram): Diagram =>
+      claim === "never" ? diagrams.and(through, matched) : diagrams.minus(through, matched);
+    const isPromise = claim === "always";
+    const wrong = isPromise ? diagrams.minus(matched, possible) : against(certain);
+    if (wrong !== NO) {
+      const request = this.#requestOf(space, wrong, workloads[0] ?? "");
+      const witness = await this.#witness(request, !isPromise);
+      return witness === undefined
+        ? {
+            workloads,
+            outcome: "unclear",
+            why: `an example of what goes against it is answered otherwise by can: ${JSON.stringify(request)}`,
+          }
+        : {
+            workloads,
+            outcome: "violated",
+            why: isPromise ? "a request that it is about is refused" : WHY_LET[claim],
+            witness,
+          };
+    }
+    const unclear = isPromise ? diagrams.minus(matched, certain) : against(possible);
+    if (unclear !== NO) {
+      const request = this.#requestOf(space, unclear, workloads[0] ?? "");
+      const witness = await this.#witness({ ...request, extAuthz: isPromise ? "deny" : "allow" }, !isPromise);
+      const why = "an external authorizer decides, which no policy tells the answers of";
+      return { workloads, outcome: "unclear", why, ...(witness === undefined ? {} : { witness }) };
+    }
+    if (!isPromise && against(preflights) !== NO)
+      return {
+        workloads,
+        outcome: "unclear",
+        why: "a CORS preflight passes without the token that is required",
+      };
+    return undefined;
+  }
+
+  #requestOf(space: ServerSpace, set: Diagram, workload: string): AccessRequest {
+    const { diagrams, dimensions } = space;
+    const point = witnessOf(diagrams, dimensions, set);
+    if (point === undefined) throw new Error("BUG: a set without any request");
+    return witnessRequest(dimensions, this.#callers.settle(dimensions, point), workload);
+  }
+
+  /** Undefined where the decision itself does not say so: then nothing is claimed. */
+  async #witness(request: AccessRequest, isAllowed: boolean): Promise<Witness | undefined> {
+    const { allowed, policy, rule, cause } = await decide(this.#mesh, request, {
+      semantics: this.#semantics,
+      compareModes: false,
+    });
+    return allowed === isAllowed ? { request, allowed, policy, rule, cause } : undefined;
+  }
+}
+
+interface Sides {
+  /** What is let through, if an authorizer allows. */
+  readonly possible: Diagram;
+  /** What is let through whoever is asked. */
+  readonly certain: Diagram;
+  readonly preflights: Diagram;
+}
+
+const WHY_LET = {
+  never: "a request that it forbids is let through",
+  only: "a request that it does not name is let through",
+} as const;
+
+const ANY: Operation = { name: "any", of: (outcome) => (outcome === NO ? NO : YES) };
+
+function notAnalysed(workloads: readonly string[], { message }: AnalysisLimit): Finding {
+  return { workloads, outcome: "unclear", why: `not analysed: ${message}` };
+}
