@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { http } from "../../resources/node-http.ts";
 import { connectUpstream, type UpstreamSettings } from "../connect-upstream.ts";
+import { asObject } from "../routed/http2-call.ts";
 import type { UpstreamTarget } from "../upstream-target.ts";
 import type { HttpCheckResponse } from "./check-answer.ts";
 import type { HttpCheck } from "./check-input.ts";
@@ -90,10 +91,13 @@ function exchange(
     port,
     method,
     path,
-    headers,
+    // As an object: a list would be written at once, with the method in capitals.
+    headers: asObject(headers),
     signal,
     setHost: false,
   });
+  // Node makes it capitals: INVARIANT: what is asked about is what goes on.
+  asking.method = method;
   asking.on("response", (response) => readAnswer(response).then(resolve, reject));
   asking.on("error", (error: NodeJS.ErrnoException) =>
     reject(asking.reusedSocket && error.code === "ECONNRESET" ? new StaleConnection(error.message) : error),

@@ -32,6 +32,12 @@ export class StreamPeek implements BodySource {
     if (stream.endAfterHeaders) return Promise.resolve(null);
     const read = new GrowingBuffer();
     this.#read = read;
+    // What came to its end, or broke off, before anybody asked is told once, and was.
+    if (stream.readableEnded) {
+      this.#ended = true;
+      return Promise.resolve({ bytes: read.bytes, partial: false });
+    }
+    if (stream.destroyed) return Promise.resolve("gone");
     const { promise, resolve } = Promise.withResolvers<Peeked>();
     const settle = (outcome: Peeked): void => {
       stream.off("readable", onReadable).off("end", onEnd).off("close", onClose);

@@ -124,6 +124,8 @@ export class Http1Call implements PendingCall, UpstreamCall {
         target: this.#target,
       };
       const client = http.request(options);
+      // Node writes it in capitals: INVARIANT: what goes on is what was judged, and methods differ by case (RFC 9110 §9.1).
+      client.method = method;
       // Node would add its own where there is none.
       client.removeHeader("connection");
       if (!this.#request.hasBody && headerOf(this.#request.headers, "content-length") === undefined) {

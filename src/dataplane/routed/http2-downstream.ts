@@ -74,6 +74,11 @@ class RoutedHttp2Stream implements CallDownstream {
   }
 
   #read(stream: ServerHttp2Stream): void {
+    // A body without a byte is at its end before anybody reads it, and Node tells so once.
+    if (stream.readableEnded) {
+      this.#exchange.endRequest(flat(keptTrailers(stream)));
+      return;
+    }
     stream.on("data", (chunk: Buffer) => {
       if (!this.#exchange.takeData(chunk)) stream.pause();
     });

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import {
   type ClientHttp2Session,
   connect as connectHttp2,
   createServer,
   type ServerHttp2Stream,
 } from "node:http2";
-import { connect } from "node:net";
+import { connect, createServer as createTcpServer } from "node:net";
 import { type TestContext, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { tlsCredentials } from "../../../src/identity/rotation.ts";
@@ -198,6 +199,94 @@ test("HTTP/2: the body is shown and goes on whole, with its trailers; headers ar
   const denied = await ask(session, "/checked", ["1".repeat(100_000)]);
   assert.deepEqual([denied.headers[":status"], denied.headers["x-why"], denied.body], [401, "no", "log in"]);
   assert.equal((await ask(session, "/free", ["12"])).headers[":status"], 200);
+});
+
+for (const [settings, shown] of [
+  ["failOpen: false", "no body"],
+  [BODY, "the body"],
+])
+  for (const protocol of ["http", "http2"])
+    test(`HTTP/2: a body that ends without a byte while the authorizer, shown ${shown}, is asked ends at an application of ${protocol}, too`, {
+      timeout: 60_000,
+    }, async (context) => {
+      const authorizer = new AuthorizerServers();
+      const mesh = await startMesh(context, config(settings ?? "") + server(protocol) + custom("server"), {
+        net: 180,
+        tcpHandler: authorizer.accept,
+        ...(protocol === "http2" ? { httpServer: echoHttp2 } : {}),
+      });
+      const session = meshSession(context, mesh);
+      // Longer than the end of the body takes to come.
+      authorizer.grpc = () => new Promise((answer) => setTimeout(() => answer(ALLOWED), 50));
+      const answer = await ask(session, "/checked", []);
+      assert.equal(answer.headers[":status"], 200);
+      assert.equal((JSON.parse(answer.body) as { body: string }).body, "");
+      const { flows } = mesh.pod("foo/server");
+      assert.equal(flows.filter(({ verdict, kind }) => verdict === "allow" && kind === "request").length, 1);
+    });
+
+test("HTTP/2: an HTTP authorizer is asked about the method as it is written, not about its capitals", async (context) => {
+  const asked: string[] = [];
+  const yaml = config("failOpen: false")
+    .replace("envoyExtAuthzGrpc", "envoyExtAuthzHttp")
+    .replace("name: grpc, port: 9000", "name: http, port: 9000");
+  const mesh = await startMesh(context, yaml + server("http2") + custom("server"), {
+    net: 181,
+    tcpHandler: (socket) => {
+      socket
+        .on("error", () => {})
+        .on("data", (bytes) => {
+          asked.push(bytes.toString("latin1").split(" ", 1)[0] ?? "");
+          socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+        });
+    },
+    httpServer: echoHttp2,
+  });
+  const session = meshSession(context, mesh);
+  // The authorizer's own proxy takes no unknown method over HTTP/1.1: it answers 400.
+  for (const [method, status] of [
+    ["get", 400],
+    ["GET", 403],
+  ] as const) {
+    const stream = session.request({ ":path": "/checked", ":method": method, ":authority": "server.foo" });
+    const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
+    assert.equal(headers[":status"], status);
+    stream.resume();
+  }
+  assert.deepEqual(asked, ["GET"]);
+});
+
+const NO_POSTS = `
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-posts, namespace: foo}
+spec: {action: DENY, rules: [{to: [{operation: {methods: [POST]}}]}]}`;
+
+test("HTTP/2: an application of HTTP/1.1 gets the method that was judged, not its capitals", async (context) => {
+  const mesh = await startMesh(context, config("failOpen: false") + server("http") + NO_POSTS, {
+    net: 182,
+    httpServer: () =>
+      createTcpServer((socket) => {
+        socket
+          .on("error", () => {})
+          .on("data", (bytes) => {
+            const [method = ""] = bytes.toString("latin1").split(" ", 1);
+            socket.end(`HTTP/1.1 200 OK\r\nx-method: ${method}\r\ncontent-length: 0\r\n\r\n`);
+          });
+      }),
+  });
+  const session = meshSession(context, mesh);
+  for (const [method, status, seen] of [
+    ["GET", 200, "GET"],
+    ["post", 200, "post"],
+    ["POST", 403, undefined],
+  ] as const) {
+    const stream = session.request({ ":path": "/free", ":method": method, ":authority": "server.foo" });
+    const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
+    assert.deepEqual([headers[":status"], headers["x-method"]], [status, seen]);
+    stream.resume();
+  }
 });
 
 const gateway = (routeHeader: string) => `
