@@ -177,6 +177,7 @@ export class ControlPlane {
     this.#revocation = new RevocationControl({
       ...options.revocation,
       ca,
+      rotation: this.#rotation,
       otherIssuers: () => replicas?.otherIssuers ?? new Set(),
       sessions: () => this.#sessions,
       pods: () => this.#pods(),
@@ -255,7 +256,15 @@ export class ControlPlane {
       trustDomain: this.#ca.trustDomain,
       ownTokens: tokenTrust(this.#state),
       livePods: () => this.#pods().map(livePod),
-      records: this.#ca.store,
+      records: {
+        issued: (filter) => this.#ca.store.issued(filter),
+        cutoffOf: (spiffeId) => this.#ca.store.cutoffOf(spiffeId),
+        audit: (record) => this.#ca.store.audit(record),
+        // What a revoked intermediate signed proves nothing, whether or not it is on record.
+        revocationOf: async (issuerKeyId, serial) =>
+          this.#revocation.authorityRevocation(issuerKeyId) ??
+          (await this.#ca.store.revocationOf(issuerKeyId, serial)),
+      },
       oidcKeys: {
         file: join(this.#state.root, CA_ISSUER_KEYS_FILE),
         access: parseKeyAccess(keys?.allow ?? []),

@@ -193,7 +193,11 @@ export class RevocationGuard {
       const beforeMs = identities.get(spiffeId ?? "");
       let why: string | undefined = named?.reason;
       if (why === undefined && keys.has(keySha256)) why = "its key";
-      if (why === undefined && authorityKeyId !== undefined && issuers.has(authorityKeyId))
+      if (
+        why === undefined &&
+        issuers.size > 0 &&
+        (authorityKeyId === undefined || issuers.has(authorityKeyId))
+      )
         why = "its issuer";
       for (const certified of connections)
         if (why !== undefined) cuts.push({ certified, certificate, why });

@@ -14,6 +14,7 @@ import {
 import type { CaKeyRole, CaKeyStore } from "./keys/ca-key-store.ts";
 import { FileKeyStore } from "./keys/file-key-store.ts";
 import { decodePem, encodePem } from "./pem.ts";
+import { authorityPointersOf, type PointerUrls } from "./pointer-urls.ts";
 import { type Issuer, issueCertificate, readIssuerCertificate } from "./sign.ts";
 import { authorityTemplate, serialFrom, validityFrom } from "./template.ts";
 import { verifyIssued } from "./verify-issued.ts";
@@ -46,6 +47,8 @@ export interface CaStateOptions {
   readonly nowMs: number;
   /** Where keys are kept; default: files beside the certificates. */
   readonly keys?: CaKeyStore;
+  /** Where intermediates say that their root's list is. */
+  readonly pointerUrls?: PointerUrls;
 }
 
 /** The embedded store. */
@@ -159,6 +162,8 @@ export async function createAuthority(
     validity: validityFrom(options.nowMs, ttlSeconds, issuer),
     serial: serialFrom(randomBytes(16)),
     ...(issuer && { issuer }),
+    revocationPointers:
+      issuer && authorityPointersOf(options.pointerUrls, issuer.subjectKeyId.toString("hex")),
   });
   const certificate = await issueCertificate(template, issuer?.key ?? key);
   const made = { ...readIssuerCertificate(certificate), key };

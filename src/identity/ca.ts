@@ -184,6 +184,21 @@ export class CertificateAuthority {
     return [signer, ...found.filter((one) => one !== undefined)];
   }
 
+  /** Roots in force whose keys are here, the one that signs intermediates first; none where the CA is plugged in, or their keys are kept elsewhere. */
+  async rootSigners(): Promise<readonly CaState["signer"][]> {
+    const { folder, manifest } = this.#state;
+    if (manifest === undefined) return [];
+    const keys = this.#stateOptions().keys ?? new FileKeyStore(folder);
+    const { signingRoot, roots } = manifest;
+    const ids = [signingRoot, ...roots.filter((id) => id !== signingRoot)];
+    const found: CaState["signer"][] = [];
+    for (const id of ids) {
+      // Not in its place is no damage: a root's key may be kept elsewhere between its uses.
+      if ((await keys.open("root", id)) !== undefined) found.push(await openIssuer(folder, keys, "root", id));
+    }
+    return found;
+  }
+
   /** Key identifier of the intermediate that signs now, lower-case hexadecimal, and its life. */
   get issuer(): { readonly keyId: string; readonly notBefore: Date; readonly notAfter: Date } {
     const { subjectKeyId, notBefore, notAfter } = this.#state.signer;
@@ -356,6 +371,7 @@ function stateOptionsOf(options: CaOptions): CaStateOptions {
     rootTtlSeconds: options.rootTtlSeconds ?? 3650 * DAY_SECONDS,
     intermediateTtlSeconds: options.intermediateTtlSeconds ?? 365 * DAY_SECONDS,
     nowMs: (options.clock ?? Date.now)(),
+    ...(options.pointerUrls && { pointerUrls: options.pointerUrls }),
     ...(options.keys && { keys: options.keys }),
   };
 }

@@ -28,6 +28,18 @@ export function pointersOf(urls: PointerUrls, issuerKeyId: string): RevocationPo
   return { crlUrls: crlUrls.map(ofIssuer), ocspUrls: ocspUrls.map(ofIssuer) };
 }
 
+/**
+ * As {@link pointersOf}, of an intermediate: its root's list. Only URLs with `{issuer}`, since any other is that of the intermediate's own list; no OCSP, whose
+ * responder knows workloads' certificates alone.
+ */
+export function authorityPointersOf(
+  urls: PointerUrls | undefined,
+  rootKeyId: string,
+): RevocationPointers | undefined {
+  const crlUrls = (urls?.crlUrls ?? []).filter((url) => url.includes(ISSUER));
+  return pointersOf({ crlUrls }, rootKeyId);
+}
+
 /** The URLs of what is served at an address by `up --revocation-http`. */
 export function publishedUrls(origin: string): { readonly crl: string; readonly ocsp: string } {
   return { crl: `${origin}/crl/${ISSUER}.crl`, ocsp: `${origin}/ocsp` };

@@ -123,6 +123,7 @@ export interface AuthorityTemplateInput {
   readonly serial: Buffer;
   /** None for a root, which signs itself. */
   readonly issuer?: TemplateIssuer;
+  readonly revocationPointers?: RevocationPointers | undefined;
 }
 
 /** A root's or an intermediate's certificate. Its name holds its key's identifier, so no two generations share one. */
@@ -143,6 +144,7 @@ export function authorityTemplate(input: AuthorityTemplateInput): CertificateTem
     ...(input.issuer && { permittedUriHost: input.trustDomain }),
     subjectKeyId,
     ...(input.issuer && { authorityKeyId: input.issuer.subjectKeyId }),
+    revocationPointers: input.revocationPointers,
   };
 }
 

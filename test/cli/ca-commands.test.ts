@@ -117,7 +117,10 @@ test("a certificate that ended since the control plane told of it is not called 
     revoked: null,
     usedBy: null,
   };
-  const report = { authorities: [], alerts: [], blocked: [], more: false, store: "x", trustDomain: "x" };
+  const report = {
+    ...{ authorities: [], revokedAuthorities: [], revoking: null, alerts: [], blocked: [] },
+    ...{ more: false, store: "x", trustDomain: "x" },
+  };
   const lineAt = (offsetMs: number, one: CaCertificate = certificate) =>
     renderCa({ ...report, certificates: [one] } as unknown as CaReport, new Date(endsAtMs + offsetMs))
       .split("\n")

@@ -265,6 +265,8 @@ const EMPTY: CaReport = {
   trustDomain: "",
   store: "",
   authorities: [],
+  revokedAuthorities: [],
+  revoking: null,
   certificates: [],
   more: false,
   alerts: [],

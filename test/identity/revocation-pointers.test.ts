@@ -65,8 +65,11 @@ test("a certificate has the pointers that are configured, and without any neithe
     const { extensions } = new x509.X509Certificate(issued.certificate);
     const types = Array.from(extensions, ({ type }) => type);
     assert.deepEqual(types.slice(6), expected, JSON.stringify(pointerUrls));
-    for (const authority of [ca.issuerCertificate, ...ca.trustBundle])
-      assert.ok(!new x509.X509Certificate(authority).extensions.some(({ type }) => type === "2.5.29.31"));
+    const typesOf = (der: Buffer) => Array.from(new x509.X509Certificate(der).extensions, ({ type }) => type);
+    const hasList = "crlUrls" in pointerUrls && pointerUrls.crlUrls.length > 0;
+    assert.equal(typesOf(ca.issuerCertificate).includes("2.5.29.31"), hasList);
+    assert.ok(!typesOf(ca.issuerCertificate).includes("1.3.6.1.5.5.7.1.1"));
+    for (const root of ca.trustBundle) assert.ok(!typesOf(root).includes("2.5.29.31"));
   }
 });
 
@@ -81,7 +84,9 @@ test("openssl reads the pointers", { skip: opensslMissing }, async (t) => {
     ),
   );
   assert.match(text, /Authority Information Access: \s+OCSP - URI:http:\/\/ocsp\.example\/ocsp/);
-  assert.doesNotMatch(opensslText(ca.issuerCertificate), /Distribution|Authority Information/);
+  const authority = opensslText(ca.issuerCertificate);
+  assert.ok(authority.includes(`URI:http://crl.example/crl/${ca.manifest?.signingRoot}.crl`), authority);
+  assert.doesNotMatch(authority, /Authority Information/);
 });
 
 test("what was signed with other pointers than its template is not handed out", async (t) => {

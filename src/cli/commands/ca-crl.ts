@@ -9,6 +9,7 @@ import { examples, formatOption, type StateOptions, stateOf, stateOption } from 
 interface CrlOptions extends StateOptions {
   readonly format: string;
   readonly issuer?: string;
+  readonly root?: boolean;
   readonly delta?: boolean;
   readonly out?: string;
   readonly der?: boolean;
@@ -18,7 +19,8 @@ export function configure(group: Command): void {
   group
     .command("crl")
     .description("the newest certificate revocation list, as PEM")
-    .option("--issuer <key-id>", "of this intermediate (default: the one that signs now)")
+    .option("--issuer <key-id>", "of this intermediate or root (default: the intermediate that signs now)")
+    .option("--root", "of the root that signs intermediates")
     .option("--delta", "only what was revoked since the delta's base")
     .option("--der", "as DER; needs --out")
     .option("--out <file>", "into this file")
@@ -31,7 +33,11 @@ export function configure(group: Command): void {
     .action(async (options: CrlOptions) => {
       if (options.der === true && options.out === undefined)
         throw new BulwarkError("BW_CLI_INPUT", "--der needs --out: a terminal is no place for it");
-      const params = { issuer: options.issuer, delta: options.delta === true };
+      const params = {
+        issuer: options.issuer,
+        root: options.root === true,
+        delta: options.delta === true,
+      };
       const report = (await askControl(stateOf(options), "ca.crl", params)) as CrlReport;
       const bytes = Buffer.from(report.crl, "base64");
       const list = options.der === true ? bytes : encodePem("X509 CRL", bytes);
@@ -41,12 +47,12 @@ export function configure(group: Command): void {
     });
 }
 
-/** @throws {BulwarkError} BW_CLI_INPUT */
+/** @throws {BulwarkError} BW_CLI_OUTPUT */
 function writeOut(file: string, content: string | Buffer): void {
   try {
     writeFileSync(file, content);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new BulwarkError("BW_CLI_INPUT", `the list cannot be written: ${why}`, { cause });
+    throw new BulwarkError("BW_CLI_OUTPUT", `the list cannot be written: ${why}`, { cause });
   }
 }

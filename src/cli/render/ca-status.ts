@@ -3,6 +3,7 @@ import type {
   CaAlert,
   CaCertificate,
   CaReport,
+  IntermediateReport,
   RevokeReport,
 } from "../../control/revocation/messages.ts";
 import { plain, style } from "./style.ts";
@@ -10,11 +11,28 @@ import { table } from "./table.ts";
 
 /** The certificates of a mesh on a page, what is wrong with them first. */
 export function renderCa(report: CaReport, now: Date): string {
-  const { alerts, authorities, blocked, certificates, more, store, trustDomain } = report;
+  const {
+    alerts,
+    authorities,
+    blocked,
+    certificates,
+    more,
+    revokedAuthorities,
+    revoking,
+    store,
+    trustDomain,
+  } = report;
   const parts = [
     `${style("bold", `CA of ${trustDomain}`)}, records in ${plain(store)}\n`,
     alerts.map(renderAlert).join(""),
     blocked.map(renderBlock).join(""),
+    revoking === null ? "" : `${style("red", "BEING REVOKED")} ${plain(`the intermediate ${revoking}`)}\n`,
+    revokedAuthorities
+      .map(
+        ({ keyId, serial, at, reason }) =>
+          `${style("red", "REVOKED")} ${plain(`the intermediate ${keyId} (serial ${serial}) ${at}, ${reason}: nothing under it is accepted`)}\n`,
+      )
+      .join(""),
     table(
       ["AUTHORITY", "KEY ID", "ENDS"],
       authorities.map(({ role, keyId, notAfter }) => [role, keyId, left(notAfter, now)]),
@@ -63,6 +81,19 @@ export function renderRevocation(report: RevokeReport): string {
       ? ["the others are told again as soon as they connect, and take no connection before"]
       : []),
     ...wayBack(report),
+  ];
+  return lines.map((line) => `${plain(line)}\n`).join("");
+}
+
+/** What the revocation of an intermediate did. */
+export function renderIntermediate(report: IntermediateReport): string {
+  const { keyId, serial, signer, renewalMs, late, proxies, connectionsCut, durationMs } = report;
+  const lines = [
+    report.wasRevokedBefore
+      ? `the intermediate ${keyId} (serial ${serial}) was revoked before`
+      : `revoked the intermediate ${keyId} (serial ${serial}); ${signer} signs`,
+    `workloads had ${Math.ceil(renewalMs)} ms to renew; ${late.length === 0 ? "all have" : `not renewed: ${late.join(", ")}`}`,
+    `${connectionsCut} live connections cut; ${proxies.confirmed} of ${proxies.told} proxies confirmed in ${Math.ceil(durationMs)} ms`,
   ];
   return lines.map((line) => `${plain(line)}\n`).join("");
 }

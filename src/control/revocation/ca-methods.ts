@@ -1,6 +1,7 @@
 import type { CertificateAuthority } from "../../identity/ca.ts";
 import { readCertificate, readSubjectKeyId } from "../../identity/certificate-der.ts";
 import type { CrlIssuer } from "../../identity/revocation/crl-issuer.ts";
+import type { Issuer } from "../../identity/sign.ts";
 import type {
   CaStore,
   IdentityCutoff,
@@ -14,6 +15,7 @@ import { type PodAssignment, podKey } from "../../substrate/assignment.ts";
 import { fieldsOf, numberField, textField } from "../messages.ts";
 import type { RpcHandler } from "../rpc.ts";
 import { type CertificateInUse, caAlerts, RECENT_MS } from "./ca-alerts.ts";
+import type { IntermediateRevocation } from "./intermediate-revocation.ts";
 import {
   type CaAuthority,
   type CaCertificate,
@@ -30,11 +32,12 @@ import type { RevocationService } from "./revocation-service.ts";
 export interface CaMethodsOptions {
   readonly ca: Pick<
     CertificateAuthority,
-    "trustDomain" | "trustBundle" | "issuerCertificate" | "signer" | "signerOf" | "manifest"
+    "trustDomain" | "trustBundle" | "issuerCertificate" | "signer" | "signerOf" | "rootSigners" | "manifest"
   >;
   readonly crls: CrlIssuer;
   readonly store: CaStore;
   readonly revocations: RevocationService;
+  readonly intermediates: Pick<IntermediateRevocation, "revoke" | "pending">;
   readonly pods: () => readonly PodAssignment[];
   /** What the connected proxies say that they use. */
   readonly inUse: () => readonly CertificateInUse[];
@@ -53,6 +56,11 @@ export function caMethods(options: CaMethodsOptions): Readonly<Record<string, Rp
   return {
     "ca.status": (params) => caReport(options, params),
     "ca.revoke": (params) => revoke(options, params),
+    "ca.revoke-intermediate": (params) => {
+      const { intermediate } = fieldsOf(params);
+      const name = typeof intermediate === "string" ? intermediate : undefined;
+      return options.intermediates.revoke(name, reasonOf(params), "cli");
+    },
     "ca.restore": (params) => restore(options, params),
     "ca.unblock": (params) => unblock(options, params),
     "ca.cutoffs": () => cutOffs(options),
@@ -147,8 +155,8 @@ function podsOf({ pods }: CaMethodsOptions, spiffeId: SpiffeId): readonly string
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_…, BW_KEY_… */
 async function crl({ ca, crls }: CaMethodsOptions, params: unknown): Promise<CrlReport> {
-  const { issuer: keyId, delta } = fieldsOf(params);
-  const issuer = typeof keyId === "string" ? await ca.signerOf(keyId) : ca.signer;
+  const { issuer: keyId, delta, root } = fieldsOf(params);
+  const issuer = await listIssuer(ca, typeof keyId === "string" ? keyId : undefined, root === true);
   if (issuer === undefined) throw new BulwarkError("BW_CLI_INPUT", "this CA has no key with that identifier");
   const pair = await crls.current(issuer);
   return {
@@ -158,6 +166,25 @@ async function crl({ ca, crls }: CaMethodsOptions, params: unknown): Promise<Crl
     nextUpdate: new Date(pair.nextUpdateMs).toISOString(),
     crl: (delta === true ? pair.delta : pair.full).toString("base64"),
   };
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT */
+async function listIssuer(
+  ca: CaMethodsOptions["ca"],
+  keyId: string | undefined,
+  isRoot: boolean,
+): Promise<Issuer | undefined> {
+  if (keyId === undefined && !isRoot) return ca.signer;
+  const roots = await ca.rootSigners();
+  if (keyId !== undefined)
+    return (
+      roots.find(({ subjectKeyId }) => subjectKeyId.toString("hex") === keyId) ?? (await ca.signerOf(keyId))
+    );
+  if (roots[0] !== undefined) return roots[0];
+  throw new BulwarkError(
+    "BW_CLI_INPUT",
+    "there is no root's list: the root's key is not here, so whoever has it publishes one",
+  );
 }
 
 /** Of the identities that pods have: who hands out tokens does not renew what was cut off. */
@@ -218,14 +245,27 @@ async function caReport(options: CaMethodsOptions, params: unknown): Promise<CaR
   const revocations = new Map(
     (await options.store.revocationsSince(0)).map((one) => [`${one.issuerKeyId} ${one.serial}`, one]),
   );
+  const byAuthority = new Map(
+    [...revocations.values()].flatMap((one) =>
+      one.subjectKeyId === undefined ? [] : [[one.subjectKeyId, one] as const],
+    ),
+  );
   const revocationOf = (record: IssuedCertificateRecord) =>
-    revocations.get(`${record.issuerKeyId} ${record.serial}`);
+    revocations.get(`${record.issuerKeyId} ${record.serial}`) ?? byAuthority.get(record.issuerKeyId);
   const users = new Map(inUse.map(({ pod, certificate }) => [certificate.serial, pod]));
   const authorities = authoritiesOf(options.ca);
   return {
     trustDomain: options.ca.trustDomain,
     store: options.store.name,
     authorities,
+    revokedAuthorities: [...byAuthority].map(([keyId, { serial, revokedAtMs, reason, by }]) => ({
+      keyId,
+      serial,
+      at: new Date(revokedAtMs).toISOString(),
+      reason,
+      by,
+    })),
+    revoking: await options.intermediates.pending(),
     certificates: records.slice(0, limit).map((record): CaCertificate => {
       const revoked = revocationOf(record);
       return {

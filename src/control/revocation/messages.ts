@@ -52,6 +52,30 @@ export interface RevokeReport {
   readonly durationMs: number;
 }
 
+/** `ca.revoke-intermediate`: of what signed, once it is revoked. */
+export interface IntermediateReport extends Pick<RevokeReport, "proxies" | "connectionsCut" | "durationMs"> {
+  /** Key identifier and serial of what was revoked. */
+  readonly keyId: string;
+  readonly serial: string;
+  /** It was revoked already. */
+  readonly wasRevokedBefore: boolean;
+  /** Key identifier of the intermediate that signs now. */
+  readonly signer: string;
+  /** How long workloads had to renew, before it was revoked. */
+  readonly renewalMs: number;
+  /** Pods whose proxies had not renewed by then. */
+  readonly late: readonly string[];
+}
+
+/** A certificate that signed, and is revoked. */
+export interface RevokedAuthority {
+  readonly keyId: string;
+  readonly serial: string;
+  readonly at: string;
+  readonly reason: RevocationReason;
+  readonly by: string;
+}
+
 /** `ca.restore` and `ca.unblock`: an identity may ask for certificates again. */
 export interface RestoreReport {
   readonly identity: string;
@@ -148,6 +172,9 @@ export interface CaReport {
   readonly trustDomain: string;
   readonly store: string;
   readonly authorities: readonly CaAuthority[];
+  readonly revokedAuthorities: readonly RevokedAuthority[];
+  /** Key identifier of an intermediate whose revocation was begun and is not done. */
+  readonly revoking: string | null;
   readonly certificates: readonly CaCertificate[];
   /** Whether there are more than were asked for. */
   readonly more: boolean;

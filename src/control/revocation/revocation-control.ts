@@ -5,9 +5,11 @@ import type { Revocation } from "../../identity/store/ca-store.ts";
 import { type FlowDraft, nowRfc3339Nanos } from "../../model/flow-record.ts";
 import type { PodAssignment } from "../../substrate/assignment.ts";
 import type { ProxySessions } from "../proxy-sessions.ts";
+import type { RotationDriver } from "../rotation/rotation-driver.ts";
 import type { RpcHandler } from "../rpc.ts";
 import { caMethods } from "./ca-methods.ts";
 import { certificateStatus } from "./certificate-status.ts";
+import { IntermediateRevocation } from "./intermediate-revocation.ts";
 import type { RevocationEvent, RevocationUpdate } from "./messages.ts";
 import { RevocationHttp } from "./revocation-http.ts";
 import { RevocationService } from "./revocation-service.ts";
@@ -22,6 +24,7 @@ export interface RevocationChoice {
 
 export interface RevocationControlOptions extends RevocationChoice {
   readonly ca: CertificateAuthority;
+  readonly rotation: Pick<RotationDriver, "rotate" | "report">;
   /** Key identifiers of the intermediates that other replicas sign with; by default there are none. */
   readonly otherIssuers?: () => ReadonlySet<string>;
   readonly sessions: () => Pick<ProxySessions, "pushRevocations" | "certificatesInUse" | "everUsed">;
@@ -32,6 +35,8 @@ export interface RevocationControlOptions extends RevocationChoice {
 }
 
 const LOOK_MS = 1000;
+/** Lists are made anew at half of their hour. */
+const ROOT_LISTS_MS = 300_000;
 
 /** Revocation's part of a control plane: follows the store, tells proxies, subscribers and the flow log, and answers `bulwark ca`. */
 export class RevocationControl {
@@ -39,11 +44,15 @@ export class RevocationControl {
   readonly #service: RevocationService;
   readonly #startedAtMs = Date.now();
   readonly #crls: CrlIssuer;
+  readonly #intermediates: IntermediateRevocation;
   readonly #issuers = new Set<string>();
   #look: NodeJS.Timeout | undefined;
   #http: RevocationHttp | undefined;
   #url: string | undefined;
   #isTold = false;
+  #isLooking = false;
+  #isClosed = false;
+  #rootListsDueMs = 0;
 
   constructor(options: RevocationControlOptions) {
     this.#options = options;
@@ -55,15 +64,52 @@ export class RevocationControl {
       onProblem: (error) => this.#warnOnce(error),
       maxAgeMs: options.maxAgeMs ?? 0,
     });
+    this.#intermediates = new IntermediateRevocation({
+      ca: options.ca,
+      store: options.ca.store,
+      revocations: this.#service,
+      rotation: options.rotation,
+      onProblem: (error) => this.#warnOnce(error),
+    });
   }
 
   /** Before any proxy may connect. @throws {BulwarkError} BW_CA_STORE_…, BW_REVOCATION_HTTP */
   async start(): Promise<void> {
     await this.#service.start();
     this.#seenIssuers();
-    this.#look = setInterval(() => this.#seenIssuers(), LOOK_MS);
+    this.#look = setInterval(() => this.#lookAgain(), LOOK_MS);
     this.#look.unref();
     await this.#publish();
+    this.#lookAgain();
+  }
+
+  /** One at a time: a revocation that was begun may wait for workloads. */
+  #lookAgain(): void {
+    this.#seenIssuers();
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    void this.#intermediates
+      .look()
+      .then(() => this.#keepRootLists())
+      .finally(() => {
+        this.#isLooking = false;
+      });
+  }
+
+  /** Roots' lists are made at the start and anew before they end, also where nobody asks: they may be copied from here to where the roots' keys are not. */
+  async #keepRootLists(): Promise<void> {
+    if (performance.now() < this.#rootListsDueMs) return;
+    this.#rootListsDueMs = performance.now() + ROOT_LISTS_MS;
+    try {
+      for (const root of await this.#options.ca.rootSigners()) await this.#crls.current(root);
+    } catch (error) {
+      if (!this.#isClosed) this.#warnOnce(error);
+    }
+  }
+
+  /** What revoked the intermediate that signed under this key. */
+  authorityRevocation(keyId: string): Revocation | undefined {
+    return this.#service.authorityRevocation(keyId);
   }
 
   /** A rotation deletes the key of an intermediate that has signed: that it did is remembered here. */
@@ -77,8 +123,9 @@ export class RevocationControl {
     if (http === undefined) return;
     const onProblem = (error: unknown) => this.#warnOnce(error);
     const issuers = () => ca.signers();
+    const roots = () => ca.rootSigners();
     const ocsp = new OcspResponder({ issuers, statusOf: certificateStatus(ca.store), onProblem });
-    this.#http = new RevocationHttp({ ...http, issuers, crls: this.#crls, ocsp, onProblem });
+    this.#http = new RevocationHttp({ ...http, issuers, roots, crls: this.#crls, ocsp, onProblem });
     const port = await this.#http.listen();
     this.#url = `http://${http.host.includes(":") ? `[${http.host}]` : http.host}:${port}`;
     tell({ kind: "revocation-http", url: this.#url });
@@ -100,6 +147,7 @@ export class RevocationControl {
       crls: this.#crls,
       store: ca.store,
       revocations: this.#service,
+      intermediates: this.#intermediates,
       pods,
       tell,
       inUse: () => sessions().certificatesInUse(),
@@ -110,6 +158,7 @@ export class RevocationControl {
   }
 
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#look);
     this.#http?.close();
     this.#service.close();

@@ -12,6 +12,8 @@ export interface RevocationHttpOptions {
   /** 0: any that is free. */
   readonly port: number;
   readonly issuers: () => Promise<readonly Issuer[]>;
+  /** Roots whose keys are here, the one that signs first. */
+  readonly roots: () => Promise<readonly Issuer[]>;
   readonly crls: CrlIssuer;
   readonly ocsp: OcspResponder;
   readonly onProblem: (error: unknown) => void;
@@ -33,7 +35,7 @@ interface Answer {
  * Publishes CRLs and answers OCSP over plain HTTP, as both formats expect: they are signed, and a TLS server's own certificate could not be checked
  * without them.
  *
- * `GET /crl`, `/crl/delta`: of the intermediate that signs now. `GET /crl/KEYID.crl`, `/crl/KEYID-delta.crl`: of any. `GET /ca/KEYID.crt`: its certificate.
+ * `GET /crl`, `/crl/delta`: of the intermediate that signs now; `/crl/root`: of its root. `GET /crl/KEYID.crl`, `/crl/KEYID-delta.crl`: of any. `GET /ca/KEYID.crt`: its certificate.
  * `POST /ocsp`, `GET /ocsp/BASE64`.
  * @see RFC 5280 §4.2.1.13, RFC 6960 appendix A, RFC 5019 §5–6
  */
@@ -117,18 +119,23 @@ export class RevocationHttp {
   }
 
   async #crl(url: string): Promise<Answer> {
+    if (url === "/crl/root") return this.#listOf((await this.#options.roots())[0], false);
     const [, keyId, delta] = /^\/crl(?:\/([0-9a-f]{40}))?(\/delta|-delta\.crl|\.crl)?$/.exec(url) ?? [];
     if (url !== "/crl" && delta === undefined) return NOT_FOUND;
-    const issuer = await this.#issuer(keyId);
+    return this.#listOf(await this.#issuer(keyId), delta?.includes("delta") === true);
+  }
+
+  async #listOf(issuer: Issuer | undefined, isDelta: boolean): Promise<Answer> {
     if (issuer === undefined) return NOT_FOUND;
     const pair = await this.#options.crls.current(issuer);
-    return crlAnswer(pair, delta?.includes("delta") === true ? pair.delta : pair.full);
+    return crlAnswer(pair, isDelta ? pair.delta : pair.full);
   }
 
   async #issuer(keyId: string | undefined): Promise<Issuer | undefined> {
     const issuers = await this.#options.issuers();
     if (keyId === undefined) return issuers[0];
-    return issuers.find(({ subjectKeyId }) => subjectKeyId.toString("hex") === keyId);
+    const isIt = ({ subjectKeyId }: Issuer) => subjectKeyId.toString("hex") === keyId;
+    return issuers.find(isIt) ?? (await this.#options.roots()).find(isIt);
   }
 }
 

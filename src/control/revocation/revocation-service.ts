@@ -53,6 +53,8 @@ export class RevocationService {
   readonly #clock: () => number;
   readonly #stopping = new AbortController();
   #live: Revocation[] = [];
+  /** By their own key identifiers. */
+  readonly #authorities = new Map<string, Revocation>();
   #sequence = 0;
   readonly #cutoffs = new Map<string, number>();
   #keys: string[] = [];
@@ -110,6 +112,11 @@ export class RevocationService {
     };
   }
 
+  /** Why what is signed under this key identifier counts for nothing. */
+  authorityRevocation(keyId: string): Revocation | undefined {
+    return this.#authorities.get(keyId);
+  }
+
   close(): void {
     this.#stopping.abort();
     clearInterval(this.#heartbeat);
@@ -161,6 +168,8 @@ export class RevocationService {
     ]);
     this.#sequence = revocations.at(-1)?.sequence ?? this.#sequence;
     this.#live.push(...revocations);
+    for (const one of revocations)
+      if (one.subjectKeyId !== undefined) this.#authorities.set(one.subjectKeyId, one);
     const cutoffs = all.filter(({ spiffeId, beforeMs }) => beforeMs > (this.#cutoffs.get(spiffeId) ?? 0));
     for (const { spiffeId, beforeMs } of cutoffs) this.#cutoffs.set(spiffeId, beforeMs);
     this.#keySequence = keys.at(-1)?.sequence ?? this.#keySequence;

@@ -59,7 +59,9 @@ export class RevokedStandings {
     notBefore,
   }: Pick<PeerCertificate, "keySha256" | "authorityKeyId" | "spiffeId" | "notBefore">): string | undefined {
     if (this.#keys.has(keySha256)) return "its key";
-    if (authorityKeyId !== undefined && this.#issuers.has(authorityKeyId)) return "its issuer";
+    // Who has a revoked authority's key leaves its identifier out: nothing of ours does.
+    if (this.#issuers.size > 0 && (authorityKeyId === undefined || this.#issuers.has(authorityKeyId)))
+      return "its issuer";
     const beforeMs = spiffeId === undefined ? undefined : this.#identities.get(spiffeId);
     if (beforeMs === undefined || notBefore.getTime() + ISSUED_AFTER_NOT_BEFORE_MS >= beforeMs)
       return undefined;

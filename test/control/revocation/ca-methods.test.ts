@@ -57,6 +57,7 @@ test("ca.status: a certificate in use is on record however many newer ones live;
       onRevoked: () => {},
       onProblem: () => {},
     }),
+    intermediates: { pending: async () => null, revoke: () => assert.fail() },
     pods: () => [],
     inUse: () => [use("0a"), use("0b")],
     everUsed: () => new Set(),
