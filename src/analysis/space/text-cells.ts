@@ -37,7 +37,7 @@ export interface TextCells {
 
 /** @throws {AnalysisLimit} where the patterns' joint automaton is too large. */
 export function textCells(question: TextQuestion): TextCells {
-  const automaton = new Automaton(question);
+  const automaton = automatonFor(question);
   const exact = [...question.exact].flatMap((text): TextCell[] => {
     const languages = automaton.languagesOf(text);
     return languages === undefined ? [] : [{ sample: text, only: text, languages }];
@@ -54,6 +54,28 @@ export function textCells(question: TextQuestion): TextCells {
       return byText.get(text) ?? (languages === undefined ? undefined : byLanguages.get(keyOf(languages)));
     },
   };
+}
+
+/** Workloads mostly differ in the texts that they name and not in patterns: building an automaton was nine tenths of the time of `verify`. */
+const AUTOMATA = new Map<string, Automaton>();
+/** Up to some megabytes each. */
+const KEPT_AUTOMATA = 64;
+
+function automatonFor(question: TextQuestion): Automaton {
+  const { universe, never, languages, alphabet, exact } = question;
+  const rare = [...new Set([...exact].join(""))].filter((character) => !CHARACTERS.includes(character));
+  const key = JSON.stringify([
+    ...[universe, never, languages].map((list) => list.map(({ pieces }) => pieces)),
+    alphabet,
+    rare.sort(),
+  ]);
+  const known = AUTOMATA.get(key);
+  if (known !== undefined) return known;
+  const made = new Automaton({ ...question, exact: new Set(rare) });
+  const [oldest] = AUTOMATA.keys();
+  if (AUTOMATA.size >= KEPT_AUTOMATA && oldest !== undefined) AUTOMATA.delete(oldest);
+  AUTOMATA.set(key, made);
+  return made;
 }
 
 function keyOf(languages: ReadonlySet<number>): string {
@@ -90,6 +112,7 @@ class Automaton {
   readonly #start: State;
   /** Marks, so that gathering places allocates little. */
   readonly #marks: Uint8Array;
+  #shortestByState: ReadonlyMap<State, string> | undefined = undefined;
 
   constructor({ languages, universe, never, alphabet, exact }: TextQuestion) {
     const all = [...languages, ...universe, ...never];
@@ -135,6 +158,7 @@ class Automaton {
 
   /** Every state that can be reached, with the first of the shortest texts that lead there; short ones first. */
   #shortestTexts(): ReadonlyMap<State, string> {
+    if (this.#shortestByState !== undefined) return this.#shortestByState;
     const texts = new Map<State, string>([[this.#start, ""]]);
     // A map that grows while it is walked is walked to its end.
     for (const [state, text] of texts) {
@@ -143,6 +167,7 @@ class Automaton {
         if (!texts.has(next)) texts.set(next, text + this.#classes.sampleOf(kind));
       }
     }
+    this.#shortestByState = texts;
     return texts;
   }
 
