@@ -34,9 +34,9 @@ function canAppendElement(before: string): boolean {
   return !before.includes('\\"') && before.split('"').length % 2 === 1;
 }
 
-/** What a sidecar makes of X-Forwarded-Client-Cert: its own element behind those that came, where one can stand there. */
+/** What a sidecar makes of X-Forwarded-Client-Cert: its own element behind those that came, where one can stand there; an empty text leaves no comma. */
 export function withElement(before: string | null, own: string): string {
-  return before === null || !canAppendElement(before) ? own : `${before},${own}`;
+  return before === null || before === "" || !canAppendElement(before) ? own : `${before},${own}`;
 }
 
 function clientCert({ headers }: HttpRequest, { hop }: Connection): string | null {
@@ -47,7 +47,7 @@ function clientCert({ headers }: HttpRequest, { hop }: Connection): string | nul
 
 /** What a gateway makes of X-Forwarded-For: its peer behind those that came. */
 export function withPeer(before: string | null, peer: string): string {
-  return before === null ? peer : `${before},${peer}`;
+  return before === null || before === "" ? peer : `${before},${peer}`;
 }
 
 function forwardedFor({ headers }: HttpRequest, { hop, sourceIp }: Connection): string | null {

@@ -42,6 +42,15 @@ const CASES: readonly Case[] = [
     seen: `${FORGED},${OWN}`,
   },
   {
+    law: "an empty text leaves nothing behind, or rules on how it begins would be got round",
+    header: XFCC,
+    sent: [""],
+    hop: { ...SIDECAR, clientCert: OWN },
+    tls: "mtls",
+    seen: OWN,
+  },
+  { law: "an empty text leaves nothing behind", header: "x-forwarded-for", sent: [""], hop: GATEWAY, seen: PEER },
+  {
     law: "not behind an open quote",
     header: XFCC,
     sent: ['Subject="'],
