@@ -51,7 +51,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "verify",
-    summary: "what must never, must always, or alone may be let through: proven, or shown not to be so",
+    summary: "prove what must never, must always, or alone may be let through",
     load: () => import("./commands/verify.ts"),
   },
   {
