@@ -49,7 +49,13 @@ const CASES: readonly Case[] = [
     tls: "mtls",
     seen: OWN,
   },
-  { law: "an empty text leaves nothing behind", header: "x-forwarded-for", sent: [""], hop: GATEWAY, seen: PEER },
+  {
+    law: "an empty text leaves nothing behind",
+    header: "x-forwarded-for",
+    sent: [""],
+    hop: GATEWAY,
+    seen: PEER,
+  },
   {
     law: "not behind an open quote",
     header: XFCC,

@@ -92,16 +92,16 @@ function ownHeaders(
 ): Headers {
   const scheme = tls === "plaintext" ? "http" : "https";
   const list = (name: string): string[] => {
-    const all = headers.filter(([own]) => own === name).map(([, value]) => value);
-    return all.length === 0 ? [] : [all.join(",")];
+    return headers.some(([own]) => own === name) ? [listed(headers, name)] : [];
   };
+  const appended = (texts: readonly string[]): string => texts.filter((text) => text !== "").join(",");
   const trusted = gateway === null ? 1 : (gateway.own ?? gateway.meshWide);
   const protocol = trusted === 0 ? scheme : (list("x-forwarded-proto")[0] ?? scheme);
   const before = gateway === null ? list(XFCC) : [];
   const own: [string, string][] = [["x-forwarded-proto", protocol]];
-  if (mutual) own.push([XFCC, [...before, `By=me;URI=spiffe://${principal}`].join(",")]);
+  if (mutual) own.push([XFCC, appended([...before, `By=me;URI=spiffe://${principal}`])]);
   const hops = [...list("x-forwarded-for"), ...(gateway === null ? [] : [sourceIp])];
-  if (hops.length > 0) own.push(["x-forwarded-for", hops.join(",")]);
+  if (hops.length > 0) own.push(["x-forwarded-for", appended(hops)]);
   const names = new Set(["x-forwarded-proto", "x-forwarded-for", XFCC]);
   return [...headers.filter(([name]) => !names.has(name)), ...own];
 }
