@@ -46,8 +46,10 @@ function noteExtension(noted: NotedHeaders, name: string, value: string): void {
   } else if (name.startsWith("x-envoy-")) noted.forged = (noted.forged ?? new Set()).add(name);
 }
 
+/** INVARIANT: as `joinedField` does for policies, so that what is judged is what is sent. */
 function join(before: string | undefined, value: string): string {
-  return before === undefined ? value : `${before},${value}`;
+  if (before === undefined || before === "") return value;
+  return value === "" ? before : `${before},${value}`;
 }
 
 /** `http`, `http2`, `grpc` or `websocket`, for the record. */

@@ -66,6 +66,8 @@ test("sidecars append their client's element to X-Forwarded-Client-Cert and forw
   const mesh = await startMesh(context, SERVER, { net: 66 });
   const { own, dial } = await clientOf(context, mesh);
   assert.equal(await seen(dial(), undefined), own);
+  assert.equal(await seen(dial(), ""), own);
+  assert.equal(await seen(dial(), `${ADMIN}\r\nx-forwarded-client-cert: `), `${ADMIN},${own}`);
   assert.equal(await seen(dial(), ADMIN), `${ADMIN},${own}`);
   const quoted = `Subject="CN=a,b";${ADMIN}`;
   assert.equal(await seen(dial(), quoted), `${quoted},${own}`);

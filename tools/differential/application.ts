@@ -92,7 +92,13 @@ function serveHttp2(socket: Socket): void {
     const headers = flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] ?? ""] as const] : []));
     stream.on("end", () => {
       if (stream.destroyed) return;
-      const text = told(String(own[":path"]), String(own[":authority"]), headers, body);
+      const text = told(
+        String(own[":path"]),
+        String(own[":authority"]),
+        String(own[":method"]),
+        headers,
+        body,
+      );
       stream.respond({ ":status": 200, "x-application": "yes" });
       stream.end(text);
     });
@@ -102,10 +108,11 @@ function serveHttp2(socket: Socket): void {
 function told(
   path: string,
   host: string,
+  method: string,
   headers: readonly (readonly [string, string])[],
   body: string,
 ): string {
-  return Buffer.from(forwardedAs(path, host, headers, body), "latin1").toString("base64");
+  return Buffer.from(forwardedAs(path, host, method, headers, body), "latin1").toString("base64");
 }
 
 function headersOf(head: string): (readonly [string, string])[] {
@@ -121,6 +128,6 @@ function headersOf(head: string): (readonly [string, string])[] {
 function answerTo(head: string, received: string): string {
   const [method = "", path = ""] = (head.split("\r\n", 1)[0] ?? "").split(" ");
   const host = /\r\nhost: *(.*)/i.exec(head)?.[1] ?? "";
-  const body = told(path, host, headersOf(head), received);
+  const body = told(path, host, method, headersOf(head), received);
   return `HTTP/1.1 200 OK\r\nx-application: yes\r\ncontent-length: ${body.length}${HEAD_END}${method === "HEAD" ? "" : body}`;
 }

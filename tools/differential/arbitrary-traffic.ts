@@ -259,8 +259,7 @@ export function arbitraryConnection(requests: number): fc.Arbitrary<ConnectionSp
       sourceIp: fc.constantFrom("10.1.0.5", "10.1.1.9", "192.168.7.7", "203.0.113.9"),
       port: fc.constantFrom(8080, 8080, 8080, 8080, 8080, 9000, 7000, 9999),
       http: fc.constantFrom(...Array.from({ length: 9 }, () => true), false),
-      // Off: some cases stand still, and why is not known yet (docs/decisions.md).
-      http2: fc.constant(false),
+      http2: fc.constantFrom(true, false, false, false),
       requests: fc.array(request, { minLength: 1, maxLength: requests, size: "max" }),
     })
     .map((drawn) => {

@@ -84,7 +84,7 @@ async function decided(
   return {
     ...outcomeOf(verdict),
     ...(verdict.cause === "ext-authz-denied" ? { code: asked.denialCode } : {}),
-    forwarded: forwardedAs(path, judged.authority, pairs(judged.headers), sent.body?.text ?? ""),
+    forwarded: forwardedAs(path, judged.authority, sent.method, pairs(judged.headers), sent.body?.text ?? ""),
     told: asked.told,
   };
 }
@@ -126,7 +126,13 @@ function askedAbout(
   const { body: shown } = provider;
   if (shown !== null && !shown.allowPartial && text.length > shown.maxBytes) return tooLarge(request);
   const body = shown === null ? "" : text.slice(0, shown.maxBytes);
-  const answer = fixedAnswer({ method, path, role: rolesOf(request.headers), body });
+  const answer = fixedAnswer({
+    overHttp: provider.kind === "http",
+    method,
+    path,
+    role: rolesOf(request.headers),
+    body,
+  });
   if (answer.status !== 200) {
     request.authorizer = "deny";
     return { request, denialCode: answer.status, told: answer.decided };

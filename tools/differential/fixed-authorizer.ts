@@ -70,6 +70,8 @@ export interface FixedAnswer {
 
 /** What a request looks like to an authorizer. */
 export interface AskedRequest {
+  /** Of the authorizer's own HTTP interface: Node's server answers 400 to methods that it does not know. */
+  readonly overHttp: boolean;
   readonly method: string;
   readonly path: string;
   /** Every value of `x-role`, as a list joined by commas, or empty. */
@@ -79,7 +81,8 @@ export interface AskedRequest {
 }
 
 /** The fixed rule. It changes headers that policies behind it ask for. */
-export function fixedAnswer({ method, path, role, body }: AskedRequest): FixedAnswer {
+export function fixedAnswer({ overHttp, method, path, role, body }: AskedRequest): FixedAnswer {
+  if (overHttp && method !== method.toUpperCase()) return { status: 400, set: [], remove: [], decided: "" };
   const [first = ""] = role.split(",");
   if (method === "DELETE") return { status: 401, set: [], remove: [], decided: "no-deletes" };
   if (body.includes("evil")) return { status: 406, set: [], remove: [], decided: "no-evil" };
@@ -108,7 +111,7 @@ function grpcAnswer({ source, http }: CheckRequest): CheckResponse {
   const allowance = { code: 0, ok: null, denied: null, error: null };
   if (http === null) return isFixedlyAllowed(source.ip) ? allowance : denial;
   const { method, path, headers, body } = http;
-  const answer = fixedAnswer({ method, path, role: headers.get("x-role") ?? "", body });
+  const answer = fixedAnswer({ overHttp: false, method, path, role: headers.get("x-role") ?? "", body });
   const told = [set(["x-decided", answer.decided])];
   if (answer.status !== 200) return { ...denial, denied: { status: answer.status, headers: told, body: "" } };
   const ok = {
@@ -130,7 +133,7 @@ export class FixedAuthorizers {
     this.#servers.grpc = grpcAnswer;
     this.#servers.http = ({ method, path, headers, body }, response) => {
       const role = headers["x-role"] ?? "";
-      const answer = fixedAnswer({ method, path, role: String(role), body });
+      const answer = fixedAnswer({ overHttp: true, method, path, role: String(role), body });
       response.setHeader("x-decided", answer.decided);
       if (answer.status === 200) {
         for (const [name, value] of answer.set) response.setHeader(name, value);

@@ -8,7 +8,7 @@ export interface Outcome {
   readonly code: number;
   /** The rule that allowed or denied: `ns/name#index`; null where none did. Undefined where it is not to be seen. */
   readonly rule: string | null | undefined;
-  /** What goes on to the application: path and authority. Null where it is not to be seen. */
+  /** What goes on to the application: path, authority and method. Null where it is not to be seen. */
   readonly forwarded: string | null;
   /** What an authorizer has the caller told (`x-decided`); empty for nothing. Null where it is not to be seen. */
   readonly told: string | null;
@@ -23,13 +23,14 @@ export function refusedConnection(reason: string, rule: string | null | undefine
 export function forwardedAs(
   path: string,
   authority: string,
+  method: string,
   headers: readonly (readonly [string, string])[],
   body = "",
 ): string {
   const own = FORWARDED_HEADERS.flatMap((wanted) =>
     headers.flatMap(([name, value]) => (name === wanted ? [`${name}=${value}`] : [])),
   );
-  return [path, authority, ...own, ...(body === "" ? [] : [`body=${body}`])].join(" ");
+  return [path, authority, method, ...own, ...(body === "" ? [] : [`body=${body}`])].join(" ");
 }
 
 /** Headers that authorizers change. */

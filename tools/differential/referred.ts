@@ -230,7 +230,13 @@ function customOf(
   const text = sent.body?.text ?? "";
   if (custom.provider === "http-body" && text.length > SHOWN_BYTES) return refused("ext-authz", 413, null);
   const body = custom.provider.endsWith("-body") ? text.slice(0, SHOWN_BYTES) : "";
-  const answer = fixedAnswer({ method: sent.method, path: read?.path ?? "", role, body });
+  const answer = fixedAnswer({
+    overHttp: custom.provider.startsWith("http"),
+    method: sent.method,
+    path: read?.path ?? "",
+    role,
+    body,
+  });
   if (answer.status !== 200) return refused("ext-authz", answer.status, answer.decided);
   const touched = new Set([...answer.set.map(([name]) => name), ...answer.remove]);
   return { headers: [...headers.filter(([name]) => !touched.has(name)), ...answer.set] };

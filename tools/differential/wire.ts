@@ -51,12 +51,14 @@ export async function converse(
 class Wire {
   readonly key: string;
   readonly #socket: Socket;
+  readonly #address: string;
   #received = "";
   #ended = false;
   #wake: () => void = () => {};
 
-  private constructor(socket: Socket, key: string) {
+  private constructor(socket: Socket, key: string, address: string) {
     this.#socket = socket;
+    this.#address = address;
     this.key = key;
     const end = () => {
       this.#ended = true;
@@ -76,6 +78,7 @@ class Wire {
     return new Wire(
       tls === undefined ? raw : connectTls({ ...tls, socket: raw, rejectUnauthorized: false }),
       key,
+      dial.address,
     );
   }
 
@@ -97,7 +100,9 @@ class Wire {
     clearTimeout(timer);
     const text = this.#received;
     if (text === "TIMEOUT")
-      throw new Error(`no answer in ${TIMEOUT_MS} ms to ${JSON.stringify(bytes.toString("latin1"))}`);
+      throw new Error(
+        `no answer from ${this.#address} in ${TIMEOUT_MS} ms to ${JSON.stringify(bytes.toString("latin1"))}`,
+      );
     const head = text.slice(0, Math.max(0, text.indexOf(HEAD_END)));
     if (/\r\nconnection: *close/i.test(head)) this.close();
     return {

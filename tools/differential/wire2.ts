@@ -22,10 +22,12 @@ export async function converseHttp2(dial: WireDial, requests: readonly SentReque
 class Wire {
   readonly #session: ClientHttp2Session;
   readonly #key: string;
+  readonly #address: string;
 
-  private constructor(session: ClientHttp2Session, key: string) {
+  private constructor(session: ClientHttp2Session, key: string, address: string) {
     this.#session = session;
     this.#key = key;
+    this.#address = address;
   }
 
   static async open(dial: WireDial): Promise<Wire> {
@@ -38,7 +40,7 @@ class Wire {
     const lenient = { strictSingleValueFields: false } as object;
     const session = connectHttp2("http://differential", { ...lenient, createConnection: () => socket });
     session.on("error", () => {});
-    return new Wire(session, key);
+    return new Wire(session, key, dial.address);
   }
 
   get ended(): boolean {
@@ -59,7 +61,8 @@ class Wire {
     else {
       const stream = this.#session.request(fields, { endStream: body === null });
       const timer = setTimeout(() => {
-        reject(new Error(`no answer over HTTP/2 in ${TIMEOUT_MS} ms to ${JSON.stringify(fields)}`));
+        const asked = JSON.stringify(fields);
+        reject(new Error(`no answer over HTTP/2 from ${this.#address} in ${TIMEOUT_MS} ms to ${asked}`));
         this.#session.destroy();
       }, TIMEOUT_MS);
       stream.on("response", (answer) => {

@@ -20,6 +20,8 @@ let requests = 0;
 let cases = 0;
 /** Enough was asked when so many agreed; a case that differs is made small first, however many requests that takes. */
 let differs = false;
+/** A case that could not be asked to its end. Never made small: each step of it could wait out a time limit. */
+let broken: { readonly asked: DifferentialCase; readonly error: string } | undefined;
 
 if (show === "paths") for (const asked of pathCases()) tellDifferences(await ask(asked));
 else await askRandomCases();
@@ -45,8 +47,11 @@ async function askRandomCases(): Promise<void> {
     }),
   });
   const property = fc.asyncProperty(arbitraryCase, async (asked) => {
-    if (requests >= Number(wanted) && !differs) return;
-    const disagreements = await ask(asked);
+    if (broken !== undefined || (requests >= Number(wanted) && !differs)) return;
+    const disagreements = await ask(asked).catch((error: unknown) => {
+      broken = { asked, error: String(error) };
+      return [];
+    });
     const [first] = disagreements;
     if (show === "all") tellDifferences(disagreements);
     if (first === undefined || show === "all") return;
@@ -54,6 +59,15 @@ async function askRandomCases(): Promise<void> {
     throw new Error(JSON.stringify(first));
   });
   const details = await fc.check(property, { seed: Number(seed), numRuns: Number(wanted) });
+  if (!details.failed && broken !== undefined) {
+    tell({
+      kind: "disagreement",
+      seed: details.seed,
+      path: "",
+      counterexample: broken.asked,
+      error: broken.error,
+    });
+  }
   if (!details.failed) return;
   tell({
     kind: "disagreement",
