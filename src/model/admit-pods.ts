@@ -5,6 +5,7 @@ import { type Resource, resourceName } from "../resources/resource.ts";
 import { meshConfigOf, namespacesOf } from "./build-mesh.ts";
 import { injectablePodOf, injectionRules, podOf } from "./build-workloads.ts";
 import { undiscoveredNamespaces } from "./discovery.ts";
+import { TLS_MODE_LABEL } from "./injection.ts";
 import { captureProblems } from "./traffic-capture.ts";
 
 export interface AdmittedResources {
@@ -20,6 +21,7 @@ export function admitPods(resources: readonly Resource[]): AdmittedResources {
   const injection = injectionRules(resources, namespaces);
   const refused = new Map<Resource, readonly Diagnostic[]>();
   const undeclared = new Map<string, Resource>();
+  const unproven: Diagnostic[] = [];
   for (const resource of resources) {
     const [pod] = injectablePodOf(resource);
     if (pod === undefined) continue;
@@ -27,11 +29,12 @@ export function admitPods(resources: readonly Resource[]): AdmittedResources {
     if (errors.length > 0) refused.set(resource, errors);
     if (injection.isUndeclared(pod.namespace) && !undeclared.has(pod.namespace))
       undeclared.set(pod.namespace, resource);
+    if (injection.isUnproven(pod)) unproven.push(unprovenWarning(resource, injection.tlsMode(pod)));
   }
   return {
     resources: refused.size === 0 ? resources : resources.filter((resource) => !refused.has(resource)),
     rejected: [...refused].map(([{ kind, namespace, name }, errors]) => ({ kind, namespace, name, errors })),
-    warnings: [...[...undeclared].map(undeclaredWarning), ...undiscoveredRoot(resources)],
+    warnings: [...[...undeclared].map(undeclaredWarning), ...unproven, ...undiscoveredRoot(resources)],
   };
 }
 
@@ -56,6 +59,21 @@ function undeclaredWarning([namespace, resource]: readonly [string, Resource]): 
     resource: resourceName(resource),
     span: resource.locate(["metadata"]),
     help: "add the Namespace with the labels that it has: without `istio-injection: enabled` nothing is injected",
+  };
+}
+
+function unprovenWarning(resource: Resource, tlsMode: "istio" | "disabled"): Diagnostic {
+  const clients =
+    tlsMode === "istio"
+      ? "its labels or its namespace's ask for a sidecar, so it is taken to have one"
+      : "its own side is decided as behind a sidecar, while clients speak to it in clear, as to a pod that has none";
+  return {
+    code: "BW1514_SIDECAR_NOT_SHOWN",
+    severity: "warning",
+    message: `the pod runs without the label \`${TLS_MODE_LABEL}: istio\`, which other pods of these files have: ${clients}`,
+    resource: resourceName(resource),
+    span: resource.locate(["metadata", "labels"]),
+    help: `add the label \`${TLS_MODE_LABEL}: istio\` where it has a sidecar, \`sidecar.istio.io/inject: "false"\` where it has none (a pod that ran before its namespace was labelled gets one when it is made anew)`,
   };
 }
 

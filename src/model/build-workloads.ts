@@ -1,6 +1,6 @@
 import type { Resource } from "../resources/resource.ts";
 import { apiGroup } from "../resources/scope.ts";
-import { hasProxyContainer, type InjectablePod, InjectionRules } from "./injection.ts";
+import { hasProxyContainer, type InjectablePod, InjectionRules, TLS_MODE_LABEL } from "./injection.ts";
 import type { ContainerPort, Labels, Namespace, Workload, WorkloadKind } from "./mesh.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { Owners } from "./owners.ts";
@@ -107,6 +107,7 @@ function injectable({ namespace }: Resource, pod: Json): InjectablePod {
     hostNetwork: spec.hostNetwork === true,
     hasProxy: hasProxyContainer(spec),
     isGateway: roleOf(labels, annotations) !== "application",
+    runs: podAddresses(record(pod.status)).length > 0,
   };
 }
 
@@ -166,7 +167,7 @@ function fromPod(
     dataplane,
     ...(choice.dataplane === "none" ? { unproxied: choice.why } : {}),
     ...(capture === undefined ? {} : { capture }),
-    tlsMode: tlsModeOf(labels, addresses, dataplane),
+    tlsMode: injection.tlsMode(seen),
     ports: containerPorts(spec),
     replicas: typeof replicas === "number" ? replicas : 1,
     addresses,
@@ -205,21 +206,9 @@ function fromWorkloadEntry(resource: Resource, config: MeshConfig): Workload {
 
 /** A WorkloadEntry with an account is taken to run a proxy, unless its label says otherwise. */
 function workloadEntryTlsMode(labels: Labels, serviceAccount: string | undefined): "istio" | "disabled" {
-  const label = labels["security.istio.io/tlsMode"];
+  const label = labels[TLS_MODE_LABEL];
   if (label !== undefined) return label === "istio" ? "istio" : "disabled";
   return serviceAccount === undefined ? "disabled" : "istio";
-}
-
-/** A pod that runs already says by its label whether a proxy was injected; a template will be injected by its data plane. */
-function tlsModeOf(
-  labels: Labels,
-  addresses: readonly string[],
-  dataplane: Workload["dataplane"],
-): "istio" | "disabled" {
-  const label = labels["security.istio.io/tlsMode"];
-  if (label !== undefined) return label === "istio" ? "istio" : "disabled";
-  if (addresses.length > 0 && dataplane !== "ambient") return "disabled";
-  return dataplane === "none" ? "disabled" : "istio";
 }
 
 function roleOf(labels: Labels, annotations: Labels): Workload["role"] {

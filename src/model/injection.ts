@@ -16,11 +16,19 @@ export interface InjectablePod {
   readonly hasProxy: boolean;
   /** Whether it is a proxy and nothing else. */
   readonly isGateway: boolean;
+  /** Whether it is on record as it runs, with an address. */
+  readonly runs: boolean;
 }
+
+/**
+ * What a sidecar is concluded from: the pod has it already, labels ask for it, or nothing says anything about it and it is assumed.
+ */
+export type SidecarReason = "present" | "labels" | "assumption";
 
 /** `why` says, for a person, what keeps every proxy of the mesh away. */
 export type DataplaneChoice =
-  | { readonly dataplane: "sidecar" | "ambient" }
+  | { readonly dataplane: "sidecar"; readonly by: SidecarReason }
+  | { readonly dataplane: "ambient" }
   | { readonly dataplane: "none"; readonly why: string };
 
 const INJECT = "sidecar.istio.io/inject";
@@ -28,6 +36,8 @@ const REVISION = "istio.io/rev";
 const INJECTION = "istio-injection";
 const MODE = "istio.io/dataplane-mode";
 const STATUS = "sidecar.istio.io/status";
+/** The injector puts it on every pod that gets a sidecar; istiod has clients speak mutual TLS to pods with it. */
+export const TLS_MODE_LABEL = "security.istio.io/tlsMode";
 
 /** Istio never injects there (pkg/kube/inject/initializer.go). */
 const SYSTEM_NAMESPACES: ReadonlySet<string> = new Set([
@@ -39,7 +49,6 @@ const SYSTEM_NAMESPACES: ReadonlySet<string> = new Set([
 /** The CNI agent leaves this one out of ambient mode. */
 const NEVER_AMBIENT = "kube-system";
 
-const SIDECAR: DataplaneChoice = { dataplane: "sidecar" };
 const AMBIENT: DataplaneChoice = { dataplane: "ambient" };
 
 export class InjectionRules {
@@ -48,6 +57,8 @@ export class InjectionRules {
    * `sidecarInjectorWebhook.enableNamespacesByDefault`, since nobody asks about a mesh in which no pod takes part.
    */
   readonly byDefault: boolean;
+  /** Some running pod carries what the injector writes: the files are a record of a cluster, in which its absence tells something. */
+  readonly #recordsInjection: boolean;
   readonly #namespaces: ReadonlyMap<string, Namespace>;
   readonly #declared: ReadonlySet<string>;
 
@@ -60,7 +71,9 @@ export class InjectionRules {
     this.#namespaces = namespaces;
     const declared = resources.filter(({ kind, apiVersion }) => kind === "Namespace" && apiVersion === "v1");
     this.#declared = new Set(declared.map(({ name }) => name));
-    this.byDefault = !declared.some(({ labels }) => asksForProxy(labels)) && ![...pods].some(podAsksForProxy);
+    const known = [...pods];
+    this.byDefault = !declared.some(({ labels }) => asksForProxy(labels)) && !known.some(podAsksForProxy);
+    this.#recordsInjection = known.some(({ runs, labels }) => runs && labels[TLS_MODE_LABEL] !== undefined);
   }
 
   /** Namespaces of which no file says whether they are injected, in a mesh whose files say so of others. */
@@ -68,11 +81,49 @@ export class InjectionRules {
     return !this.byDefault && !this.#declared.has(namespace) && !SYSTEM_NAMESPACES.has(namespace);
   }
 
+  /** In a record of a cluster, a running pod that does not show the sidecar which it is taken to have. */
+  isUnproven(pod: InjectablePod): boolean {
+    return this.#recordsInjection && this.#lacksMark(pod);
+  }
+
+  #lacksMark(pod: InjectablePod): boolean {
+    const choice = this.choose(pod);
+    const { runs, isGateway, labels } = pod;
+    return (
+      runs &&
+      !isGateway &&
+      labels[TLS_MODE_LABEL] === undefined &&
+      choice.dataplane === "sidecar" &&
+      choice.by !== "present"
+    );
+  }
+
+  /**
+   * What clients believe of a pod: by its label, as istiod does. Who is to be injected has it; a running pod without it is believed to have a sidecar
+   * where its own side is decided so for good reason: labels ask for one, or no running pod of the files has the label.
+   */
+  tlsMode(pod: InjectablePod): "istio" | "disabled" {
+    const label = pod.labels[TLS_MODE_LABEL];
+    if (label !== undefined) return label === "istio" ? "istio" : "disabled";
+    const choice = this.choose(pod);
+    if (choice.dataplane === "none") return "disabled";
+    if (!pod.runs || choice.dataplane === "ambient") return "istio";
+    if (!this.#lacksMark(pod)) return "disabled";
+    return choice.by === "labels" || !this.#recordsInjection ? "istio" : "disabled";
+  }
+
   choose(pod: InjectablePod): DataplaneChoice {
-    if (pod.hasProxy || STATUS in pod.annotations) return SIDECAR;
+    if (pod.hasProxy || STATUS in pod.annotations) return { dataplane: "sidecar", by: "present" };
     const obstacle = this.#notInjected(pod);
-    if (obstacle === undefined) return SIDECAR;
+    if (obstacle === undefined)
+      return { dataplane: "sidecar", by: this.#isAskedFor(pod) ? "labels" : "assumption" };
     return this.#isAmbient(pod) ? AMBIENT : { dataplane: "none", why: obstacle };
+  }
+
+  #isAskedFor({ namespace, labels }: InjectablePod): boolean {
+    const own = this.#labelsOf(namespace);
+    if (own[INJECTION] !== undefined) return own[INJECTION] === "enabled";
+    return own[REVISION] !== undefined || labels[REVISION] !== undefined || labels[INJECT] === "true";
   }
 
   /** Undefined: it gets a sidecar. */
