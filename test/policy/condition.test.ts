@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AuthorizationAction } from "../../src/policy/authorization-spec.ts";
 import { type Condition, type ConditionContext, compileCondition } from "../../src/policy/condition.ts";
+import { filterMetadataField } from "../../src/policy/filter-metadata-field.ts";
 import { headerField, METHODS, PORTS } from "../../src/policy/operation-fields.ts";
 import { NAMESPACES, PRINCIPALS, SERVICE_ACCOUNTS, SOURCE_IP } from "../../src/policy/source-fields.ts";
 import { connect, get } from "./inbound-fixture.ts";
@@ -194,4 +195,21 @@ test("principals are guarded in neither way: they name the trust domain themselv
     );
     assert.deepEqual(hit, ["odd, of no name", "federated"]);
   }
+});
+
+test("metadata of Envoy's filters, which nobody knows: no ALLOW rule holds by it, every other does; under Istio's semantics it is said", () => {
+  const key = "experimental.envoy.filters.network.mysql_proxy[db.table]";
+  const field = filterMetadataField(key);
+  assert.equal(filterMetadataField("request.headers[x]"), undefined);
+  for (const semantics of ["istio", "strict"] as const)
+    for (const action of ["ALLOW", "DENY", "AUDIT", "CUSTOM"] as const)
+      for (const [values, notValues] of [
+        [["a"], []],
+        [[], ["a"]],
+      ] as const) {
+        const condition = compiled(key, field, values, notValues, contextOf(semantics, action));
+        assert.equal(condition.matches(connect(), get("/")), action !== "ALLOW", `${semantics} ${action}`);
+        assert.equal(condition.unknowable === true, semantics === "istio");
+      }
+  assert.equal("unknowable" in compiled("f", METHODS, ["GET"], [], ISTIO), false);
 });

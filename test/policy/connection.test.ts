@@ -184,3 +184,11 @@ test("Connection.opaque is the same without identity and server name; made once,
   const nobody = made({ principal: null, sni: "" });
   assert.equal(nobody.opaque, nobody);
 });
+
+test("where nobody says who ends HTTP it is a sidecar, which tells of a client's certificate only where there is one", () => {
+  const { hop } = made({ principal: "cluster.local/ns/foo/sa/sleep" });
+  assert.equal(hop.position, "sidecar");
+  assert.match(hop.clientCert ?? "", /;URI=spiffe:\/\/cluster\.local\/ns\/foo\/sa\/sleep$/);
+  assert.deepEqual(made({ principal: null, tls: "plaintext" }).hop, { position: "sidecar" });
+  assert.deepEqual(made({ hop: { position: "gateway" } }).hop, { position: "gateway" });
+});
