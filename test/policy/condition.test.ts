@@ -200,7 +200,16 @@ test("principals are guarded in neither way: they name the trust domain themselv
 test("metadata of Envoy's filters, which nobody knows: no ALLOW rule holds by it, every other does; under Istio's semantics it is said", () => {
   const key = "experimental.envoy.filters.network.mysql_proxy[db.table]";
   const field = filterMetadataField(key);
-  assert.equal(filterMetadataField("request.headers[x]"), undefined);
+  for (const other of [
+    "request.headers[x]",
+    `x.${key}`,
+    `${key}.x`,
+    "experimental.envoy.filters.a",
+    "experimental.envoy.other[a]",
+  ])
+    assert.equal(filterMetadataField(other), undefined, other);
+  const onTcp = compiled(key, field, ["a"], [], { ...ISTIO, http: false });
+  assert.equal(onTcp.unknowable, true, "filters of TCP note things, too");
   for (const semantics of ["istio", "strict"] as const)
     for (const action of ["ALLOW", "DENY", "AUDIT", "CUSTOM"] as const)
       for (const [values, notValues] of [
