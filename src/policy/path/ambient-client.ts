@@ -1,8 +1,14 @@
 /** Clients in ambient mode: their nodes' ztunnels send for them, to waypoints, pods, and whatever is no pod of the mesh. */
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
 import { takesHbone } from "../ambient/hbone.ts";
+import { compareSpecificity, isHostSubset, isWildcard } from "../outbound/host-name.ts";
 import type { DialedDestination } from "../outbound/types.ts";
-import { type WaypointBinding, waypointOfService, waypointOfWorkload } from "../waypoint/waypoints.ts";
+import {
+  hasVirtualAddress,
+  type WaypointBinding,
+  waypointOfService,
+  waypointOfWorkload,
+} from "../waypoint/waypoints.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
 import { hboneArrival } from "./hbone-arrival.ts";
 import {
@@ -57,8 +63,22 @@ function waypointAmong([only, ...others]: readonly End[]): string | undefined {
 
 function dialledService(mesh: Mesh, client: Workload, { host, ip }: DialedDestination): Service | undefined {
   const directory = meshDirectory(mesh);
-  if (ip === undefined) return findService(directory, host ?? "", client.namespace);
+  if (ip === undefined)
+    return findService(directory, host ?? "", client.namespace) ?? wildcardService(mesh, host ?? "");
   return directory.byAddress.has(ip) ? undefined : directory.byVirtualAddress.get(ip);
+}
+
+/**
+ * The wildcard that ztunnel's DNS answers a name by: the most specific. Only one with an address of its own is answered; names under any other are
+ * whatever the cluster's DNS says.
+ * @see pilot/pkg/serviceregistry/ambient/services.go of istio/istio
+ */
+function wildcardService({ services }: Mesh, host: string): Service | undefined {
+  const name = host.toLowerCase().replace(/\.$/, "");
+  return services
+    .filter((service) => isWildcard(service.hostname) && hasVirtualAddress(service))
+    .filter(({ hostname }) => isHostSubset(name, hostname.toLowerCase()))
+    .sort((a, b) => compareSpecificity(a.hostname, b.hostname))[0];
 }
 
 interface Front {

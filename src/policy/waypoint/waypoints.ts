@@ -3,6 +3,7 @@ import type { Labels, Mesh, Service, Workload } from "../../model/mesh.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { selectsNamespace } from "../gateway-api/listeners.ts";
 import { GATEWAY_API_GROUP, type KubernetesGatewayShape, type ListenerShape } from "../gateway-api/shapes.ts";
+import { isWildcard } from "../outbound/host-name.ts";
 
 export interface Waypoint {
   /** `namespace/name` of its Gateway. */
@@ -76,8 +77,9 @@ export function servicesOfWaypoint(mesh: Mesh, workload: Workload): readonly Ser
 
 const AUTO_ALLOCATE = "networking.istio.io/enable-autoallocate-ip";
 
-/** Whether clients dial an address that stands for the service: its own, or one that istiod gives it. */
-function hasVirtualAddress({
+/** Whether clients dial an address that stands for the service: its own, or one that istiod gives it, to wildcards of resolution DYNAMIC_DNS alone. */
+export function hasVirtualAddress({
+  hostname,
   origin,
   headless,
   addresses,
@@ -87,7 +89,8 @@ function hasVirtualAddress({
 }: Service): boolean {
   if (origin === "kubernetes") return !headless && externalName === undefined;
   if (addresses.length > 0) return true;
-  return resolution !== "none" && (resource.labels[AUTO_ALLOCATE] ?? "").toLowerCase() !== "false";
+  if (resolution === "none" || (isWildcard(hostname) && resolution !== "dynamic-dns")) return false;
+  return (resource.labels[AUTO_ALLOCATE] ?? "").toLowerCase() !== "false";
 }
 
 /** A waypoint's own Service, or an east-west gateway's, has no waypoint. */
