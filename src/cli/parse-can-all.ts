@@ -1,6 +1,6 @@
 import type { AccessRequest, RequestTemplate, SurveyQuestion } from "../index.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { type CanOptions, parseHeader, parseJwt } from "./parse-can.ts";
+import { type CanOptions, hostAmong, parseHeader, parseJwt } from "./parse-can.ts";
 
 /** What says who asks whom, which is what is asked for here. */
 const ONE_REQUEST_ONLY = [
@@ -70,11 +70,13 @@ function isMethod(word: string): boolean {
   return /^[A-Z][A-Z-]*$/.test(word);
 }
 
-function commonFields({ protocol, host, header, jwt, extAuthz }: CanOptions): Partial<AccessRequest> {
+function commonFields({ protocol, header, jwt, extAuthz, ...options }: CanOptions): Partial<AccessRequest> {
+  const headers = header?.map(parseHeader);
+  const host = options.host ?? hostAmong(headers);
   return {
     ...(protocol === undefined ? {} : { protocol }),
     ...(host === undefined ? {} : { host }),
-    ...(header === undefined ? {} : { headers: header.map(parseHeader) }),
+    ...(headers === undefined ? {} : { headers }),
     ...(jwt === undefined ? {} : { jwt: parseJwt(jwt) }),
     ...(extAuthz === undefined ? {} : { extAuthz }),
   };

@@ -50,14 +50,16 @@ export function parseCan(words: readonly string[], options: CanOptions): AccessR
   const target = rest.shift();
   if (rest.length > 0) throw invalid(`\`${rest.join(" ")}\` is too much: write FROM METHOD URL`);
   const asked = options.to === undefined ? parseUrl(target, options) : parseTo(options.to, target, options);
-  const { jwt, header, host, extAuthz, via } = options;
+  const { jwt, header, extAuthz, via } = options;
+  const headers = header?.map(parseHeader);
+  const host = options.host ?? hostAmong(headers);
   return {
     from: sourceOf(from, asked.tls, options),
     ...asked.request,
     ...(via === undefined ? {} : { via }),
     ...(method === undefined ? {} : { method }),
     ...(host === undefined ? {} : { host }),
-    ...(header === undefined ? {} : { headers: header.map(parseHeader) }),
+    ...(headers === undefined ? {} : { headers }),
     ...(jwt === undefined ? {} : { jwt: parseJwt(jwt) }),
     ...(extAuthz === undefined ? {} : { extAuthz }),
   };
@@ -148,6 +150,11 @@ function sourceOf(
     ...(ip === undefined ? {} : { ip }),
     ...(shown === undefined ? {} : { tls: shown }),
   };
+}
+
+/** As curl: -H "Host: …" takes the place of the URL's. */
+export function hostAmong(headers: readonly (readonly [string, string])[] = []): string | undefined {
+  return headers.find(([name]) => name.toLowerCase() === "host")?.[1];
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT */

@@ -27,6 +27,8 @@ export const TLS_TO_PLAINTEXT_PORT = fixed("transport", "tls-to-plaintext-port",
 export const PLAINTEXT_TO_TLS_PORT = fixed("transport", "plaintext-to-tls-port", false, 0, "no-chain");
 /** What is not an acceptable HTTP request, whatever the policies say. */
 export const BAD_REQUEST = fixed("protocol", "bad-request", false, 400, "bad-request");
+export const UNKNOWN_TRANSFER_CODING = fixed("protocol", "bad-request", false, 501, "bad-request");
+export const EXPECTATION_FAILED = fixed("protocol", "bad-request", false, 417, "bad-request");
 /** `OPTIONS *`: Envoy has no route for it. */
 export const NO_RELATIVE_PATH = fixed("route", "no-relative-path", false, 404, "route");
 export const JWT_UNVERIFIED = fixed("jwt", "jwt-unverified", false, 401, "unknown");

@@ -1,5 +1,5 @@
-import { isToken } from "./http1-connection.ts";
-import { FIELD_VALUE } from "./http1-grammar.ts";
+import { isToken } from "../../policy/field-syntax.ts";
+import { FIELD_VALUE } from "../../policy/http1-grammar.ts";
 import type { RequestHead, ResponseHead } from "./http1-head.ts";
 
 declare const brand: unique symbol;

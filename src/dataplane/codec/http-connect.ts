@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
+import { parseAuthority } from "../../policy/authority.ts";
 import { parseDnsName, parseIpv4 } from "./dns-name.ts";
 import { type FieldLines, fieldLines, NO_FIELD_LINES, writeLocalReply } from "./head-writer.ts";
-import { parseAuthority } from "./http1-authority.ts";
 import type { RequestHead } from "./http1-head.ts";
 import type { ProxyCredential } from "./proxy-credential.ts";
 

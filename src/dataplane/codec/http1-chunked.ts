@@ -1,6 +1,7 @@
+import { FIELD_VALUE, HEX_VALUE, TOKEN_LOWER } from "../../policy/http1-grammar.ts";
+import { isAmbiguousField } from "../../policy/protected-fields.ts";
 import { BODY_MALFORMED, type BodyLimits, type BodyReader } from "./http1-body-reader.ts";
-import { isAmbiguousField, isForbiddenTrailer } from "./http1-field-names.ts";
-import { FIELD_VALUE, HEX_VALUE, TOKEN_LOWER } from "./http1-grammar.ts";
+import { isForbiddenTrailer } from "./http1-field-names.ts";
 import { type Http1Refusal, type Http1RefusalCode, refuse } from "./http1-refusal.ts";
 
 const HTAB = 0x09;

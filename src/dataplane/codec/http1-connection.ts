@@ -1,10 +1,7 @@
-import { isProtectedField } from "./http1-field-names.ts";
-import { type FieldBlock, trimOws } from "./http1-fields.ts";
-import { TOKEN_LOWER } from "./http1-grammar.ts";
+import { isToken, MAX_CONNECTION_MEMBERS, trimOws } from "../../policy/field-syntax.ts";
+import { isProtectedField } from "../../policy/protected-fields.ts";
+import type { FieldBlock } from "./http1-fields.ts";
 import { type Http1Refusal, refuse } from "./http1-refusal.ts";
-
-/** Envoy fails a request with ten or more Connection members. */
-const MAX_MEMBERS = 9;
 
 /** Members that this hop handles itself, or that parsing has taken out already. */
 const HANDLED = new Set([
@@ -43,8 +40,8 @@ export function readConnection(block: FieldBlock): ConnectionOptions | Http1Refu
 }
 
 function readMembers(block: FieldBlock, value: string): ConnectionOptions | Http1Refusal {
-  const members = value.toLowerCase().split(",", MAX_MEMBERS + 1);
-  if (members.length > MAX_MEMBERS) return refuse("connection-invalid");
+  const members = value.toLowerCase().split(",", MAX_CONNECTION_MEMBERS + 1);
+  if (members.length > MAX_CONNECTION_MEMBERS) return refuse("connection-invalid");
   const options = { close: false, keepAlive: false, upgrade: false };
   const nominated = new Set<string>();
   for (const padded of members) {
@@ -59,14 +56,6 @@ function readMembers(block: FieldBlock, value: string): ConnectionOptions | Http
   }
   if (nominated.size > 0) dropFields(block, nominated);
   return options;
-}
-
-/** Whether the string is an RFC 9110 token; a character beyond latin1 is none. */
-export function isToken(member: string): boolean {
-  for (let i = 0; i < member.length; i++) {
-    if ((TOKEN_LOWER[member.charCodeAt(i)] ?? 0) === 0) return false;
-  }
-  return member !== "";
 }
 
 /** Takes headers out of the block by lower-case name. */

@@ -1,4 +1,5 @@
-import { TOKEN_LOWER } from "./http1-grammar.ts";
+import { TOKEN_LOWER } from "../../policy/http1-grammar.ts";
+import { type HOP_FIELDS, isProtectedField } from "../../policy/protected-fields.ts";
 
 /** What the parser itself does with a header of this name. */
 export const FIELD_ROLE = {
@@ -22,18 +23,19 @@ export interface KnownField {
   readonly role: number;
 }
 
-const ROLES: ReadonlyMap<string, number> = new Map<string, number>([
-  ["host", FIELD_ROLE.host],
-  ["content-length", FIELD_ROLE.contentLength],
-  ["transfer-encoding", FIELD_ROLE.transferEncoding],
-  ["connection", FIELD_ROLE.connection],
-  ["upgrade", FIELD_ROLE.upgrade],
-  ["expect", FIELD_ROLE.expect],
-  ["te", FIELD_ROLE.te],
-  ["keep-alive", FIELD_ROLE.drop],
-  ["proxy-connection", FIELD_ROLE.drop],
-  ["http2-settings", FIELD_ROLE.drop],
-]);
+const ROLE_OF: Readonly<Record<(typeof HOP_FIELDS)[number], number>> = {
+  host: FIELD_ROLE.host,
+  "content-length": FIELD_ROLE.contentLength,
+  "transfer-encoding": FIELD_ROLE.transferEncoding,
+  connection: FIELD_ROLE.connection,
+  upgrade: FIELD_ROLE.upgrade,
+  expect: FIELD_ROLE.expect,
+  te: FIELD_ROLE.te,
+  "keep-alive": FIELD_ROLE.drop,
+  "proxy-connection": FIELD_ROLE.drop,
+  "http2-settings": FIELD_ROLE.drop,
+};
+const ROLES: ReadonlyMap<string, number> = new Map(Object.entries(ROLE_OF));
 
 /** Common names: only a matter of speed, except those in ROLES, which the parser must know. */
 const COMMON =
@@ -86,34 +88,6 @@ export function knownField(bytes: Buffer, start: number, end: number, hash: numb
     if (name[i] !== TOKEN_LOWER[bytes[start + i] ?? 0]) return undefined;
   }
   return known;
-}
-
-const PROTECTED = new Set([
-  "host",
-  "authorization",
-  "cookie",
-  "set-cookie",
-  "content-length",
-  "content-type",
-  "forwarded",
-  "via",
-  "x-request-id",
-  "traceparent",
-]);
-
-/**
- * Whether dropping or imitating this header could change who a request is from or how it is framed.
- * @see https://nathandavison.com/blog/abusing-http-hop-by-hop-request-headers
- */
-export function isProtectedField(lowerName: string): boolean {
-  return PROTECTED.has(lowerName) || lowerName.startsWith("x-forwarded-") || lowerName.startsWith("x-envoy-");
-}
-
-/** Whether a name with underscores reads as a protected or framing header to CGI-like servers, which fold "-" and "_". */
-export function isAmbiguousField(lowerName: string): boolean {
-  if (!lowerName.includes("_")) return false;
-  const folded = lowerName.replaceAll("_", "-");
-  return isProtectedField(folded) || ROLES.has(folded);
 }
 
 /** Beyond the protected and hop-by-hop ones: fields that steer routing, authentication, caching or payload (RFC 9110 §6.5.1). */

@@ -1,5 +1,7 @@
-import { FIELD_ROLE, isAmbiguousField, knownField, mixName } from "./http1-field-names.ts";
-import { FIELD_VALUE, TOKEN_LOWER } from "./http1-grammar.ts";
+import { isChunked, parseContentLength, trimOws } from "../../policy/field-syntax.ts";
+import { FIELD_VALUE, TOKEN_LOWER } from "../../policy/http1-grammar.ts";
+import { isAmbiguousField } from "../../policy/protected-fields.ts";
+import { FIELD_ROLE, knownField, mixName } from "./http1-field-names.ts";
 import { type Http1Refusal, refuse } from "./http1-refusal.ts";
 
 const HTAB = 0x09;
@@ -7,7 +9,6 @@ const LF = 0x0a;
 const CR = 0x0d;
 const SPACE = 0x20;
 const COLON = 0x3a;
-const DIGIT_0 = 0x30;
 
 /** Content-Length of a message that has none. */
 export const NO_LENGTH = -1;
@@ -162,38 +163,18 @@ function isTrailers(member: string): boolean {
   return trimOws(member) === "trailers";
 }
 
-/** Cuts SP and HTAB only: String.trim also takes NBSP, which is obs-text and part of a value (RFC 9110 §5.6.3). */
-export function trimOws(text: string): string {
-  let start = 0;
-  let end = text.length;
-  while (start < end && isOws(text.charCodeAt(start))) start++;
-  while (end > start && isOws(text.charCodeAt(end - 1))) end--;
-  return text.slice(start, end);
-}
-
-function isOws(code: number): boolean {
-  return code === SPACE || code === HTAB;
-}
-
 /** RFC 9112 §6.3 allows repeated equal values; any repetition is refused here, as it is how CL.CL smuggling looks. */
 function applyContentLength(block: FieldBlock, value: string): Http1Refusal | undefined {
   if (block.contentLength !== NO_LENGTH) return refuse("content-length-duplicate");
-  if (value.length === 0) return refuse("content-length-invalid");
-  let length = 0;
-  for (let i = 0; i < value.length; i++) {
-    const digit = value.charCodeAt(i) - DIGIT_0;
-    if (digit < 0 || digit > 9) return refuse("content-length-invalid");
-    length = length * 10 + digit;
-    // Beyond 2^53 a double no longer counts octets exactly.
-    if (length > Number.MAX_SAFE_INTEGER) return refuse("content-length-invalid");
-  }
+  const length = parseContentLength(value);
+  if (length === undefined) return refuse("content-length-invalid");
   block.contentLength = length;
   return undefined;
 }
 
 function applyTransferEncoding(block: FieldBlock, value: string): Http1Refusal | undefined {
   if (block.chunked) return refuse("transfer-encoding-duplicate");
-  if (value.toLowerCase() !== "chunked") return refuse("transfer-encoding-unsupported");
+  if (!isChunked(value)) return refuse("transfer-encoding-unsupported");
   block.chunked = true;
   return undefined;
 }

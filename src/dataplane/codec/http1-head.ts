@@ -1,7 +1,8 @@
-import { isAuthority, sameAuthority } from "./http1-authority.ts";
-import { type ConnectionOptions, dropFields, isToken, readConnection } from "./http1-connection.ts";
+import { isAuthority, sameAuthority } from "../../policy/authority.ts";
+import { isToken } from "../../policy/field-syntax.ts";
+import { FIELD_VALUE, HTTP_METHODS, TARGET, TOKEN_LOWER } from "../../policy/http1-grammar.ts";
+import { type ConnectionOptions, dropFields, readConnection } from "./http1-connection.ts";
 import { FieldBlock, NO_LENGTH, parseFields } from "./http1-fields.ts";
-import { FIELD_VALUE, HTTP_METHODS, TARGET, TOKEN_LOWER } from "./http1-grammar.ts";
 import { type Http1Refusal, refuse } from "./http1-refusal.ts";
 import { type RequestTarget, readTarget, type TargetForm } from "./http1-target.ts";
 

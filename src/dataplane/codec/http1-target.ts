@@ -1,4 +1,4 @@
-import { isAuthority, parseAuthority } from "./http1-authority.ts";
+import { isAuthority, parseAuthority } from "../../policy/authority.ts";
 import { type Http1Refusal, refuse } from "./http1-refusal.ts";
 
 /** The four forms of a request-target (RFC 9112 §3.2). */

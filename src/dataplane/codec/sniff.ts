@@ -1,4 +1,4 @@
-import { HTTP_METHODS, TOKEN_LOWER } from "./http1-grammar.ts";
+import { HTTP_METHODS, TOKEN_LOWER } from "../../policy/http1-grammar.ts";
 
 /** What the first bytes of a plaintext connection are. "other" is opaque TCP. */
 export type SniffedProtocol = "tls" | "http1" | "http2" | "other" | "need-more";

@@ -1,7 +1,7 @@
 /** What an authorizer's changes make of a request's headers. */
 
+import { isToken } from "../../policy/field-syntax.ts";
 import { type FieldLines, fieldLines } from "../codec/head-writer.ts";
-import { isToken } from "../codec/http1-connection.ts";
 import type { HeaderChange } from "./check-message.ts";
 
 /** Headers in which a message is framed, or that end at this hop: nobody but the proxy sets or removes them. */

@@ -5,6 +5,7 @@ import type { FieldPath } from "../../resources/resource.ts";
 import { parseIpAddress } from "../ip-address.ts";
 import type { AccessRequest } from "./access-request.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
+import { isHost } from "./read-access.ts";
 import type { SurveyQuestion } from "./survey.ts";
 
 export interface RequestProblem {
@@ -88,7 +89,10 @@ export function checkRequest(mesh: Mesh, value: unknown): readonly RequestProble
     });
   else if (!isRecord(to)) problems.push(field(["to"], "`to` has to be an object"));
   else problems.push(...fieldProblems(to, TO_FIELDS, ["to"], []), ...destinationProblems(to));
-  return problems.length > 0 ? problems : nameProblems(mesh, value as unknown as AccessRequest);
+  if (problems.length > 0) return problems;
+  const request = value as unknown as AccessRequest;
+  const inHead = headProblems(request);
+  return inHead.length > 0 ? inHead : nameProblems(mesh, request);
 }
 
 /** @param question of a program: every name in it has to be one of the mesh's. */
@@ -151,6 +155,35 @@ function destinationProblems(to: Readonly<Record<string, unknown>>): RequestProb
       ),
     );
   if (to.port === undefined) problems.push(field(["to"], "`to.port` is missing"));
+  return problems;
+}
+
+const LINE_BREAK = /[\r\n]/;
+
+/** What cannot be one field of one head, and a Host that says something else than `host` does. */
+function headProblems({ host, authority, headers = [] }: AccessRequest): readonly RequestProblem[] {
+  const problems: RequestProblem[] = [];
+  for (const [key, value] of Object.entries({ host, authority }))
+    if (value !== undefined && LINE_BREAK.test(value))
+      problems.push(field([key], `\`${key}\` has a line break: it cannot be one field`));
+  const said = authority ?? host;
+  let before = said;
+  for (const [index, header] of headers.entries()) {
+    if (header.some((part) => LINE_BREAK.test(part)))
+      problems.push(
+        field(["headers", index], "a header with a line break is more than one: write each by itself"),
+      );
+    if (!isHost(header)) continue;
+    const value = header[1].trim();
+    if (before !== undefined && before !== value)
+      problems.push(
+        field(
+          ["headers", index, 1],
+          `Host is \`${value}\` here, and ${said === undefined ? "another header says" : authority === undefined ? "`host` is" : "`authority` is"} \`${before}\``,
+        ),
+      );
+    before ??= value;
+  }
   return problems;
 }
 

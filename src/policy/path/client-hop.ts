@@ -2,6 +2,7 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { explainOutbound } from "../outbound/explain-outbound.ts";
 import type { DialedDestination, OutboundDecision, OutboundPolicy } from "../outbound/types.ts";
+import type { Verdict } from "../verdict.ts";
 import { waypointOfService } from "../waypoint/waypoints.ts";
 import { type ClientFields, clientFields } from "./client-fields.ts";
 import {
@@ -20,7 +21,7 @@ export interface ClientHop extends HopResult {
 }
 
 export function clientHop(
-  { mesh, compiled }: JourneyContext,
+  { mesh, compiled, semantics }: JourneyContext,
   flight: Flight,
   workload: Workload,
   sender: Sender,
@@ -33,6 +34,8 @@ export function clientHop(
     ...ambientLines(mesh, decision),
   ];
   const step = routeStep(decision, workload.key, "client", explain);
+  const unreadable = flight.unreadable?.[semantics];
+  if (unreadable && readsHttp(decision)) return { step: unreadableStep(step, unreadable), fields: {} };
   const fields = clientFields(decision, dialled);
   if (decision.kind !== "forward") return { step, fields };
   return {
@@ -40,6 +43,17 @@ export function clientHop(
     fields,
     onward: { flight, sender, by: "sidecar", decision, dialled },
   };
+}
+
+/** Whether the listener ends HTTP, whatever it then answers. */
+function readsHttp(decision: OutboundDecision): boolean {
+  if (decision.kind === "forward") return decision.http !== undefined;
+  return decision.kind === "respond" || decision.code !== 0;
+}
+
+function unreadableStep({ hop, side, answersHttp }: Step, verdict: Verdict): Step {
+  const explain = () => [`refused with ${verdict.code}: not an acceptable HTTP request`];
+  return { ...verdict, hop, side, answersHttp, explain };
 }
 
 function route(policy: OutboundPolicy, flight: Flight, dialled: DialedDestination): OutboundDecision {

@@ -6,7 +6,7 @@ import type { Semantics } from "../inbound.ts";
 import type { FetchJwks } from "../jwt/jwt-policy.ts";
 import type { Claims } from "../jwt/jwt-result.ts";
 import type { DialedDestination, ForwardDecision } from "../outbound/types.ts";
-import type { Reason } from "../verdict.ts";
+import type { Reason, Verdict } from "../verdict.ts";
 import type { AccessProtocol } from "./access-request.ts";
 import type { CompiledPolicies } from "./compiled-policies.ts";
 import type { HopVerdict } from "./decision.ts";
@@ -32,6 +32,8 @@ export interface Flight {
   readonly headers: FlatHeaders;
   /** Server name of the client's own TLS (protocol `tls`); absent where it sends none. */
   readonly ownSni?: string;
+  /** The first proxy that reads HTTP refuses its head so; absent where both semantics read it. */
+  readonly unreadable?: Readonly<Record<Semantics, Verdict | null>>;
   /** Taken as verified. */
   readonly claims?: Claims;
   readonly authorizer?: AuthorizerAnswer;

@@ -19,6 +19,8 @@ export async function judgeRequest(
   connection: Connection,
   flight: Flight,
 ): Promise<JudgedRequest> {
+  const unreadable = speaksHttp(flight) ? flight.unreadable?.[context.semantics] : null;
+  if (unreadable) return { verdict: unreadable };
   const { method, path, authority, headers } = flight;
   const version = flight.protocol === "grpc" ? 2 : 1;
   const request = speaksHttp(flight)

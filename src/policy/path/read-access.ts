@@ -1,14 +1,19 @@
 /** The parts of a question as the first hop meets them. */
 import type { Workload } from "../../model/mesh.ts";
 import type { TlsKind } from "../connection.ts";
+import { type ClientHead, refuseHead } from "../head-refusal.ts";
 import type { AccessRequest } from "./access-request.ts";
 import { type Arrival, type Flight, meshAlpn, type Sender } from "./journey.ts";
 
 const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
 
 /** The Host header: as given, else the name that the client uses; `app` where only a workload is named. */
-export function authorityOf({ authority, host, to }: AccessRequest): string {
-  return authority ?? host ?? to.host ?? to.service ?? "app";
+export function authorityOf({ authority, host, headers = [], to }: AccessRequest): string {
+  return authority ?? host ?? headers.find(isHost)?.[1].trim() ?? to.host ?? to.service ?? "app";
+}
+
+export function isHost([name]: readonly [name: string, value: string]): boolean {
+  return name.toLowerCase() === "host";
 }
 
 /** Between two hops only, whatever `Connection` says (RFC 9110 §7.6.1); `Expect` is answered by the first proxy. */
@@ -43,8 +48,10 @@ function endToEnd(headers: readonly Header[]): (header: Header) => boolean {
 
 export function flightOf(request: AccessRequest, authority: string): Flight {
   const { protocol = "http", jwt, extAuthz, sni } = request;
-  const headers = (request.headers ?? [])
-    .filter(endToEnd(request.headers ?? []))
+  const fields = (request.headers ?? []).filter((header) => !isHost(header));
+  const unreadable = unreadableBy(protocol, authority, fields);
+  const headers = fields
+    .filter(endToEnd(fields))
     .flatMap(([name, value]) => [name.toLowerCase(), value.trim()]);
   if (typeof jwt === "string") headers.push("authorization", `Bearer ${jwt}`);
   if (protocol === "grpc" && !headers.includes("application/grpc"))
@@ -55,10 +62,22 @@ export function flightOf(request: AccessRequest, authority: string): Flight {
     path: request.path ?? "/",
     authority,
     headers,
+    ...(unreadable === undefined ? {} : { unreadable }),
     ...(protocol === "tls" && sni !== undefined ? { ownSni: sni } : {}),
     ...(typeof jwt === "object" ? { claims: jwt.claims } : {}),
     ...(extAuthz === undefined ? {} : { authorizer: extAuthz }),
   };
+}
+
+function unreadableBy(
+  protocol: Flight["protocol"],
+  authority: string,
+  fields: readonly Header[],
+): Flight["unreadable"] {
+  if (protocol !== "http" && protocol !== "grpc") return undefined;
+  const head: ClientHead = { version: protocol === "grpc" ? 2 : 1, authority, fields };
+  const [istio, strict] = [refuseHead(head, "istio"), refuseHead(head, "strict")];
+  return istio === null && strict === null ? undefined : { istio, strict };
 }
 
 /** A workload without a proxy has no certificate of the mesh to show. */

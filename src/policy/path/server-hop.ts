@@ -153,7 +153,8 @@ export function explainVerdict(
 ): readonly string[] {
   const here = ONLY_HERE[verdict.cause];
   if (here !== undefined) return [here];
-  if (verdict.cause === "bad-request") return ["refused with 400: not an acceptable HTTP request"];
+  if (verdict.cause === "bad-request")
+    return [`refused with ${verdict.code}: not an acceptable HTTP request`];
   if (verdict.cause === "no-relative-path") return ["refused with 404: the request target has no path"];
   const lines = explainInbound(policy, connection, request);
   return verdict.cause === "ext-authz-unanswered"

@@ -3,8 +3,8 @@ import { createServer as createHttp2Server } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type SecureContext, type TLSSocket } from "node:tls";
-import { HTTP_METHODS } from "../../dataplane/codec/http1-grammar.ts";
 import { type SniffedProtocol, sniffProtocol } from "../../dataplane/codec/sniff.ts";
+import { HTTP_METHODS } from "../../policy/http1-grammar.ts";
 import { http } from "../../resources/node-http.ts";
 import { acceptWebSocket } from "./websocket-echo.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { isAuthority, parseAuthority, sameAuthority } from "../../../src/dataplane/codec/http1-authority.ts";
+import { isAuthority, parseAuthority, sameAuthority } from "../../src/policy/authority.ts";
 
 test("parseAuthority() splits host and port, lower case, without brackets", () => {
   assert.deepEqual(parseAuthority("Mesh.Local:8080"), { host: "mesh.local", port: 8080 });

@@ -11,6 +11,8 @@ export const FIELD_VALUE: Uint8Array = new Uint8Array(256);
 export const TARGET: Uint8Array = new Uint8Array(256);
 /** 1 = allowed in a registered name or IPv4 address of an authority: letters, digits, "-", ".", "_". */
 export const HOST_NAME: Uint8Array = new Uint8Array(256);
+/** 1 = Envoy 1.40 takes it in an authority, wherever it stands: RFC 3986 §3.2 without its grammar. */
+export const ENVOY_AUTHORITY: Uint8Array = new Uint8Array(256);
 /** Value of a hexadecimal digit, or 255. */
 export const HEX_VALUE: Uint8Array = new Uint8Array(256).fill(255);
 
@@ -21,6 +23,8 @@ for (let c = 0x41; c <= 0x5a; c++) {
   TOKEN_LOWER[c] = c + 0x20;
   HOST_NAME[c] = 1;
 }
+for (let c = 0x21; c < 0x7f; c++)
+  ENVOY_AUTHORITY[c] = '"#/<>?\\^`{|}'.includes(String.fromCharCode(c)) ? 0 : 1;
 for (let c = 0x20; c < 256; c++) FIELD_VALUE[c] = c === 0x7f ? 0 : 1;
 FIELD_VALUE[0x09] = 1;
 for (let c = 0x21; c <= 0x7e; c++) TARGET[c] = c === 0x23 ? 2 : 1;

@@ -1,5 +1,6 @@
-import { isIPv6 } from "node:net";
+/** What an authority is (RFC 3986 §3.2), as the proxies' parser takes it and `can` judges by. */
 import { HOST_NAME } from "./http1-grammar.ts";
+import { parseIpAddress } from "./ip-address.ts";
 
 const COLON = 0x3a;
 const DOT = 0x2e;
@@ -56,7 +57,8 @@ function endOfHost(text: string): number {
 function endOfIpv6(text: string): number {
   const close = text.indexOf("]");
   // A zone id ("%eth0") means something on one machine only.
-  return close > 0 && !text.includes("%") && isIPv6(text.slice(1, close)) ? close + 1 : 0;
+  const address = close > 0 ? text.slice(1, close) : "";
+  return address.includes(":") && parseIpAddress(address) !== undefined ? close + 1 : 0;
 }
 
 function portAfter(text: string, hostEnd: number): number {
