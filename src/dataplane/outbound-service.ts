@@ -175,6 +175,8 @@ function refusalText(decision: OutboundDecision & { kind: "refuse" }): string {
       return `the route names a destination that does not exist (${decision.cluster ?? "?"})`;
     case "no-healthy-upstream":
       return `nothing serves the destination (${decision.cluster ?? "?"})`;
+    case "unknown":
+      return "nothing that this workload may see has this host, and the outbound policy ALLOW_ANY_DYNAMIC_DNS is not carried out for HTTP";
   }
 }
 

@@ -6,7 +6,8 @@
 export type SettingCoverage =
   | "acted-on"
   | "harmless"
-  | { readonly why: string }
+  /** With `values`: for these alone. */
+  | { readonly why: string; readonly values?: readonly string[] }
   | { readonly fields: SettingTable };
 export type SettingTable = Readonly<Record<string, SettingCoverage>>;
 
@@ -90,7 +91,15 @@ export const MESH_CONFIG: SettingTable = {
   enableEnvoyAccessLogService: "harmless",
   disableEnvoyListenerLog: "harmless",
   defaultConfig: { fields: PROXY_CONFIG },
-  outboundTrafficPolicy: "acted-on",
+  outboundTrafficPolicy: {
+    fields: {
+      mode: {
+        values: ["ALLOW_ANY_DYNAMIC_DNS"],
+        why: "HTTP to unknown hosts is refused under it: no Host is looked up; the rest is let out as under ALLOW_ANY",
+      },
+      tls: not("no TLS is added for unknown hosts: HTTP to them is refused under ALLOW_ANY_DYNAMIC_DNS"),
+    },
+  },
   inboundTrafficPolicy: not("applications are reached on 127.0.0.1 alone, at the ports that they declare"),
   configSources: not("configuration comes from the files that `up` was given"),
   enableAutoMtls: "acted-on",
@@ -149,7 +158,10 @@ export function settingsWithoutEffect(
     const field = name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
     const coverage = Object.hasOwn(table, field) ? table[field] : undefined;
     if (coverage === undefined || value === null || typeof coverage === "string") return [];
-    if ("why" in coverage) return [{ setting: field, why: coverage.why }];
+    if ("why" in coverage) {
+      const { values, why } = coverage;
+      return values === undefined || values.includes(String(value)) ? [{ setting: field, why }] : [];
+    }
     return settingsWithoutEffect(value, coverage.fields).map(({ setting, why }) => ({
       setting: `${field}.${setting}`,
       why,

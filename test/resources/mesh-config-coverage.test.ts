@@ -27,6 +27,11 @@ test("settings that have no effect are listed, in either spelling and at any dep
   assert.deepEqual(await listed(meshConfig("inbound_traffic_policy: {mode: LOCALHOST}")), [
     "inboundTrafficPolicy",
   ]);
+  assert.deepEqual(
+    await listed(meshConfig("outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {}}")),
+    ["outboundTrafficPolicy.mode", "outboundTrafficPolicy.tls"],
+  );
+  assert.deepEqual(await listed(meshConfig("outboundTrafficPolicy: {mode: REGISTRY_ONLY}")), []);
   const topology =
     "defaultConfig: {concurrency: 2, gatewayTopology: {numTrustedProxies: 1, proxyProtocol: {}, forwardClientCertDetails: FORWARD_ONLY}}";
   assert.deepEqual(await listed(meshConfig(topology)), [

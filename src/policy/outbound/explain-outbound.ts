@@ -139,6 +139,14 @@ function explainDecision(view: ProxyView, decision: OutboundDecision, question: 
       return (decision.targets ?? []).flatMap((target) => explainMissingCluster(view, target.name));
     case "no-healthy-upstream":
       return [`${decision.cluster ?? "the route"} has no endpoint`];
+    case "unknown":
+      return [
+        ...explainUnknownHost(view, named, question.port),
+        explainPolicy(
+          view,
+          "has the Host of clear HTTP looked up anew, in TLS where the mesh says so: where it comes out is unknown, and Bulwark's own proxies refuse it",
+        ),
+      ];
     default:
       return ["refused: no route"];
   }

@@ -206,7 +206,8 @@ export type OutboundReason =
   | "no-healthy-upstream"
   | "redirect"
   | "direct-response"
-  | "fault";
+  | "fault"
+  | "unknown";
 
 interface DecisionBase {
   readonly by: RouteRef;
@@ -260,9 +261,10 @@ export interface RefuseDecision extends DecisionBase {
   readonly allowed: false;
   /** HTTP status; 0 = close the connection. 400: the path cannot be normalized. */
   readonly code: 0 | 400 | 404 | 500 | 502 | 503;
-  readonly reason: "blackhole" | "no-route" | "no-cluster" | "no-healthy-upstream";
-  /** Finer than `reason`, at gateways. */
-  readonly cause?: GatewayRefusal;
+  /** `unknown`: where Istio would send it is not decided; a proxy refuses it. */
+  readonly reason: "blackhole" | "no-route" | "no-cluster" | "no-healthy-upstream" | "unknown";
+  /** Finer than `reason`. */
+  readonly cause?: GatewayRefusal | "host-lookup-unknown";
   /** The cluster that the route wanted; `BlackHoleCluster` where the outbound traffic policy refuses. */
   readonly cluster?: string;
   readonly targets?: readonly OutboundTarget[];

@@ -45,6 +45,11 @@ export function decideUnknown(
     if (decision.kind === "refuse") return isHttp ? { ...decision, code: 503 } : decision;
     return { ...decision, ...httpPart(traffic) };
   }
+  // Istio looks up the Host anew (AllowAnyDynamicDNSCluster), so that the address dialled counts for nothing: to go there would be to go elsewhere.
+  if (mode === "ALLOW_ANY_DYNAMIC_DNS" && isHttp) {
+    const refused = { kind: "refuse", allowed: false, code: 503, reason: "unknown" } as const;
+    return { ...refused, cause: "host-lookup-unknown", by, listener };
+  }
   return {
     kind: "forward",
     allowed: true,

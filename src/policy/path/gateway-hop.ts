@@ -202,6 +202,7 @@ export function routeLines(decision: OutboundDecision): readonly string[] {
 }
 
 const CAUSES = {
+  "host-lookup-unknown": "where its Host leads is not decided",
   "no-server": "no server of the gateway takes this port and name",
   "no-virtual-service": "no VirtualService is bound to the server",
   "outer-name-not-allowed":

@@ -145,7 +145,7 @@ describe("decideUnknown()", () => {
     assert.deepEqual(decideUnknown(view, { kind: "bytes" }, "l", undefined), { ...refuse, code: 0 });
   });
 
-  test("ALLOW_ANY and ALLOW_ANY_DYNAMIC_DNS pass all on, saying which service was dialled", () => {
+  test("ALLOW_ANY passes all on, and ALLOW_ANY_DYNAMIC_DNS what no listener reads as HTTP, saying which service was dialled", () => {
     for (const mode of ["ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"] as const) {
       const view = viewWith({}, { mode, by: null });
       const pass = {
@@ -164,6 +164,7 @@ describe("decideUnknown()", () => {
         code: 200,
         dialled,
       });
+      if (mode === "ALLOW_ANY_DYNAMIC_DNS") continue;
       assert.deepEqual(decideUnknown(view, HTTP, "l", undefined), { ...pass, code: 200, http: PLAIN });
       assert.deepEqual(decideUnknown(view, request("/./a", "/a"), "l", undefined), {
         ...pass,
@@ -172,6 +173,19 @@ describe("decideUnknown()", () => {
         path: "/a",
       });
     }
+  });
+
+  test("under ALLOW_ANY_DYNAMIC_DNS HTTP to an unknown host is not decided, and refused with 503", () => {
+    const view = viewWith({}, { mode: "ALLOW_ANY_DYNAMIC_DNS", by: null });
+    assert.deepEqual(decideUnknown(view, HTTP, "l", undefined), {
+      kind: "refuse",
+      allowed: false,
+      code: 503,
+      reason: "unknown",
+      cause: "host-lookup-unknown",
+      by: DEFAULT,
+      listener: "l",
+    });
   });
 
   describe("with an egress proxy", () => {
