@@ -1,5 +1,5 @@
 /** Connections that a pod's annotations lead past its own sidecar: on the way in, and on the way out. */
-import type { Service, Workload } from "../../model/mesh.ts";
+import type { Mesh, Service, Workload } from "../../model/mesh.ts";
 import { CAPTURE_ANNOTATIONS, inboundBypass, type TrafficCapture } from "../../model/traffic-capture.ts";
 import type { Semantics } from "../inbound.ts";
 import { cidrContains, type IpAddress, parseCidrBlock, parseIpAddress } from "../ip-address.ts";
@@ -23,6 +23,17 @@ export function workloadAt(workload: Workload, port: number, semantics: Semantic
   const made = known.get(unproxied) ?? { ...workload, dataplane: "none", unproxied };
   known.set(unproxied, made);
   return made;
+}
+
+const INTERCEPTION = "sidecar.istio.io/interceptionMode";
+
+/** Nothing leads connections to such a sidecar: which of them come to it is the business of its Sidecar resource and of the application. */
+export function isUncaptured(mesh: Mesh, { dataplane, role, annotations }: Workload): boolean {
+  if (dataplane !== "sidecar" || role !== "application") return false;
+  const { defaultConfig } = mesh.config.raw as {
+    readonly defaultConfig?: { interceptionMode?: unknown } | null;
+  };
+  return (annotations[INTERCEPTION] ?? defaultConfig?.interceptionMode) === "NONE";
 }
 
 /** @param service what the client's DNS knows the dialled name as. */

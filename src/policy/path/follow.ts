@@ -6,7 +6,7 @@ import type { DialedDestination } from "../outbound/types.ts";
 import type { AccessRequest } from "./access-request.ts";
 import { ambientClientHop } from "./ambient-client.ts";
 import { ambientServerHop } from "./ambient-hop.ts";
-import { outboundBypass, workloadAt } from "./capture.ts";
+import { isUncaptured, outboundBypass, workloadAt } from "./capture.ts";
 import { type ClientFields, clientFields } from "./client-fields.ts";
 import { type ClientHop, clientHop } from "./client-hop.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
@@ -99,6 +99,8 @@ export async function decideWays(
   const pastProxy = from.principal !== undefined || from.tls !== undefined;
   const service = findService(directory, dialled.host ?? "", client?.namespace);
   if (client !== undefined && !pastProxy && client.dataplane !== "none") {
+    if (isUncaptured(context.mesh, client))
+      return { ways: [{ steps: [interceptionUnknown(client, "client", flight)], by: [] }], fields: {} };
     const bypass = outboundBypass(client, dialled, service, context.semantics);
     if (bypass === undefined) return fromClient(context, flight, client, sender, dialled, clientOnly);
     const step =
@@ -177,6 +179,12 @@ function captureUnknown({ key }: Workload, flight: Flight): Step {
   const line =
     "unknown: annotations of the client leave some addresses to itself, and the address that is dialled is not known (give to.ip)";
   return unknownStep(key, "client", "address-unknown", speaksHttp(flight), line);
+}
+
+function interceptionUnknown({ key }: Workload, side: "client" | "server", flight: Flight): Step {
+  const line =
+    "unknown: with interceptionMode NONE nothing leads connections to the sidecar, and which come to it is not decided";
+  return unknownStep(key, side, "interception-unknown", speaksHttp(flight), line);
 }
 
 function known({ mesh }: JourneyContext, key: string): Workload {
@@ -346,6 +354,7 @@ async function serverHopOf(context: JourneyContext, flight: Flight, arrival: Arr
   const ambient = (dataplane === "ambient") !== (context.otherMode === true);
   // ztunnel's clients have no ALPN of a sidecar's: what is compared is the server alone.
   if (ambient) return ambientServerHop(context, flight, arrival);
+  if (isUncaptured(context.mesh, workload)) return { step: interceptionUnknown(workload, "server", flight) };
   if (arrival.hbone === true && context.otherMode !== true) return hboneServerHop(context, flight, arrival);
   const bare = context.otherMode === true && arrival.tls === "mtls" && arrival.alpn.length === 0;
   return serverHop(context, flight, bare ? { ...arrival, alpn: meshAlpn(flight) } : arrival);
