@@ -10,6 +10,7 @@ import {
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { formatDiagnostic } from "../resources/diagnostic.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
+import { nameRejected } from "./name-rejected.ts";
 import { type CanOptions, parseCan, parseMeshWords, readInput } from "./parse-can.ts";
 import { parseCanAll } from "./parse-can-all.ts";
 import { writeDecisionNotes, writeDecisionsJson, writeDecisionsText } from "./render/decisions.ts";
@@ -22,13 +23,18 @@ export async function runCan(words: readonly string[], options: CanOptions): Pro
   if (options.allTo !== undefined || options.allFrom !== undefined) return runCanAll(sources, words, options);
   const one = options.requests === undefined ? parseCan(words, options) : undefined;
   const loaded = await loadMesh(sources);
-  const requests = one === undefined ? requestsOf(options.requests ?? "-", loaded) : [one];
+  const requests =
+    one === undefined
+      ? await namingRejected(loaded, () => requestsOf(options.requests ?? "-", loaded))
+      : [one];
   const { semantics, clientOnly, compareModes } = options;
-  const decisions = await can(loaded.mesh, requests, {
-    semantics,
-    clientOnly: clientOnly === true,
-    ...(compareModes === undefined ? {} : { compareModes }),
-  });
+  const decisions = await namingRejected(loaded, () =>
+    can(loaded.mesh, requests, {
+      semantics,
+      clientOnly: clientOnly === true,
+      ...(compareModes === undefined ? {} : { compareModes }),
+    }),
+  );
   if (options.format === "json") writeDecisionsJson(decisions, loaded);
   else {
     writeDecisionNotes(loaded);
@@ -45,7 +51,7 @@ async function runCanAll(
   const { format, semantics, only } = options;
   const question = parseCanAll(words, options);
   const loaded = await loadMesh(sources);
-  const pairs = await canAll(loaded.mesh, question, { semantics });
+  const pairs = await namingRejected(loaded, () => canAll(loaded.mesh, question, { semantics }));
   const shown = only === undefined ? pairs : pairs.filter(({ verdict }) => only.includes(verdict));
   if (format === "json") writePairsJson(shown, loaded);
   else {
@@ -57,6 +63,14 @@ async function runCanAll(
     loaded,
     options,
   );
+}
+
+async function namingRejected<T>({ rejected }: LoadedMesh, ask: () => T | Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    throw nameRejected(error, rejected);
+  }
 }
 
 /** Resources that take no part are told, whatever comes of the requests; whoever wants them to count says so. */

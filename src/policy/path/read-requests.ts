@@ -5,6 +5,7 @@ import { readDocuments, type SourceDocument } from "../../resources/read-documen
 import type { FieldPath } from "../../resources/resource.ts";
 import type { AccessRequest } from "./access-request.ts";
 import { checkRequest, type RequestProblem } from "./check-request.ts";
+import { repeatsKey } from "./repeats-key.ts";
 
 /** More are not listed: a file of the wrong kind has one for each line. */
 const MAX_PROBLEMS = 50;
@@ -53,14 +54,14 @@ function repeatedIds(list: readonly unknown[]): readonly RequestProblem[] {
   return problems;
 }
 
-/** JSON by the platform's parser, which is fast; anything else (a byte order mark is enough) by ours, which says where it is wrong. */
+/** JSON by the platform's parser, which is fast; anything else (a byte order mark is enough), and a key given twice, by ours, which says where it is wrong. */
 function parseText(text: string, place: Places, report: (problem: Diagnostic) => void): unknown {
   try {
-    return JSON.parse(text);
-  } catch {
-    const documents = place.documents(report);
-    return documents.length === 1 ? documents[0]?.value : undefined;
-  }
+    const value: unknown = JSON.parse(text);
+    if (!repeatsKey(text)) return value;
+  } catch {}
+  const documents = place.documents(report);
+  return documents.length === 1 ? documents[0]?.value : undefined;
 }
 
 function listOf(root: unknown): { readonly list: readonly unknown[] | undefined; readonly at: FieldPath } {

@@ -1,8 +1,8 @@
 /** Files of requests: what is one, and where it is wrong. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-
 import { readRequests } from "../../../src/policy/path/read-requests.ts";
+import { repeatsKey } from "../../../src/policy/path/repeats-key.ts";
 import { formatDiagnostic } from "../../../src/resources/diagnostic.ts";
 import { app, meshOf } from "../outbound/mesh-of.ts";
 
@@ -23,6 +23,7 @@ describe("a file of requests", () => {
     ["YAML", "requests:\n- {id: r1, to: {host: s.a, port: 80}}\n"],
     ["YAML behind a byte order mark", "\uFEFF- {id: r1, to: {host: s.a, port: 80}}\n"],
     ["JSON with comments of YAML", `# all\n${list}\n`],
+    ["JSON with a comma too many, which YAML allows", `[${JSON.stringify(ONE)},]`],
     ["a list with more beside it", `{"requests": ${list}, "comment": 1}`],
   ] as const)
     test(`${what} is one`, () => assert.deepEqual(read(text), { value: [ONE], warnings: [] }));
@@ -105,5 +106,33 @@ describe("what is wrong is told with its place", () => {
     const parsed = readRequests(two, "r.json", MESH);
     assert.ok(!parsed.ok);
     assert.equal(parsed.errors.length, 51, "all of the request that came last");
+  });
+});
+
+describe("a key that stands twice in one object", () => {
+  const again = (key: string, first: string): RegExp =>
+    new RegExp(
+      `error BW1006_DUPLICATE_KEY: the key \`${key}\` stands twice in one map: first at ${first}, again here`,
+    );
+  test("is told with its line, in JSON as in YAML, however it is written", () => {
+    assert.match(
+      String(read('[{"id": "1",\n "to": {"host": "s.a", "port": 80},\n "id": "2"}]')),
+      again("id", "1:4"),
+    );
+    assert.match(
+      String(read('[{"id": "1", "\\u0069d": "2", "to": {"host": "s.a", "port": 80}}]')),
+      again("id", "1:4"),
+    );
+    assert.match(String(read('[{"to": {"host": "s.a", "port": 1, "port": 80}}]')), again("port", "1:26"));
+    assert.match(String(read("- {id: a, id: b, to: {host: s.a, port: 80}}")), again("id", "1:4"));
+  });
+  test("is none in two objects, in values, and in text that looks like keys", () => {
+    const value = [
+      { ...ONE, jwt: { claims: { id: "id", to: { id: ["id", "id", { id: '","id":"' }] } } } },
+      { ...ONE, id: "r2" },
+    ];
+    assert.deepEqual(read(JSON.stringify(value)), { value, warnings: [] });
+    assert.equal(repeatsKey('{"a\\"": {"b": 1}, "b": {"a": "}{"}, "c": [{"b": 1}, {"b": 1}]}'), false);
+    assert.equal(repeatsKey('{"a": {"b": 1}, "c": [{}], "a": 2}'), true);
   });
 });
