@@ -18,9 +18,11 @@ spec: {action: ${action}, ${spec} rules: [${rule}]}
 }
 
 const POST = "to: [{operation: {methods: [POST]}}]";
-const ALL = ["`spec.rules[0]` has only HTTP attributes: on TCP ports it denies all traffic"];
+const ALL = [
+  "`spec.rules[0]` has only HTTP attributes: behind a sidecar it denies all traffic on TCP ports; at a ztunnel it never matches",
+];
 const only = (what: string): readonly string[] => [
-  `of \`spec.rules[0]\` only ${what} on TCP ports: what matches that is denied there`,
+  `of \`spec.rules[0]\` only ${what} on TCP ports behind a sidecar: what matches that is denied there; at a ztunnel it never matches`,
 ];
 
 test("a rule of HTTP attributes denies all TCP", async () => {

@@ -146,13 +146,13 @@ const TCP_KEYS: ReadonlySet<string> = new Set([
   "connection.sni",
 ]);
 
-/** @param limits the clauses that plain TCP is judged by, too: all others count for nothing there. */
+/** INVARIANT: said only of rules with a clause of HTTP attributes alone, of which ztunnel is left an empty one, which never matches. @param limits the clauses that plain TCP is judged by, too: all others count for nothing there. */
 function tcpEffect(rule: Field, limits: readonly string[]): string {
   if (limits.length === 0)
-    return `\`${rule.name}\` has only HTTP attributes: on TCP ports it denies all traffic`;
+    return `\`${rule.name}\` has only HTTP attributes: behind a sidecar it denies all traffic on TCP ports; at a ztunnel it never matches`;
   const named = limits.map((clause) => `\`${clause}\``).join(" and ");
   const counts = limits.length === 1 ? "counts" : "count";
-  return `of \`${rule.name}\` only ${named} ${counts} on TCP ports: what matches that is denied there`;
+  return `of \`${rule.name}\` only ${named} ${counts} on TCP ports behind a sidecar: what matches that is denied there; at a ztunnel it never matches`;
 }
 
 /** @returns whether the source names anything that plain TCP has, too. */
