@@ -80,6 +80,8 @@ test("what is named and not there ends each subcommand with 3, and nothing is ch
     assert.match(stderr, /^bulwark: [^\n]+\n$/, args.join(" "));
     assert.match(stderr, said, args.join(" "));
   }
+  const full = await ca("crl", "--out", "/dev/full");
+  assert.equal(full.code, EXIT.failed, `a full disk is nobody's argument: ${full.stderr}`);
   assert.deepEqual(
     ((await json("status")) as CaReport).certificates.map(({ serial, status }) => [serial, status]),
     (before as CaReport).certificates.map(({ serial, status }) => [serial, status]),

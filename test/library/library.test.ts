@@ -5,7 +5,13 @@ import { test } from "node:test";
 import * as library from "bulwark";
 
 test("the package's entry exports what docs/library.md names", () => {
-  assert.deepEqual(Object.keys(library).sort(), ["can", "canAll", "loadMesh", "parseRequests"]);
+  assert.deepEqual(Object.keys(library).sort(), [
+    "can",
+    "canAll",
+    "connections",
+    "loadMesh",
+    "parseRequests",
+  ]);
 });
 
 test("the example of docs/library.md prints what it says", () => {

@@ -47,12 +47,27 @@ export function configure(group: Command): void {
     });
 }
 
-/** @throws {BulwarkError} BW_CLI_OUTPUT */
+/** What is wrong with the name that was given, rather than with the disk. */
+const BAD_PLACE: ReadonlySet<unknown> = new Set([
+  "ENOENT",
+  "ENOTDIR",
+  "EISDIR",
+  "EACCES",
+  "EPERM",
+  "ENAMETOOLONG",
+]);
+
+/** @throws {BulwarkError} BW_CLI_INPUT, BW_CLI_OUTPUT */
 function writeOut(file: string, content: string | Buffer): void {
   try {
     writeFileSync(file, content);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new BulwarkError("BW_CLI_OUTPUT", `the list cannot be written: ${why}`, { cause });
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    throw new BulwarkError(
+      BAD_PLACE.has(code) ? "BW_CLI_INPUT" : "BW_CLI_OUTPUT",
+      `the list cannot be written: ${why}`,
+      { cause },
+    );
   }
 }
