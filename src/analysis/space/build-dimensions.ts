@@ -1,16 +1,20 @@
 /** From what policies name to the dimensions of the space in which they decide. */
+import { isAuthority } from "../../policy/authority.ts";
 import { parseIpAddress } from "../../policy/ip-address.ts";
 import { normalizePath, type PathNormalization } from "../../policy/normalize-path.ts";
 import { addressCells } from "./address-cells.ts";
+import { AnalysisLimit } from "./analysis-limit.ts";
 import { type Aspect, HOST, METHOD, PATH } from "./aspect.ts";
 import type { Atoms } from "./atoms.ts";
 import type { Dimension, MemberDimension, TextDimension } from "./dimension.ts";
 import { type TextCells, textCells } from "./text-cells.ts";
 import {
   ALL,
+  any,
   containing,
   endingWith,
   literal,
+  one,
   type Piece,
   some,
   startingWith,
@@ -23,13 +27,14 @@ export interface SpaceSettings {
   readonly issuers: readonly string[];
 }
 
+type DividedTexts = Pick<TextDimension, "texts" | "languages">;
+
 /** In the order in which diagrams ask for them: first what most rules name, and what decides whether the rest counts. */
 export function buildDimensions(atoms: Atoms, settings: SpaceSettings): readonly Dimension[] {
   const aspects = [...atoms.aspects.values()];
   const of = (kind: Aspect["kind"]): readonly Aspect[] =>
     aspects.filter((aspect) => aspect.kind === kind).toSorted((a, b) => (a.id < b.id ? -1 : 1));
-  const texts = (id: string, universe: Universe): Pick<TextDimension, "texts" | "languages"> =>
-    divide(atoms, id, universe);
+  const texts = (id: string, universe: Universe): DividedTexts => divide(atoms, id, universe);
   const identities = texts("identity", SPIFFE_IDS);
   return [
     portDimension(atoms.ports),
@@ -47,7 +52,7 @@ export function buildDimensions(atoms: Atoms, settings: SpaceSettings): readonly
       .filter(({ id }) => id === "sni")
       .map((aspect) => textDimension(aspect, texts(aspect.id, NAMES))),
     textDimension(METHOD, methods(atoms)),
-    textDimension(HOST, texts("host", HOSTS)),
+    textDimension(HOST, hosts(texts("host", HOSTS))),
     textDimension(PATH, texts("path", pathsOf(settings.pathNormalization))),
     ...of("field").map((aspect) => fieldDimension(aspect, texts(aspect.id, VALUES))),
     ...of("many").flatMap((aspect) => memberDimensions(aspect, texts(aspect.id, VALUES))),
@@ -82,10 +87,20 @@ const LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789";
 const SPIFFE_IDS: Universe = { all: [SPIFFE_ID], never: [], alphabet: `x${LETTERS}-.:/` };
 const VALUES: Universe = { all: [], never: [], alphabet: `x${LETTERS}-._/` };
 const NAMES: Universe = { all: [], never: [], alphabet: `x${LETTERS}-.` };
+/** Letters are the lower ones: hosts are compared so. */
+const HOST_CHARACTERS = `x${LETTERS}-_.:[]`;
 const HOSTS: Universe = {
-  all: [language("not empty", some(ALL))],
-  never: [containing("/"), containing("@")],
-  alphabet: `x${LETTERS}-.`,
+  all: [language("host", some({ but: false, text: HOST_CHARACTERS }))],
+  never: [
+    startingWith("."),
+    containing(".."),
+    startingWith(":"),
+    endingWith(":"),
+    language("port", any(), ...literal(":"), one("ghijklmnopqrstuvwxyz-_."), any()),
+    language("inner bracket", some(ALL), ...literal("["), any()),
+  ],
+  alphabet: HOST_CHARACTERS,
+  has: isAuthority,
 };
 const TOKEN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!#$%&'*+^`|~";
 const METHOD_NAMES: Universe = {
@@ -95,9 +110,16 @@ const METHOD_NAMES: Universe = {
 };
 
 /** With the usual ones apart, so that examples have them. */
-function methods(atoms: Atoms): Pick<TextDimension, "texts" | "languages"> {
+function methods(atoms: Atoms): DividedTexts {
   atoms.textsOf("method").exact.add("GET");
   return divide(atoms, "method", METHOD_NAMES);
+}
+
+/** An example that no proxy would read as a host would be no example. */
+function hosts(divided: DividedTexts): DividedTexts {
+  const odd = divided.texts.cells.find(({ sample }) => !isAuthority(sample));
+  if (odd !== undefined) throw new AnalysisLimit(`no host was found that is like \`${odd.sample}\``);
+  return divided;
 }
 
 /** Paths as they are once they are normal: others are none that rules see. */
@@ -117,7 +139,7 @@ function divide(
   atoms: Atoms,
   id: string,
   { all, never, alphabet, has = () => true }: Universe,
-): Pick<TextDimension, "texts" | "languages"> {
+): DividedTexts {
   const { exact, languages } = atoms.textsOf(id);
   const asked = [...languages.values()];
   const texts: TextCells = textCells({
@@ -151,24 +173,15 @@ function tokenDimension(issuers: readonly string[]): Dimension {
   return { id: "token", title: "token issuers", kind: "token", issuers, size: issuers.length + 1 };
 }
 
-function textDimension(
-  { id, title }: Aspect,
-  divided: Pick<TextDimension, "texts" | "languages">,
-): TextDimension {
+function textDimension({ id, title }: Aspect, divided: DividedTexts): TextDimension {
   return { id, title, kind: "text", size: divided.texts.cells.length, ...divided };
 }
 
-function fieldDimension(
-  { id, title }: Aspect,
-  divided: Pick<TextDimension, "texts" | "languages">,
-): TextDimension {
+function fieldDimension({ id, title }: Aspect, divided: DividedTexts): TextDimension {
   return { id, title, kind: "field", size: divided.texts.cells.length + 1, ...divided };
 }
 
-function memberDimensions(
-  aspect: Aspect,
-  divided: Pick<TextDimension, "texts" | "languages">,
-): readonly MemberDimension[] {
+function memberDimensions(aspect: Aspect, divided: DividedTexts): readonly MemberDimension[] {
   return divided.texts.cells.map((_, cell) => ({
     id: `${aspect.id} ${cell}`,
     title: aspect.title,

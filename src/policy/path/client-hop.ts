@@ -13,6 +13,7 @@ import {
   type Step,
   speaksHttp,
 } from "./journey.ts";
+import { withoutHeaders } from "./rewrite-flight.ts";
 import { isTunnelled } from "./tunnelled.ts";
 import { pastWaypoint } from "./waypoint-end.ts";
 
@@ -41,8 +42,21 @@ export function clientHop(
   return {
     step: { ...step, ...whereTo(fields) },
     fields,
-    onward: { flight, sender, by: "sidecar", decision, dialled },
+    onward: {
+      flight: readsHttp(decision) ? tellingNothing(flight) : flight,
+      sender,
+      by: "sidecar",
+      decision,
+      dialled,
+    },
   };
+}
+
+const TOLD_BY_SERVERS: ReadonlySet<string> = new Set(["x-forwarded-client-cert"]);
+
+/** What an application says of certificates ends at its own sidecar (Envoy's SANITIZE, which istiod leaves in force outbound). */
+function tellingNothing(flight: Flight): Flight {
+  return { ...flight, headers: withoutHeaders(flight.headers, TOLD_BY_SERVERS) };
 }
 
 /** Whether the listener ends HTTP, whatever it then answers. */
@@ -70,7 +84,15 @@ function route(policy: OutboundPolicy, flight: Flight, dialled: DialedDestinatio
 
 function questionOf(flight: Flight, dialled: DialedDestination): Parameters<typeof explainOutbound>[2] {
   const { authority, method, path, headers, ownSni, protocol } = flight;
-  if (speaksHttp(flight)) return { protocol: "http", ...dialled, authority, method, path, headers };
+  if (speaksHttp(flight))
+    return {
+      protocol: "http",
+      ...dialled,
+      authority,
+      method,
+      path,
+      headers: withoutHeaders(headers, TOLD_BY_SERVERS),
+    };
   if (ownSni === undefined) return { protocol: protocol === "tls" ? "tls" : "tcp", ...dialled };
   return { protocol: "tls", ...dialled, sni: ownSni };
 }

@@ -11,11 +11,15 @@ const PODS =
   podText("a", "s", { ip: "10.0.0.2" }) +
   serviceText("a", "s");
 
-async function isSeen(value: string, from: string): Promise<boolean> {
+async function isSeen(
+  value: string,
+  from: string,
+  headers: readonly (readonly [string, string])[] = [],
+): Promise<boolean> {
   const when = [{ key: "request.headers[x-forwarded-client-cert]", values: [value] }];
   const policy = authorizationText("a", "p", { selector: { matchLabels: { app: "s" } }, rules: [{ when }] });
   const permissive = peerText("a", "m", { mtls: { mode: "PERMISSIVE" } });
-  const request = { from: { workload: from }, to: { host: "s.a", port: 80 } };
+  const request = { from: { workload: from }, to: { host: "s.a", port: 80 }, headers };
   const { allowed } = await decide(meshOf(PODS + permissive + policy), request, { compareModes: false });
   return allowed;
 }
@@ -29,4 +33,11 @@ test("a sidecar writes the client's identity and its own", async () => {
 test("of a client without a certificate nothing is written", async () => {
   assert.equal(await isSeen("*", "a/bare"), false);
   assert.equal(await isSeen("*", "a/c"), true);
+});
+
+test("what the application itself says ends at its own sidecar", async () => {
+  const forged = [["x-forwarded-client-cert", "By=forged;URI=spiffe://cluster.local/ns/a/sa/admin"]] as const;
+  assert.equal(await isSeen("By=forged*", "a/c", forged), false);
+  assert.equal(await isSeen("By=forged*", "a/bare", forged), false);
+  assert.equal(await isSeen("By=spiffe://cluster.local/ns/a/sa/s;*", "a/c", forged), true);
 });
