@@ -413,7 +413,10 @@ class MeshRunner implements RunningMesh {
   }
 
   #cutOff({ identity, beforeMs, blocked }: CutOff): void {
-    this.#tokens?.cutOff(identity, beforeMs);
+    this.#tokens?.cutOff(identity, beforeMs).catch((error: Error) => {
+      const message = `no new tokens for ${identity}: ${error.message}`;
+      this.#options.onEvent({ kind: "warning", message });
+    });
     if (!blocked || this.#blocked.has(identity)) return;
     this.#blocked.add(identity);
     const pods = this.configuration.assignments.pods

@@ -21,8 +21,8 @@ export class TokenFiles {
   /** Told of each new token. */
   readonly #onWritten: (pod: PodAssignment) => void;
   readonly #pods = new Map<string, PodAssignment>();
-  /** Seconds since the epoch in which each pod's token was issued. */
-  readonly #issuedAt = new Map<string, number>();
+  /** Milliseconds since the epoch at which each pod's token was issued; the token itself tells the second alone. */
+  readonly #issuedAtMs = new Map<string, number>();
   /** By identity, milliseconds since the epoch: what was issued before proves nothing any more. */
   readonly #cutOffs = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
@@ -60,7 +60,7 @@ export class TokenFiles {
       if (wanted.has(key)) continue;
       rmSync(tokenFile(this.#state, key), { force: true });
       this.#pods.delete(key);
-      this.#issuedAt.delete(key);
+      this.#issuedAtMs.delete(key);
     }
     for (const [key, pod] of wanted) {
       if (this.#pods.get(key)?.uid !== pod.uid) await this.#write(pod);
@@ -68,9 +68,15 @@ export class TokenFiles {
     }
   }
 
-  /** Of an identity that was revoked: its pods' tokens are left to end, and not renewed by the clock. */
-  cutOff(identity: string, beforeMs: number): void {
+  /**
+   * Of an identity that was revoked: its pods' tokens are left to end, and not renewed by the clock. Those that were issued since, but in the second of
+   * the cut-off (before it was known here, when a mesh is brought up right after it), would be refused for good: they are written anew.
+   */
+  async cutOff(identity: string, beforeMs: number): Promise<void> {
     this.#cutOffs.set(identity, Math.max(beforeMs, this.#cutOffs.get(identity) ?? 0));
+    for (const [key, pod] of this.#pods) {
+      if (pod.spiffeId === identity && this.#isTakenForOlder(key, pod)) await this.#write(pod);
+    }
   }
 
   /** Gives the pods of an identity new tokens: somebody has judged them sound again. */
@@ -86,24 +92,45 @@ export class TokenFiles {
     for (const [key, pod] of this.#pods) if (!this.#isCutOff(key, pod)) await this.#write(pod);
   }
 
-  #isCutOff(key: string, { spiffeId }: PodAssignment): boolean {
-    return (this.#issuedAt.get(key) ?? 0) * 1000 < (this.#cutOffs.get(spiffeId) ?? 0);
+  #isCutOff(key: string, pod: PodAssignment): boolean {
+    return (this.#issuedAtMs.get(key) ?? 0) < this.#cutOffOf(pod);
   }
 
   async #write(pod: PodAssignment): Promise<void> {
+    let token = await this.#mint(pod);
+    // A cut-off may have been told meanwhile.
+    if (this.#isTakenForOlder(podKey(pod), pod)) token = await this.#mint(pod);
+    writePrivateFile(tokenFile(this.#state, podKey(pod)), `${token}\n`);
+    this.#onWritten(pod);
+  }
+
+  /** Issued since the cut-off, but in its second: by what the token tells, before it. */
+  #isTakenForOlder(key: string, pod: PodAssignment): boolean {
+    const cutOffMs = this.#cutOffOf(pod);
+    const issuedAtMs = this.#issuedAtMs.get(key) ?? 0;
+    return issuedAtMs >= cutOffMs && wholeSecond(issuedAtMs) < cutOffMs;
+  }
+
+  #cutOffOf({ spiffeId }: PodAssignment): number {
+    return this.#cutOffs.get(spiffeId) ?? 0;
+  }
+
+  async #mint(pod: PodAssignment): Promise<string> {
     // Tokens tell whole seconds: one of the second in which the identity was cut off would count as issued before.
-    const notBeforeMs = Math.ceil((this.#cutOffs.get(pod.spiffeId) ?? 0) / 1000) * 1000;
+    const notBeforeMs = Math.ceil(this.#cutOffOf(pod) / 1000) * 1000;
     // A timer may fire a millisecond early by this clock, and a token of that second would be refused for good.
     for (let i = 0; i < MAX_WAITS && Date.now() < notBeforeMs; i++)
       await delay(Math.min(notBeforeMs - Date.now(), 1000));
-    this.#issuedAt.set(podKey(pod), Math.floor(Date.now() / 1000));
-    const token = await this.#issuer.mintToken({
+    this.#issuedAtMs.set(podKey(pod), Date.now());
+    return this.#issuer.mintToken({
       namespace: pod.namespace,
       serviceAccount: { name: pod.serviceAccount, uid: `${pod.namespace}/${pod.serviceAccount}` },
       pod: { name: pod.name, uid: pod.uid },
       ttlSeconds: TOKEN_TTL_SECONDS,
     });
-    writePrivateFile(tokenFile(this.#state, podKey(pod)), `${token}\n`);
-    this.#onWritten(pod);
   }
+}
+
+function wholeSecond(ms: number): number {
+  return Math.floor(ms / 1000) * 1000;
 }

@@ -63,7 +63,7 @@ test("the regular renewal passes over identities that are cut off, and renews th
   context.mock.timers.enable({ apis: ["setInterval"] });
   const opened = await open(context);
   const [teller, auditor] = [tokenOf(opened, "teller"), tokenOf(opened, "auditor")];
-  opened.tokens.cutOff(identityOf("teller"), Date.now() + 1);
+  await opened.tokens.cutOff(identityOf("teller"), Date.now() + 1);
   context.mock.timers.tick(RENEWAL_MS);
   await until(() => tokenOf(opened, "auditor") !== auditor, WAIT_MS);
   assert.equal(tokenOf(opened, "teller"), teller);
@@ -73,7 +73,7 @@ test("restored, an identity's pods have tokens that were issued after its cut-of
   context.mock.timers.enable({ apis: ["setInterval"] });
   const opened = await open(context);
   const cutOffMs = Date.now() + 1;
-  opened.tokens.cutOff(identityOf("teller"), cutOffMs);
+  await opened.tokens.cutOff(identityOf("teller"), cutOffMs);
   await opened.tokens.restore(identityOf("teller"));
   const restored = tokenOf(opened, "teller");
   assert.ok(issuedAtMs(restored) >= cutOffMs, "whole seconds must not put it before the cut-off");
@@ -82,4 +82,19 @@ test("restored, an identity's pods have tokens that were issued after its cut-of
   await until(() => tokenOf(opened, "teller") !== restored, WAIT_MS);
   // The renewal's last file: the folder is removed after the test.
   await until(() => tokenOf(opened, "auditor") !== auditor, WAIT_MS);
+});
+
+test("a cut-off that is told after a token of its second was issued has it written anew, or it would be refused for good", async (context) => {
+  // Not at the very beginning of a second, so that there is an earlier moment in it.
+  await until(() => Date.now() % 1000 > 20, WAIT_MS);
+  const opened = await open(context);
+  const [teller, auditor] = [tokenOf(opened, "teller"), tokenOf(opened, "auditor")];
+  const cutOffMs = issuedAtMs(teller) + 1;
+  await opened.tokens.cutOff(identityOf("teller"), cutOffMs);
+  assert.ok(issuedAtMs(tokenOf(opened, "teller")) >= cutOffMs);
+  assert.equal(tokenOf(opened, "auditor"), auditor);
+  await opened.tokens.cutOff(identityOf("auditor"), issuedAtMs(auditor) - 1);
+  assert.equal(tokenOf(opened, "auditor"), auditor, "issued after it, as everybody can see");
+  await opened.tokens.cutOff(identityOf("auditor"), Date.now() + 1);
+  assert.equal(tokenOf(opened, "auditor"), auditor, "issued before it: revoked");
 });
