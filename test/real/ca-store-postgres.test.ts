@@ -157,8 +157,14 @@ test("a watcher whose listening connection is cut learns of revocations by polli
   await untilTrue(async () => Number(await server.sql(listening)) > 0);
 });
 
+const WAIT_MS = 60_000;
+
 async function untilTrue(ask: () => Promise<boolean>): Promise<void> {
-  while (!(await ask())) await new Promise((resolve) => setTimeout(resolve, 50));
+  const untilMs = performance.now() + WAIT_MS;
+  while (!(await ask())) {
+    assert.ok(performance.now() < untilMs, `not true after ${WAIT_MS} ms: ${ask}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 test("no call waits for ever: a lock that is held, and a server that does not answer, are told", async (t) => {

@@ -1,5 +1,6 @@
 /** The SQL of {@link PostgresCaStore} over the tables of one schema. */
 export interface PostgresStatements {
+  /** As LISTEN takes it; `pg_notify` takes the same without its quotes. */
   readonly channel: string;
   readonly lockForIssuing: string;
   readonly lockForRevoking: string;
@@ -49,7 +50,7 @@ export function postgresStatements(schema: string): PostgresStatements {
     SELECT DISTINCT key_hash, $1::bigint FROM ${s}.issued WHERE ${condition} ON CONFLICT DO NOTHING RETURNING key_hash`;
   const ofSerial = "serial = $4 AND ($5::text IS NULL OR issuer_key_id = $5)";
   return {
-    channel: `bulwark_ca_${s}`,
+    channel: `"bulwark_ca_${schema}"`,
     // A revocation waits for issuing that is under way and holds new issuing up until it is committed: each certificate is recorded either before it, and revoked, or
     // after it, and refused by the cutoff. A lock of its own statement, because a statement sees what was committed when it began.
     lockForIssuing: `LOCK TABLE ${s}.cutoffs IN ROW SHARE MODE`,
@@ -83,7 +84,7 @@ export function postgresStatements(schema: string): PostgresStatements {
     revokeAuthority: `INSERT INTO ${s}.revocations SELECT sequence + 1, $1, $2, $3, $4, $5, $6, $7, $8 FROM ${s}.news
       WHERE $4::bigint > $6::bigint ON CONFLICT DO NOTHING RETURNING *`,
     tellNews: `WITH told AS (UPDATE ${s}.news SET sequence = sequence + $1, changes = changes + 1 RETURNING changes)
-      SELECT pg_notify('bulwark_ca_${s}', changes::text) FROM told`,
+      SELECT pg_notify('bulwark_ca_${schema}', changes::text) FROM told`,
     news: `SELECT sequence, changes FROM ${s}.news`,
     revocationsSince: `SELECT * FROM ${s}.revocations WHERE sequence > $1 ORDER BY sequence`,
     revocationOf: `SELECT * FROM ${s}.revocations WHERE issuer_key_id = $1 AND serial = $2`,
