@@ -35,6 +35,15 @@ import {
 import { onwardEnds, placesOf } from "./onward-ends.ts";
 import { arrivalFrom, authorityOf, flightOf, senderOf } from "./read-access.ts";
 import { hboneServerHop, serverHop } from "./server-hop.ts";
+import {
+  captureUnknown,
+  interceptionUnknown,
+  loopStep,
+  nobodyStep,
+  noProxyStep,
+  uncaptured,
+  waypointAsClient,
+} from "./undecided-steps.ts";
 import { waypointHop } from "./waypoint-hop.ts";
 
 /** One of the ways that a request may take, as far as it comes. */
@@ -155,38 +164,6 @@ async function pastSidecar(
   return { ways: ways.length === 0 ? [{ steps: [step, nobodyStep(step, flight)], by: [] }] : ways, fields };
 }
 
-/** The client's sidecar never sees it. */
-function uncaptured({ key }: Workload, flight: Flight, annotation: string): Step {
-  return {
-    hop: key,
-    side: "client",
-    allowed: true,
-    code: speaksHttp(flight) ? 200 : 0,
-    reason: "passthrough",
-    cause: "not-captured",
-    layer: "client-route",
-    policy: null,
-    rule: null,
-    answersHttp: false,
-    tls: "plaintext",
-    explain: () => [
-      `passes the client's own sidecar by, as its annotation \`${annotation}\` has it: no routes, no outbound policy and no mutual TLS of the mesh`,
-    ],
-  };
-}
-
-function captureUnknown({ key }: Workload, flight: Flight): Step {
-  const line =
-    "unknown: annotations of the client leave some addresses to itself, and the address that is dialled is not known (give to.ip)";
-  return unknownStep(key, "client", "address-unknown", speaksHttp(flight), line);
-}
-
-function interceptionUnknown({ key }: Workload, side: "client" | "server", flight: Flight): Step {
-  const line =
-    "unknown: with interceptionMode NONE nothing leads connections to the sidecar, and which come to it is not decided";
-  return unknownStep(key, side, "interception-unknown", speaksHttp(flight), line);
-}
-
 function known({ mesh }: JourneyContext, key: string): Workload {
   const workload = meshDirectory(mesh).workloads.get(key);
   if (workload === undefined)
@@ -237,12 +214,6 @@ function clientResult(
         ? { ...ambientClientHop(context, flight, client, sender, dialled), fields: {} }
         : clientHop(context, flight, client, sender, dialled);
   }
-}
-
-function waypointAsClient({ key }: Workload, http: boolean): Step {
-  const line =
-    "unknown: a waypoint has no application whose requests could be asked about; ask with one of its clients";
-  return unknownStep(key, "client", "waypoint-as-client", http, line);
 }
 
 /** A gateway's port as clients outside know it is its Service's. */
@@ -302,7 +273,7 @@ async function follow(
   const steps = [...before, step];
   if (onward === undefined) return [{ steps, by }];
   if (steps.filter(({ layer }) => layer !== "network").length >= MAX_HOPS)
-    return [{ steps: [...steps, loopStep(step, onward.flight)], by }];
+    return [{ steps: [...steps, loopStep(step, MAX_HOPS, onward.flight)], by }];
   const ways: Way[] = [];
   for (const end of onwardEnds(context.mesh, onward, context.semantics)) {
     const ending = [...by, end.way];
@@ -358,47 +329,4 @@ async function serverHopOf(context: JourneyContext, flight: Flight, arrival: Arr
   if (arrival.hbone === true && context.otherMode !== true) return hboneServerHop(context, flight, arrival);
   const bare = context.otherMode === true && arrival.tls === "mtls" && arrival.alpn.length === 0;
   return serverHop(context, flight, bare ? { ...arrival, alpn: meshAlpn(flight) } : arrival);
-}
-
-function loopStep({ hop }: Step, flight: Flight): Step {
-  const line = `unknown: more than ${MAX_HOPS} proxies one after another, as of a routing loop`;
-  return unknownStep(hop, "gateway", "too-many-hops", speaksHttp(flight), line);
-}
-
-function nobodyStep(step: Step, flight: Flight): Step {
-  return {
-    ...unknownStep(step.hop, step.side, "no-endpoint", speaksHttp(flight), "nothing serves the destination"),
-    reason: "no-healthy-upstream",
-    code: step.answersHttp ? 503 : 0,
-  };
-}
-
-/** No proxy of the mesh stands anywhere on the way. */
-function noProxyStep(sender: Sender, flight: Flight, isServed: boolean): Step {
-  const code = speaksHttp(flight) ? 200 : 0;
-  const base = {
-    hop: sender.name,
-    side: "client",
-    layer: "client-route",
-    policy: null,
-    rule: null,
-    answersHttp: false,
-  } as const;
-  if (!isServed)
-    return {
-      ...base,
-      allowed: false,
-      code: 0,
-      reason: "no-healthy-upstream",
-      cause: "no-endpoint",
-      explain: () => ["nothing serves the service at this port"],
-    };
-  return {
-    ...base,
-    allowed: true,
-    code,
-    reason: "passthrough",
-    cause: "no-proxy",
-    explain: () => ["allowed: no proxy of the mesh stands on the way, so nothing is checked"],
-  };
 }
