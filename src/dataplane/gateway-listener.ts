@@ -4,12 +4,11 @@ import type { Connection } from "../policy/connection.ts";
 import type { GatewayServer, OutboundDecision } from "../policy/outbound/types.ts";
 import type { Denial, Permit } from "../policy/permit.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { ByteStream } from "./byte-stream.ts";
+import { authorizeBytes, bytesRefusal } from "./authorize-bytes.ts";
 import { clientCertElement, edgeCertElement } from "./client-cert-header.ts";
 import { subjectOf } from "./edge-tls-server.ts";
 import { endsEdgeTls } from "./edge-tls-servers.ts";
 import { ENCRYPTED_HELLO } from "./encrypted-hello.ts";
-import { type AskedPeers, authorizeAsked, forgetOthers } from "./ext-authz/authorize-asked.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
 import {
   type GatewayConnection,
@@ -21,15 +20,14 @@ import {
 import { GatewayRecords } from "./gateway-records.ts";
 import { GatewayHttpService } from "./gateway-service.ts";
 import type { GatewayState } from "./gateway-state.ts";
-import { Http1Server } from "./http1-server.ts";
-import { serveHttp2 } from "./http2-server.ts";
 import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
 import type { MeshTlsServer } from "./mesh-tls-server.ts";
 import { openTunnel } from "./open-tunnel.ts";
 import { noteDecision } from "./outbound-service.ts";
 import { pickTarget } from "./pick-endpoint.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
-import { connectionRefusal, type Refusal, routeGone } from "./recheck.ts";
+import { type Refusal, routeGone } from "./recheck.ts";
+import { serveHttp } from "./serve-http.ts";
 import { shadowOf } from "./shadow-verdicts.ts";
 import type { HandshakeFailure, SecuredPeer } from "./tls-acceptor.ts";
 
@@ -179,29 +177,13 @@ export class GatewayListener {
     mesh: SecuredPeer | undefined,
     settled: (outcome: Permit | Denial, accepted: GatewayConnection) => void,
   ): void {
-    const { policy, authorizers } = this.#state;
-    const peers = (): AskedPeers => ({
-      source: {
-        ip: connection.sourceIp,
-        port: accepted.source.port ?? 0,
-        principal: connection.subject ?? "",
-      },
-      destination: {
-        ip: connection.destinationIp,
-        port: connection.destinationPort,
-        principal: mesh === undefined ? "" : policy.workload.spiffeId,
-      },
-    });
-    authorizeAsked(
+    const { source, asked: known } = accepted;
+    const secured = mesh !== undefined;
+    authorizeBytes(
       () => this.#state.policy,
-      authorizers,
-      connection,
-      accepted.asked,
-      peers,
-      (outcome, asked) => {
-        if (!accepted.socket.destroyed)
-          settled(outcome, asked === undefined ? accepted : { ...accepted, asked });
-      },
+      this.#state.authorizers,
+      { socket: accepted.socket, connection, source, secured, known },
+      (outcome, asked) => settled(outcome, asked === undefined ? accepted : { ...accepted, asked }),
     );
   }
 
@@ -363,9 +345,7 @@ export class GatewayListener {
     permit: Permit,
   ): Refusal | undefined {
     for (const connection of connections) {
-      forgetOthers(this.#state.policy, connection, asked?.record);
-      const perRequest = permit.verdict.cause === "per-request";
-      const refusal = connectionRefusal(this.#state.policy, connection, perRequest);
+      const refusal = bytesRefusal(this.#state.policy, connection, permit, asked?.record);
       if (refusal !== undefined) return refusal;
     }
     return undefined;
@@ -401,8 +381,7 @@ export class GatewayListener {
       clientCertElement: mesh === undefined ? undefined : this.#certElement(mesh, server),
     };
     const service = new GatewayHttpService(peer, () => this.#state, this.#env.jwt);
-    if (http2) serveHttp2(socket, service, this.#env.http, this.#env.http2, ignore);
-    else new Http1Server(new ByteStream(socket, HANDED_OVER), service, this.#env.http, ignore);
+    serveHttp(socket, http2, service, this.#env);
   }
 
   #certElement({ socket, certificate }: SecuredPeer, server: GatewayServer): string | undefined {
@@ -423,9 +402,4 @@ function isOpaque({ tls, protocol }: GatewayServer): boolean {
   return tls === undefined && protocol === "tcp";
 }
 
-function ignore(): void {}
-
 const NOTHING = Buffer.alloc(0);
-
-/** Replaced by whoever takes the stream over. */
-const HANDED_OVER = { onData: ignore, onDrain: ignore, onEnd: ignore, onClose: ignore };
