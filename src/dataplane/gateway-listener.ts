@@ -17,18 +17,16 @@ import {
   passedConnection,
   plainConnection,
 } from "./gateway-connection.ts";
+import { GatewayFront } from "./gateway-front.ts";
 import { GatewayRecords } from "./gateway-records.ts";
-import { GatewayHttpService } from "./gateway-service.ts";
 import type { GatewayState } from "./gateway-state.ts";
 import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
 import type { MeshTlsServer } from "./mesh-tls-server.ts";
-import { openTunnel } from "./open-tunnel.ts";
-import { noteDecision } from "./outbound-service.ts";
-import { pickTarget } from "./pick-endpoint.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
 import { type Refusal, routeGone } from "./recheck.ts";
+import { relayRouted } from "./relay-routed.ts";
+import { RoutingService } from "./routing-service.ts";
 import { serveHttp } from "./serve-http.ts";
-import { shadowOf } from "./shadow-verdicts.ts";
 import type { HandshakeFailure, SecuredPeer } from "./tls-acceptor.ts";
 
 /** A connection whose mesh's TLS has ended here, and leave to look at what is inside. */
@@ -302,7 +300,7 @@ export class GatewayListener {
     accepted: GatewayConnection,
     socket: Socket,
     decision: OutboundDecision,
-    permit: Permit,
+    leave: Permit,
     connections: readonly Connection[],
     innerSni: string | undefined,
     unread: Buffer,
@@ -310,33 +308,18 @@ export class GatewayListener {
     const name = innerSni ?? accepted.sni;
     const flow = this.#records.flow(accepted, name);
     flow.innerSni = innerSni;
-    noteDecision(flow, decision);
-    const { picker } = this.#state;
-    const target = decision.kind === "forward" ? pickTarget(decision.targets, Math.random()) : undefined;
-    if (decision.kind !== "forward" || target === undefined) {
-      flow.layer = "route";
-      this.#records.deny(accepted, flow);
-      return;
-    }
-    const { verdict } = permit;
-    const [first] = connections;
-    if (first !== undefined)
-      flow.shadow = shadowOf(this.#state.policy, connections.at(-1) ?? first, undefined);
-    Object.assign(flow, {
-      layer: verdict.layer,
-      reason: verdict.cause,
-      policy: verdict.policy,
-      rule: verdict.rule,
-    });
-    openTunnel(this.#env, {
-      leave: permit,
-      socket,
-      unread,
-      flow,
-      startedMs: accepted.startedMs,
-      next: picker.next(decision, target, { port: accepted.port, name }, "tcp"),
-      recheck: () => this.#refusalNow(accepted, connections, permit) ?? this.#unroutedNow(accepted, innerSni),
-    });
+    const { picker, policy } = this.#state;
+    const connection = connections.at(-1);
+    if (connection === undefined) throw new Error("BUG: bytes of no connection");
+    const recheck = (): Refusal | undefined =>
+      this.#refusalNow(accepted, connections, leave) ?? this.#unroutedNow(accepted, innerSni);
+    const { port, startedMs } = accepted;
+    const asked = { port, name };
+    relayRouted(
+      this.#env,
+      { leave, decision, picker, asked, socket, unread, flow, startedMs, policy, connection, recheck },
+      (denied) => this.#records.deny(accepted, denied),
+    );
   }
 
   #refusalNow(
@@ -376,11 +359,11 @@ export class GatewayListener {
       reporter: this.#state.snapshot.workload.key,
       tls: mesh?.tls,
       http2,
-      port: accepted.port,
+      destination: { ip: connection.destinationIp, port: accepted.port },
       sni: accepted.sni,
       clientCertElement: mesh === undefined ? undefined : this.#certElement(mesh, server),
     };
-    const service = new GatewayHttpService(peer, () => this.#state, this.#env.jwt);
+    const service = new RoutingService(peer, () => new GatewayFront(peer, this.#state), this.#env.jwt);
     serveHttp(socket, http2, service, this.#env);
   }
 
