@@ -7,6 +7,7 @@ import { OUTBOUND_PROXY_PORT } from "../model/placement.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { http } from "../resources/node-http.ts";
 import type { PodAssignment } from "../substrate/assignment.ts";
+import { dialAsUser } from "../substrate/netns/dial-as-user.ts";
 
 export interface WorkloadCall {
   /** `http:`, `https:`, `tcp:` or `tls:`; the latter two take a host and a port only. */
@@ -50,11 +51,14 @@ type Outcome = Pick<CallAnswer, "status" | "statusText" | "httpVersion" | "heade
 /**
  * Makes a request as a workload: through its sidecar's outbound proxy, with the workload's secret, as its application would.
  * Refusals are answers. Settles within the call's time.
- * @throws {BulwarkError} BW_CALL_NO_SIDECAR when the workload has none, BW_CALL_URL when the URL is not one that can be called.
+ * @throws {BulwarkError} BW_CALL_NO_SIDECAR when the workload has none, BW_CALL_URL when the URL is not one that can be called,
+ * BW_CLI_INPUT without the right to enter the pod's namespace.
  */
 export async function callAsWorkload(pod: PodAssignment, call: WorkloadCall): Promise<CallAnswer> {
   if (!pod.proxied)
     throw new BulwarkError("BW_CALL_NO_SIDECAR", `${pod.workload} has no sidecar to call through`);
+  if (pod.network !== undefined && process.getuid?.() !== 0)
+    throw new BulwarkError("BW_CLI_INPUT", "calling from inside of a pod needs root, as bringing it up did");
   const attempt = new Attempt(pod, call);
   const startedAtMs = Date.now();
   const from = performance.now();
@@ -104,7 +108,6 @@ class Attempt {
     const { url, headers } = this.#call;
     return this.#exchange({
       ...this.#proxyAddress(),
-      agent: false,
       path: url.href.split("#", 1)[0],
       setHost: false,
       headers: [
@@ -151,7 +154,6 @@ class Attempt {
         path: authority,
         headers: { host: authority, "proxy-authorization": this.#credentials() },
         signal: this.#signal,
-        agent: false,
       });
       sent.on("socket", (socket) => this.#noteLocal(socket));
       sent.on("error", reject);
@@ -245,8 +247,13 @@ class Attempt {
     return silent ? { ...answer, failure: "the connection ended without an answer" } : answer;
   }
 
-  #proxyAddress(): { host: string; port: number } {
-    return { host: this.#pod.address, port: OUTBOUND_PROXY_PORT };
+  /** Where pods are network namespaces, from inside of the pod: its proxy is reached from nowhere else. */
+  #proxyAddress(): Pick<RequestOptions, "host" | "port" | "agent" | "createConnection"> {
+    const { address: host, network } = this.#pod;
+    const where = { host, port: OUTBOUND_PROXY_PORT };
+    if (network === undefined) return { ...where, agent: false };
+    const { namespace } = network;
+    return { ...where, createConnection: () => dialAsUser({ namespace }, where) };
   }
 
   #credentials(): string {

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 import { runCall } from "../../control/run-call.ts";
-import { runInsidePod } from "../inside-pod.ts";
 import {
   collect,
   examples,
@@ -40,11 +39,6 @@ export function configure(command: Command): void {
     )
     .action(async (from: string, url: string, options: CallOptions) => {
       const call = parseCall(url, options);
-      const inside = await runInsidePod(stateOf(options), from, options.replica);
-      if (inside !== undefined) {
-        process.exitCode = inside;
-        return;
-      }
       const outcome = await runCall(stateOf(options), from, options.replica, call, {
         alwaysExplain: options.format === "json",
       });

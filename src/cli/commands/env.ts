@@ -3,7 +3,7 @@ import { Argument, type Command } from "commander";
 import { findPod, simulatesExternal } from "../../control/find-pod.ts";
 import { workloadSocket } from "../../control/workload-api/workload-sockets.ts";
 import { workloadEnvironment } from "../../control/workload-environment.ts";
-import { refuseNetns } from "../inside-pod.ts";
+import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { examples, parseCount, type StateOptions, stateOf, stateOption } from "../options.ts";
 import { renderShellEnvironment } from "../render/shell-environment.ts";
 
@@ -23,7 +23,11 @@ export function configure(command: Command): void {
     .action(async (workload: string, options: StateOptions & { replica: number; format: string }) => {
       const state = stateOf(options);
       const { pod, assignments } = await findPod(state, workload, options.replica);
-      refuseNetns(assignments, "env");
+      if (pod.network !== undefined)
+        throw new BulwarkError(
+          "BW_CLI_INPUT",
+          `in network namespaces applications need no variables: their traffic is captured. Be in the pod: \`bulwark shell ${workload}\``,
+        );
       const variables = workloadEnvironment(
         state,
         pod,

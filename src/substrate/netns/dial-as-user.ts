@@ -1,6 +1,6 @@
 import { isIPv6, Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from "node:net";
 import { libc } from "../../dataplane/capture/libc.ts";
-import { checkCall, insideNamespace } from "./inside-namespace.ts";
+import { insideNamespace } from "./inside-namespace.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -13,7 +13,7 @@ export interface InsideSocket {
   readonly uid?: number;
 }
 
-export interface DialInside {
+export interface Dialling {
   /** An address; names are the namespace's own affair. */
   readonly host: string;
   readonly port: number;
@@ -28,20 +28,13 @@ interface UnreadSocketOptions extends SocketConstructorOpts {
 }
 
 /**
- * Connects from inside of a network namespace; this process stays where it is. Needs root.
+ * Connects from inside of a network namespace, as one of its users; this process stays where and who it is. Needs root.
  * @returns a socket that is connecting, as of `net.connect`.
  * @throws {BulwarkError} BW_NATIVE_CALLS_MISSING; an error where the namespace is not to be had.
  */
-export function dialInside(inside: InsideSocket, where: DialInside): Socket {
+export function dialAsUser(inside: InsideSocket, where: Dialling): Socket {
   const { host, port, localAddress, allowHalfOpen = false } = where;
-  const fd = insideNamespace(inside.namespace, () =>
-    asUser(inside.uid, () =>
-      checkCall(
-        libc().socket(isIPv6(host) ? AF_INET6 : AF_INET, SOCK_STREAM_CLOEXEC_NONBLOCK, 0),
-        "open a socket",
-      ),
-    ),
-  );
+  const fd = insideNamespace(inside.namespace, () => openAs(inside.uid, isIPv6(host) ? AF_INET6 : AF_INET));
   const options: UnreadSocketOptions = { fd, allowHalfOpen, manualStart: true, noDelay: true };
   const to: TcpSocketConnectOpts = {
     host,
@@ -51,16 +44,18 @@ export function dialInside(inside: InsideSocket, where: DialInside): Socket {
   return new Socket(options).connect(to);
 }
 
-/** What is made meanwhile belongs to that user. INVARIANT: `work` is synchronous. */
-function asUser<T>(uid: number | undefined, work: () => T): T {
-  if (uid === undefined) return work();
-  const { setfsuid, setfsgid } = libc();
-  const group = setfsgid(uid);
-  const user = setfsuid(uid);
+/** Who a socket belongs to is settled as it is made. */
+function openAs(uid: number | undefined, family: number): number {
+  const { setfsuid, setfsgid, socket } = libc();
+  const before = uid === undefined ? undefined : { group: setfsgid(uid), user: setfsuid(uid) };
   try {
-    return work();
+    const fd = socket(family, SOCK_STREAM_CLOEXEC_NONBLOCK, 0);
+    if (fd < 0) throw new Error("cannot open a socket");
+    return fd;
   } finally {
-    setfsuid(user);
-    setfsgid(group);
+    if (before !== undefined) {
+      setfsuid(before.user);
+      setfsgid(before.group);
+    }
   }
 }
