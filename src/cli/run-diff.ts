@@ -58,7 +58,10 @@ async function load(
 }
 
 /** What was not analysed may be anything: whoever asks for a failure is not told that all is well. */
-function exitCodeFor({ changes, notAnalysed, notCompared }: MeshDiff, failOn: Failure | undefined): ExitCode {
+function exitCodeFor(
+  { changes, network, notAnalysed, notCompared }: MeshDiff,
+  failOn: Failure | undefined,
+): ExitCode {
   if (failOn === undefined) return EXIT.ok;
   const isFailure: Record<Failure, (change: AccessChange) => boolean> = {
     weakened: ({ weakens }) => weakens.length > 0,
@@ -66,5 +69,8 @@ function exitCodeFor({ changes, notAnalysed, notCompared }: MeshDiff, failOn: Fa
     changed: () => true,
   };
   const isUnclear = notAnalysed.length > 0 || notCompared.length > 0;
-  return changes.some(isFailure[failOn]) || isUnclear ? EXIT.denied : EXIT.ok;
+  const isConnected = network.some(
+    ({ change }) => failOn === "changed" || (failOn === "widened" && change === "widened"),
+  );
+  return changes.some(isFailure[failOn]) || isConnected || isUnclear ? EXIT.denied : EXIT.ok;
 }

@@ -3,8 +3,7 @@ import type { Mesh, Workload } from "../../model/mesh.ts";
 import { AuthorizationCache } from "../../policy/authorization-cache.ts";
 import { compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
-import type { Span } from "../../resources/diagnostic.ts";
-import { type Resource, resourceName } from "../../resources/resource.ts";
+import type { Resource } from "../../resources/resource.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { describeRegion, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
@@ -12,8 +11,11 @@ import { ABSENT } from "../space/dimension.ts";
 import { coverWithRegions, diagramOf, type Region } from "../space/regions.ts";
 import { ASKS, ServerSpace } from "../space/server-space.ts";
 import { witnessOf } from "../space/witness.ts";
+import { type Cause, causeAt, changedResources } from "./causes.ts";
 import { KnownCallers } from "./known-callers.ts";
-import { serverFacts, textOf } from "./server-facts.ts";
+import { type NetworkChange, networkChanges } from "./network-changes.ts";
+import { NetworkSenders, type SendersTo } from "./network-senders.ts";
+import { serverFacts } from "./server-facts.ts";
 import { witnessRequest } from "./witness-request.ts";
 
 /** What a change takes away that stood in the way before. */
@@ -31,21 +33,17 @@ export interface AccessChange {
   /** Callers of the mesh that it concerns; others may be besides, see `requests`. */
   readonly callers: readonly string[];
   readonly weakens: readonly Weakening[];
-  /** A request of the region, which `can` answers differently before and after. */
+  /** A request of the region, which `can` answers differently before and after; not where it is held back. */
   readonly witness: AccessRequest;
+  /** True where no workload of that identity may connect at all, by network policies: the request does not get there. */
+  readonly heldBack?: true;
   readonly causes: readonly Cause[];
-}
-
-export interface Cause {
-  /** `Kind namespace/name` */
-  readonly resource: string;
-  readonly change: "added" | "removed" | "changed";
-  /** Where it stands: in the new mesh, or in the old where it is no more. */
-  readonly span: Span;
 }
 
 export interface MeshDiff {
   readonly changes: readonly AccessChange[];
+  /** What network policies let through that they did not before, and the other way round: connections, whatever is said on them. */
+  readonly network: readonly NetworkChange[];
   /** Of which it could not be computed what changes, and why. */
   readonly notAnalysed: readonly { readonly workloads: readonly string[]; readonly why: string }[];
   /** Workloads that are new, and that are no more. */
@@ -84,11 +82,20 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
         compile(after, pair.after, options.semantics, caches[1]),
       ] as const;
       const causes = causesOf(before, after, pair);
-      changes.push(...compare(compiled, { workloads, causes, callers, limit: options.regionLimit ?? 20 }));
+      const senders = [sendersTo(before, pair.before), sendersTo(after, pair.after)] as const;
+      const limit = options.regionLimit ?? 20;
+      changes.push(...compare(compiled, { workloads, causes, callers, senders, limit }));
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
       notAnalysed.push({ workloads, why: error.message });
     }
+  }
+  let network: readonly NetworkChange[] = [];
+  try {
+    network = networkChanges(before, after);
+  } catch (error) {
+    if (!(error instanceof AnalysisLimit)) throw error;
+    notAnalysed.push({ workloads: after.workloads.map(({ key }) => key), why: error.message });
   }
   const keys = (from: Mesh, other: Mesh): string[] => {
     const others = new Set(other.workloads.map(({ key }) => key));
@@ -96,6 +103,7 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
   };
   return {
     changes: changes.toSorted(byWeight),
+    network,
     notAnalysed,
     added: keys(after, before),
     removed: keys(before, after),
@@ -121,6 +129,9 @@ const COMPARED: ReadonlySet<string> = new Set([
   "Pod",
   "Namespace",
   "ServiceAccount",
+  "NetworkPolicy",
+  "AdminNetworkPolicy",
+  "BaselineAdminNetworkPolicy",
   // It says what is to be, and changes nothing.
   "AccessInvariant",
 ]);
@@ -173,10 +184,16 @@ function compile(
   return compileInbound(mesh, workload, { semantics, cache });
 }
 
+function sendersTo(mesh: Mesh, server: Workload | undefined): SendersTo | null {
+  return server === undefined ? null : new NetworkSenders(mesh).to(server);
+}
+
 interface ClassFacts {
   readonly workloads: readonly string[];
   readonly causes: readonly Cause[];
   readonly callers: KnownCallers;
+  /** Of the old and the new mesh; null: anybody may connect. */
+  readonly senders: readonly [before: SendersTo | null, after: SendersTo | null];
   readonly limit: number;
 }
 
@@ -200,7 +217,7 @@ function changesIn(
   change: AccessChange["change"],
   narrower: Diagram,
   wider: Diagram,
-  { workloads, causes, callers, limit }: ClassFacts,
+  { workloads, causes, callers, senders, limit }: ClassFacts,
 ): readonly AccessChange[] {
   const { diagrams, dimensions } = space;
   const set = diagrams.apply(WIDENS, wider, narrower);
@@ -209,13 +226,17 @@ function changesIn(
     const own = diagrams.and(set, diagramOf(diagrams, region));
     const point = witnessOf(diagrams, dimensions, own);
     if (point === undefined) throw new Error("BUG: a region without any request");
+    const sample = callers.settle(dimensions, point);
+    const wider = senders[change === "widened" ? 1 : 0];
+    const sender = wider?.first(sample.principal, sample.port);
     return {
       change,
       workloads,
       requests: describeRegion(dimensions, region),
       callers: callers.in(dimensions, region),
       weakens: change === "widened" ? weakenings(space, narrower, own, region) : [],
-      witness: witnessRequest(dimensions, callers.settle(dimensions, point), workloads[0] ?? ""),
+      witness: witnessRequest(dimensions, sample, workloads[0] ?? "", sender),
+      ...(wider !== null && sender === undefined ? { heldBack: true } : {}),
       causes,
     };
   });
@@ -267,25 +288,4 @@ function causesOf(before: Mesh, after: Mesh, pair: Pair): readonly Cause[] {
   if (pair.after === undefined && own !== undefined) causes.unshift(causeAt(own, "removed"));
   if (causes.length === 0 && own !== undefined) causes.push(causeAt(own, "changed"));
   return causes;
-}
-
-function changedResources(before: readonly Resource[], after: readonly Resource[]): readonly Cause[] {
-  const old = byName(before);
-  const now = byName(after);
-  const causes: Cause[] = [];
-  for (const [name, resource] of now) {
-    const known = old.get(name);
-    if (known === undefined) causes.push(causeAt(resource, "added"));
-    else if (textOf(known) !== textOf(resource)) causes.push(causeAt(resource, "changed"));
-  }
-  for (const [name, resource] of old) if (!now.has(name)) causes.push(causeAt(resource, "removed"));
-  return causes;
-}
-
-function byName(resources: readonly Resource[]): ReadonlyMap<string, Resource> {
-  return new Map(resources.map((resource) => [resourceName(resource), resource]));
-}
-
-function causeAt(resource: Resource, change: Cause["change"]): Cause {
-  return { resource: resourceName(resource), change, span: resource.locate(["spec"]) };
 }

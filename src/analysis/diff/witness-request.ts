@@ -7,11 +7,15 @@ import type { AccessRequest } from "../../policy/path/access-request.ts";
 import type { Dimension } from "../space/dimension.ts";
 import type { SampleRequest } from "../space/request-space.ts";
 
-/** @param workload `namespace/name` of the server. */
+/**
+ * @param workload `namespace/name` of the server.
+ * @param sender `namespace/name` of the workload that sends it, where that makes a difference.
+ */
 export function witnessRequest(
   dimensions: readonly Dimension[],
   sample: SampleRequest,
   workload: string,
+  sender?: string,
 ): AccessRequest {
   const { protocol, port, principal, sourceIp, remoteIp, sni, headers, claims } = sample;
   const isHttp = protocol === "http";
@@ -23,6 +27,7 @@ export function witnessRequest(
   const allHeaders = [...pairs, ...forwarded];
   return {
     from: {
+      ...(sender === undefined ? {} : { workload: sender }),
       principal,
       ...(asks("source.ip") ? { ip: sourceIp } : {}),
       ...(principal === null && sni !== "" ? { tls: "simple" as const } : {}),

@@ -1,5 +1,7 @@
 /** What a change gives and takes, for a person, a program and a pull request. */
-import type { AccessChange, Cause, MeshDiff } from "../../analysis/diff/diff-access.ts";
+import type { Cause } from "../../analysis/diff/causes.ts";
+import type { AccessChange, MeshDiff } from "../../analysis/diff/diff-access.ts";
+import type { NetworkChange } from "../../analysis/diff/network-changes.ts";
 import { plain, style } from "./style.ts";
 
 const SHOWN_NAMES = 5;
@@ -18,6 +20,8 @@ function requestText({ requests }: AccessChange): string {
   return requests.map(({ title, text }) => `${title}: ${text}`).join("; ");
 }
 
+const HELD_BACK = "held back: network policies let no workload that could send it connect";
+
 function callersText({ callers }: AccessChange): string {
   return callers.length === 0 ? "no workload that is here now" : names(callers);
 }
@@ -32,16 +36,42 @@ export function diffText(diff: MeshDiff): string {
       plain(`    ${requestText(change)}`),
       plain(`    callers: ${callersText(change)}`),
       `    for example: ${JSON.stringify(change.witness)}`,
+      ...(change.heldBack === true ? [`    ${HELD_BACK}`] : []),
       ...change.causes.map((cause) => plain(`    because ${causeText(cause)}`)),
       "",
     ];
   });
   const all = [
     ...lines,
-    ...(diff.changes.length === 0 ? ["no change of what workloads let through", ""] : []),
+    ...diff.network.flatMap(networkLines),
+    ...(isUnchanged(diff) ? ["no change of what workloads let through", ""] : []),
     ...noteLines(diff).map((line) => style("yellow", plain(line))),
   ];
   return `${all.join("\n").trimEnd()}\n`;
+}
+
+function isUnchanged({ changes, network }: MeshDiff): boolean {
+  return changes.length + network.length === 0;
+}
+
+function networkLines(change: NetworkChange): readonly string[] {
+  const isWider = change.change === "widened";
+  const head = `${isWider ? "+" : "-"} network: ${networkText(change)}`;
+  return [
+    style(isWider ? "red" : "green", plain(head)),
+    plain(`    for example: ${witnessText(change)}`),
+    ...change.causes.map((cause) => plain(`    because ${causeText(cause)}`)),
+    "",
+  ];
+}
+
+function networkText({ change, from, to, connections }: NetworkChange): string {
+  const verb = change === "widened" ? "may now connect" : "may no longer connect";
+  return `${names(from)} ${verb} to ${names(to)}: ${connections}`;
+}
+
+function witnessText({ witness: { from, to, protocol, port } }: NetworkChange): string {
+  return `${from} to ${to}, ${protocol} ${port}`;
 }
 
 function noteLines({ added, removed, notAnalysed, notCompared }: MeshDiff): readonly string[] {
@@ -64,12 +94,14 @@ export function diffMarkdown(diff: MeshDiff): string {
   const weakened = diff.changes.filter(({ weakens }) => weakens.length > 0);
   const widened = diff.changes.filter(({ change, weakens }) => change === "widened" && weakens.length === 0);
   const narrowed = diff.changes.filter(({ change }) => change === "narrowed");
+  const network = (kind: NetworkChange["change"]) =>
+    diff.network.filter(({ change }) => change === kind).map(networkItem);
   const sections = [
     "## Access that this change gives and takes",
-    ...section("Weaker authentication", weakened),
-    ...section("Wider access", widened),
-    ...section("Narrower access", narrowed),
-    ...(diff.changes.length === 0 ? ["No change of what workloads let through."] : []),
+    ...section("Weaker authentication", weakened.map(item)),
+    ...section("Wider access", [...widened.map(item), ...network("widened")]),
+    ...section("Narrower access", [...narrowed.map(item), ...network("narrowed")]),
+    ...(isUnchanged(diff) ? ["No change of what workloads let through."] : []),
     noteLines(diff)
       .map((line) => `- ${escaped(line)}`)
       .join("\n"),
@@ -77,15 +109,23 @@ export function diffMarkdown(diff: MeshDiff): string {
   return `${sections.filter((text) => text !== "").join("\n\n")}\n`;
 }
 
-function section(title: string, changes: readonly AccessChange[]): readonly string[] {
-  if (changes.length === 0) return [];
-  return [`### ${title}`, changes.map(item).join("\n")];
+function section(title: string, items: readonly string[]): readonly string[] {
+  return items.length === 0 ? [] : [`### ${title}`, items.join("\n")];
+}
+
+function networkItem(change: NetworkChange): string {
+  return [
+    `- Network policies: ${escaped(networkText(change))}`,
+    ...change.causes.map((cause) => `  - because ${escaped(causeText(cause))}`),
+    `  - for example: ${escaped(witnessText(change))}`,
+  ].join("\n");
 }
 
 function item(change: AccessChange): string {
   const weakens = change.weakens.map((weakening) => `**${weakening}.** `).join("");
   return [
     `- **${escaped(names(change.workloads))}** — ${weakens}${escaped(requestText(change))}`,
+    ...(change.heldBack === true ? [`  - ${HELD_BACK}`] : []),
     `  - callers: ${escaped(callersText(change))}`,
     ...change.causes.map((cause) => `  - because ${escaped(causeText(cause))}`),
     `  - for example: \`${JSON.stringify(change.witness).replaceAll("`", "'")}\``,

@@ -22,13 +22,22 @@ export interface NetworkEdge {
   readonly connections: ConnectionSet;
 }
 
+export interface PodEdge extends NetworkEdge {
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface NetworkMapOptions extends ViewOptions {
   /** Whose addresses the outside is shown with. */
   readonly families: readonly AddressFamily[];
+  /** That of another map, to compare the two: equal sets are then the same object. */
+  readonly algebra?: ConnectionAlgebra;
+  /** Policies of another map: the outside is cut where those cut it, too. */
+  readonly alsoCutBy?: NetworkPolicies;
 }
 
 export class NetworkMap {
-  readonly algebra = new ConnectionAlgebra();
+  readonly algebra: ConnectionAlgebra;
   readonly #ingress: DirectionViews;
   readonly #egress: DirectionViews;
   readonly #sources: readonly AddressPartition[];
@@ -39,16 +48,19 @@ export class NetworkMap {
   /** Other destinations, by the classes of those who may reach them. */
   readonly #byCaller: ReadonlyMap<number, readonly number[]>;
   readonly #byDestinationClass: ReadonlyMap<number, readonly number[]>;
+  readonly #viewNumbers = new Map<DirectionView, number>();
 
   constructor(policies: NetworkPolicies, pods: readonly NetworkPod[], options: NetworkMapOptions) {
+    this.algebra = options.algebra ?? new ConnectionAlgebra();
     const index = new SelectorIndex(pods);
+    const cutting = options.alsoCutBy === undefined ? [policies] : [policies, options.alsoCutBy];
     const view = (direction: NetworkDirection): DirectionViews =>
       directionViews(this.algebra, policies, pods, index, direction, options);
     this.#count = pods.length;
     this.#ingress = view("ingress");
     this.#egress = view("egress");
-    this.#sources = options.families.map((family) => partition(policies, family, "ingress"));
-    this.#destinations = options.families.map((family) => partition(policies, family, "egress"));
+    this.#sources = options.families.map((family) => partition(cutting, family, "ingress"));
+    this.#destinations = options.families.map((family) => partition(cutting, family, "egress"));
     this.#open = this.#ingress.viewOf.flatMap(({ otherwise }, at) =>
       otherwise === this.algebra.none ? [] : [at],
     );
@@ -72,13 +84,37 @@ export class NetworkMap {
 
   /** From a pod to other pods, then to the outside. */
   *from(from: number): Generator<NetworkEdge> {
+    yield* this.toPods(from);
+    yield* this.toOutside(from);
+  }
+
+  /** From a pod to other pods, in their order. */
+  *toPods(from: number): Generator<PodEdge> {
     for (const to of this.#candidates(from)) {
       if (to === from) continue;
       const connections = this.between(from, to);
       if (connections !== this.algebra.none) yield { from, to, connections };
     }
+  }
+
+  /** From a pod to outside, parts in their order. */
+  *toOutside(from: number): Generator<NetworkEdge> {
     for (const { parts, connections } of this.#outside(this.#egress.viewOf[from], this.#destinations))
       for (const to of parts) yield { from, to, connections };
+  }
+
+  /** Two pods of one profile are treated alike by policies, at either end. */
+  profileOf(at: number): string {
+    const { viewOf: into, classOf: asSource } = this.#ingress;
+    const { viewOf: out, classOf: asDestination } = this.#egress;
+    return [this.#numberOf(into[at]), asSource[at], this.#numberOf(out[at]), asDestination[at]].join();
+  }
+
+  #numberOf(view: DirectionView | undefined): number {
+    if (view === undefined) return -1;
+    const known = this.#viewNumbers.get(view) ?? this.#viewNumbers.size;
+    this.#viewNumbers.set(view, known);
+    return known;
   }
 
   *edges(): Generator<NetworkEdge> {
@@ -146,10 +182,11 @@ function groupBy(classOf: readonly number[]): Map<number, number[]> {
 }
 
 function partition(
-  { admin, policies, baseline }: NetworkPolicies,
+  cutting: readonly NetworkPolicies[],
   family: AddressFamily,
   direction: NetworkDirection,
 ): AddressPartition {
-  const ranges = [...admin, ...policies, ...baseline].flatMap((policy) => policy.ranges[direction]);
+  const all = cutting.flatMap(({ admin, policies, baseline }) => [...admin, ...policies, ...baseline]);
+  const ranges = all.flatMap((policy) => policy.ranges[direction]);
   return partitionAddresses(family, ranges);
 }

@@ -5,6 +5,7 @@ import {
   compileNetworkPolicies,
   type NetworkPolicies,
 } from "../../../src/policy/network/network-policies.ts";
+import type { Resource } from "../../../src/resources/resource.ts";
 import { resourceFromJson } from "../../../src/resources/wire.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -111,25 +112,26 @@ function resource(apiVersion: string, kind: string, namespace: string, name: str
 
 const ADMIN = "policy.networking.k8s.io/v1alpha1";
 
-export const networkPoliciesArbitrary: fc.Arbitrary<NetworkPolicies> = fc
+export const policyResourcesArbitrary: fc.Arbitrary<Resource[]> = fc
   .record({
     policies: fc.array(fc.tuple(fc.constantFrom(...NAMESPACES), policySpec), { maxLength: 4 }),
     admin: fc.array(adminSpec(["Allow", "Deny", "Pass"]), { maxLength: 2 }),
     baseline: fc.option(adminSpec(["Allow", "Deny"]), { nil: undefined }),
   })
-  .map(({ policies, admin, baseline }) =>
-    compileNetworkPolicies([
-      ...policies.map(([namespace, spec], at) =>
-        resource("networking.k8s.io/v1", "NetworkPolicy", namespace, `p${at}`, spec, at),
-      ),
-      ...admin.map((spec, at) =>
-        resource(ADMIN, "AdminNetworkPolicy", "", `a${at}`, { ...spec, priority: 10 - at }, at),
-      ),
-      ...(baseline === undefined
-        ? []
-        : [resource(ADMIN, "BaselineAdminNetworkPolicy", "", "default", baseline, 0)]),
-    ]),
-  );
+  .map(({ policies, admin, baseline }) => [
+    ...policies.map(([namespace, spec], at) =>
+      resource("networking.k8s.io/v1", "NetworkPolicy", namespace, `p${at}`, spec, at),
+    ),
+    ...admin.map((spec, at) =>
+      resource(ADMIN, "AdminNetworkPolicy", "", `a${at}`, { ...spec, priority: 10 - at }, at),
+    ),
+    ...(baseline === undefined
+      ? []
+      : [resource(ADMIN, "BaselineAdminNetworkPolicy", "", "default", baseline, 0)]),
+  ]);
+
+export const networkPoliciesArbitrary: fc.Arbitrary<NetworkPolicies> =
+  policyResourcesArbitrary.map(compileNetworkPolicies);
 
 const containerPorts = fc.subarray([
   { name: "web", port: 80, protocol: "TCP" },
