@@ -32,7 +32,8 @@ import {
   outsideSource,
   outsideSteps,
 } from "./network-hop.ts";
-import { onwardEnds, placesOf } from "./onward-ends.ts";
+import { onwardEnds } from "./onward-ends.ts";
+import { placesOf } from "./places.ts";
 import { arrivalFrom, authorityOf, flightOf, senderOf } from "./read-access.ts";
 import { hboneServerHop, serverHop } from "./server-hop.ts";
 import {

@@ -1,6 +1,5 @@
 /** From a hop's routing decision to where it may end: workloads of the mesh, the outside, or nowhere. */
 
-import { resolveTargetPort } from "../../model/build-services.ts";
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
 import { takesHbone } from "../ambient/hbone.ts";
 import type { Semantics } from "../inbound.ts";
@@ -27,6 +26,7 @@ import {
   speaksHttp,
   TCP_ALPN,
 } from "./journey.ts";
+import { type Place, placesOf } from "./places.ts";
 import { flightTo } from "./rewrite-flight.ts";
 import { isTunnelled } from "./tunnelled.ts";
 import { waypointEnd } from "./waypoint-end.ts";
@@ -110,13 +110,6 @@ function endpointEnds(
     seen.add(key);
     return reach(mesh, onward, target, { ...placeOf(mesh, plan), tls: plan.tls });
   });
-}
-
-export interface Place {
-  /** Undefined: outside of the mesh. */
-  readonly workload: Workload | undefined;
-  readonly port: number;
-  readonly address: string;
 }
 
 function placeOf(mesh: Mesh, { endpoint, address = "", port }: EndpointPlan): Place {
@@ -259,44 +252,6 @@ export function clearArrival(
     alpn: own ? OWN_ALPN : [],
     ...(own && flight.ownSni !== undefined ? { sni: flight.ownSni } : {}),
   };
-}
-
-/**
- * The workloads that a dialled name or address stands for, without any proxy's help; null where it is nobody of the mesh.
- * @param service the mesh's service that it is known to be.
- */
-export function placesOf(
-  mesh: Mesh,
-  { ip, host, port }: { readonly ip?: string; readonly host?: string; readonly port: number },
-  service: Service | undefined,
-): readonly Place[] | null {
-  const { byAddress, byVirtualAddress } = meshDirectory(mesh);
-  const address = ip ?? host ?? "";
-  const workload = byAddress.get(address);
-  if (workload !== undefined) return [{ workload, port, address }];
-  const meant = service ?? byVirtualAddress.get(address);
-  return meant === undefined ? null : placesOfService(mesh, meant, port);
-}
-
-/** Endpoints by the service's port; a headless service's are dialled at the very port. */
-function placesOfService(mesh: Mesh, service: Service, port: number): readonly Place[] | null {
-  const servicePort = service.ports.find((own) => own.port === port);
-  const { byAddress } = meshDirectory(mesh);
-  const places = service.endpoints.flatMap((endpoint): Place[] => {
-    const workload = endpoint.workload ?? byAddress.get(endpoint.address ?? "");
-    const address = endpoint.address ?? workload?.addresses[0] ?? "";
-    if (service.headless || service.resolution === "none") return [{ workload, port, address }];
-    if (servicePort === undefined) return [];
-    const override = endpoint.portOverrides[servicePort.name ?? ""];
-    const target = override ?? resolveTargetPort(servicePort, workload);
-    return target === undefined ? [] : [{ workload, port: target, address }];
-  });
-  return places.length === 0 && leadsOutside(service) ? null : places;
-}
-
-/** Whether what is dialled counts where no endpoint is known: the host's own name in DNS, or the very address. */
-function leadsOutside({ external, resolution }: Service): boolean {
-  return external || (resolution !== "static" && resolution !== "passthrough");
 }
 
 const UNKNOWN_CAUSES: ReadonlySet<string> = new Set(["client-certificate-unknown", "waypoint-unknown"]);

@@ -4,7 +4,8 @@ import { describe, test } from "node:test";
 import type { Mesh } from "../../../src/index.ts";
 import type { AccessRequest } from "../../../src/policy/path/access-request.ts";
 import { clientHop } from "../../../src/policy/path/client-hop.ts";
-import { onwardEnds, placesOf } from "../../../src/policy/path/onward-ends.ts";
+import { onwardEnds } from "../../../src/policy/path/onward-ends.ts";
+import { placesOf } from "../../../src/policy/path/places.ts";
 import { authorityOf, flightOf, senderOf } from "../../../src/policy/path/read-access.ts";
 import { meshOf, workloadOf } from "../outbound/mesh-of.ts";
 import {
