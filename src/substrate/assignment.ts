@@ -12,6 +12,13 @@ export interface ApplicationPort {
   readonly protocol: AppProtocol;
 }
 
+/** What an ambient pod's annotations leave to be captured. Outbound TCP always is. */
+export interface AmbientCapture {
+  /** TCP that comes in clear; HBONE comes to ztunnel whatever this says. */
+  readonly inbound: boolean;
+  readonly dns: boolean;
+}
+
 /** The network namespace that is a pod's own. */
 export interface PodNetwork {
   /** As `ip netns list` has it. */
@@ -24,8 +31,10 @@ export interface PodNetwork {
   readonly firstUid: number;
   /** The node that the pod is on. Nodes are modelled: all of them are this machine. */
   readonly node: string;
-  /** What of its traffic comes to its sidecar; absent: nothing, as at a gateway, or in a pod without sidecar. */
+  /** What of its traffic comes to its sidecar; absent: nothing, as at a gateway or waypoint, or in a pod without sidecar. */
   readonly interception?: TrafficCapture;
+  /** In an ambient pod: what of its traffic comes to its node's ztunnel. */
+  readonly ambient?: AmbientCapture;
   /** Whether the firewall outside lets its TCP out of the mesh. */
   readonly mayLeave: boolean;
   /** The user, in the pod, that its application runs as. */
@@ -38,14 +47,27 @@ export interface PodAssignment extends PodPlacement {
   readonly uid: string;
   readonly serviceAccount: string;
   readonly spiffeId: string;
-  readonly role: "application" | "gateway";
-  /** Whether a proxy of ours stands before it. */
+  readonly role: "application" | "gateway" | "waypoint";
+  /** Whether it has a proxy process of its own: a sidecar, or it is a gateway or waypoint. */
   readonly proxied: boolean;
+  /** Its node's ztunnel stands before it: no process of its own, and no key of its identity inside of it. */
+  readonly ambient?: true;
   /** The password of the outbound proxy; empty without one. Never part of a placement. */
   readonly outboundSecret: string;
   readonly applicationPorts: readonly ApplicationPort[];
   /** Where pods are network namespaces. */
   readonly network?: PodNetwork;
+}
+
+/** Who has a session with control, by a token that is bound to it. */
+export type SessionHolder = Pick<
+  PodAssignment,
+  "namespace" | "name" | "uid" | "serviceAccount" | "spiffeId" | "workload"
+> & { readonly address?: string };
+
+/** The ztunnel of a node: stands before all ambient pods of the node, and of no other. */
+export interface ZtunnelAssignment extends SessionHolder {
+  readonly node: string;
 }
 
 export interface StandInAssignment extends StandIn {
@@ -67,6 +89,8 @@ export interface Assignments {
   /** Absent: `loopback`. */
   readonly substrate?: "netns";
   readonly virtualAddresses?: readonly VirtualAddress[];
+  /** One for each node that has ambient pods; only where pods are network namespaces. */
+  readonly ztunnels?: readonly ZtunnelAssignment[];
 }
 
 export const NO_ASSIGNMENTS: Assignments = { pods: [], standIns: [], skipped: [], privilegedPortOffset: 0 };
@@ -74,6 +98,19 @@ export const NO_ASSIGNMENTS: Assignments = { pods: [], standIns: [], skipped: []
 /** `namespace/name` of a pod: what it is called everywhere. */
 export function podKey(pod: { readonly namespace: string; readonly name: string }): string {
   return `${pod.namespace}/${pod.name}`;
+}
+
+/** Everybody that has a session with control: pods with a proxy of their own, and ztunnels. */
+export function sessionHolders({ pods, ztunnels = [] }: Assignments): readonly SessionHolder[] {
+  return [...pods.filter(({ proxied }) => proxied), ...ztunnels];
+}
+
+/** The ambient pods that a ztunnel stands before. */
+export function podsOfZtunnel(
+  { node }: Pick<ZtunnelAssignment, "node">,
+  pods: readonly PodAssignment[],
+): readonly PodAssignment[] {
+  return pods.filter(({ ambient, network }) => ambient === true && network?.node === node);
 }
 
 /** The part of the assignments that every proxy may know. */

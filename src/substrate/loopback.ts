@@ -35,6 +35,7 @@ export function loopbackSubstrate(options: LoopbackOptions): Substrate {
     cannotEnforce: [
       "a process on this machine that opens its own socket is not captured: it can leave past its sidecar",
       "NetworkPolicy is not enforced below the mesh",
+      "there is no ambient mode: its workloads stand behind sidecars, and waypoints are not run",
     ],
     assign: (mesh, previous) => new LoopbackAssigner(mesh, previous, options).assign(),
   };
@@ -67,7 +68,7 @@ class LoopbackAssigner {
 
   async assign(): Promise<Assignments> {
     this.#offset = await privilegedPortOffset();
-    const { wanted, skipped } = wantedPods(this.#mesh);
+    const { wanted, skipped } = wantedPods(this.#mesh, { ambient: false });
     const pods: PodAssignment[] = [];
     for (const pod of wanted) pods.push(await this.#pod(pod));
     const standIns: StandInAssignment[] = [];

@@ -8,6 +8,9 @@ export interface WantedPod {
   readonly replica: number;
 }
 
+/** As Istio's charts name it. */
+const OWN_ZTUNNEL = "istio-system/ztunnel";
+
 const RUN_KINDS: ReadonlySet<string> = new Set([
   "Deployment",
   "ReplicaSet",
@@ -18,14 +21,22 @@ const RUN_KINDS: ReadonlySet<string> = new Set([
   "WorkloadEntry",
 ]);
 
-/** Every replica to run, under names that are unique in their namespace, and the workloads that are left out. */
-export function wantedPods(mesh: Mesh): { wanted: WantedPod[]; skipped: SkippedWorkload[] } {
+/**
+ * Every replica to run, under names that are unique in their namespace, and the workloads that are left out.
+ * @param runs.ambient whether ztunnels and waypoints can be.
+ */
+export function wantedPods(
+  mesh: Mesh,
+  runs: { readonly ambient: boolean },
+): { wanted: WantedPod[]; skipped: SkippedWorkload[] } {
   const wanted: WantedPod[] = [];
   const skipped: SkippedWorkload[] = [];
   const keys = new Set<string>();
   const names = new Set<string>();
   for (const workload of mesh.workloads) {
-    const why = keys.has(workload.key) ? "another workload of this name runs already" : whyNotRun(workload);
+    const why = keys.has(workload.key)
+      ? "another workload of this name runs already"
+      : whyNotRun(workload, runs.ambient);
     if (why !== undefined) {
       skipped.push({ workload: workload.key, kind: workload.kind, why });
       continue;
@@ -40,9 +51,12 @@ export function wantedPods(mesh: Mesh): { wanted: WantedPod[]; skipped: SkippedW
   return { wanted, skipped };
 }
 
-function whyNotRun(workload: Workload): string | undefined {
+function whyNotRun(workload: Workload, runsAmbient: boolean): string | undefined {
   if (!RUN_KINDS.has(workload.kind)) return `a ${workload.kind} is not run`;
-  if (workload.role === "waypoint") return "waypoints are not run yet";
+  if (workload.role === "waypoint" && !runsAmbient)
+    return "waypoints need pods as network namespaces: --substrate netns";
+  if (workload.kind === "DaemonSet" && workload.key === OWN_ZTUNNEL)
+    return "each node with ambient pods gets a ztunnel by itself";
   return undefined;
 }
 

@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import type { AppProtocol } from "../../model/mesh.ts";
 import { addressesOf } from "../../model/placement.ts";
 import { type PodAssignment, podKey, type StandInAssignment } from "../assignment.ts";
-import { listenInside } from "../netns/listen-inside.ts";
+import { listenInside } from "../netns/sockets-inside.ts";
 import type { StandInAuthority } from "../stand-in-authority.ts";
 import { type EchoSelf, echoHttp } from "./echo-http.ts";
 import { type DeclaredTraffic, SniffingServer } from "./sniffing-server.ts";

@@ -9,7 +9,7 @@ import {
 import type { TrafficCapture } from "../../model/traffic-capture.ts";
 
 /** The table of ours in a pod's namespace. */
-const TABLE = "inet bulwark";
+export const CAPTURE_TABLE = "inet bulwark";
 
 /**
  * The nftables rules inside of a pod: what istio-init does with iptables, for both families, and all DNS to the sidecar.
@@ -19,8 +19,17 @@ const TABLE = "inet bulwark";
  */
 export function captureRules(interception: TrafficCapture | undefined): string {
   const body =
-    interception === undefined ? [] : [...inbound(interception), ...outbound(interception), ...others()];
-  return [`table ${TABLE} {}`, `delete table ${TABLE}`, `table ${TABLE} {`, ...body, "}", ""].join("\n");
+    interception === undefined
+      ? []
+      : [...inbound(interception), ...outbound(interception), ...otherProtocols()];
+  return [
+    `table ${CAPTURE_TABLE} {}`,
+    `delete table ${CAPTURE_TABLE}`,
+    `table ${CAPTURE_TABLE} {`,
+    ...body,
+    "}",
+    "",
+  ].join("\n");
 }
 
 /** A list of ports to include makes the one to exclude void. */
@@ -29,14 +38,14 @@ function inbound({ includeInboundPorts, excludeInboundPorts }: TrafficCapture): 
     includeInboundPorts === "*"
       ? [...ports("tcp dport", excludeInboundPorts, "return"), redirect(CAPTURED_INBOUND_PORT)]
       : ports("tcp dport", includeInboundPorts, redirect(CAPTURED_INBOUND_PORT));
-  return chain("inbound", "type nat hook prerouting priority dstnat; policy accept;", [
+  return captureChain("inbound", "type nat hook prerouting priority dstnat; policy accept;", [
     'iifname "lo" return',
     ...rules,
   ]);
 }
 
 function outbound(wanted: TrafficCapture): string[] {
-  return chain("outbound", "type nat hook output priority -100; policy accept;", [
+  return captureChain("outbound", "type nat hook output priority -100; policy accept;", [
     `ip saddr ${HAND_OFF_ADDRESS} oifname "lo" return`,
     `ip6 saddr ${HAND_OFF_ADDRESS_6} oifname "lo" return`,
     // The proxy, sent back to its own pod by a service's address, comes in as every client does.
@@ -59,10 +68,10 @@ function outbound(wanted: TrafficCapture): string[] {
 }
 
 /** What is neither TCP nor DNS is for the firewall outside to judge; here it is counted. */
-function others(): string[] {
+export function otherProtocols(): string[] {
   return [
     "  counter other_protocols {}",
-    ...chain("others", "type filter hook output priority 0; policy accept;", [
+    ...captureChain("others", "type filter hook output priority 0; policy accept;", [
       "meta l4proto { tcp, ipv6-icmp } accept",
       "ip daddr 127.0.0.0/8 accept",
       "ip6 daddr ::1 accept",
@@ -88,6 +97,7 @@ function set(numbers: readonly number[]): string {
   return `{ ${[...new Set(numbers)].join(", ")} }`;
 }
 
-function chain(name: string, head: string, rules: readonly string[]): string[] {
+/** A chain with its hook. */
+export function captureChain(name: string, head: string, rules: readonly string[]): string[] {
   return [`  chain ${name} {`, `    ${head}`, ...rules.map((rule) => `    ${rule}`), "  }"];
 }

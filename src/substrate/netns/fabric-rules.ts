@@ -38,11 +38,14 @@ export function fabricRules(): string {
     "  set links6 { type ifname . ipv6_addr; }",
     "  set leaving4 { type ipv4_addr; }",
     "  set leaving6 { type ipv6_addr; }",
+    "  set plain4 { type ipv4_addr; }",
+    "  set plain6 { type ipv6_addr; }",
     "  set gateways4 { type ipv4_addr; }",
     "  set gateways6 { type ipv6_addr; }",
     ...DROP_REASONS.flatMap(dropChain),
-    ...FORWARD,
     ...LEAVE,
+    ...PAST_PROXIES,
+    ...FORWARD,
     ...INPUT,
     ...REFUSED_BY_POLICY,
     "}",
@@ -57,6 +60,7 @@ export function fabricElements(pods: readonly PodAssignment[]): string {
     networked.flatMap((each) => pick(each) ?? []);
   const gateways = networked.filter(({ pod }) => pod.role === "gateway");
   const leaving = networked.filter(({ network }) => network.mayLeave);
+  const plain = networked.filter(({ pod }) => !pod.proxied && pod.ambient !== true);
   return [
     ...elements(
       "links4",
@@ -73,6 +77,14 @@ export function fabricElements(pods: readonly PodAssignment[]): string {
     ...elements(
       "leaving6",
       leaving.flatMap(({ pod }) => pod.address6 ?? []),
+    ),
+    ...elements(
+      "plain4",
+      plain.map(({ pod }) => pod.address),
+    ),
+    ...elements(
+      "plain6",
+      plain.flatMap(({ pod }) => pod.address6 ?? []),
     ),
     ...elements(
       "gateways4",
@@ -164,11 +176,38 @@ function dropChain(reason: DropReason): string[] {
   ];
 }
 
+/** What Kubernetes has besides TCP. */
+const PAST = "{ udp, sctp }";
+
+/**
+ * No proxy sees these: they go where none stands, and network policies alone judge them. INVARIANT: a pod that gets a proxy
+ * loses them at once, also what was under way.
+ */
+const PAST_PROXIES = [
+  "  chain past_proxies {",
+  `    iifname "${OUTSIDE_LINK}" ct state established ip daddr @plain4 accept`,
+  `    iifname "${OUTSIDE_LINK}" ct state established ip6 daddr @plain6 accept`,
+  `    iifname "${OUTSIDE_LINK}" goto drop_from_outside`,
+  `    oifname "${OUTSIDE_LINK}" goto leave_past_proxies`,
+  "    ip saddr @plain4 ip daddr @plain4 accept",
+  "    ip6 saddr @plain6 ip6 daddr @plain6 accept",
+  "    goto drop_not_tcp",
+  "  }",
+  "  chain leave_past_proxies {",
+  "    ip saddr @plain4 ip saddr @leaving4 ct state new jump count_leaving",
+  "    ip saddr @plain4 ip saddr @leaving4 accept",
+  "    ip6 saddr @plain6 ip6 saddr @leaving6 ct state new jump count_leaving",
+  "    ip6 saddr @plain6 ip6 saddr @leaving6 accept",
+  "    goto drop_not_tcp",
+  "  }",
+];
+
 const FORWARD = [
   "  chain forward {",
   "    type filter hook forward priority 0; policy drop;",
   "    meta nfproto ipv4 iifname . ip saddr != @links4 iifname != outside goto drop_spoofed_address",
   "    meta nfproto ipv6 iifname . ip6 saddr != @links6 iifname != outside goto drop_spoofed_address",
+  `    meta l4proto ${PAST} goto past_proxies`,
   "    ct state established,related accept",
   `    iifname "${OUTSIDE_LINK}" goto from_outside`,
   `    oifname "${OUTSIDE_LINK}" goto leave`,

@@ -59,7 +59,9 @@ export class NetnsHost {
 
   #capturesOtherwise({ network }: NetworkedPod): boolean {
     const known = this.#pods.get(network.namespace)?.network;
-    return known !== undefined && JSON.stringify(known.interception) !== JSON.stringify(network.interception);
+    const captured = ({ interception, ambient }: NetworkedPod["network"]) =>
+      JSON.stringify([interception, ambient]);
+    return known !== undefined && captured(known) !== captured(network);
   }
 }
 

@@ -1,31 +1,19 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Mesh, Workload } from "../../model/mesh.ts";
-import type { VirtualAddress } from "../../model/placement.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
-import {
-  type Assignments,
-  type PodAssignment,
-  type PodNetwork,
-  podKey,
-  type StandInAssignment,
-} from "../assignment.ts";
-import { externalHosts } from "../external-hosts.ts";
+import { type Assignments, type PodAssignment, type PodNetwork, podKey } from "../assignment.ts";
 import type { Substrate } from "../substrate.ts";
 import { type WantedPod, wantedPods } from "../wanted-pods.ts";
 import { workloadPorts } from "../workload-ports.ts";
-import {
-  firstUidOf,
-  freeSlot,
-  meshTag,
-  podAddresses,
-  standInAddresses,
-  UIDS_OF_A_POD,
-  virtualAddresses,
-} from "./addresses.ts";
+import { firstUidOf, freeSlot, meshTag, podAddresses, UIDS_OF_A_POD } from "./addresses.ts";
+import { ambientCaptureOf } from "./ambient-capture.ts";
 import { interceptionOf } from "./interception.ts";
 import { leavingWorkloads } from "./may-leave.ts";
 import { namespaceOf } from "./names.ts";
 import { NodeChooser, podSpec } from "./nodes.ts";
+import { serviceAddresses } from "./service-addresses.ts";
+import { placeStandIns } from "./stand-ins.ts";
+import { placeZtunnels } from "./ztunnels.ts";
 
 export interface NetnsOptions {
   /** What tells this mesh from others on the machine. */
@@ -49,7 +37,7 @@ export function netnsSubstrate(options: NetnsOptions): Substrate {
 
 function assign(mesh: Mesh, previous: Assignments, options: NetnsOptions): Assignments {
   const kept = new Map(previous.pods.filter(hasNetwork).map((pod) => [podKey(pod), pod]));
-  const { wanted, skipped } = wantedPods(mesh);
+  const { wanted, skipped } = wantedPods(mesh, { ambient: true });
   const keys = new Set(wanted.map(keyOf));
   // A slot is not given anew in the change that frees it: the namespace of before may still be there.
   const taken = new Set([...kept.values()].map(({ network }) => network.slot));
@@ -68,11 +56,12 @@ function assign(mesh: Mesh, previous: Assignments, options: NetnsOptions): Assig
   return {
     substrate: "netns",
     pods,
-    standIns: options.simulateExternal ? standIns(mesh, previous) : [],
+    standIns: options.simulateExternal ? placeStandIns(mesh, previous) : [],
     skipped,
     // Each pod is root in its namespace as far as ports go.
     privilegedPortOffset: 0,
     virtualAddresses: serviceAddresses(mesh),
+    ztunnels: placeZtunnels(mesh, pods, previous),
   };
 }
 
@@ -98,8 +87,9 @@ function networkOf(
   tag: string,
   slot: number,
 ): Omit<PodNetwork, "node" | "mayLeave"> {
-  const isCaptured = workload.dataplane !== "none" && workload.role !== "gateway";
-  const interception = isCaptured ? interceptionOf(workload.annotations) : undefined;
+  const { role, dataplane, annotations } = workload;
+  const interception =
+    role === "application" && dataplane === "sidecar" ? interceptionOf(annotations) : undefined;
   return {
     namespace: namespaceOf(tag, String(slot)),
     slot,
@@ -107,7 +97,12 @@ function networkOf(
     firstUid: firstUidOf(tag, slot),
     applicationUid: applicationUid(workload),
     ...(interception === undefined ? {} : { interception }),
+    ...(isAmbient(workload) ? { ambient: ambientCaptureOf(annotations) } : {}),
   };
+}
+
+function isAmbient({ role, dataplane }: Workload): boolean {
+  return role === "application" && dataplane === "ambient";
 }
 
 const DEFAULT_UID = 1000;
@@ -130,9 +125,10 @@ function assignPod(
   previous: NetworkedPod | undefined,
   network: PodNetwork,
 ): PodAssignment {
-  const proxied = workload.dataplane !== "none";
+  // No proxy is injected into a waypoint's pods: they are one.
+  const proxied = workload.role === "waypoint" || workload.dataplane === "sidecar";
   const { address, address6 } = podAddresses(network.slot);
-  const ports = workload.role === "gateway" ? [] : workloadPorts(mesh, workload);
+  const ports = workload.role === "application" ? workloadPorts(mesh, workload) : [];
   return {
     name,
     workload: workload.key,
@@ -144,8 +140,9 @@ function assignPod(
     uid: previous?.spiffeId === workload.spiffeId ? previous.uid : randomUUID(),
     serviceAccount: workload.serviceAccount,
     spiffeId: workload.spiffeId,
-    role: workload.role === "gateway" ? "gateway" : "application",
+    role: workload.role,
     proxied,
+    ...(isAmbient(workload) ? { ambient: true as const } : {}),
     outboundSecret: proxied
       ? previous?.outboundSecret || randomBytes(SECRET_BYTES).toString("base64url")
       : "",
@@ -157,47 +154,4 @@ function assignPod(
     })),
     network,
   };
-}
-
-function standIns(mesh: Mesh, previous: Assignments): StandInAssignment[] {
-  const kept = new Map(
-    previous.standIns
-      .filter(({ address6 }) => address6 !== undefined)
-      .map((standIn) => [standIn.host, standIn]),
-  );
-  const hosts = externalHosts(mesh);
-  const taken = new Set([...kept.values()].map(({ address }) => address));
-  let number = 0;
-  return [...hosts].map(([host, ports]) => {
-    const known = kept.get(host);
-    if (known !== undefined) return { ...known, ports };
-    let pair = standInAddresses(number);
-    while (taken.has(pair.address)) {
-      number += 1;
-      pair = standInAddresses(number);
-    }
-    taken.add(pair.address);
-    return { host, ...pair, ports };
-  });
-}
-
-/** For every service that clients dial by an address and that has none: not for headless ones, patterns, and other names. */
-function serviceAddresses(mesh: Mesh): VirtualAddress[] {
-  const taken = new Set<string>();
-  const given = new Map<string, VirtualAddress>();
-  for (const { hostname, origin, addresses, headless, externalName, resolution } of mesh.services) {
-    // With resolution NONE clients dial the host's own address.
-    const dialled =
-      addresses.length === 0 && !headless && externalName === undefined && resolution !== "none";
-    if (!dialled || hostname.startsWith("*") || given.has(hostname)) continue;
-    let attempt = 0;
-    let pair = virtualAddresses(hostname, origin, attempt);
-    while (taken.has(pair.address)) {
-      attempt += 1;
-      pair = virtualAddresses(hostname, origin, attempt);
-    }
-    taken.add(pair.address);
-    given.set(hostname, { hostname, ...pair });
-  }
-  return [...given.values()];
 }

@@ -12,6 +12,7 @@ import {
   POD_GATEWAY_6,
   UIDS_OF_A_POD,
 } from "./addresses.ts";
+import { AMBIENT_ROUTES, ambientRules } from "./ambient-capture.ts";
 import { captureRules } from "./capture-rules.ts";
 import { fabricRules, OUTSIDE_LINK } from "./fabric-rules.ts";
 import { fabricOf, NETNS_FOLDER, outsideOf, USERNS_FOLDER } from "./names.ts";
@@ -130,16 +131,20 @@ addr add ${HAND_OFF_ADDRESS_6}/128 dev lo nodad
 route add default dev eth0 via ${POD_GATEWAY} onlink
 route add default via ${POD_GATEWAY_6} dev eth0
 END
-nft -f - <<'END'
-${captureRules(network.interception)}
-END
+${capture(network)}
 POD
 `;
 }
 
 /** Other rules for a pod that stays. */
 export function captureScript({ network }: NetworkedPod): string {
-  return load(network.namespace, captureRules(network.interception));
+  return `\n${inside(network.namespace, [capture(network)])}\n`;
+}
+
+/** Inside of the pod: what leads its traffic to its sidecar, or to its node's ztunnel. */
+function capture({ interception, ambient }: PodNetwork): string {
+  const rules = ambient === undefined ? captureRules(interception) : ambientRules(ambient);
+  return [...(ambient === undefined ? [] : AMBIENT_ROUTES), "nft -f - <<'END'", rules, "END"].join("\n");
 }
 
 /** The link goes with the namespace; nothing else of the pod is left. */

@@ -192,3 +192,60 @@ test("with a gateway for hosts outside only it may leave; without one every pod 
     "web-0",
   ]);
 });
+
+test("ambient pods have no proxy of their own; each node that has some has one ztunnel, which stays the same; waypoints are proxies, not captured", async () => {
+  const labelled = (body: Body, labels: Body): Body => {
+    const copy = structuredClone(body) as { spec: { template: { metadata: { labels: Body } } } };
+    copy.spec.template.metadata.labels = { ...copy.spec.template.metadata.labels, ...labels };
+    return copy as unknown as Body;
+  };
+  const ambient = (name: string, podSpec: Body) =>
+    labelled(deployment(name, 1, podSpec), { "istio.io/dataplane-mode": "ambient" });
+  const waypoint = labelled(deployment("waypoint", 1), {
+    "gateway.networking.k8s.io/gateway-name": "waypoint",
+    "gateway.istio.io/managed": "istio.io-mesh-controller",
+    "istio.io/dataplane-mode": "none",
+    "sidecar.istio.io/inject": "false",
+  });
+  const sidecar = labelled(deployment("sidecar", 1, { nodeName: "c" }), {
+    "sidecar.istio.io/inject": "true",
+  });
+  const mesh = meshOf(
+    ambient("one", { nodeName: "b" }),
+    ambient("two", { nodeName: "a" }),
+    ambient("three", { nodeName: "a" }),
+    sidecar,
+    waypoint,
+  );
+  const first = await assign(mesh);
+  const pod = (name: string) => first.pods.find((each) => each.name === name);
+  assert.deepEqual(
+    ["one-0", "sidecar-0", "waypoint-0"].map((name) => [pod(name)?.proxied, pod(name)?.ambient ?? false]),
+    [
+      [false, true],
+      [true, false],
+      [true, false],
+    ],
+  );
+  assert.equal(pod("one-0")?.outboundSecret, "");
+  assert.deepEqual(
+    ["one-0", "sidecar-0", "waypoint-0"].map((name) => {
+      const { interception, ambient: captured } = pod(name)?.network ?? {};
+      return [interception !== undefined, captured !== undefined];
+    }),
+    [
+      [false, true],
+      [true, false],
+      [false, false],
+    ],
+  );
+  assert.deepEqual(
+    first.ztunnels?.map(({ name, node, spiffeId }) => [name, node, spiffeId]),
+    ["a", "b"].map((node) => [`ztunnel-${node}`, node, "spiffe://cluster.local/ns/istio-system/sa/ztunnel"]),
+  );
+  assert.deepEqual((await assign(mesh, first)).ztunnels, first.ztunnels);
+  assert.deepEqual(
+    (await assign(meshOf(ambient("one", { nodeName: "b" })), first)).ztunnels?.map(({ node }) => node),
+    ["b"],
+  );
+});

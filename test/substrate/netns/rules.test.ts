@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import {
+  AMBIENT_ROUTES,
+  ambientCaptureOf,
+  ambientRules,
+} from "../../../src/substrate/netns/ambient-capture.ts";
 import { captureRules } from "../../../src/substrate/netns/capture-rules.ts";
 import { parseFabric } from "../../../src/substrate/netns/drop-reader.ts";
 import {
@@ -65,6 +70,26 @@ test("a list of inbound ports captures these alone; an empty one, and mode NONE,
   );
 });
 
+test("in an ambient pod ztunnel's own packets pass first, HBONE is left to its port, names and the rest are redirected", () => {
+  const rules = ambientRules(ambientCaptureOf({}))
+    .split("\n")
+    .map((line) => line.trim());
+  before(rules, "meta mark & 4095 == 1337 return", "meta l4proto tcp redirect to :15001");
+  before(rules, "meta mark & 4095 == 1337 return", "udp dport 53 redirect to :15053");
+  before(rules, "tcp dport 15008 return", "meta l4proto tcp redirect to :15006");
+  before(rules, 'iifname "lo" return', "meta l4proto tcp redirect to :15006");
+  assert.ok(!rules.some((rule) => rule.includes("skuid")), "a user of the pod passes by");
+  assert.equal(AMBIENT_ROUTES.length, 6);
+});
+
+test("ambient annotations leave plaintext to the application, or names to the cluster; sidecars' say nothing there", () => {
+  const of = (annotations: Record<string, string>) => ambientRules(ambientCaptureOf(annotations));
+  assert.doesNotMatch(of({ "ambient.istio.io/bypass-inbound-capture": "true" }), /15006/);
+  assert.match(of({ "ambient.istio.io/bypass-inbound-capture": "false" }), /15006/);
+  assert.doesNotMatch(of({ "ambient.istio.io/dns-capture": "false" }), /15053/);
+  assert.equal(of({ [`${PREFIX}excludeInboundPorts`]: "22" }), of({}));
+});
+
 test("every reason has sets for both families, of at most the five fields that nft joins, and a chain that ends in a drop", () => {
   const rules = fabricRules();
   for (const reason of DROP_REASONS) {
@@ -115,7 +140,7 @@ test("who is behind which link, and who may leave, is replaced in one transactio
   const none = fabricElements([])
     .split("\n")
     .filter((line) => line !== "");
-  assert.ok(none.length === 6 && none.every((line) => line.startsWith("flush set ")));
+  assert.ok(none.length === 8 && none.every((line) => line.startsWith("flush set ")));
 });
 
 test("what nft lists is read by set: addresses, ports where there are some, the link where the address is not believed", () => {
