@@ -3,7 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { type PeerCertificate, verifyPeerIdentity } from "../identity/peer-certificate.ts";
 import { TLS_PROFILE } from "../identity/tls-profile.ts";
 import type { TrustDomain } from "../model/spiffe-id.ts";
-import type { ProxyEnvironment } from "./proxy-environment.ts";
+import type { TlsEnvironment } from "./proxy-environment.ts";
 import {
   agreedNames,
   describeTls,
@@ -31,12 +31,12 @@ export type HandshakeDone = (outcome: MeshPeer | HandshakeFailure) => void;
  * certificate of the mesh required, its identity checked again on every handshake, resumed ones included.
  */
 export class MeshTlsServer {
-  readonly #env: ProxyEnvironment;
+  readonly #env: TlsEnvironment;
   readonly #acceptor: TlsAcceptor<MeshPeer>;
   /** What this proxy shows in each handshake: a rotation in its midst does not change that. */
   readonly #shown = new WeakMap<Socket, PeerCertificate>();
 
-  constructor(env: ProxyEnvironment) {
+  constructor(env: TlsEnvironment) {
     this.#env = env;
     this.#acceptor = new TlsAcceptor(
       env,

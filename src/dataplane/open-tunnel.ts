@@ -3,7 +3,7 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { type Connected, connectUpstream } from "./connect-upstream.ts";
 import type { ForwardAction, Leave, MutableFlow } from "./http-service.ts";
-import type { ProxyEnvironment } from "./proxy-environment.ts";
+import type { RelayEnvironment } from "./proxy-environment.ts";
 import type { Refusal } from "./recheck.ts";
 import { Tunnel } from "./tunnel.ts";
 import type { UpstreamTarget } from "./upstream-target.ts";
@@ -21,7 +21,7 @@ export interface TunnelRequest {
 }
 
 /** Connects a permitted client to its target and relays; every end is recorded. */
-export function openTunnel(env: ProxyEnvironment, request: TunnelRequest): void {
+export function openTunnel(env: RelayEnvironment, request: TunnelRequest): void {
   const { socket } = request;
   socket.pause();
   let gone = false;
@@ -59,7 +59,7 @@ interface ConnectAttempt {
 }
 
 function connectNext(
-  env: ProxyEnvironment,
+  env: RelayEnvironment,
   request: TunnelRequest,
   { attempt, failure, onTarget }: ConnectAttempt,
   done: Connected,
@@ -93,7 +93,7 @@ function connectNext(
     );
 }
 
-function relay(env: ProxyEnvironment, request: TunnelRequest, server: ByteStream): void {
+function relay(env: RelayEnvironment, request: TunnelRequest, server: ByteStream): void {
   const { leave, socket, unread, flow, startedMs, recheck } = request;
   const tunnel: Tunnel = new Tunnel(leave, new ByteStream(socket, RELAYED), server, {
     deadlines: env.http.deadlines,
@@ -120,7 +120,7 @@ function isTlsInTls({ flow }: TunnelRequest, target: UpstreamTarget | undefined)
   return flow.protocol === "tls" && target?.tls?.kind === "external";
 }
 
-function fail(env: ProxyEnvironment, request: TunnelRequest, error: Error, target?: UpstreamTarget): void {
+function fail(env: RelayEnvironment, request: TunnelRequest, error: Error, target?: UpstreamTarget): void {
   const { flow, startedMs } = request;
   env.http.counters.failed += 1;
   flow.verdict = "error";

@@ -22,17 +22,17 @@ export interface Snapshot {
   readonly resolver: Resolver;
 }
 
-/** What all listeners of one proxy share. */
-export interface ProxyEnvironment {
-  readonly pod: PodPlacement;
-  readonly http: HttpEnvironment;
-  readonly http2: Http2Upstreams;
-  /** To external authorizers. */
-  readonly httpCalls: HttpCalls;
+/** What relaying the bytes of connections takes. */
+export interface RelayEnvironment {
+  readonly http: Pick<HttpEnvironment, "deadlines" | "limits" | "flows" | "counters">;
   readonly upstream: UpstreamSettings;
-  /** How keys for tokens are had. */
-  readonly jwt: JwtEnvironment;
-  readonly external: ExternalContexts;
+  /** Live tunnels: asked again when policy changes. */
+  readonly tunnels: Set<Tunnel>;
+}
+
+/** What ending the mesh's TLS takes. */
+export interface TlsEnvironment {
+  readonly http: Pick<HttpEnvironment, "limits">;
   readonly revocations: RevocationGuard;
   /** Undefined while there is no valid certificate. */
   tls(): TlsContexts | undefined;
@@ -42,6 +42,16 @@ export interface ProxyEnvironment {
    * socket under a TLS socket from one of its callbacks crashes Node (seen with 26.10).
    */
   readonly sockets: Set<Socket>;
-  /** Live tunnels: asked again when policy changes. */
-  readonly tunnels: Set<Tunnel>;
+}
+
+/** What all listeners of one proxy share. */
+export interface ProxyEnvironment extends RelayEnvironment, TlsEnvironment {
+  readonly pod: PodPlacement;
+  readonly http: HttpEnvironment;
+  readonly http2: Http2Upstreams;
+  /** To external authorizers. */
+  readonly httpCalls: HttpCalls;
+  /** How keys for tokens are had. */
+  readonly jwt: JwtEnvironment;
+  readonly external: ExternalContexts;
 }

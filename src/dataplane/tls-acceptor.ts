@@ -6,7 +6,7 @@ import {
   peerFromCertificateDer,
 } from "../identity/peer-certificate.ts";
 import type { FlowTls } from "../model/flow-record.ts";
-import type { ProxyEnvironment } from "./proxy-environment.ts";
+import type { TlsEnvironment } from "./proxy-environment.ts";
 
 /** A client whose TLS ended here, with what it proved. */
 export interface SecuredPeer {
@@ -30,7 +30,7 @@ export interface HandshakeFailure {
 
 /** Ends TLS on connections that somebody else accepted, and tells each one's outcome once. */
 export class TlsAcceptor<Peer extends SecuredPeer> {
-  readonly #env: ProxyEnvironment;
+  readonly #env: TlsEnvironment;
   readonly #server: Server;
   readonly #check: (socket: TLSSocket) => Peer | HandshakeFailure;
   /** INVARIANT: an entry lives from `accept` to the handshake's end or the socket's close. */
@@ -38,7 +38,7 @@ export class TlsAcceptor<Peer extends SecuredPeer> {
 
   /** @param check what a client must have shown besides what OpenSSL verified; called once for each handshake that ended well. */
   constructor(
-    env: ProxyEnvironment,
+    env: TlsEnvironment,
     options: TlsOptions,
     check: (socket: TLSSocket) => Peer | HandshakeFailure,
   ) {
