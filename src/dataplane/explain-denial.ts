@@ -1,4 +1,6 @@
 import type { Mesh, Workload } from "../model/mesh.ts";
+import type { AmbientPolicy } from "../policy/ambient/ambient-policy.ts";
+import { explainAmbient } from "../policy/ambient/explain-ambient.ts";
 import type { Connection } from "../policy/connection.ts";
 import { explainInbound } from "../policy/explain.ts";
 import type { HttpRequest } from "../policy/http-request.ts";
@@ -21,6 +23,14 @@ export function explainDenial(
 ): readonly string[] | undefined {
   if (!mayExplain()) return undefined;
   return explainInbound(policy, connection, request).slice(0, MAX_LINES);
+}
+
+/** Why a ztunnel refused a connection, for its record; undefined when too many were explained in this second. */
+export function explainAmbientDenial(
+  policy: AmbientPolicy,
+  connection: Connection,
+): readonly string[] | undefined {
+  return mayExplain() ? explainAmbient(policy, connection).slice(0, MAX_LINES) : undefined;
 }
 
 /** Why the client's side refused, for its record; undefined when too many were explained in this second. */

@@ -1,4 +1,5 @@
 import type { FlowDraft } from "../model/flow-record.ts";
+import type { AmbientWay } from "../policy/ambient/ambient-route.ts";
 import type { ForwardDecision } from "../policy/outbound/types.ts";
 import type { Permit } from "../policy/permit.ts";
 import type { FieldLines, HeadEdit, RequestEdit } from "./codec/head-writer.ts";
@@ -23,8 +24,8 @@ export interface RequestView {
   readonly upgrade: string | undefined;
 }
 
-/** Leave to send a request on: from the server's policy, or from the client's routing. */
-export type Leave = Permit | ForwardDecision;
+/** Leave to send a request on: from the server's policy, or from the client's routing, a sidecar's or a ztunnel's. */
+export type Leave = Permit | ForwardDecision | AmbientWay;
 
 /** Send it on. */
 export interface ForwardAction {

@@ -1,6 +1,9 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 
+/** A socket that listens, in another network than this process's own. @returns its file descriptor. */
+export type Bind = (address: string, port: number) => number;
+
 /** Sockets that listen for one proxy; configuration changes open and close them, connections that are there stay. */
 export class ListenerSet {
   /** By address and port. */
@@ -8,16 +11,19 @@ export class ListenerSet {
   readonly #addresses: readonly string[];
   readonly #maxConnections: number;
   readonly #sockets: Set<Socket>;
+  readonly #bind: Bind | undefined;
   #open = 0;
 
   /**
    * @param addresses each port listens on all of them; `::` is IPv6 alone, so that no client's address comes in two spellings.
    * @param sockets where open connections are kept, each by the socket that may be destroyed.
+   * @param bind makes listening sockets where not by Node itself.
    */
-  constructor(addresses: readonly string[], maxConnections: number, sockets: Set<Socket>) {
+  constructor(addresses: readonly string[], maxConnections: number, sockets: Set<Socket>, bind?: Bind) {
     this.#addresses = addresses;
     this.#maxConnections = maxConnections;
     this.#sockets = sockets;
+    this.#bind = bind;
   }
 
   get openConnections(): number {
@@ -55,16 +61,23 @@ export class ListenerSet {
     await this.set(new Map());
   }
 
-  #listen(place: string, address: string, port: number, accept: (socket: Socket) => void): Promise<void> {
+  async #listen(
+    place: string,
+    address: string,
+    port: number,
+    accept: (socket: Socket) => void,
+  ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#accept(socket, accept),
     );
     server.on("error", reject);
-    server.listen({ port, host: address, ipv6Only: true }, () => {
+    const onListening = () => {
       this.#servers.set(place, server);
       resolve();
-    });
+    };
+    if (this.#bind === undefined) server.listen({ port, host: address, ipv6Only: true }, onListening);
+    else server.listen({ fd: this.#bind(address, port) }, onListening);
     return promise;
   }
 

@@ -6,11 +6,17 @@ import {
   RevokedSet,
 } from "../identity/revocation/revoked-set.ts";
 import { RevokedStandings, type StandingNews } from "../identity/revocation/revoked-standings.ts";
-import { type FlowDirection, type FlowDraft, nowRfc3339Nanos } from "../model/flow-record.ts";
+import {
+  type FlowDirection,
+  type FlowDraft,
+  type FlowSource,
+  nowRfc3339Nanos,
+} from "../model/flow-record.ts";
+import { unmapped } from "./capture/original-destination.ts";
 import { CUT, resetConnection } from "./reset-connection.ts";
 
 export interface RevocationGuardOptions {
-  /** `namespace/name` of the workload whose proxy this is. */
+  /** `namespace/name` of the workload whose proxy this is, or the name of a ztunnel. */
   readonly reporter: string;
   readonly flows: { push(draft: FlowDraft): void };
   readonly workloadAt: (address: string) => string | undefined;
@@ -207,15 +213,18 @@ export class RevocationGuard {
     return cuts;
   }
 
+  #endOf(address: string | undefined, port: number | undefined): FlowSource {
+    const ip = unmapped(address);
+    return { workload: ip === undefined ? undefined : this.#options.workloadAt(ip), ip, port };
+  }
+
   #recordOf({ certified, certificate, why }: Cut): FlowDraft {
     const { socket, direction, peer, own } = certified;
-    const { reporter, workloadAt } = this.#options;
-    const far = {
-      workload: socket.remoteAddress === undefined ? undefined : workloadAt(socket.remoteAddress),
-      ip: socket.remoteAddress,
-      port: socket.remotePort,
-    };
-    const near = { workload: reporter, ip: socket.localAddress, port: socket.localPort };
+    const { reporter } = this.#options;
+    const far = this.#endOf(socket.remoteAddress, socket.remotePort);
+    const local = this.#endOf(socket.localAddress, socket.localPort);
+    // A ztunnel's connections are of many pods.
+    const near = { ...local, workload: local.workload ?? reporter };
     const client = direction === "inbound" ? peer : own;
     const principal = client?.spiffeId?.slice("spiffe://".length) ?? null;
     return {

@@ -1,4 +1,5 @@
 /** Leave to forward, as a value: the data plane's forwarding functions take a Permit, and only a decision makes one. */
+import { type AmbientPolicy, decideAmbient } from "./ambient/ambient-policy.ts";
 import type { Connection } from "./connection.ts";
 import type { HttpRequest } from "./http-request.ts";
 import { decideConnection, decideRequest, type InboundPolicy } from "./inbound.ts";
@@ -39,6 +40,11 @@ const outcomes = new WeakMap<Verdict, Permit | Denial>();
 /** Decides, and gives leave to take the connection (on a TCP chain: to forward its bytes). */
 export function authorizeConnection(policy: InboundPolicy, connection: Connection): Permit | Denial {
   return outcomeOf(decideConnection(policy, connection));
+}
+
+/** Decides as ztunnel does, and gives leave to forward the connection's bytes. */
+export function authorizeAmbient(policy: AmbientPolicy, connection: Connection): Permit | Denial {
+  return outcomeOf(decideAmbient(policy, connection));
 }
 
 /** Decides, and gives leave to forward this request. */

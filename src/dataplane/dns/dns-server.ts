@@ -16,6 +16,12 @@ export type LookUp = (name: string) => readonly string[] | undefined;
 export interface DnsServerOptions {
   readonly addresses: readonly string[];
   readonly port: number;
+  /** Sockets that somebody else has bound, as file descriptors: in the network of a pod. */
+  readonly open?: {
+    readonly udp: (address: string, port: number) => number;
+    /** It listens. */
+    readonly tcp: (address: string, port: number) => number;
+  };
   readonly lookUp: LookUp;
   /** Asks another server; its answer is sent on as it is. Undefined: what nobody knows does not exist. */
   readonly forward: ((query: Buffer) => Promise<Buffer>) | undefined;
@@ -67,8 +73,9 @@ export class DnsServer {
     this.#udp.push(socket);
     socket.on("message", (query, from) => void this.#answerUdp(socket, query, from));
     return new Promise((resolve, reject) => {
+      const { port, open } = this.#options;
       socket.once("error", reject);
-      socket.bind(this.#options.port, address, () => {
+      socket.bind(open === undefined ? { port, address } : { fd: open.udp(address, port) }, () => {
         socket.off("error", reject);
         // What a client's closed port sends back is nobody's concern here.
         socket.on("error", ignore);
@@ -92,12 +99,16 @@ export class DnsServer {
     server.maxConnections = MAX_TCP_CLIENTS;
     this.#tcp.push(server);
     return new Promise((resolve, reject) => {
+      const { port, open } = this.#options;
       server.once("error", reject);
-      server.listen({ host: address, port: this.#options.port, ipv6Only: true }, () => {
-        server.off("error", reject);
-        server.on("error", ignore);
-        resolve();
-      });
+      server.listen(
+        open === undefined ? { host: address, port, ipv6Only: true } : { fd: open.tcp(address, port) },
+        () => {
+          server.off("error", reject);
+          server.on("error", ignore);
+          resolve();
+        },
+      );
     });
   }
 

@@ -29,6 +29,9 @@ export type AmbientEnd =
     }
   | { readonly kind: "outside"; readonly address: string; readonly port: number };
 
+/** Leave to send on, and where to. */
+export type AmbientWay = Exclude<AmbientEnd, { readonly kind: "unknown" }>;
+
 export interface AmbientRoute {
   /** What was dialled is known as its address or name. */
   readonly service: Service | undefined;
