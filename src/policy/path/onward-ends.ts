@@ -1,7 +1,6 @@
 /** From a hop's routing decision to where it may end: workloads of the mesh, the outside, or nowhere. */
 
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
-import { takesHbone } from "../ambient/hbone.ts";
 import type { Semantics } from "../inbound.ts";
 import type {
   ClusterPlan,
@@ -10,7 +9,6 @@ import type {
   OutboundTarget,
   UpstreamTls,
 } from "../outbound/types.ts";
-import { isOwnCluster } from "../waypoint/waypoint-routes.ts";
 import { ingressUsesWaypoint, waypointOfService } from "../waypoint/waypoints.ts";
 import { workloadAt } from "./capture.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
@@ -28,7 +26,7 @@ import {
 } from "./journey.ts";
 import { type Place, placesOf } from "./places.ts";
 import { flightTo } from "./rewrite-flight.ts";
-import { isTunnelled } from "./tunnelled.ts";
+import { speaksHbone } from "./tunnelled.ts";
 import { waypointEnd } from "./waypoint-end.ts";
 
 /** What applications offer in TLS of their own. */
@@ -148,12 +146,6 @@ function dialledTls({ tlsSettings, endpoints, destinationRules }: ClusterPlan): 
   return clear ? "plaintext" : (tlsSettings?.mode ?? "plaintext");
 }
 
-/** A waypoint speaks it to every pod of its own services that takes it. */
-function speaksHbone(mesh: Mesh, workload: Workload, cluster: ClusterPlan, { by }: Onward): boolean {
-  if (isTunnelled(workload, cluster)) return true;
-  return by === "waypoint" && isOwnCluster(cluster) && takesHbone(mesh, workload);
-}
-
 function reach(
   mesh: Mesh,
   onward: Onward,
@@ -166,7 +158,7 @@ function reach(
   if (workload === undefined) return [{ kind: "outside", way: name }];
   const way = `${name} at ${workload.key}:${place.port}`;
   const next = flightTo(flight, decision, target);
-  if (target.cluster !== undefined && speaksHbone(mesh, workload, target.cluster, onward))
+  if (target.cluster !== undefined && speaksHbone(mesh, workload, target.cluster))
     return [{ kind: "workload", arrival: hboneArrival(workload, place, sender), flight: next, way }];
   if (tls === "plaintext")
     return [{ kind: "workload", arrival: clearArrival(workload, place, onward), flight: next, way }];

@@ -1,5 +1,13 @@
-import type { Workload } from "../../model/mesh.ts";
+/** Which endpoints a proxy that routes speaks HBONE to. `can` and the data plane choose by this one. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { takesHbone } from "../ambient/hbone.ts";
 import type { ClusterPlan } from "../outbound/types.ts";
+import { isOwnCluster } from "../waypoint/waypoint-routes.ts";
+
+/** Those in ambient mode, for every proxy; a waypoint, which alone has clusters of its own, to every pod of those that takes it. */
+export function speaksHbone(mesh: Mesh, workload: Workload, cluster: ClusterPlan): boolean {
+  return isTunnelled(workload, cluster) || (isOwnCluster(cluster) && takesHbone(mesh, workload));
+}
 
 /**
  * Whether a sidecar, a gateway or a waypoint speaks HBONE to an endpoint because it is in ambient mode, whatever PeerAuthentication and DestinationRules

@@ -20,13 +20,14 @@ const HTTP = chain("http");
 const TCP = chain("tcp");
 const NONE = chain("tcp", NO_CHAIN);
 
+/** How a port is taken; null where none of that number is. */
+export function waypointProtocol({ ports, otherPorts }: WaypointChains, port: number): ChainProtocol | null {
+  return ports.get(port) ?? otherPorts;
+}
+
 /** Allocates nothing. @param first `speaksHttp` is about the bytes inside the tunnel. */
-export function waypointChain(
-  { ports, otherPorts }: WaypointChains,
-  port: number,
-  first: FirstBytes,
-): FilterChain {
-  const protocol = ports.get(port) ?? otherPorts;
+export function waypointChain(chains: WaypointChains, port: number, first: FirstBytes): FilterChain {
+  const protocol = waypointProtocol(chains, port);
   if (protocol === null) return NONE;
   return protocol === "http" || (protocol === "auto" && first.speaksHttp) ? HTTP : TCP;
 }

@@ -65,6 +65,16 @@ export function ingressUsesWaypoint(mesh: Mesh, { resource, namespace }: Service
 /** As Go's strconv.ParseBool reads it. */
 const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
 
+/**
+ * The workload as the waypoint that its pods run; undefined where they run none. One that is deployed by hand tells by its Gateway alone what it is; one whose
+ * Gateway is gone is still a waypoint, and serves nothing.
+ */
+export function asWaypoint(mesh: Mesh, workload: Workload): Workload | undefined {
+  const waypoint = waypointsOf(mesh).byKey.get(`${workload.namespace}/${workload.labels[NAME_LABEL] ?? ""}`);
+  if (waypoint?.isOwnClass === true && waypoint.workload?.key === workload.key) return waypoint.workload;
+  return workload.role === "waypoint" ? workload : undefined;
+}
+
 /** Services that a waypoint's proxies have listeners for. */
 export function servicesOfWaypoint(mesh: Mesh, workload: Workload): readonly Service[] {
   const waypoint = waypointsOf(mesh).byKey.get(`${workload.namespace}/${workload.labels[NAME_LABEL] ?? ""}`);
