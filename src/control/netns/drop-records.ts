@@ -1,6 +1,7 @@
 import { type FlowDraft, nowRfc3339Nanos } from "../../model/flow-record.ts";
 import type { Mesh } from "../../model/mesh.ts";
 import { addressesOf } from "../../model/placement.ts";
+import { addressRange } from "../../policy/network/address-range.ts";
 import type { NetworkProtocol } from "../../policy/network/connection-set.ts";
 import { decideNetwork, type NetworkEnd } from "../../policy/network/decide-network.ts";
 import { explainNetwork } from "../../policy/network/explain-network.ts";
@@ -111,6 +112,7 @@ export class DropRecords {
     if (policies === undefined || destinationPort === undefined) return undefined;
     const podAt = (ip: string) => [...this.#byPod.values()].find(({ addresses }) => addresses.includes(ip));
     const [source, destination] = [podAt(sourceIp), podAt(destinationIp)];
+    const family = addressRange(destinationIp)?.family;
     const endOf = (pod: NetworkPod | undefined, address: string) =>
       pod === undefined ? { address } : { pod };
     const ask = (direction: NetworkDirection, subject: NetworkPod | undefined, other: NetworkEnd) =>
@@ -123,6 +125,7 @@ export class DropRecords {
               other,
               protocol: protocol.toUpperCase() as NetworkProtocol,
               port: destinationPort,
+              ...(family === undefined ? {} : { family }),
             },
           ];
     const questions = [
@@ -146,7 +149,7 @@ export class DropRecords {
       case "not-the-gateway":
         return `only ${this.#gateways} may leave the mesh`;
       case "not-tcp":
-        return `${protocol} would pass by every proxy`;
+        return `${protocol} would pass by a proxy; UDP and SCTP go where none stands, and nothing else does`;
       case "spoofed-address":
         return "the source address is not the pod's";
       case "from-outside":

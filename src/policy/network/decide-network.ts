@@ -1,7 +1,7 @@
 /** May this connection be made, as far as network policies have a say? One direction at a time, each at its own pod. */
-import { type AddressRange, addressRange, liesIn } from "./address-range.ts";
+import { type AddressFamily, type AddressRange, addressRange, liesIn } from "./address-range.ts";
 import { ConnectionAlgebra, hasConnection, type NetworkProtocol } from "./connection-set.ts";
-import { connectionsOf, type NetworkPod, selects } from "./network-pod.ts";
+import { addressIn, connectionsOf, type NetworkPod, selects } from "./network-pod.ts";
 import type {
   NetworkDirection,
   NetworkPeer,
@@ -24,6 +24,8 @@ export interface NetworkQuestion {
   readonly other: NetworkEnd;
   readonly protocol: NetworkProtocol;
   readonly port: number;
+  /** By which address another pod is met: blocks of addresses tell families apart. Absent: by its first. */
+  readonly family?: AddressFamily;
 }
 
 export type NetworkCause =
@@ -89,7 +91,7 @@ function decideInOrder(
   for (const policy of policies) {
     for (const rule of policy[question.direction] ?? []) {
       if (!hasPort(rule, question)) continue;
-      const match = matchesPeers(rule, question.other);
+      const match = matchesPeers(rule, question);
       if (match === "no") continue;
       const verdict = rule.action === "Pass" ? below() : byRule(policy, rule);
       if (match === "yes") return agreed(maybe, verdict, question);
@@ -122,7 +124,7 @@ function decideUnion(policies: readonly NetworkPolicy[], question: NetworkQuesti
   for (const policy of policies) {
     for (const rule of policy[question.direction] ?? []) {
       if (!hasPort(rule, question)) continue;
-      const match = matchesPeers(rule, question.other);
+      const match = matchesPeers(rule, question);
       if (match === "yes") return decided("allow", "network-rule", policy, rule);
       if (match === "maybe") maybe ??= decided("unknown", unknownCause(question.other), policy, rule);
     }
@@ -147,19 +149,26 @@ export function hasPort(
   return hasConnection(connectionsOf(ALGEBRA, ports, target), protocol, port);
 }
 
-export function matchesPeers({ peers }: NetworkRule, other: NetworkEnd): PeerMatch {
+export function matchesPeers(
+  { peers }: NetworkRule,
+  { other, family }: Pick<NetworkQuestion, "other" | "family">,
+): PeerMatch {
   if (peers === null) return "yes";
   if ("anybody" in other) return "maybe";
   let result: PeerMatch = "no";
   for (const peer of peers) {
-    const match = matchesPeer(peer, other);
+    const match = matchesPeer(peer, other, family);
     if (match === "yes") return "yes";
     if (match === "maybe") result = "maybe";
   }
   return result;
 }
 
-function matchesPeer(peer: NetworkPeer, other: Exclude<NetworkEnd, { anybody: true }>): PeerMatch {
+function matchesPeer(
+  peer: NetworkPeer,
+  other: Exclude<NetworkEnd, { anybody: true }>,
+  family: AddressFamily | undefined,
+): PeerMatch {
   const pod = "pod" in other ? other.pod : undefined;
   switch (peer.kind) {
     case "pods":
@@ -167,7 +176,11 @@ function matchesPeer(peer: NetworkPeer, other: Exclude<NetworkEnd, { anybody: tr
       // Plugins that cannot tell them from their node do not know their labels.
       return pod.hostNetwork ? "maybe" : "yes";
     case "addresses":
-      return matchesAddresses(peer.ranges, "pod" in other ? other.pod.addresses[0] : other.address);
+      return matchesAddresses(
+        peer.ranges,
+        "pod" in other ? addressIn(other.pod, family) : other.address,
+        family ?? 4,
+      );
     case "nodes":
       return pod?.hostNetwork === true || ("address" in other && other.address !== undefined)
         ? "maybe"
@@ -175,13 +188,18 @@ function matchesPeer(peer: NetworkPeer, other: Exclude<NetworkEnd, { anybody: tr
   }
 }
 
-/** An address that is not known is taken to be some IPv4 address. */
-function matchesAddresses(ranges: readonly AddressRange[], text: string | undefined): PeerMatch {
+/** An address that is not known is taken to be some address of the family. */
+function matchesAddresses(
+  ranges: readonly AddressRange[],
+  text: string | undefined,
+  family: AddressFamily,
+): PeerMatch {
   const address = text === undefined ? undefined : addressRange(text);
   if (address !== undefined) return liesIn(address, ranges) ? "yes" : "no";
-  const ipv4 = ranges.filter(({ family }) => family === 4);
-  if (ipv4.length === 0) return "no";
-  return ipv4.some(({ first, last }) => first === 0n && last === 0xffff_ffffn) ? "yes" : "maybe";
+  const own = ranges.filter((range) => range.family === family);
+  if (own.length === 0) return "no";
+  const last = family === 4 ? 0xffff_ffffn : 2n ** 128n - 1n;
+  return own.some((range) => range.first === 0n && range.last === last) ? "yes" : "maybe";
 }
 
 function decided(

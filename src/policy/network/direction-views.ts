@@ -3,9 +3,9 @@
  * outside. Pods that the same policies select share a view; pods that the same rules name share an entry in it.
  */
 import type { AddressPartition } from "./address-partition.ts";
-import { addressRange, liesIn } from "./address-range.ts";
+import { type AddressFamily, addressRange, liesIn } from "./address-range.ts";
 import type { ConnectionAlgebra, ConnectionSet } from "./connection-set.ts";
-import { connectionsOf, type NetworkPod } from "./network-pod.ts";
+import { addressIn, connectionsOf, type NetworkPod } from "./network-pod.ts";
 import type {
   NetworkDirection,
   NetworkPeer,
@@ -52,6 +52,8 @@ export interface ViewOptions {
    * plugins have it. Templates have no addresses.
    */
   readonly blocks: "outside" | "addresses";
+  /** Of the addresses that pods meet by; absent: each pod's first. */
+  readonly family?: AddressFamily;
 }
 
 export function directionViews(
@@ -182,8 +184,8 @@ class PeerClasses {
   #inBlock({ ranges, text }: Extract<NetworkPeer, { kind: "addresses" }>): readonly number[] {
     let found = this.#podsOf.get(text);
     if (found === undefined) {
-      found = this.#pods.flatMap(({ addresses: [first = ""] }, at) => {
-        const address = addressRange(first);
+      found = this.#pods.flatMap((pod, at) => {
+        const address = addressRange(addressIn(pod, this.#options.family) ?? "");
         return address !== undefined && liesIn(address, ranges) ? [at] : [];
       });
       this.#podsOf.set(text, found);

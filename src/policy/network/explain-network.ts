@@ -68,7 +68,7 @@ function nearestLines(
   selecting: readonly NetworkPolicy[],
 ): readonly string[] {
   if (outcome === "allow" || cause !== "network-isolated") return [];
-  const { direction, other } = question;
+  const { direction } = question;
   const near: string[] = [];
   for (const policy of selecting) {
     if (policy.tier !== "policy") continue;
@@ -76,7 +76,7 @@ function nearestLines(
     if (rules.length === 0) near.push(`${policy.name} has no ${direction} rules: it lets nothing through`);
     for (const rule of rules) {
       const name = `nearest: ${policy.name} ${ruleName(direction, rule)}`;
-      if (matchesPeers(rule, other) !== "no") near.push(`${name} wants ${portsText(rule.ports)}`);
+      if (matchesPeers(rule, question) !== "no") near.push(`${name} wants ${portsText(rule.ports)}`);
       else if (hasPort(rule, question)) near.push(`${name} wants ${peersText(rule.peers)}`);
     }
   }

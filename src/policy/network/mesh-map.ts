@@ -1,11 +1,11 @@
 /** The connectivity of a mesh's pods as a list that is ready to be shown. */
 import type { Mesh } from "../../model/mesh.ts";
 import { type AddressFamily, type AddressRange, formatRange } from "./address-range.ts";
-import type { ConnectionSet } from "./connection-set.ts";
+import { ConnectionAlgebra } from "./connection-set.ts";
 import { exposedBackends } from "./exposed-backends.ts";
 import { INGRESS_CONTROLLER, type MapNode, mapNodes } from "./map-nodes.ts";
 import { NetworkMap } from "./network-map.ts";
-import type { NetworkPod } from "./network-pod.ts";
+import { addressIn, type NetworkPod } from "./network-pod.ts";
 import { networkPolicies } from "./network-policies.ts";
 
 export interface MeshMapOptions {
@@ -29,23 +29,79 @@ export interface MapEntry {
 /**
  * Every pair with a connection that network policies let through: from outside, between pods, to the outside, and by controllers of Ingresses
  * and routes. Sorted by both ends; nothing is collected, so that a mesh of any size can be written out.
+ * Where blocks of addresses mean pods and both families are shown, pairs that they tell apart have a line for each.
  */
 export function* meshMap(mesh: Mesh, options: MeshMapOptions = {}): Generator<MapEntry> {
-  const { families = [4], blocks = "outside" } = options;
   const nodes = mapNodes(mesh);
-  const controller = controllerPod();
-  const pods = [...nodes.map(({ pod }) => pod), controller];
-  const map = new NetworkMap(networkPolicies(mesh), pods, { families, blocks });
+  const maps = familyMaps(mesh, nodes, options);
   const name = endNames(nodes);
   for (let at = 0; at < nodes.length; at++)
-    for (const edge of map.fromOutside(at)) yield entry(name, edge.from, edge.to, edge.connections);
-  for (let at = 0; at < nodes.length; at++)
-    for (const edge of map.from(at))
-      if (edge.to !== nodes.length) yield entry(name, edge.from, edge.to, edge.connections);
+    for (const { map } of maps)
+      for (const edge of map.fromOutside(at)) yield entry(name, edge.from, edge.to, edge.connections.text);
+  for (let at = 0; at < nodes.length; at++) {
+    for (const { to, connections } of betweenPods(maps, at))
+      if (to !== nodes.length) yield entry(name, at, to, connections);
+    for (const { map } of maps)
+      for (const edge of map.toOutside(at)) yield entry(name, at, edge.to, edge.connections.text);
+  }
+  const [{ map }] = maps;
   const exposed = exposedBackends(mesh, nodes, map.algebra);
   for (const [at, opened] of [...exposed].sort(([a], [b]) => a - b)) {
     const connections = map.algebra.intersect(map.between(nodes.length, at), opened);
-    if (connections !== map.algebra.none) yield entry(name, nodes.length, at, connections);
+    if (connections !== map.algebra.none) yield entry(name, nodes.length, at, connections.text);
+  }
+}
+
+/** Who meets by addresses of a family that it has not got, or of which no file tells, is met by none of them. */
+interface FamilyMap {
+  readonly map: NetworkMap;
+  /** Absent: the map holds for whichever family. */
+  readonly family?: AddressFamily;
+  readonly has: (at: number) => boolean;
+}
+
+type FamilyMaps = readonly [FamilyMap, ...FamilyMap[]];
+
+function familyMaps(
+  mesh: Mesh,
+  nodes: readonly MapNode[],
+  { families = [4], blocks = "outside" }: MeshMapOptions,
+): FamilyMaps {
+  const policies = networkPolicies(mesh);
+  const pods = [...nodes.map(({ pod }) => pod), controllerPod()];
+  if (blocks === "outside" || families.length < 2)
+    return [{ map: new NetworkMap(policies, pods, { families, blocks }), has: () => true }];
+  const algebra = new ConnectionAlgebra();
+  const [first, ...others] = families.map((family): FamilyMap => {
+    const map = new NetworkMap(policies, pods, { families: [family], blocks, family, algebra });
+    const has = (at: number): boolean => {
+      const { addresses = [] } = pods[at] ?? {};
+      return addresses.length === 0 || addressIn({ addresses }, family) !== undefined;
+    };
+    return { map, family, has };
+  });
+  if (first === undefined) throw new Error("BUG: two families and no map");
+  return [first, ...others];
+}
+
+/** One line for a pair that all families have alike. */
+function* betweenPods(
+  maps: FamilyMaps,
+  from: number,
+): Generator<{ readonly to: number; readonly connections: string }> {
+  const [only] = maps;
+  if (maps.length === 1) {
+    for (const { to, connections } of only.map.toPods(from)) yield { to, connections: connections.text };
+    return;
+  }
+  const reached = new Set(maps.flatMap(({ map }) => [...map.toPods(from)].map(({ to }) => to)));
+  for (const to of [...reached].sort((a, b) => a - b)) {
+    const meeting = maps.filter(({ has }) => has(from) && has(to));
+    const sets = meeting.map(({ map, family }) => ({ family, connections: map.between(from, to) }));
+    const isAlike = sets.every(({ connections }) => connections === sets[0]?.connections);
+    for (const { family, connections } of isAlike ? sets.slice(0, 1) : sets)
+      if (connections.text !== "")
+        yield { to, connections: isAlike ? connections.text : `${connections.text} over IPv${family}` };
   }
 }
 
@@ -70,13 +126,13 @@ function entry(
   name: (end: number | AddressRange) => End,
   from: number | AddressRange,
   to: number | AddressRange,
-  { text }: ConnectionSet,
+  connections: string,
 ): MapEntry {
   const [source, destination] = [name(from), name(to)];
   return {
     from: source.label,
     to: destination.label,
-    connections: text,
+    connections,
     ...(source.node === undefined ? {} : { source: source.node }),
     ...(destination.node === undefined ? {} : { destination: destination.node }),
   };

@@ -1,5 +1,6 @@
 /** What network policies see of a pod. */
 import type { ContainerPort, Labels, Mesh, Workload } from "../../model/mesh.ts";
+import { type AddressFamily, addressRange } from "./address-range.ts";
 import type { ConnectionAlgebra, ConnectionSet } from "./connection-set.ts";
 import type { LabelMatcher } from "./label-matcher.ts";
 import type { NamespaceScope, NetworkPort } from "./network-policies.ts";
@@ -22,6 +23,15 @@ export function networkPod(mesh: Mesh, workload: Workload): NetworkPod {
   const namespaceLabels = mesh.namespaces.get(namespace)?.labels ?? {};
   const usable = ports.filter(({ port }) => Number.isInteger(port) && port >= 1 && port <= 65_535);
   return { name: key, namespace, namespaceLabels, labels, ports: usable, addresses, hostNetwork };
+}
+
+/** Its first address, or its first of a family; undefined where none is known. */
+export function addressIn(
+  { addresses }: Pick<NetworkPod, "addresses">,
+  family: AddressFamily | undefined,
+): string | undefined {
+  if (family === undefined) return addresses[0];
+  return addresses.find((address) => addressRange(address)?.family === family);
 }
 
 export function isInScope(

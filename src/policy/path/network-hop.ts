@@ -1,5 +1,6 @@
 /** Network policies on the way of a request: asked about each connection as it is on the wire, before the server's proxy has a say. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
+import { addressRange } from "../network/address-range.ts";
 import { decideNetwork, type NetworkEnd, type NetworkQuestion } from "../network/decide-network.ts";
 import { explainNetwork } from "../network/explain-network.ts";
 import { type NetworkPod, networkPod, selects } from "../network/network-pod.ts";
@@ -43,21 +44,19 @@ export function networkSteps(
   // A pod always reaches itself; of several replicas it may be another that is reached.
   if (isWorkload(source) && source.key === workload.key && workload.replicas === 1) return [];
   const port = arrival.hbone === true ? HBONE_PORT : arrival.port;
+  const family = addressRange(arrival.destinationIp)?.family ?? addressRange(arrival.sourceIp)?.family;
+  const wire: Wire = {
+    port,
+    isTunnel: arrival.hbone === true,
+    ...(family === undefined ? {} : { family }),
+  };
   const out =
     isWorkload(source) && !serverOnly
-      ? networkStep(
-          mesh,
-          flight,
-          "egress",
-          source,
-          { pod: podOf(mesh, workload) },
-          port,
-          arrival.hbone === true,
-        )
+      ? networkStep(mesh, flight, "egress", source, { pod: podOf(mesh, workload) }, wire)
       : undefined;
   if (out !== undefined && !out.allowed) return [out];
   const other: NetworkEnd = isWorkload(source) ? { pod: podOf(mesh, source) } : source;
-  const into = networkStep(mesh, flight, "ingress", workload, other, port, arrival.hbone === true);
+  const into = networkStep(mesh, flight, "ingress", workload, other, wire);
   return [out, into].filter((step) => step !== undefined);
 }
 
@@ -69,8 +68,14 @@ export function outsideSteps(
   { ip = "", port }: { readonly ip?: string; readonly port: number },
 ): readonly Step[] {
   if (!isWorkload(source) || !hasNetworkPolicies(networkPolicies(mesh))) return [];
-  const step = networkStep(mesh, flight, "egress", source, ip === "" ? {} : { address: ip }, port, false);
+  const end = ip === "" ? {} : { address: ip };
+  const step = networkStep(mesh, flight, "egress", source, end, { port, isTunnel: false });
   return step === undefined ? [] : [step];
+}
+
+/** The connection as packets have it. */
+interface Wire extends Pick<NetworkQuestion, "port" | "family"> {
+  readonly isTunnel: boolean;
 }
 
 /** @returns undefined where no policy selects the pod: it has nothing to say. */
@@ -80,12 +85,11 @@ function networkStep(
   direction: NetworkDirection,
   workload: Workload,
   other: NetworkEnd,
-  port: number,
-  isTunnel: boolean,
+  { isTunnel, ...wire }: Wire,
 ): Step | undefined {
   const policies = policiesOf(mesh, workload);
   const subject = podOf(mesh, workload);
-  const question: NetworkQuestion = { direction, subject, other, protocol: "TCP", port };
+  const question: NetworkQuestion = { direction, subject, other, protocol: "TCP", ...wire };
   const verdict = decideNetwork(policies, question);
   if (verdict.cause === "not-isolated") return undefined;
   const allowed = verdict.outcome === "allow";

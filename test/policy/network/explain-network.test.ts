@@ -53,6 +53,22 @@ const SELECTED = "b/api is selected for ingress by NetworkPolicy b/p";
 const WHAT = "TCP 8080 from a/one";
 const NOBODY_MORE = `NetworkPolicies let in only what their rules name: no rule allows ${WHAT}`;
 
+test("a block of addresses is asked for the address that the connection goes by; of one that is not known only all of the family is sure", () => {
+  const block = (cidr: string): string =>
+    policy("p", `{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: "${cidr}"}}]}]}`);
+  const dual = podOf("a/dual", "", { addresses: ["10.0.0.1", "fd00::1"] });
+  const outcome = (cidr: string, pod: typeof dual, family?: 4 | 6): string | undefined =>
+    ask(block(cidr), { other: { pod }, ...(family === undefined ? {} : { family }) })[0];
+  assert.equal(outcome("fd00::/64", dual, 6), "allow network-rule");
+  assert.equal(outcome("fd00::/64", dual, 4), "deny network-isolated");
+  assert.equal(outcome("fd00::/64", dual), "deny network-isolated");
+  assert.equal(outcome("10.0.0.0/24", dual, 4), "allow network-rule");
+  assert.equal(outcome("10.0.0.0/24", dual, 6), "deny network-isolated");
+  assert.equal(outcome("fd00::/64", ONE, 6), "unknown address-unknown");
+  assert.equal(outcome("::/0", ONE, 6), "allow network-rule");
+  assert.equal(outcome("10.0.0.0/24", ONE, 6), "deny network-isolated");
+});
+
 test("a pod that no policy selects is not restricted, and it is said of whom and which way", () => {
   assert.deepEqual(ask(""), [
     "allow not-isolated",

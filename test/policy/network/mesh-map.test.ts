@@ -116,6 +116,44 @@ test("blocks of addresses mean the outside alone, or pods with an address in the
   assert.deepEqual(into({ blocks: "addresses" }), [outside, "a/one[Pod] => a/two[Pod]: All Connections"]);
 });
 
+test("where blocks mean pods, pairs that the families tell apart have a line for each; where none is told apart, one", () => {
+  const both = (name: string, n: number): string =>
+    pod(name).trimEnd() + `\nstatus: {podIPs: [{ip: 10.0.0.${n}}, {ip: "fd00::${n}"}]}\n`;
+  const text = (cidr: string): string =>
+    both("one", 1) +
+    both("two", 2) +
+    policy(
+      `{podSelector: {matchLabels: {app: two}}, ingress: [{from: [{ipBlock: {cidr: "${cidr}"}}], ports: [{port: 80}]}, {from: [{podSelector: {}}], ports: [{protocol: UDP, port: 53}]}]}`,
+    );
+  const into = (cidr: string, families: MeshMapOptions["families"]): string[] =>
+    lines(text(cidr), { blocks: "addresses", families: families ?? [4] }).filter((line) =>
+      line.startsWith("a/one[Pod] => a/two"),
+    );
+  const line = "a/one[Pod] => a/two[Pod]:";
+  assert.deepEqual(into("fd00::/64", [4, 6]), [
+    `${line} UDP 53 over IPv4`,
+    `${line} TCP 80,UDP 53 over IPv6`,
+  ]);
+  assert.deepEqual(into("10.0.0.0/24", [4, 6]), [
+    `${line} TCP 80,UDP 53 over IPv4`,
+    `${line} UDP 53 over IPv6`,
+  ]);
+  assert.deepEqual(into("fd00:1::/64", [4, 6]), [`${line} UDP 53`]);
+  assert.deepEqual(into("fd00::/64", [4]), [`${line} UDP 53`]);
+  assert.deepEqual(into("10.0.0.0/24", [4]), [`${line} TCP 80,UDP 53`]);
+});
+
+test("of a family that a pod has no address of there is no line", () => {
+  const closed = policy(
+    '{podSelector: {matchLabels: {app: two}}, ingress: [{from: [{ipBlock: {cidr: "10.0.0.0/24"}}]}]}',
+  );
+  const text = pod("one", { ip: "10.0.0.1" }) + pod("two", { ip: "10.0.0.2" }) + closed;
+  assert.deepEqual(
+    lines(text, { blocks: "addresses", families: [4, 6] }).filter((line) => line.includes("[Pod] => a/")),
+    ["a/one[Pod] => a/two[Pod]: All Connections", "a/two[Pod] => a/one[Pod]: All Connections"],
+  );
+});
+
 const nodes = (text: string): string[] =>
   mapNodes(meshOf(text)).map(
     ({ label, workloads }) => `${label} ${workloads.map(({ name }) => name).join("+")}`,

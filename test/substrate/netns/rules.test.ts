@@ -137,6 +137,14 @@ test("who is behind which link, and who may leave, is replaced in one transactio
   const lines = fabricElements([pod(2, "application", false), pod(3, "gateway", true)]).split("\n");
   assert.ok(lines.includes('add element inet bulwark links4 { "pod2" . 10.244.0.2, "pod3" . 10.244.0.3 }'));
   assert.ok(lines.includes("add element inet bulwark leaving6 { fd00:10:244::3 }"));
+  const plain = { ...pod(4, "application", true), proxied: false };
+  const kinds = fabricElements([
+    pod(2, "application", true),
+    plain,
+    { ...plain, address: "x", ambient: true },
+  ]);
+  assert.match(kinds, /^add element inet bulwark plain4 \{ 10\.244\.0\.4 \}$/m);
+  assert.match(kinds, /^add element inet bulwark plain6 \{ fd00:10:244::4 \}$/m);
   const none = fabricElements([])
     .split("\n")
     .filter((line) => line !== "");
