@@ -13,6 +13,9 @@ import type { Refusal } from "./recheck.ts";
 import { shadowOf } from "./shadow-verdicts.ts";
 import type { HandshakeFailure } from "./tls-acceptor.ts";
 
+/** What is refused: a connection, or a tunnel that is not opened. */
+export type Refusable = Omit<InboundConnection, "socket"> & { readonly socket: { destroy(): void } };
+
 /** INVARIANT: every refusal leaves one record and no open socket. */
 export class InboundRecords {
   readonly #http: HttpEnvironment;
@@ -69,7 +72,7 @@ export class InboundRecords {
   }
 
   /** @param verdict an allowing one where no application serves the port. */
-  refuseBy(policy: InboundPolicy, accepted: InboundConnection, verdict: Verdict, peer?: InboundPeer): void {
+  refuseBy(policy: InboundPolicy, accepted: Refusable, verdict: Verdict, peer?: InboundPeer): void {
     const explained = peer !== undefined && !verdict.allowed;
     const shadowed = peer !== undefined && verdict.layer === "authorization";
     this.refuse(
@@ -86,23 +89,22 @@ export class InboundRecords {
     );
   }
 
-  refuse(
-    accepted: InboundConnection,
-    refusal: Refusal & Pick<MutableFlow, "shadow">,
-    peer?: InboundPeer,
-  ): void {
+  refuse(accepted: Refusable, refusal: Refusal & Pick<MutableFlow, "shadow">, peer?: InboundPeer): void {
+    this.deny(accepted, { ...this.flow(accepted, peer, undefined, "deny"), ...refusal });
+  }
+
+  /** Ends it with a record that is otherwise filled in. */
+  deny(accepted: Refusable, flow: MutableFlow): void {
+    flow.verdict = "deny";
+    flow.durationMs = performance.now() - accepted.startedMs;
     this.#http.counters.denied += 1;
-    this.#http.flows.push({
-      ...this.flow(accepted, peer, undefined, "deny"),
-      ...refusal,
-      durationMs: performance.now() - accepted.startedMs,
-    });
+    this.#http.flows.push(flow);
     accepted.socket.destroy();
   }
 
   /** A record to fill in. */
   flow(
-    accepted: InboundConnection,
+    accepted: Omit<InboundConnection, "socket">,
     peer: InboundPeer | undefined,
     verdict: Verdict | undefined,
     outcome: "allow" | "deny",

@@ -1,10 +1,8 @@
-import type { Socket } from "node:net";
 import type { Mesh, Workload } from "../model/mesh.ts";
-import { addressesOf, OUTBOUND_PROXY_PORT, type Placement, socketPort } from "../model/placement.ts";
+import { addressesOf, OUTBOUND_PROXY_PORT, type Placement } from "../model/placement.ts";
 import { parseTrustDomain, type TrustDomain } from "../model/spiffe-id.ts";
 import { withVirtualAddresses } from "../model/virtual-addresses.ts";
-import { compileInbound, type InboundPolicy, type Semantics } from "../policy/inbound.ts";
-import { compileGateway } from "../policy/outbound/compile-gateway.ts";
+import { compileInbound } from "../policy/inbound.ts";
 import { compileOutbound } from "../policy/outbound/compile-outbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { CapturedTraffic } from "./capture/captured-traffic.ts";
@@ -13,18 +11,13 @@ import { HEAD_LIMITS } from "./codec/http1-head.ts";
 import type { TrustDomains, UpstreamSettings } from "./connect-upstream.ts";
 import { Deadlines } from "./deadlines.ts";
 import { SidecarDns } from "./dns/sidecar-dns.ts";
-import { EdgeTlsServers } from "./edge-tls-servers.ts";
 import { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { HttpCalls } from "./ext-authz/http-call.ts";
 import { ExternalContexts } from "./external-contexts.ts";
 import type { FederatedDomain } from "./federated-trust.ts";
-import { GatewayListener } from "./gateway-listener.ts";
-import type { GatewayState } from "./gateway-state.ts";
 import { HandshakesInFlight } from "./handshakes-in-flight.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import { Http2Upstreams } from "./http2-upstreams.ts";
-import { InboundListener, type InboundState } from "./inbound-listener.ts";
-import { inboundPorts } from "./inbound-ports.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { ListenerSet } from "./listener-set.ts";
 import { MeshTlsServer } from "./mesh-tls-server.ts";
@@ -33,14 +26,13 @@ import type { OutboundState } from "./outbound-service.ts";
 import { EndpointPicker } from "./pick-endpoint.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import type { ProxyOptions, ProxyStats } from "./proxy-options.ts";
+import { type Accept, ProxyRoles } from "./proxy-roles.ts";
 import { Resolver } from "./resolver.ts";
 import { RevocationGuard, type RevocationNews } from "./revocation-guard.ts";
 import { UpstreamCalls } from "./routed/upstream-calls.ts";
 import { SecretStore } from "./secret-store.ts";
 import { makeTlsContexts, type TlsContexts } from "./tls-contexts.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
-
-type Accept = (socket: Socket) => void;
 
 /**
  * The proxy of one pod: a sidecar (the application's connections in and out), or a gateway. Runs in a process of its own,
@@ -52,7 +44,7 @@ export class MeshProxy {
   readonly #listeners: ListenerSet;
   readonly #outboundListeners: ListenerSet;
   readonly #tls: MeshTlsServer;
-  readonly #edge: EdgeTlsServers;
+  readonly #roles: ProxyRoles;
   #contexts: TlsContexts | undefined;
   /** Before the first snapshot nobody is trusted (RFC 6761 reserves the name). */
   #trustDomains: TrustDomains = {
@@ -63,9 +55,7 @@ export class MeshProxy {
   #federation: readonly FederatedDomain[];
   readonly #captured: CapturedTraffic | undefined;
   readonly #dns: SidecarDns | undefined;
-  #inbound: InboundListener | undefined;
   #outbound: OutboundListener | undefined;
-  #gateway: GatewayListener | undefined;
   #snapshot: Snapshot | undefined;
   #outboundState: OutboundState | undefined;
   /** Snapshots are applied one after the other, in the order given. */
@@ -84,7 +74,7 @@ export class MeshProxy {
     this.#dns = options.captured === undefined ? undefined : new SidecarDns(options.captured.upstreamDns);
     this.#takeCertificate();
     this.#tls = new MeshTlsServer(this.#env);
-    this.#edge = new EdgeTlsServers(this.#env);
+    this.#roles = new ProxyRoles(this.#env, options, this.#tls, captured);
     options.identity.on("rotated", this.#rotated);
     options.identity.on("expired", this.#rotated);
     options.identity.on("discarded", this.#rotated);
@@ -158,7 +148,7 @@ export class MeshProxy {
   }
 
   async #apply(mesh: Mesh, placement: Placement): Promise<void> {
-    const { pod, application, semantics = "strict" } = this.#options;
+    const { pod, semantics = "strict" } = this.#options;
     const workload = mesh.workloads.find((candidate) => candidate.key === pod.workload);
     if (workload === undefined)
       throw new BulwarkError("BW_PROXY_UNKNOWN_POD", `the mesh has no workload \`${pod.workload}\``);
@@ -168,10 +158,7 @@ export class MeshProxy {
     const outbound: OutboundState = { policy: compileOutbound(mesh, workload, { semantics }), picker };
     const authorizers = new AuthorizerClient(this.#env, picker, () => outbound.policy.clusters());
     const secrets = new SecretStore(mesh.resources);
-    const gateway =
-      workload.role === "gateway"
-        ? this.#gatewayState(snapshot, policy, picker, authorizers, secrets, semantics)
-        : undefined;
+    const role = this.#roles.prepare({ snapshot, semantics, policy, picker, authorizers, secrets });
     // Nothing above may fail once anything below has taken effect: a proxy never enforces half a snapshot.
     this.#env.external.renew(secrets, workload.namespace);
     this.#snapshot = snapshot;
@@ -181,54 +168,11 @@ export class MeshProxy {
       aliases: mesh.config.trustDomainAliases.map(trustDomain),
       federated: mesh.config.federatedTrustDomains.map(trustDomain),
     };
-    const ports =
-      gateway === undefined
-        ? this.#serveApplication({ snapshot, policy, authorizers }, application)
-        : this.#serveGateway(gateway);
+    const ports = role.serve();
     for (const open of [...this.#env.tunnels, ...this.#env.http.live]) open.recheck();
     await this.#listeners.set(ports);
-    await this.#outboundListeners.set(gateway === undefined ? this.#serveOutbound() : new Map());
+    await this.#outboundListeners.set(role.hasOutbound ? this.#serveOutbound() : new Map());
     await this.#dns?.serve(snapshot);
-  }
-
-  #gatewayState(
-    snapshot: Snapshot,
-    policy: InboundPolicy,
-    picker: EndpointPicker,
-    authorizers: AuthorizerClient,
-    secrets: SecretStore,
-    semantics: Semantics,
-  ): GatewayState {
-    const { mesh, workload } = snapshot;
-    const routes = compileGateway(mesh, workload, { semantics });
-    const edge = this.#edge.update(routes.listeners, secrets, semantics);
-    for (const [{ gateway, index }, made] of edge)
-      if (made instanceof BulwarkError)
-        this.#options.onWarning?.(`${gateway}, server ${index}, refuses its clients: ${made.message}`);
-    return { snapshot, policy, routes, picker, edge, authorizers };
-  }
-
-  #serveApplication(state: InboundState, application: ProxyOptions["application"]): Map<number, Accept> {
-    const captured = this.#captured;
-    if (this.#inbound === undefined)
-      this.#inbound = new InboundListener(this.#env, captured ?? application, this.#tls, state);
-    else this.#inbound.state = state;
-    const listener = this.#inbound;
-    if (captured !== undefined) return captured.inbound(listener, () => state.snapshot.workload.key);
-    return mapValues(
-      inboundPorts(state.snapshot, application),
-      (port) => (socket) => listener.accept(socket, port),
-    );
-  }
-
-  #serveGateway(state: GatewayState): Map<number, Accept> {
-    if (this.#gateway === undefined) this.#gateway = new GatewayListener(this.#env, this.#tls, state);
-    else this.#gateway.state = state;
-    const listener = this.#gateway;
-    const ports = new Map(
-      state.routes.listeners.map(({ port }) => [socketPort(state.snapshot.placement, port), port]),
-    );
-    return mapValues(ports, (port) => (socket) => listener.accept(socket, port));
   }
 
   #serveOutbound(): Map<number, Accept> {
@@ -352,8 +296,4 @@ function trustDomain(text: string): TrustDomain {
   if (parsed === undefined)
     throw new BulwarkError("BW_PROXY_BAD_TRUST_DOMAIN", `\`${text}\` is no trust domain`);
   return parsed;
-}
-
-function mapValues<K, V, W>(map: ReadonlyMap<K, V>, change: (value: V) => W): Map<K, W> {
-  return new Map([...map].map(([key, value]) => [key, change(value)]));
 }
