@@ -38,6 +38,15 @@ export interface UpstreamSettings {
   readonly connectTimeoutMs: number;
   /** Counts handshakes of the mesh while they are under way. */
   readonly handshakes: HandshakesInFlight;
+  /** Dials from another network than this process's own; absent: from here. Never throws. */
+  readonly open?: (where: DialledPlace) => Socket;
+}
+
+export interface DialledPlace {
+  /** IP literal. */
+  readonly host: string;
+  readonly port: number;
+  readonly localAddress?: string;
 }
 
 /**
@@ -64,7 +73,8 @@ export function connectUpstream(
     );
     return;
   }
-  const reads = lend && target.tls === undefined ? new LentReads() : undefined;
+  const mayLend = lend && target.tls === undefined && settings.open === undefined;
+  const reads = mayLend ? new LentReads() : undefined;
   const socket = open(target, contexts, settings, reads);
   if (contexts !== undefined) settings.handshakes.began(contexts);
   const event = target.tls === undefined ? "connect" : "secureConnect";
@@ -117,15 +127,26 @@ function open(
   reads: LentReads | undefined,
 ): Socket {
   const { host, port, localAddress, tls } = target;
-  const where = {
-    host,
-    port,
-    noDelay: true,
-    allowHalfOpen: true,
-    ...(localAddress === undefined ? {} : { localAddress }),
-  };
+  const place: DialledPlace = { host, port, ...(localAddress === undefined ? {} : { localAddress }) };
+  if (settings.open !== undefined) return openElsewhere(settings.open(place), tls, contexts, settings);
+  const where = { ...place, noDelay: true, allowHalfOpen: true };
   if (tls === undefined) return connectTcp(reads === undefined ? where : { ...where, onread: reads.onread });
   return connectTls({ ...where, ...tlsOptions(tls, contexts, settings) } as ConnectionOptions);
+}
+
+/** @param socket that somebody else has begun to connect. */
+function openElsewhere(
+  socket: Socket,
+  tls: UpstreamTls | undefined,
+  contexts: TlsContexts | undefined,
+  settings: UpstreamSettings,
+): Socket {
+  if (tls === undefined) return socket;
+  const options = { ...tlsOptions(tls, contexts, settings), socket, allowHalfOpen: true };
+  const secured = connectTls(options as ConnectionOptions);
+  // Node passes on what goes wrong from the moment that TLS runs on it, and not before.
+  socket.on("error", (error) => secured.destroy(error));
+  return secured;
 }
 
 function tlsOptions(

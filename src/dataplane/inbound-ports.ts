@@ -18,7 +18,7 @@ export function declaredHttp({ mesh, workload }: Snapshot, port: number): "http1
 }
 
 /** The service that a workload's port belongs to. */
-export function serviceOf(snapshot: Snapshot, port: number): string | undefined {
+export function serviceOf(snapshot: Pick<Snapshot, "mesh" | "workload">, port: number): string | undefined {
   const { mesh, workload } = snapshot;
   for (const service of mesh.services) {
     if (!service.endpoints.some((endpoint) => endpoint.workload === workload)) continue;

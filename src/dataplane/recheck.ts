@@ -1,4 +1,5 @@
 /** What a change of policy makes of connections and requests that are there already. */
+import { type AmbientPolicy, decideAmbient } from "../policy/ambient/ambient-policy.ts";
 import type { Connection } from "../policy/connection.ts";
 import { causeText } from "../policy/explain.ts";
 import { HttpRequest, requestRefusal } from "../policy/http-request.ts";
@@ -7,7 +8,7 @@ import { type JwtEnvironment, verifyRequestJwt } from "../policy/jwt/verify-jwt.
 import { authorizeRequest } from "../policy/permit.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { CHAIN_CHANGED } from "../policy/verdict-catalogue.ts";
-import { explainDenial } from "./explain-denial.ts";
+import { explainAmbientDenial, explainDenial } from "./explain-denial.ts";
 import type { MutableFlow, RequestView } from "./http-service.ts";
 
 /** Something open that is asked again when policy changes. */
@@ -39,6 +40,14 @@ export function connectionRefusal(
   if (!verdict.allowed) return refusalOf(policy, connection, byTransport(policy, connection, verdict));
   if (verdict.cause === "no-proxy" || (verdict.cause === "per-request") === perRequest) return undefined;
   return refusalOf(policy, connection, CHAIN_CHANGED);
+}
+
+/** The same of a connection that a ztunnel judges. */
+export function ambientRefusal(policy: AmbientPolicy, connection: Connection): Refusal | undefined {
+  const { allowed, layer, cause, policy: by, rule } = decideAmbient(policy, connection);
+  if (allowed) return undefined;
+  const why = explainAmbientDenial(policy, connection) ?? [];
+  return { layer, reason: cause, policy: by, rule, explanation: [CUT, ...why] };
 }
 
 /** A refused transport is PeerAuthentication's doing, although no rule of it matched. */
@@ -84,15 +93,9 @@ function refusalOf(
   return { layer, reason: cause, policy: by, rule, explanation: [CUT, ...(why ?? [])] };
 }
 
-/** No route takes it any more. */
-export function routeGone(reason: string): Refusal {
-  return {
-    layer: "route",
-    reason,
-    policy: null,
-    rule: null,
-    explanation: [CUT, "no route takes it any more"],
-  };
+/** No route takes it any more. @param why what has become of it, for a person. */
+export function routeGone(reason: string, why = "no route takes it any more"): Refusal {
+  return { layer: "route", reason, policy: null, rule: null, explanation: [CUT, why] };
 }
 
 const CUT = "it was allowed when it began, and was cut when the policies changed";
