@@ -1,7 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Mesh } from "../model/mesh.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { podKey } from "../substrate/assignment.ts";
 import type { FlowFilter } from "../telemetry/flow-filter.ts";
 import { parseFlowFilter } from "../telemetry/flow-filter.ts";
 import type { FlowGroup } from "../telemetry/flow-query.ts";
@@ -15,12 +14,12 @@ import {
   listField,
   MAX_FLOWS_PAGE,
   numberField,
-  type PodStatus,
   type PolicyStatus,
   type StatusReport,
   textField,
 } from "./messages.ts";
 import { NETWORK_REPORTER } from "./netns/network-reporter.ts";
+import { podStatuses, ztunnelStatuses } from "./pod-statuses.ts";
 import type { ProxySessions } from "./proxy-sessions.ts";
 import type { RotateParams } from "./rotation/messages.ts";
 import type { RotationDriver } from "./rotation/rotation-driver.ts";
@@ -150,7 +149,8 @@ function statusReport(options: AdminMethodsOptions): StatusReport {
       refused: keeper.refused,
       lastChange: current?.lastChange ?? null,
     },
-    pods: podStatuses(options),
+    pods: current === undefined ? [] : podStatuses(current.assignments, options.sessions),
+    ztunnels: current === undefined ? [] : ztunnelStatuses(current.assignments, options.sessions),
     gateways: current === undefined ? [] : gatewayAddresses(current.mesh, current.assignments),
     policies: current === undefined ? [] : policiesOf(current.mesh),
     keys: options.keys.report(),
@@ -159,25 +159,6 @@ function statusReport(options: AdminMethodsOptions): StatusReport {
     skipped: current?.assignments.skipped ?? [],
     stockGateways: current?.stockGateways ?? [],
   };
-}
-
-function podStatuses({ keeper, sessions }: AdminMethodsOptions): PodStatus[] {
-  return (keeper.current?.assignments.pods ?? []).map((pod) => {
-    const session = sessions.of(podKey(pod));
-    const { refusal, report } = session ?? {};
-    return {
-      pod: podKey(pod),
-      workload: pod.workload,
-      address: pod.address,
-      identity: pod.spiffeId,
-      role: pod.role,
-      proxied: pod.proxied,
-      connected: session !== undefined,
-      configurationVersion: session?.acknowledgedVersion ?? 0,
-      ...(refusal === undefined ? {} : { refusedConfiguration: refusal }),
-      ...(report === undefined ? {} : { report }),
-    };
-  });
 }
 
 function policiesOf(mesh: Mesh): PolicyStatus[] {

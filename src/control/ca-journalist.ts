@@ -4,7 +4,7 @@ import type { AuditRecord, CaStore } from "../identity/store/ca-store.ts";
 import { type FlowDraft, nowRfc3339Nanos } from "../model/flow-record.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import type { PodAssignment } from "../substrate/assignment.ts";
+import type { SessionHolder } from "../substrate/assignment.ts";
 
 /** Who reports what the CA does, in the flow log. */
 export const CA_REPORTER = "bulwark/ca";
@@ -15,7 +15,7 @@ export interface CaSubject {
   /** The identity that the certificate is for. */
   readonly identity?: SpiffeId;
   readonly method?: string;
-  readonly pod?: PodAssignment | undefined;
+  readonly pod?: SessionHolder | undefined;
   readonly address?: string | undefined;
 }
 
@@ -119,11 +119,16 @@ function auditOf(
   };
 }
 
-function draftOf({ pod, identity, address }: CaSubject): Pick<FlowDraft, "time" | "reporter" | "source"> {
+function draftOf({
+  pod,
+  identity,
+  caller,
+  address,
+}: CaSubject): Pick<FlowDraft, "time" | "reporter" | "source"> {
   const ip = pod?.address ?? address;
+  // Where it is not known for whom, it is told who asked.
+  const principal = (identity ?? caller)?.slice("spiffe://".length);
   const source =
-    identity === undefined && ip === undefined
-      ? undefined
-      : { workload: pod?.workload, principal: identity?.slice("spiffe://".length), ip };
+    principal === undefined && ip === undefined ? undefined : { workload: pod?.workload, principal, ip };
   return { time: nowRfc3339Nanos(), reporter: CA_REPORTER, source };
 }

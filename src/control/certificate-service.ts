@@ -12,7 +12,7 @@ import type { CaStore } from "../identity/store/ca-store.ts";
 import type { FlowDraft } from "../model/flow-record.ts";
 import { type SpiffeId, workloadSpiffeId } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { type PodAssignment, podKey } from "../substrate/assignment.ts";
+import { type PodAssignment, podKey, type SessionHolder } from "../substrate/assignment.ts";
 import { CaJournalist, type CaSubject } from "./ca-journalist.ts";
 import type { SignAnswer } from "./messages.ts";
 
@@ -32,12 +32,12 @@ export interface CertificateServiceOptions {
   readonly authentication: CallerAuthentication;
   readonly nodeAgents: Pick<NodeAgentOptions, "accounts" | "livePods">;
   readonly limits?: CertificateLimits;
-  /** The pods that live now. */
-  readonly pods: () => readonly PodAssignment[];
+  /** The pods that live now, and ztunnels. */
+  readonly holders: () => readonly SessionHolder[];
   /** For requests that name no lifetime; 0: the CA's default. */
   readonly ttlSeconds: number;
   readonly record: (draft: FlowDraft) => void;
-  readonly onIssued: (identity: SpiffeId, pod: PodAssignment | undefined, issued: IssuedCertificate) => void;
+  readonly onIssued: (identity: SpiffeId, pod: SessionHolder | undefined, issued: IssuedCertificate) => void;
   readonly onRefused: (code: string, message: string) => void;
   /** The audit could not be written. */
   readonly onProblem: (error: unknown) => void;
@@ -76,10 +76,10 @@ export class CertificateService {
   }
 
   /**
-   * The live pod that a token belongs to.
+   * The live pod, or ztunnel, that a token belongs to.
    * @throws {BulwarkError} BW_TOKEN_…; the refusal is counted and logged.
    */
-  async authenticate(token: string): Promise<PodAssignment> {
+  async authenticate(token: string): Promise<SessionHolder> {
     try {
       return (await this.#tokenPod(token)).pod;
     } catch (error) {
@@ -98,7 +98,7 @@ export class CertificateService {
   }
 
   /** BW_SESSION_TAKEN, counted and logged: who shows a pod's token is not its proxy while another connection is. */
-  refuseSession(pod: PodAssignment): Promise<unknown> {
+  refuseSession(pod: SessionHolder): Promise<unknown> {
     const message = `another connection is the proxy of ${podKey(pod)}, and lives`;
     return this.#journalist.refused(new BulwarkError("BW_SESSION_TAKEN", message), {
       pod,
@@ -106,12 +106,19 @@ export class CertificateService {
     });
   }
 
+  /** BW_SESSION_NO_PROXY, counted and logged: the token is of a pod that has no proxy of its own. */
+  refuseWithoutProxy(pod: SessionHolder): Promise<unknown> {
+    const message = `${podKey(pod)} has no proxy of its own`;
+    const subject = { pod, identity: this.#identityOf(pod) };
+    return this.#journalist.refused(new BulwarkError("BW_SESSION_NO_PROXY", message), subject);
+  }
+
   /**
    * Signs a request.
    * @param expected the pod that the connection has shown to be: a second pod's token is of no use on it.
    * @throws {BulwarkError} BW_TOKEN_…, BW_CA_…, BW_CSR_…; refusals are counted and logged.
    */
-  async sign(token: string, csr: Buffer, expected: PodAssignment): Promise<SignAnswer> {
+  async sign(token: string, csr: Buffer, expected: SessionHolder): Promise<SignAnswer> {
     const request = { credentials: tokenOnly(token), csr: () => csr, ttlSeconds: 0, impersonate: undefined };
     return signAnswer(await this.#create(request, expected));
   }
@@ -124,14 +131,51 @@ export class CertificateService {
   async signAttested(csr: Buffer, pod: PodAssignment, token: () => string): Promise<SignAnswer> {
     const subject: CaSubject = { pod, identity: this.#identityOf(pod), method: "workload-api" };
     try {
-      const caller = await authenticateCaller(tokenOnly(token()), this.#options.authentication);
-      if (this.#subjectOf(caller).pod?.uid !== pod.uid)
-        throw new BulwarkError("BW_TOKEN_POD_GONE", "the pod that asks is gone");
-      this.#limit(`workload-api ${pod.uid}`);
-      return signAnswer(await this.#issue(csr, 0, this.#identityOf(pod), subject, caller.issuedAtMs));
+      return await this.#signFor(csr, pod, token, subject);
     } catch (error) {
       throw await this.#journalist.refused(error, subject);
     }
+  }
+
+  /**
+   * Signs for an ambient pod, as its node's ztunnel asks. The ztunnel shows its own token, and the pod has to stand by its own, which never leaves the
+   * control plane: what cuts either off ends this.
+   * @param choose the pod; throws where the ztunnel may not speak for what it asks.
+   * @param podToken the pod's own, as it is now.
+   * @throws {BulwarkError} BW_TOKEN_…, BW_CA_… (BW_CA_IMPERSONATION_…, BW_CA_RATE_LIMIT), BW_CSR_…; refusals are counted and logged.
+   */
+  async signOnBehalf(
+    csr: Buffer,
+    ztunnel: SessionHolder,
+    token: string,
+    choose: () => PodAssignment,
+    podToken: (pod: PodAssignment) => string,
+  ): Promise<SignAnswer> {
+    let subject: CaSubject = { pod: ztunnel, caller: this.#identityOf(ztunnel), method: "ztunnel" };
+    try {
+      const caller = await authenticateCaller(tokenOnly(token), this.#options.authentication);
+      if (this.#subjectOf(caller).pod?.uid !== ztunnel.uid)
+        throw new BulwarkError("BW_TOKEN_CLAIMS", "the token belongs to another pod than the connection");
+      const pod = choose();
+      subject = { ...subject, pod, identity: this.#identityOf(pod) };
+      return await this.#signFor(csr, pod, () => podToken(pod), subject);
+    } catch (error) {
+      throw await this.#journalist.refused(error, subject);
+    }
+  }
+
+  async #signFor(
+    csr: Buffer,
+    pod: PodAssignment,
+    token: () => string,
+    subject: CaSubject,
+  ): Promise<SignAnswer> {
+    const attested = await authenticateCaller(tokenOnly(token()), this.#options.authentication);
+    if (this.#subjectOf(attested).pod?.uid !== pod.uid)
+      throw new BulwarkError("BW_TOKEN_POD_GONE", "the pod that is asked for is gone");
+    this.#limit(`${subject.method} ${pod.uid}`);
+    refuseForeignWishes(csr, this.#identityOf(pod));
+    return signAnswer(await this.#issue(csr, 0, this.#identityOf(pod), subject, attested.issuedAtMs));
   }
 
   /**
@@ -155,7 +199,7 @@ export class CertificateService {
 
   async #create(
     request: CertificateRequest,
-    expected: PodAssignment | undefined,
+    expected: SessionHolder | undefined,
   ): Promise<IssuedCertificate> {
     let subject: CaSubject = { address: request.credentials.peerAddress };
     try {
@@ -232,7 +276,7 @@ export class CertificateService {
     return identity;
   }
 
-  async #tokenPod(token: string): Promise<CaSubject & { readonly pod: PodAssignment }> {
+  async #tokenPod(token: string): Promise<CaSubject & { readonly pod: SessionHolder }> {
     const caller = await authenticateCaller(tokenOnly(token), this.#options.authentication);
     const subject = this.#subjectOf(caller);
     if (subject.pod === undefined) throw new BulwarkError("BW_TOKEN_POD_GONE", "the token's pod is gone");
@@ -242,7 +286,7 @@ export class CertificateService {
   #subjectOf({ spiffeId, method, pod }: AuthenticatedCaller): CaSubject {
     const uid = pod?.pod.uid;
     const assignment =
-      uid === undefined ? undefined : this.#options.pods().find((candidate) => candidate.uid === uid);
+      uid === undefined ? undefined : this.#options.holders().find((candidate) => candidate.uid === uid);
     const isIts = assignment !== undefined && this.#identityOf(assignment) === spiffeId;
     return { caller: spiffeId, identity: spiffeId, method, ...(isIts ? { pod: assignment } : {}) };
   }
@@ -263,7 +307,7 @@ export class CertificateService {
     if (!answer.allowed) throw tooMany("certificates are asked for this identity", answer);
   }
 
-  #identityOf(pod: PodAssignment): SpiffeId {
+  #identityOf(pod: SessionHolder): SpiffeId {
     return workloadSpiffeId(this.#options.ca.trustDomain, pod.namespace, pod.serviceAccount);
   }
 }

@@ -2,7 +2,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, type JSONWebKeySet } from "jose";
-import type { LivePod } from "../identity/authentication/live-pods.ts";
 import type { CertificateAuthority } from "../identity/ca.ts";
 import type { MaterialFollower } from "../identity/plug-in/follow-material.ts";
 import type { FinishedRotation, Rotation } from "../identity/rotation/rotation.ts";
@@ -11,7 +10,14 @@ import { BINDING } from "../identity/store/bind-store.ts";
 import { openCaStore } from "../identity/store/open-ca-store.ts";
 import { parseTrustDomain } from "../model/spiffe-id.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { type PodAssignment, podKey } from "../substrate/assignment.ts";
+import {
+  type Assignments,
+  NO_ASSIGNMENTS,
+  type PodAssignment,
+  podKey,
+  type SessionHolder,
+  sessionHolders,
+} from "../substrate/assignment.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
 import { netnsSubstrate } from "../substrate/netns/netns.ts";
 import { STAND_IN_CA_FILE } from "../substrate/stand-in-authority.ts";
@@ -34,6 +40,7 @@ import { type IdentityInterfaceChoice, IdentityInterfaces } from "./identity-int
 import { DEFAULT_REFRESH_MS } from "./jwks/jwks-keeper.ts";
 import { JwksService } from "./jwks/jwks-service.ts";
 import { parseKeyAccess } from "./jwks/key-access.ts";
+import { liveHolders } from "./live-holders.ts";
 import { type ControlEvent, type StatusReport, textField } from "./messages.ts";
 import { podSocket } from "./netns/pod-folders.ts";
 import { ProxySessions } from "./proxy-sessions.ts";
@@ -44,6 +51,7 @@ import { RotationDriver } from "./rotation/rotation-driver.ts";
 import type { RpcPeer } from "./rpc.ts";
 import { readRunBook } from "./run-book.ts";
 import { type StateFolder, stateFolderAt } from "./state-folder.ts";
+import { readToken } from "./token-file.ts";
 import { parseFederation } from "./trust-bundle/federation-option.ts";
 
 /** Streams of the Workload API get a certificate of the new signer at once, but nobody tells when their clients have taken it. */
@@ -74,8 +82,6 @@ export interface ControlProcessOptions {
 export const TOKEN_KEYS_FILE = "jwks.json";
 
 const CA_ISSUER_KEYS_FILE = "ca-issuer-keys.json";
-/** All pods of a local mesh run on one machine. */
-const LOCAL_NODE = "local";
 
 /** Runs the control plane of a mesh whose first configuration `up` has put into the state folder. */
 export async function runControlProcess(options: ControlProcessOptions): Promise<void> {
@@ -168,7 +174,7 @@ export class ControlPlane {
     this.#keys = this.#makeJwksService();
     this.#rotation = new RotationDriver({
       ca,
-      proxies: () => this.#proxiedPods(),
+      proxies: () => sessionHolders(this.#assignments).map(podKey),
       overlapMs: () => (this.#interfaces === undefined ? 0 : STREAMS_FOLLOW_MS),
       onPhase: (rotation, last) => this.#rotationWentOn(rotation, last),
       onProblem: (message) => this.#tell({ kind: "ca-rotation-problem", message }),
@@ -180,7 +186,7 @@ export class ControlPlane {
       rotation: this.#rotation,
       otherIssuers: () => replicas?.otherIssuers ?? new Set(),
       sessions: () => this.#sessions,
-      pods: () => this.#pods(),
+      holders: () => this.#holders(),
       tell: (event) => this.#tell(event),
       record: (draft) => this.#flows.push({ ...draft, reporter: CA_REPORTER }),
       warn,
@@ -192,6 +198,8 @@ export class ControlPlane {
       configuration: () => keeper.push(),
       mesh: () => keeper.current?.mesh,
       pods: () => this.#pods(),
+      ztunnels: () => this.#assignments.ztunnels ?? [],
+      tokenOf: (pod) => readToken(state, podKey(pod)),
       externalCaPem: () => (options.simulateExternal ? standInCa(state) : null),
       federation: () => this.#interfaces?.federatedRoots ?? [],
       onEvent: (event) => this.#tell(event),
@@ -255,7 +263,7 @@ export class ControlPlane {
       configuration: this.#caAccess,
       trustDomain: this.#ca.trustDomain,
       ownTokens: tokenTrust(this.#state),
-      livePods: () => this.#pods().map(livePod),
+      livePods: () => liveHolders(this.#assignments),
       records: {
         issued: (filter) => this.#ca.store.issued(filter),
         cutoffOf: (spiffeId) => this.#ca.store.cutoffOf(spiffeId),
@@ -282,7 +290,7 @@ export class ControlPlane {
       authentication,
       nodeAgents,
       limits,
-      pods: () => this.#pods(),
+      holders: () => this.#holders(),
       ttlSeconds: this.#options.certTtlSeconds,
       record: (draft) => this.#flows.push(draft),
       onIssued: (identity, pod, { serial, notAfter }) =>
@@ -372,12 +380,17 @@ export class ControlPlane {
     );
   }
 
-  #proxiedPods(): readonly string[] {
-    return this.#pods().flatMap((pod) => (pod.proxied ? [podKey(pod)] : []));
+  get #assignments(): Assignments {
+    return this.#keeper.current?.assignments ?? NO_ASSIGNMENTS;
   }
 
   #pods(): readonly PodAssignment[] {
-    return this.#keeper.current?.assignments.pods ?? [];
+    return this.#assignments.pods;
+  }
+
+  /** All pods, and ztunnels. */
+  #holders(): readonly SessionHolder[] {
+    return [...this.#pods(), ...(this.#assignments.ztunnels ?? [])];
   }
 
   #tell(event: ControlEvent): void {
@@ -409,11 +422,6 @@ function lifeOf(state: StateFolder, controlStartedAt: string): Pick<StatusReport
     startedAt: book?.startedAt || controlStartedAt,
     control: { startedAt: controlStartedAt, restarts: own?.restarts ?? 0 },
   };
-}
-
-/** Any process of the machine can speak from any of its addresses: that of a pod says nothing about who asks. */
-function livePod({ namespace, name, uid, serviceAccount }: PodAssignment): LivePod {
-  return { namespace, name, uid, serviceAccount, node: LOCAL_NODE, addresses: [] };
 }
 
 function tokenTrust(state: StateFolder) {

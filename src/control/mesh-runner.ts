@@ -5,7 +5,7 @@ import type { FlowRecord } from "../model/flow-record.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
-import { type Assignments, podKey } from "../substrate/assignment.ts";
+import { type Assignments, podKey, sessionHolders, tokenHolders } from "../substrate/assignment.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
 import { netnsSubstrate } from "../substrate/netns/netns.ts";
 import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
@@ -261,7 +261,7 @@ class MeshRunner implements RunningMesh {
       (message) => this.#options.onEvent({ kind: "warning", message }),
       (pod) => this.#network?.deliverToken(pod),
     );
-    await this.#tokens.apply(configuration.assignments.pods);
+    await this.#tokens.apply(tokenHolders(configuration.assignments));
     this.#follow(configuration.assignments);
     this.#link = new ControlLink({
       connect: () => this.#connect(),
@@ -366,7 +366,8 @@ class MeshRunner implements RunningMesh {
     for (const cutOff of (await peer.request("ca.cutoffs", {}, 10_000)) as readonly CutOff[])
       this.#cutOff(cutOff);
     const status = (await peer.request("status", {}, 10_000)) as StatusReport;
-    for (const { pod, configurationVersion } of status.pods) {
+    const ztunnels = status.ztunnels.map(({ ztunnel, ...rest }) => ({ ...rest, pod: ztunnel }));
+    for (const { pod, configurationVersion } of [...status.pods, ...ztunnels]) {
       this.#applied.note(pod, configurationVersion);
       if (configurationVersion > 0) this.#gate.leave(proxyName(pod));
     }
@@ -403,7 +404,7 @@ class MeshRunner implements RunningMesh {
       try {
         await this.#stopUnwanted(assignments);
         await this.#network?.apply(assignments, storedMesh(this.state));
-        await this.#tokens?.apply(assignments.pods);
+        await this.#tokens?.apply(tokenHolders(assignments));
         this.#follow(assignments);
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
@@ -456,12 +457,12 @@ class MeshRunner implements RunningMesh {
     this.#gate.keepOnly(new Set(wanted.keys()));
     await Promise.all(unwanted.map((name) => this.#supervisor.stop(name)));
     for (const name of unwanted) this.#logs.forget(name);
-    this.#applied.keepOnly(new Set(assignments.pods.map(podKey)));
+    this.#applied.keepOnly(new Set(sessionHolders(assignments).map(podKey)));
   }
 
   #notReady(): string[] {
-    const proxies = this.configuration.assignments.pods
-      .filter(({ proxied, spiffeId }) => proxied && !this.#blocked.has(spiffeId))
+    const proxies = sessionHolders(this.configuration.assignments)
+      .filter(({ spiffeId }) => !this.#blocked.has(spiffeId))
       .map(podKey);
     return proxies.filter((pod) => this.#applied.of(pod) < this.configuration.version);
   }

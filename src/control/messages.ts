@@ -1,7 +1,7 @@
 /** What control, proxies and commands say to each other. The methods that carry these are in docs/running.md. */
 import type { ProxyStats } from "../dataplane/proxy-options.ts";
 import type { FinishedRotation, Rotation } from "../identity/rotation/rotation.ts";
-import type { Placement } from "../model/placement.ts";
+import type { Placement, PodPlacement } from "../model/placement.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
 import type { WireResource } from "../resources/wire.ts";
@@ -10,6 +10,7 @@ import type {
   Assignments,
   PodAssignment,
   SkippedWorkload,
+  ZtunnelAssignment,
 } from "../substrate/assignment.ts";
 import type { StockGateway } from "../substrate/stock-gateways.ts";
 import type { ConfigurationChange } from "./configuration-change.ts";
@@ -57,6 +58,26 @@ export interface ProxyWelcome {
   readonly revocations: RevocationUpdate;
 }
 
+/** An ambient pod, as its node's ztunnel is told of it. */
+export interface AmbientPod extends PodPlacement {
+  /** Of Kubernetes. */
+  readonly namespace: string;
+  readonly uid: string;
+  readonly spiffeId: string;
+  /** The network namespace, as `ip netns list` has it. */
+  readonly netns: string;
+}
+
+/** `hello` of a ztunnel. */
+export interface ZtunnelWelcome extends Pick<ProxyWelcome, "federation" | "revocations"> {
+  readonly ztunnel: ZtunnelAssignment;
+}
+
+/** `configure` of a ztunnel: the configuration without any Secret, and the ambient pods of its node. */
+export interface ZtunnelConfigurationPush extends ConfigurationPush {
+  readonly ambientPods: readonly AmbientPod[];
+}
+
 /** `sign`: a CertificateGrant. */
 export interface SignAnswer {
   /** Lower-case hexadecimal. */
@@ -82,6 +103,8 @@ export interface CertificateStatus {
 export interface ProxyReport {
   readonly stats: ProxyStats | null;
   readonly certificate: CertificateStatus | null;
+  /** Of a ztunnel, which has none of its own: those of its pods, by their identity. */
+  readonly certificates?: Readonly<Record<string, CertificateStatus>>;
   /** Flow records that wait for the log, and those that were dropped. */
   readonly flowsWaiting: number;
   readonly flowsDropped: number;
@@ -94,10 +117,24 @@ export interface PodStatus {
   readonly identity: string;
   readonly role: PodAssignment["role"];
   readonly proxied: boolean;
+  /** The node's ztunnel, `namespace/name`, that stands before an ambient pod: the fields below tell of it. */
+  readonly ztunnel?: string;
   readonly connected: boolean;
   /** The configuration that its proxy has acknowledged; 0 before the first. */
   readonly configurationVersion: number;
   /** Why the proxy did not take the newest configuration; it goes on with the one before. */
+  readonly refusedConfiguration?: string;
+  readonly report?: ProxyReport;
+}
+
+export interface ZtunnelStatus {
+  /** `namespace/name` */
+  readonly ztunnel: string;
+  readonly node: string;
+  /** Ambient pods of the node. */
+  readonly pods: number;
+  readonly connected: boolean;
+  readonly configurationVersion: number;
   readonly refusedConfiguration?: string;
   readonly report?: ProxyReport;
 }
@@ -147,6 +184,8 @@ export interface StatusReport {
     readonly lastChange: ConfigurationChange | null;
   };
   readonly pods: readonly PodStatus[];
+  /** Where pods are in ambient mode. */
+  readonly ztunnels: readonly ZtunnelStatus[];
   readonly gateways: readonly GatewayAddress[];
   readonly policies: readonly PolicyStatus[];
   /** Sources of keys for tokens. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readFederatedDomains } from "../dataplane/federated-trust.ts";
 import { MeshProxy } from "../dataplane/mesh-proxy.ts";
 import type { ApplicationAddress } from "../dataplane/proxy-options.ts";
-import { issuerKeyIdOf, type Svid, SvidSource } from "../identity/rotation.ts";
+import { issuerKeyIdOf, SvidSource } from "../identity/rotation.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import { withFederation } from "../model/mesh-config.ts";
 import { parseSpiffeId } from "../model/spiffe-id.ts";
@@ -12,14 +12,14 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { fromWire } from "../resources/wire.ts";
 import { toPodPlacement } from "../substrate/assignment.ts";
 import { CLUSTER_DNS } from "../substrate/netns/addresses.ts";
-import { FlowBatches } from "../telemetry/flow-batch.ts";
 import { FlowBuffer } from "../telemetry/flow-buffer.ts";
 import type { FlowLines } from "../telemetry/flow-spill.ts";
 import { liveAsChild, warn } from "./child-life.ts";
 import { ControlLink, dialControl } from "./control-link.ts";
+import { flowParams } from "./flow-params.ts";
+import { HeldCertificate } from "./held-certificate.ts";
 import { ProxyKeys } from "./jwks/proxy-keys.ts";
 import {
-  type CertificateStatus,
   type FederatedRoots,
   type KeyText,
   listField,
@@ -182,15 +182,13 @@ interface RunningProxyOptions {
 class RunningProxy {
   readonly flows: FlowBuffer;
   readonly #identity: SvidSource;
+  readonly #certificate: HeldCertificate;
   readonly #proxy: MeshProxy;
   /** The proxy looks into it for each connection: ports that a Service adds later come in here. */
   readonly #application = new Map<number, ApplicationAddress>();
   #federatedDomains: readonly string[] = [];
-  #adopted: { readonly svid: Svid; readonly atMs: number } | undefined;
   /** Settles when the first certificate has been asked for. */
   readonly #started = Promise.withResolvers<void>();
-  /** Settles with the first certificate: before it the proxy has nothing to listen with. */
-  readonly #firstCertificate = Promise.withResolvers<void>();
 
   constructor(options: RunningProxyOptions) {
     const { pod, externalCaPem } = options.welcome;
@@ -204,34 +202,7 @@ class RunningProxy {
       onDegraded: ({ message }) => options.onWarning(message),
     });
     this.#identity = new SvidSource({ identity, requestCertificate: options.sign });
-    let failing = "";
-    this.#identity.on("rotated", (svid) => {
-      if (failing !== "") options.onWarning("certificates are renewed again");
-      failing = "";
-      // Of other trust roots alone the certificate is not newer.
-      const isSame = this.#adopted?.svid.serial === svid.serial;
-      this.#adopted = { svid, atMs: isSame ? (this.#adopted?.atMs ?? 0) : Date.now() };
-      this.#firstCertificate.resolve();
-      options.onCertificate();
-    });
-    // Told once for each outage, not for each of its attempts.
-    this.#identity.on("failed", (error) => {
-      const isNew = failing === "";
-      failing = error.code;
-      if (isNew)
-        options.onWarning(
-          `no new certificate (${error.code}): ${error.message}; asking again until there is one`,
-        );
-    });
-    this.#identity.on("discarded", (serial) => {
-      // No longer what it uses: `ca status` must not show it as such.
-      if (this.#adopted?.svid.serial === serial) this.#adopted = undefined;
-      options.onWarning(
-        `the certificate ${serial} was revoked: everything is refused until there is another`,
-      );
-      options.onCertificate();
-    });
-    this.#identity.on("expired", () => options.onWarning("the certificate has ended: everything is refused"));
+    this.#certificate = new HeldCertificate(this.#identity, options);
     this.#proxy = new MeshProxy({
       pod: toPodPlacement(pod),
       application: this.#application,
@@ -239,8 +210,8 @@ class RunningProxy {
       identity: this.#identity,
       flows: this.flows,
       keys: options.keys,
-      // A sidecar in a namespace of its own pod; a gateway is dialled as it is.
-      ...(pod.network === undefined || pod.role === "gateway"
+      // A sidecar in a namespace of its own pod; gateways and waypoints are dialled as they are.
+      ...(pod.network === undefined || pod.role !== "application"
         ? {}
         : { captured: { upstreamDns: CLUSTER_DNS.address } }),
       ...(externalCaPem === null ? {} : { externalCaPem }),
@@ -254,7 +225,8 @@ class RunningProxy {
   }
 
   async apply(push: PodConfigurationPush): Promise<void> {
-    await this.#firstCertificate.promise;
+    // Before it the proxy has nothing to listen with.
+    await this.#certificate.first;
     this.#application.clear();
     for (const { port, host, socketPort } of push.applicationPorts)
       this.#application.set(port, { host, port: socketPort });
@@ -297,7 +269,7 @@ class RunningProxy {
     const { inMemory, dropped, pushed, acknowledged } = this.flows.stats;
     return {
       stats: this.#proxy.stats(),
-      certificate: this.#certificate(),
+      certificate: this.#certificate.status,
       flowsWaiting: Math.max(inMemory, pushed - acknowledged - dropped),
       flowsDropped: dropped,
     };
@@ -308,23 +280,4 @@ class RunningProxy {
     this.#identity.stop();
     await this.flows.close(FLUSH_TIMEOUT_MS);
   }
-
-  #certificate(): CertificateStatus | null {
-    if (this.#adopted === undefined) return null;
-    const { svid, atMs } = this.#adopted;
-    return {
-      serial: svid.serial,
-      issuedAt: new Date(atMs).toISOString(),
-      notBefore: svid.notBefore.toISOString(),
-      notAfter: svid.notAfter.toISOString(),
-      nextRotation: new Date(atMs + (svid.notAfter.getTime() - atMs) / 2).toISOString(),
-    };
-  }
-}
-
-/** Batches as base64, which JSON need not escape; lines as the one array that a message can hold: none has a newline of its own. */
-function flowParams(lines: FlowLines): string {
-  if (lines instanceof FlowBatches)
-    return JSON.stringify({ batches: lines.batches.map((batch) => batch.toString("base64")) });
-  return `{"records":[${lines.text.trimEnd().replaceAll("\n", ",")}]}`;
 }

@@ -1,26 +1,34 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Mesh } from "../model/mesh.ts";
-import { BulwarkError } from "../resources/bulwark-error.ts";
-import { type PodAssignment, podKey } from "../substrate/assignment.ts";
+import {
+  type PodAssignment,
+  podKey,
+  type SessionHolder,
+  type ZtunnelAssignment,
+} from "../substrate/assignment.ts";
 import type { CertificateService } from "./certificate-service.ts";
 import type { FlowLog } from "./flow-log.ts";
 import type { JwksService } from "./jwks/jwks-service.ts";
 import {
+  type CertificateStatus,
   type ConfigurationPush,
   type ControlEvent,
   type FederatedRoots,
   fieldsOf,
-  listField,
   type PodConfigurationPush,
   type ProxyReport,
   type ProxyWelcome,
   textField,
+  type ZtunnelWelcome,
 } from "./messages.ts";
 import { resourcesFor } from "./pod-resources.ts";
+import { ProxySession } from "./proxy-session.ts";
 import type { CertificateInUse } from "./revocation/ca-alerts.ts";
 import type { RevocationAnswer, RevocationUpdate } from "./revocation/messages.ts";
 import type { PushOutcome } from "./revocation/revocation-service.ts";
 import type { RpcHandler, RpcPeer } from "./rpc.ts";
+import { takeFlows } from "./take-flows.ts";
+import { ZtunnelSide } from "./ztunnel/ztunnel-side.ts";
 
 export interface ProxySessionsOptions {
   readonly certificates: CertificateService;
@@ -29,6 +37,9 @@ export interface ProxySessionsOptions {
   /** The mesh of that configuration: says which Secrets a pod's proxy needs. */
   readonly mesh: () => Mesh | undefined;
   readonly pods: () => readonly PodAssignment[];
+  readonly ztunnels: () => readonly ZtunnelAssignment[];
+  /** An ambient pod's token, as it is now. */
+  readonly tokenOf: (pod: PodAssignment) => string;
   readonly keys: Pick<JwksService, "keysFor" | "refetch">;
   readonly externalCaPem: () => string | null;
   readonly federation: () => readonly FederatedRoots[];
@@ -39,31 +50,23 @@ export interface ProxySessionsOptions {
   readonly revocations: () => RevocationUpdate;
 }
 
+/** What a session is sent, and may ask. */
+interface SessionMethods {
+  readonly partOf: (push: ConfigurationPush) => ConfigurationPush;
+  readonly handlers: Readonly<Record<string, RpcHandler>> & { readonly sign: RpcHandler };
+}
+
 /** The end of a proxy that was killed may stand unread behind its successor's hello. */
 const END_UNREAD_MS = 100;
-/** How long a proxy may take over a configuration before it is sent again. */
-const PUSH_TIMEOUT_MS = 30_000;
 /** How long who revokes waits for a proxy to confirm; one that takes longer still acts on it when it can. */
 const CONFIRM_TIMEOUT_MS = 5000;
 /** Serials of certificates that proxies use or have used: a few dozen bytes each. */
 const MAX_EVER_USED = 100_000;
-const RETRY_PUSH_MS = 1000;
 
-class ProxySession {
-  readonly pod: PodAssignment;
-  readonly peer: RpcPeer;
-  acknowledgedVersion = 0;
-  refusal: string | undefined;
-  report: ProxyReport | undefined;
-  pushing = false;
-
-  constructor(pod: PodAssignment, peer: RpcPeer) {
-    this.pod = pod;
-    this.peer = peer;
-  }
-}
-
-/** The connected proxies: each has shown a token, is sent every configuration in order, and reports for its own workload only. */
+/**
+ * The connected proxies and ztunnels: each has shown a token, is sent every configuration in order, and reports for its own workload, or the pods of its own
+ * node, only.
+ */
 export class ProxySessions {
   readonly #options: ProxySessionsOptions;
   readonly #sessions = new Map<string, ProxySession>();
@@ -73,20 +76,20 @@ export class ProxySessions {
     this.#options = options;
   }
 
-  /** The session of a pod, while it is connected. */
-  of(pod: string): Readonly<Pick<ProxySession, "acknowledgedVersion" | "refusal" | "report">> | undefined {
-    return this.#sessions.get(pod);
+  /** The session of a pod or ztunnel (`namespace/name`), while it is connected. */
+  of(key: string): Readonly<Pick<ProxySession, "acknowledgedVersion" | "refusal" | "report">> | undefined {
+    return this.#sessions.get(key);
   }
 
   /** Sends the newest configuration to all; one that is still busy with an older gets it after. */
   pushAll(): void {
-    for (const session of this.#sessions.values()) void this.#push(session);
+    for (const session of this.#sessions.values()) void session.push();
   }
 
   /** Tells all that need it of other keys. */
   pushKeys(id: string): void {
-    for (const { pod, peer } of this.#sessions.values()) {
-      const keys = this.#options.keys.keysFor(pod).filter((key) => key.id === id);
+    for (const { holder, peer } of this.#sessions.values()) {
+      const keys = this.#options.keys.keysFor(holder).filter((key) => key.id === id);
       if (keys.length > 0) peer.notify("keys", { keys });
     }
   }
@@ -120,59 +123,110 @@ export class ProxySessions {
 
   /** What the connected proxies say that they use now. */
   certificatesInUse(): readonly CertificateInUse[] {
-    return [...this.#sessions].flatMap(([pod, session]) => {
-      const certificate = session.report?.certificate ?? null;
-      return certificate === null ? [] : [{ pod, identity: session.pod.spiffeId, certificate }];
-    });
+    return [...this.#sessions].flatMap(([pod, { holder, report }]) =>
+      certificatesOf(holder.spiffeId, report).map(([identity, certificate]) => ({
+        pod,
+        identity,
+        certificate,
+      })),
+    );
   }
 
   /**
-   * `hello` of a proxy. While a pod's first connection lives it is the proxy: who has come by the pod's token may ask for the
+   * `hello` of a proxy, or of a ztunnel. While a holder's first connection lives it is the proxy: who has come by its token may ask for the
    * pod's certificate, which is all that a token is worth, but not take its place.
-   * @throws {BulwarkError} BW_TOKEN_…, BW_SESSION_TAKEN
+   * @throws {BulwarkError} BW_TOKEN_…, BW_SESSION_TAKEN, BW_SESSION_NO_PROXY
    */
-  async welcome(peer: RpcPeer, params: unknown): Promise<ProxyWelcome> {
-    const pod = await this.#options.certificates.authenticate(textField(params, "token"));
-    const key = podKey(pod);
-    const session = new ProxySession(pod, peer);
-    const methods = this.#methods(session);
+  async welcome(peer: RpcPeer, params: unknown): Promise<ProxyWelcome | ZtunnelWelcome> {
+    const holder = await this.#options.certificates.authenticate(textField(params, "token"));
+    const ztunnel = this.#options.ztunnels().find(({ uid }) => uid === holder.uid);
+    const pod = this.#options.pods().find(({ uid }) => uid === holder.uid);
+    if (ztunnel !== undefined) {
+      await this.#admit(holder, peer, (session) => this.#ztunnelMethods(session, ztunnel));
+      return { ztunnel, ...this.#common() };
+    }
+    if (pod?.proxied !== true) throw await this.#options.certificates.refuseWithoutProxy(holder);
+    await this.#admit(holder, peer, (session) => this.#proxyMethods(session));
+    return { pod, externalCaPem: this.#options.externalCaPem(), ...this.#common() };
+  }
+
+  /** INVARIANT: read after the session stands in the map: what is revoked later is pushed to it, and nothing falls in between. */
+  #common(): Pick<ProxyWelcome, "federation" | "revocations"> {
+    const revocations = this.#options.revocations();
+    return { federation: this.#options.federation(), revocations };
+  }
+
+  async #admit(
+    holder: SessionHolder,
+    peer: RpcPeer,
+    methodsOf: (session: ProxySession) => SessionMethods,
+  ): Promise<void> {
+    const key = podKey(holder);
+    const { onEvent, configuration, follow, certificates } = this.#options;
+    const methods = new Map<ProxySession, SessionMethods>();
+    const session: ProxySession = new ProxySession(holder, peer, {
+      configuration,
+      partOf: (push) => methods.get(session)?.partOf(push) ?? push,
+      onApplied: (pod, version) => onEvent({ kind: "proxy-applied", pod, version }),
+      onRefused: (pod, version, why) => onEvent({ kind: "proxy-refused", pod, version, why }),
+    });
+    const own = methodsOf(session);
+    methods.set(session, own);
     const first = this.#sessions.get(key);
-    if (first !== undefined && !(await isOver(first, pod)) && this.#sessions.has(key)) {
-      peer.setHandlers({ sign: methods.sign });
-      throw await this.#options.certificates.refuseSession(pod);
+    if (first !== undefined && !(await isOver(first, holder)) && this.#sessions.has(key)) {
+      peer.setHandlers({ sign: own.handlers.sign });
+      throw await certificates.refuseSession(holder);
     }
     this.#sessions.get(key)?.peer.close();
     this.#sessions.set(key, session);
-    peer.setHandlers(methods);
-    this.#options.onEvent({ kind: "proxy-connected", pod: key });
+    peer.setHandlers(own.handlers);
+    onEvent({ kind: "proxy-connected", pod: key });
     void peer.closed.then(() => this.#gone(key, session));
     setImmediate(() => {
-      this.#options.follow(key, peer);
-      void this.#push(session);
+      follow(key, peer);
+      void session.push();
     });
-    // INVARIANT: read after the session stands in the map: what is revoked later is pushed to it, and nothing falls in between.
-    const revocations = this.#options.revocations();
-    const { externalCaPem, federation } = this.#options;
-    return { pod, externalCaPem: externalCaPem(), federation: federation(), revocations };
   }
 
-  #methods(session: ProxySession): Readonly<Record<string, RpcHandler>> & { readonly sign: RpcHandler } {
-    const { certificates, flowLog } = this.#options;
+  #proxyMethods(session: ProxySession): SessionMethods {
+    const { certificates, flowLog, keys } = this.#options;
+    const { holder } = session;
     return {
-      sign: async (params) => {
-        const csr = Buffer.from(textField(params, "csr"), "base64");
-        const answer = await certificates.sign(textField(params, "token"), csr, session.pod);
-        // Asked for on the proxy's own connection, which nobody else has: its own, also where the answer is lost.
-        if (this.#sessions.get(podKey(session.pod)) === session) this.#noteUsed(answer.serial);
-        return answer;
-      },
-      refetchKeys: (params) => this.#options.keys.refetch(session.pod, textField(params, "id")),
-      flows: (params) => takeFlows(flowLog, params, session.pod.workload),
-      stats: (params) => {
-        session.report = fieldsOf(params) as unknown as ProxyReport;
-        this.#noteUsed(session.report.certificate?.serial);
+      partOf: (push) => this.#forPod(push, session.key),
+      handlers: {
+        sign: async (params) => {
+          const csr = Buffer.from(textField(params, "csr"), "base64");
+          const answer = await certificates.sign(textField(params, "token"), csr, holder);
+          // Asked for on the proxy's own connection, which nobody else has: its own, also where the answer is lost.
+          if (this.#sessions.get(session.key) === session) this.#noteUsed(answer.serial);
+          return answer;
+        },
+        refetchKeys: (params) => keys.refetch(holder, textField(params, "id")),
+        flows: (params) => takeFlows(flowLog, params, { reporter: holder.workload }),
+        stats: (params) => this.#takeReport(session, params),
       },
     };
+  }
+
+  #ztunnelMethods(session: ProxySession, ztunnel: ZtunnelAssignment): SessionMethods {
+    const side = new ZtunnelSide(ztunnel, this.#options);
+    return {
+      partOf: (push) => side.partOf(push),
+      handlers: {
+        sign: async (params) => {
+          const answer = await side.sign(params);
+          if (this.#sessions.get(session.key) === session) this.#noteUsed(answer.serial);
+          return answer;
+        },
+        flows: (params) => side.flows(params),
+        stats: (params) => this.#takeReport(session, params),
+      },
+    };
+  }
+
+  #takeReport(session: ProxySession, params: unknown): void {
+    session.report = fieldsOf(params) as unknown as ProxyReport;
+    for (const [, { serial }] of certificatesOf("", session.report)) this.#noteUsed(serial);
   }
 
   #noteUsed(serial: string | undefined): void {
@@ -188,32 +242,6 @@ export class ProxySessions {
     this.#options.onEvent({ kind: "proxy-gone", pod: key });
   }
 
-  async #push(session: ProxySession): Promise<void> {
-    if (session.pushing) return;
-    session.pushing = true;
-    const pod = podKey(session.pod);
-    let sent = 0;
-    try {
-      // Whatever came while one was under way is skipped but for the newest.
-      for (
-        let push = this.#options.configuration();
-        push !== undefined && push.version > sent;
-        push = this.#options.configuration()
-      ) {
-        const { version } = push;
-        sent = version;
-        await session.peer.request("configure", this.#forPod(push, pod), PUSH_TIMEOUT_MS);
-        session.acknowledgedVersion = version;
-        session.refusal = undefined;
-        this.#options.onEvent({ kind: "proxy-applied", pod, version });
-      }
-    } catch (error) {
-      this.#pushFailed(session, sent, error);
-    } finally {
-      session.pushing = false;
-    }
-  }
-
   #forPod(push: ConfigurationPush, pod: string): PodConfigurationPush {
     const assignment = this.#options.pods().find((candidate) => podKey(candidate) === pod);
     return {
@@ -223,27 +251,22 @@ export class ProxySessions {
       keys: assignment === undefined ? [] : this.#options.keys.keysFor(assignment),
     };
   }
-
-  #pushFailed(session: ProxySession, version: number, error: unknown): void {
-    if (error instanceof BulwarkError && error.code === "BW_RPC_CLOSED") return;
-    session.refusal = error instanceof Error ? error.message : String(error);
-    this.#options.onEvent({ kind: "proxy-refused", pod: podKey(session.pod), version, why: session.refusal });
-    setTimeout(() => void this.#push(session), RETRY_PUSH_MS).unref();
-  }
 }
 
-/** Batches, or records that had waited on disk. */
-function takeFlows(flowLog: FlowLog, params: unknown, reporter: string): void {
-  if ("batches" in fieldsOf(params))
-    flowLog.insertBatches(
-      listField(params, "batches").map((batch) => Buffer.from(String(batch), "base64")),
-      { reporter },
-    );
-  else flowLog.insert(listField(params, "records"), { reporter });
+/** By identity. */
+function certificatesOf(
+  own: string,
+  report: ProxyReport | undefined,
+): readonly (readonly [identity: string, certificate: CertificateStatus])[] {
+  const certificate = report?.certificate ?? undefined;
+  return [
+    ...(certificate === undefined ? [] : [[own, certificate] as const]),
+    ...Object.entries(report?.certificates ?? {}),
+  ];
 }
 
 /** Whether a session belongs to a pod of before, or turns out to have ended. */
-async function isOver(session: ProxySession, pod: PodAssignment): Promise<boolean> {
-  if (session.pod.uid !== pod.uid) return true;
+async function isOver(session: ProxySession, { uid }: SessionHolder): Promise<boolean> {
+  if (session.holder.uid !== uid) return true;
   return Promise.race([session.peer.closed.then(() => true), delay(END_UNREAD_MS, false)]);
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { writePrivateFile } from "../identity/key-store.ts";
 import { openTokenIssuer, type ServiceAccountTokenIssuer } from "../identity/service-account-token.ts";
-import { type PodAssignment, podKey } from "../substrate/assignment.ts";
+import { podKey, type SessionHolder } from "../substrate/assignment.ts";
 import { TOKEN_KEYS_FILE } from "./control-process.ts";
 import type { StateFolder } from "./state-folder.ts";
 import { tokenFile } from "./token-file.ts";
@@ -19,8 +19,8 @@ export class TokenFiles {
   readonly #state: StateFolder;
   readonly #issuer: ServiceAccountTokenIssuer;
   /** Told of each new token. */
-  readonly #onWritten: (pod: PodAssignment) => void;
-  readonly #pods = new Map<string, PodAssignment>();
+  readonly #onWritten: (pod: SessionHolder) => void;
+  readonly #pods = new Map<string, SessionHolder>();
   /** Milliseconds since the epoch at which each pod's token was issued; the token itself tells the second alone. */
   readonly #issuedAtMs = new Map<string, number>();
   /** By identity, milliseconds since the epoch: what was issued before proves nothing any more. */
@@ -31,7 +31,7 @@ export class TokenFiles {
   static async open(
     state: StateFolder,
     onWarning: (message: string) => void,
-    onWritten: (pod: PodAssignment) => void = () => {},
+    onWritten: (pod: SessionHolder) => void = () => {},
   ): Promise<TokenFiles> {
     const issuer = await openTokenIssuer(state.root);
     writePrivateFile(join(state.tokenFolder, TOKEN_KEYS_FILE), JSON.stringify(issuer.jwks));
@@ -42,7 +42,7 @@ export class TokenFiles {
     state: StateFolder,
     issuer: ServiceAccountTokenIssuer,
     onWarning: (message: string) => void,
-    onWritten: (pod: PodAssignment) => void,
+    onWritten: (pod: SessionHolder) => void,
   ) {
     this.#state = state;
     this.#issuer = issuer;
@@ -53,9 +53,9 @@ export class TokenFiles {
     this.#timer.unref();
   }
 
-  /** Writes a token for each pod that is new, or another than before; removes those of pods that are gone. */
-  async apply(pods: readonly PodAssignment[]): Promise<void> {
-    const wanted = new Map(pods.filter(({ proxied }) => proxied).map((pod) => [podKey(pod), pod]));
+  /** Writes a token for each pod or ztunnel that is new, or another than before; removes those of the ones that are gone. */
+  async apply(holders: readonly SessionHolder[]): Promise<void> {
+    const wanted = new Map(holders.map((holder) => [podKey(holder), holder]));
     for (const key of this.#pods.keys()) {
       if (wanted.has(key)) continue;
       rmSync(tokenFile(this.#state, key), { force: true });
@@ -92,11 +92,11 @@ export class TokenFiles {
     for (const [key, pod] of this.#pods) if (!this.#isCutOff(key, pod)) await this.#write(pod);
   }
 
-  #isCutOff(key: string, pod: PodAssignment): boolean {
+  #isCutOff(key: string, pod: SessionHolder): boolean {
     return (this.#issuedAtMs.get(key) ?? 0) < this.#cutOffOf(pod);
   }
 
-  async #write(pod: PodAssignment): Promise<void> {
+  async #write(pod: SessionHolder): Promise<void> {
     let token = await this.#mint(pod);
     // A cut-off may have been told meanwhile.
     if (this.#isTakenForOlder(podKey(pod), pod)) token = await this.#mint(pod);
@@ -105,17 +105,17 @@ export class TokenFiles {
   }
 
   /** Issued since the cut-off, but in its second: by what the token tells, before it. */
-  #isTakenForOlder(key: string, pod: PodAssignment): boolean {
+  #isTakenForOlder(key: string, pod: SessionHolder): boolean {
     const cutOffMs = this.#cutOffOf(pod);
     const issuedAtMs = this.#issuedAtMs.get(key) ?? 0;
     return issuedAtMs >= cutOffMs && wholeSecond(issuedAtMs) < cutOffMs;
   }
 
-  #cutOffOf({ spiffeId }: PodAssignment): number {
+  #cutOffOf({ spiffeId }: SessionHolder): number {
     return this.#cutOffs.get(spiffeId) ?? 0;
   }
 
-  async #mint(pod: PodAssignment): Promise<string> {
+  async #mint(pod: SessionHolder): Promise<string> {
     // Tokens tell whole seconds: one of the second in which the identity was cut off would count as issued before.
     const notBeforeMs = Math.ceil(this.#cutOffOf(pod) / 1000) * 1000;
     // A timer may fire a millisecond early by this clock, and a token of that second would be refused for good.

@@ -105,6 +105,13 @@ export function sessionHolders({ pods, ztunnels = [] }: Assignments): readonly S
   return [...pods.filter(({ proxied }) => proxied), ...ztunnels];
 }
 
+/**
+ * Everybody for whom a token is kept. That of an ambient pod is shown to nobody but the CA, beside its ztunnel's: it stands for the pod's being sound.
+ */
+export function tokenHolders({ pods, ztunnels = [] }: Assignments): readonly SessionHolder[] {
+  return [...pods.filter(({ proxied, ambient }) => proxied || ambient === true), ...ztunnels];
+}
+
 /** The ambient pods that a ztunnel stands before. */
 export function podsOfZtunnel(
   { node }: Pick<ZtunnelAssignment, "node">,

@@ -33,6 +33,8 @@ export interface InsertOptions {
    * broken into could speak for another, or use up another's ids.
    */
   readonly reporter?: string;
+  /** Of a sender that speaks for several workloads: one of these is the source or the destination of each of its records. */
+  readonly workloads?: ReadonlySet<string>;
 }
 
 /** What became of a batch; all of it is committed. */
@@ -222,7 +224,7 @@ export class FlowStore {
   #insertAll(options: InsertOptions, entries: Iterable<FlowEntry | undefined>): InsertResult {
     const result = { inserted: 0, duplicates: 0, conflicts: 0, rejected: 0 };
     for (const entry of entries) {
-      if (entry === undefined || !mayReport(options.reporter, entry)) result.rejected += 1;
+      if (entry === undefined || !mayReport(options, entry)) result.rejected += 1;
       else result[this.#insertOne(entry)] += 1;
     }
     return result;
@@ -300,7 +302,10 @@ export class FlowStore {
   }
 }
 
-function mayReport(reporter: string | undefined, entry: FlowEntry): boolean {
+function mayReport({ reporter, workloads }: InsertOptions, entry: FlowEntry): boolean {
   if (reporter === undefined) return true;
-  return entry.reporter === reporter && entry.id.startsWith(`${reporter}@`);
+  if (entry.reporter !== reporter || !entry.id.startsWith(`${reporter}@`)) return false;
+  return (
+    workloads === undefined || workloads.has(entry.source ?? "") || workloads.has(entry.destination ?? "")
+  );
 }

@@ -25,7 +25,7 @@ import { KEY_ALGORITHMS } from "../../src/identity/key-algorithm.ts";
 import { openTokenIssuer } from "../../src/identity/service-account-token.ts";
 import { type FlowRecord, nowRfc3339Nanos } from "../../src/model/flow-record.ts";
 import { BulwarkError } from "../../src/resources/bulwark-error.ts";
-import { type Assignments, podKey } from "../../src/substrate/assignment.ts";
+import { type Assignments, podKey, tokenHolders } from "../../src/substrate/assignment.ts";
 import { loopbackSubstrate } from "../../src/substrate/loopback.ts";
 import type { FlowPage } from "../../src/telemetry/flow-query.ts";
 import { until } from "./until.ts";
@@ -50,7 +50,7 @@ before(async () => {
   assignments = keeper.current.assignments;
   writeFileSync(state.adminToken, randomBytes(32).toString("hex"), { mode: 0o600 });
   tokens = await TokenFiles.open(state, () => {});
-  await tokens.apply(assignments.pods);
+  await tokens.apply(tokenHolders(assignments));
   control = await openControl();
   const watcher = await connectAdmin(state, { event: (event) => events.push(event as ControlEvent) });
   await watcher.request("subscribe", {}, 5000);

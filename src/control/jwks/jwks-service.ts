@@ -1,5 +1,4 @@
-import type { PodAssignment } from "../../substrate/assignment.ts";
-import { toPlacement } from "../../substrate/assignment.ts";
+import { type SessionHolder, toPlacement } from "../../substrate/assignment.ts";
 import type { CurrentConfiguration } from "../configuration-keeper.ts";
 import type { ControlEvent, KeyText } from "../messages.ts";
 import { fetchKeys } from "./fetch-keys.ts";
@@ -52,13 +51,13 @@ export class JwksService {
   }
 
   /** All that a pod's proxy needs. */
-  keysFor({ workload }: PodAssignment): readonly KeyText[] {
+  keysFor({ workload }: SessionHolder): readonly KeyText[] {
     const ids = new Set(this.#needed.get(workload)?.map(({ id }) => id));
     return [...ids].map((id) => ({ id, text: this.#keeper.documentOf(id) }));
   }
 
   /** Fetches before its time on behalf of a pod's proxy, within limits. @returns null where it has no business with that source. */
-  async refetch(pod: PodAssignment, id: string): Promise<KeyText | null> {
+  async refetch(pod: SessionHolder, id: string): Promise<KeyText | null> {
     if (!this.keysFor(pod).some((key) => key.id === id)) return null;
     await this.#keeper.refetch(id);
     return { id, text: this.#keeper.documentOf(id) };

@@ -13,7 +13,7 @@ import { dirname, join } from "node:path";
 import { PROXY_UID } from "../../dataplane/capture/captured-ports.ts";
 import { writePrivateFile } from "../../identity/key-store.ts";
 import { CLUSTER_DOMAIN } from "../../policy/outbound/host-name.ts";
-import { type PodAssignment, podKey } from "../../substrate/assignment.ts";
+import { type PodAssignment, podKey, type SessionHolder } from "../../substrate/assignment.ts";
 import { CLUSTER_DNS } from "../../substrate/netns/addresses.ts";
 import type { PodFiles } from "../../substrate/netns/launch.ts";
 import type { NetworkedPod } from "../../substrate/netns/scripts.ts";
@@ -24,6 +24,9 @@ import { tokenFile } from "../token-file.ts";
 
 const SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt";
 const ROOTS_FILE = "root-certificates.pem";
+
+/** Only pods with a proxy of their own are given their token. */
+export type TokenHolder = SessionHolder & Partial<Pick<PodAssignment, "network" | "proxied">>;
 
 /** The socket that pods' proxies reach control by, in a folder of its own: it is what a pod is shown of the state folder. */
 export function podSocket(state: StateFolder): string {
@@ -59,7 +62,7 @@ export class PodFolders {
   }
 
   /** Where the files of a pod are; `make` writes them. */
-  of(pod: PodAssignment): PodFiles {
+  of(pod: Pick<PodAssignment, "namespace" | "name">): PodFiles {
     const folder = join(this.#root, podKey(pod).replace("/", "."));
     const roots = join(this.#root, ROOTS_FILE);
     return {
@@ -95,8 +98,8 @@ export class PodFolders {
   }
 
   /** Puts the pod's token where its proxy, and no other, can read it. */
-  deliverToken(pod: PodAssignment): void {
-    if (pod.network === undefined || !pod.proxied) return;
+  deliverToken(pod: TokenHolder): void {
+    if (pod.network === undefined || pod.proxied !== true) return;
     const view = { ...this.#state, tokenFolder: join(this.of(pod).proxyState, "tokens") };
     const file = tokenFile(view, podKey(pod));
     writePrivateFile(file, readFileSync(tokenFile(this.#state, podKey(pod)), "utf8"));

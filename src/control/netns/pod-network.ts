@@ -1,12 +1,18 @@
 import type { Mesh } from "../../model/mesh.ts";
 import type { Assignments, PodAssignment } from "../../substrate/assignment.ts";
 import { isNetworked, NetnsHost } from "../../substrate/netns/host.ts";
-import { type Launch, launchInPod, type PodUser, PROXY_STATE } from "../../substrate/netns/launch.ts";
+import {
+  type Launch,
+  type LaunchOptions,
+  launchInPod,
+  type PodUser,
+  PROXY_STATE,
+} from "../../substrate/netns/launch.ts";
 import { fabricOf, NETNS_FOLDER, outsideOf } from "../../substrate/netns/names.ts";
 import type { NetworkedPod } from "../../substrate/netns/scripts.ts";
 import type { RunBook } from "../run-book.ts";
 import type { StateFolder } from "../state-folder.ts";
-import { PodFolders } from "./pod-folders.ts";
+import { PodFolders, type TokenHolder } from "./pod-folders.ts";
 import { policyRules } from "./policy-rules.ts";
 import { serviceRules } from "./service-rules.ts";
 
@@ -51,7 +57,7 @@ export class PodNetwork {
     await this.#host.apply(assignments, rules);
   }
 
-  deliverToken(pod: PodAssignment): void {
+  deliverToken(pod: TokenHolder): void {
     if (this.#isPrepared) this.#folders.deliverToken(pod);
   }
 
@@ -60,9 +66,15 @@ export class PodNetwork {
   }
 
   /** @param pod one with a network. */
-  launch(pod: PodAssignment, user: PodUser, command: string, args: readonly string[]): Launch {
+  launch(
+    pod: PodAssignment,
+    user: PodUser,
+    command: string,
+    args: readonly string[],
+    options: LaunchOptions = {},
+  ): Launch {
     if (!isNetworked(pod)) throw new Error(`BUG: ${pod.namespace}/${pod.name} has no network`);
-    return launchInPod(pod.network, this.#folders.of(pod), user, command, args);
+    return launchInPod(pod.network, this.#folders.of(pod), user, command, args, options);
   }
 
   /** In the namespace of the stand-ins, or of the mesh's own network, by the machine's root. */
@@ -73,6 +85,11 @@ export class PodNetwork {
       args: [`--net=${NETNS_FOLDER}/${namespace}`, "--", command, ...args],
       env: {},
     };
+  }
+
+  /** In a network of its own without any interface: whoever works in pods' networks has none itself. */
+  launchApart(command: string, args: readonly string[]): Launch {
+    return { command: "unshare", args: ["--net", "--", command, ...args], env: {} };
   }
 
   /** What a proxy in its pod is told as its state folder. */

@@ -162,10 +162,12 @@ function foreignKeys(records: readonly IssuedCertificateRecord[], pods: readonly
   ];
 }
 
+const RENEW_THEMSELVES: ReadonlySet<string> = new Set(["token", "certificate", "ztunnel"]);
+
 /** Who has the pod's token, or a certificate that renews itself, only asks again when a serial is revoked; and one serial of several is no answer. */
 function answerTo(records: readonly IssuedCertificateRecord[]): string {
   const [first] = records;
-  const renewsItself = records.some(({ method }) => method === "token" || method === "certificate");
+  const renewsItself = records.some(({ method }) => RENEW_THEMSELVES.has(method));
   const target = renewsItself || records.length > 1 ? first?.spiffeId : first?.serial;
   return `bulwark ca revoke ${target} --reason keyCompromise`;
 }

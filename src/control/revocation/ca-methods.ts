@@ -11,7 +11,7 @@ import type {
 } from "../../identity/store/ca-store.ts";
 import { parseSpiffeId, type SpiffeId } from "../../model/spiffe-id.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
-import { type PodAssignment, podKey } from "../../substrate/assignment.ts";
+import { podKey, type SessionHolder } from "../../substrate/assignment.ts";
 import { fieldsOf, numberField, textField } from "../messages.ts";
 import type { RpcHandler } from "../rpc.ts";
 import { type CertificateInUse, caAlerts, RECENT_MS } from "./ca-alerts.ts";
@@ -38,7 +38,8 @@ export interface CaMethodsOptions {
   readonly store: CaStore;
   readonly revocations: RevocationService;
   readonly intermediates: Pick<IntermediateRevocation, "revoke" | "pending">;
-  readonly pods: () => readonly PodAssignment[];
+  /** Pods and ztunnels. */
+  readonly holders: () => readonly SessionHolder[];
   /** What the connected proxies say that they use. */
   readonly inUse: () => readonly CertificateInUse[];
   readonly everUsed: () => ReadonlySet<string>;
@@ -81,13 +82,13 @@ async function revoke(options: CaMethodsOptions, params: unknown): Promise<Revok
   const cutOff = "spiffeId" in target ? target.spiffeId : null;
   if (cutOff !== null) await tellCutOff(options, cutOff);
   const runAs = new Set(cutOff === null ? outcome.revoked.map(({ identity }) => identity) : [cutOff]);
-  const workloads = options.pods().filter(({ spiffeId }) => runAs.has(spiffeId));
+  const workloads = options.holders().filter(({ spiffeId }) => runAs.has(spiffeId));
   return { ...outcome, cutOff, blocked, workloads: [...new Set(workloads.map(({ workload }) => workload))] };
 }
 
 /** A name that was mistyped must not look like a revocation. @throws {BulwarkError} BW_CLI_INPUT, BW_CA_STORE_… */
 async function refuseNothingToRevoke(
-  { ca, pods, store }: CaMethodsOptions,
+  { ca, holders, store }: CaMethodsOptions,
   target: RevocationTarget,
   blocked: boolean,
 ): Promise<void> {
@@ -104,7 +105,7 @@ async function refuseNothingToRevoke(
       "BW_CLI_INPUT",
       `nothing was revoked: \`${spiffeId}\` is none of ${ca.trustDomain}'s; its own CA has to revoke it`,
     );
-  if (blocked || pods().some((pod) => pod.spiffeId === spiffeId)) return;
+  if (blocked || holders().some((pod) => pod.spiffeId === spiffeId)) return;
   for await (const _ of store.issued({ spiffeId, limit: 1 })) return;
   throw new BulwarkError(
     "BW_CLI_INPUT",
@@ -147,8 +148,8 @@ async function letIn(options: CaMethodsOptions, spiffeId: SpiffeId, message: str
   return { identity: spiffeId, pods: podsOf(options, spiffeId) };
 }
 
-function podsOf({ pods }: CaMethodsOptions, spiffeId: SpiffeId): readonly string[] {
-  return pods()
+function podsOf({ holders }: CaMethodsOptions, spiffeId: SpiffeId): readonly string[] {
+  return holders()
     .filter((pod) => pod.spiffeId === spiffeId)
     .map(podKey);
 }
@@ -188,8 +189,8 @@ async function listIssuer(
 }
 
 /** Of the identities that pods have: who hands out tokens does not renew what was cut off. */
-async function cutOffs({ store, pods }: CaMethodsOptions): Promise<readonly CutOff[]> {
-  const identities = [...new Set(pods().map(({ spiffeId }) => identityOf(spiffeId)))];
+async function cutOffs({ store, holders }: CaMethodsOptions): Promise<readonly CutOff[]> {
+  const identities = [...new Set(holders().map(({ spiffeId }) => identityOf(spiffeId)))];
   const found = await Promise.all(identities.map((identity) => store.cutoffOf(identity)));
   return found.flatMap((cutoff) => (cutoff === undefined ? [] : [cutOffOf(cutoff)]));
 }
@@ -199,12 +200,12 @@ function cutOffOf({ spiffeId, beforeMs, block }: IdentityCutoff): CutOff {
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_RPC_BAD_PARAMS */
-function targetOf({ pods }: CaMethodsOptions, params: unknown): RevocationTarget {
+function targetOf({ holders }: CaMethodsOptions, params: unknown): RevocationTarget {
   const fields = fieldsOf(params);
   if (fields.serial !== undefined) return { serial: serialOf(textField(params, "serial")) };
   if (fields.spiffeId !== undefined) return { spiffeId: identityOf(textField(params, "spiffeId")) };
   const workload = textField(params, "workload");
-  const pod = pods().find((candidate) => candidate.workload === workload);
+  const pod = holders().find((candidate) => candidate.workload === workload);
   if (pod === undefined) throw new BulwarkError("BW_CLI_INPUT", `the mesh has no workload \`${workload}\``);
   return { spiffeId: identityOf(pod.spiffeId) };
 }

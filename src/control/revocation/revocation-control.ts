@@ -3,7 +3,7 @@ import { CrlIssuer } from "../../identity/revocation/crl-issuer.ts";
 import { OcspResponder } from "../../identity/revocation/ocsp-responder.ts";
 import type { Revocation } from "../../identity/store/ca-store.ts";
 import { type FlowDraft, nowRfc3339Nanos } from "../../model/flow-record.ts";
-import type { PodAssignment } from "../../substrate/assignment.ts";
+import type { SessionHolder } from "../../substrate/assignment.ts";
 import type { ProxySessions } from "../proxy-sessions.ts";
 import type { RotationDriver } from "../rotation/rotation-driver.ts";
 import type { RpcHandler } from "../rpc.ts";
@@ -28,7 +28,8 @@ export interface RevocationControlOptions extends RevocationChoice {
   /** Key identifiers of the intermediates that other replicas sign with; by default there are none. */
   readonly otherIssuers?: () => ReadonlySet<string>;
   readonly sessions: () => Pick<ProxySessions, "pushRevocations" | "certificatesInUse" | "everUsed">;
-  readonly pods: () => readonly PodAssignment[];
+  /** Pods and ztunnels. */
+  readonly holders: () => readonly SessionHolder[];
   readonly tell: (event: RevocationEvent) => void;
   readonly record: (draft: Omit<FlowDraft, "reporter">) => void;
   readonly warn: (message: string) => void;
@@ -141,14 +142,14 @@ export class RevocationControl {
   }
 
   get methods(): Readonly<Record<string, RpcHandler>> {
-    const { ca, pods, tell, sessions } = this.#options;
+    const { ca, holders, tell, sessions } = this.#options;
     return caMethods({
       ca,
       crls: this.#crls,
       store: ca.store,
       revocations: this.#service,
       intermediates: this.#intermediates,
-      pods,
+      holders,
       tell,
       inUse: () => sessions().certificatesInUse(),
       everUsed: () => sessions().everUsed,

@@ -56,12 +56,18 @@ export interface Launch {
   readonly env: Readonly<Record<string, string>>;
 }
 
+export interface LaunchOptions {
+  /** Whether it finds this program at its place (program-folder.ts) where it could not get to it by its path. Default: the proxy does. */
+  readonly withProgram?: boolean;
+}
+
 export function launchInPod(
   network: PodNetwork,
   files: PodFiles,
   user: PodUser,
   command: string,
   args: readonly string[],
+  { withProgram = user === "proxy" }: LaunchOptions = {},
 ): Launch {
   const isProxy = user === "proxy";
   return {
@@ -86,7 +92,7 @@ export function launchInPod(
       RUN: files.run,
       VIEW: isProxy ? files.proxyState : "",
       CONTROL: isProxy ? files.controlFolder : "",
-      PROGRAM: isProxy ? (hiddenProgramFolder() ?? "") : "",
+      PROGRAM: withProgram ? (hiddenProgramFolder() ?? "") : "",
       PRIVILEGES: privileges(network, user),
     },
   };

@@ -315,7 +315,7 @@ export class CaFixture {
       authentication,
       nodeAgents,
       limits,
-      pods: () => PODS.map(assignmentOf),
+      holders: () => PODS.map(assignmentOf),
       ttlSeconds: 0,
       record: (draft) => this.flows.push(draft),
       onIssued: () => {},

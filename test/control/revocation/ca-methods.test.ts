@@ -58,7 +58,7 @@ test("ca.status: a certificate in use is on record however many newer ones live;
       onProblem: () => {},
     }),
     intermediates: { pending: async () => null, revoke: () => assert.fail() },
-    pods: () => [],
+    holders: () => [],
     inUse: () => [use("0a"), use("0b")],
     everUsed: () => new Set(),
     seenIssuers: () => new Set(),
