@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type AccessChange, diffAccess, type MeshDiff } from "../analysis/diff/diff-access.ts";
+import { diffAccess, type MeshDiff } from "../analysis/diff/diff-access.ts";
 import { type LoadedMesh, loadMesh } from "../index.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -58,19 +58,17 @@ async function load(
 }
 
 /** What was not analysed may be anything: whoever asks for a failure is not told that all is well. */
-function exitCodeFor(
-  { changes, network, notAnalysed, notCompared }: MeshDiff,
-  failOn: Failure | undefined,
-): ExitCode {
+function exitCodeFor(diff: MeshDiff, failOn: Failure | undefined): ExitCode {
   if (failOn === undefined) return EXIT.ok;
-  const isFailure: Record<Failure, (change: AccessChange) => boolean> = {
-    weakened: ({ weakens }) => weakens.length > 0,
+  const { changes, clients, network, notAnalysed, notCompared } = diff;
+  const isFailure: Record<
+    Failure,
+    (change: { readonly change: string; readonly weakens?: readonly string[] }) => boolean
+  > = {
+    weakened: ({ weakens = [] }) => weakens.length > 0,
     widened: ({ change }) => change === "widened",
     changed: () => true,
   };
-  const isUnclear = notAnalysed.length > 0 || notCompared.length > 0;
-  const isConnected = network.some(
-    ({ change }) => failOn === "changed" || (failOn === "widened" && change === "widened"),
-  );
-  return changes.some(isFailure[failOn]) || isConnected || isUnclear ? EXIT.denied : EXIT.ok;
+  const isUnclear = notAnalysed.length + notCompared.length > 0;
+  return [...changes, ...clients, ...network].some(isFailure[failOn]) || isUnclear ? EXIT.denied : EXIT.ok;
 }

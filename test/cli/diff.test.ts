@@ -74,12 +74,29 @@ test("equal meshes have no change, and what is not compared is said and does not
   const other = join(folder, "other");
   cpSync(BEFORE, other, { recursive: true });
   writeFileSync(
+    join(other, "gateway.yaml"),
+    "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: in, namespace: shop}\nspec:\n  selector: {app: orders}\n  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]\n",
+  );
+  const { code, stdout } = await bulwark("diff", BEFORE, other, "--fail-on", "widened");
+  assert.match(stdout, /not compared: Gateway shop\/in was added/);
+  assert.equal(code, 2);
+});
+
+test("wider egress is told, with who may go where, and stops a pull request", async () => {
+  const other = join(folder, "egress");
+  cpSync(BEFORE, other, { recursive: true });
+  writeFileSync(
     join(other, "entry.yaml"),
     "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: out, namespace: shop}\nspec:\n  hosts: [example.com]\n  resolution: DNS\n  location: MESH_EXTERNAL\n  ports: [{name: tls, number: 443, protocol: TLS}]\n",
   );
   const { code, stdout } = await bulwark("diff", BEFORE, other, "--fail-on", "widened");
-  assert.match(stdout, /not compared: ServiceEntry shop\/out was added/);
+  assert.match(stdout, /\+ from shop\/web, shop\/batch, shop\/orders: example\.com:443 may now be reached/);
+  assert.match(stdout, /! it leaves the mesh\n/);
+  assert.match(stdout, /because ServiceEntry shop\/out was added/);
   assert.equal(code, 2);
+  const narrower = await bulwark("diff", other, BEFORE, "--fail-on", "widened");
+  assert.match(narrower.stdout, /- from .*: example\.com:443 may no longer be reached/);
+  assert.equal(narrower.code, 0);
 });
 
 test("revisions of a repository are compared; one that is not known is told", async () => {

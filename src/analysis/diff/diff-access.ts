@@ -12,6 +12,7 @@ import { coverWithRegions, diagramOf, type Region } from "../space/regions.ts";
 import { ASKS, ServerSpace } from "../space/server-space.ts";
 import { witnessOf } from "../space/witness.ts";
 import { type Cause, causeAt, changedResources } from "./causes.ts";
+import { type ClientChange, type ClientDiff, clientChanges } from "./client/client-changes.ts";
 import { KnownCallers } from "./known-callers.ts";
 import { type NetworkChange, networkChanges } from "./network-changes.ts";
 import { NetworkSenders, type SendersTo } from "./network-senders.ts";
@@ -42,15 +43,22 @@ export interface AccessChange {
 
 export interface MeshDiff {
   readonly changes: readonly AccessChange[];
+  /** Where clients' own sidecars let them go that they did not, and the other way round: routes, egress, TLS. */
+  readonly clients: readonly ClientChange[];
   /** What network policies let through that they did not before, and the other way round: connections, whatever is said on them. */
   readonly network: readonly NetworkChange[];
   /** Of which it could not be computed what changes, and why. */
-  readonly notAnalysed: readonly { readonly workloads: readonly string[]; readonly why: string }[];
+  readonly notAnalysed: readonly NotAnalysed[];
   /** Workloads that are new, and that are no more. */
   readonly added: readonly string[];
   readonly removed: readonly string[];
-  /** Changes that bear on clients, routes or the network below, which are not compared: what they give or take is not told. */
+  /** Changes of kinds that are not compared: what they give or take is not told. */
   readonly notCompared: readonly Cause[];
+}
+
+export interface NotAnalysed {
+  readonly workloads: readonly string[];
+  readonly why: string;
 }
 
 export interface DiffOptions {
@@ -71,7 +79,7 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
   const callers = new KnownCallers([before, after]);
   const caches = [new AuthorizationCache(), new AuthorizationCache()] as const;
   const changes: AccessChange[] = [];
-  const notAnalysed: { workloads: readonly string[]; why: string }[] = [];
+  const notAnalysed: NotAnalysed[] = [];
   for (const pairs of classes) {
     const workloads = pairs.map(keyOf);
     const [pair] = pairs;
@@ -90,19 +98,16 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
       notAnalysed.push({ workloads, why: error.message });
     }
   }
-  let network: readonly NetworkChange[] = [];
-  try {
-    network = networkChanges(before, after);
-  } catch (error) {
-    if (!(error instanceof AnalysisLimit)) throw error;
-    notAnalysed.push({ workloads: after.workloads.map(({ key }) => key), why: error.message });
-  }
+  const network = orNotAnalysed(() => networkChanges(before, after), [], after, notAnalysed);
+  const clients = orNotAnalysed(() => clientChanges(before, after), NO_CLIENTS, after, notAnalysed);
+  notAnalysed.push(...clients.notAnalysed, ...otherClients(before, after));
   const keys = (from: Mesh, other: Mesh): string[] => {
     const others = new Set(other.workloads.map(({ key }) => key));
     return from.workloads.map(({ key }) => key).filter((key) => !others.has(key));
   };
   return {
     changes: changes.toSorted(byWeight),
+    clients: clients.changes,
     network,
     notAnalysed,
     added: keys(after, before),
@@ -113,6 +118,43 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
     ),
   };
 }
+
+const NO_CLIENTS: ClientDiff = { changes: [], notAnalysed: [] };
+
+function orNotAnalysed<T>(
+  compute: () => T,
+  otherwise: T,
+  { workloads }: Mesh,
+  notAnalysed: NotAnalysed[],
+): T {
+  try {
+    return compute();
+  } catch (error) {
+    if (!(error instanceof AnalysisLimit)) throw error;
+    notAnalysed.push({ workloads: workloads.map(({ key }) => key), why: error.message });
+    return otherwise;
+  }
+}
+
+/** Gateways, waypoints and ztunnels send by routes and services, too. */
+function otherClients(before: Mesh, after: Mesh): readonly NotAnalysed[] {
+  const of = ({ resources }: Mesh) => resources.filter(({ kind }) => CLIENT_KINDS.has(kind));
+  if (changedResources(of(before), of(after)).length === 0) return [];
+  const workloads = after.workloads
+    .filter(({ role, dataplane }) => role !== "application" || dataplane === "ambient")
+    .map(({ key }) => key);
+  const why = "where gateways, waypoints and ztunnels send is not compared";
+  return workloads.length === 0 ? [] : [{ workloads, why }];
+}
+
+/** Kinds of which what they mean to clients' sidecars is compared. */
+const CLIENT_KINDS: ReadonlySet<string> = new Set([
+  "Service",
+  "ServiceEntry",
+  "Sidecar",
+  "DestinationRule",
+  "VirtualService",
+]);
 
 /** Kinds of which all that they decide is compared. */
 const COMPARED: ReadonlySet<string> = new Set([
@@ -137,7 +179,7 @@ const COMPARED: ReadonlySet<string> = new Set([
 ]);
 
 function isNotCompared({ kind }: Resource): boolean {
-  return !COMPARED.has(kind);
+  return !COMPARED.has(kind) && !CLIENT_KINDS.has(kind);
 }
 
 /** Weakened authentication first, then what is wider, then what is narrower. */

@@ -28,8 +28,8 @@ export function configure(command: Command): void {
 }
 
 const HELP = `
-Computed, not sampled, for the server's side of every workload behind a sidecar: mutual TLS, tokens and AuthorizationPolicies; and, by
-themselves, for network policies. Routes, Sidecars, ServiceEntries, gateways, waypoints and ztunnels are not compared yet: that they changed is said.
+Computed, not sampled, for workloads behind sidecars: what they let in (mutual TLS, tokens, AuthorizationPolicies), where they may send (Sidecars,
+routes, ServiceEntries, egress); and for network policies. Gateways, waypoints and ztunnels are not compared: that what they hang on changed is said.
 Exit code: 0 told, 2 with --fail-on: there is such a change, or it cannot be told, 3 the files are not valid, 1 Bulwark failed.
 ${examples(
   "bulwark diff examples/diff/before examples/diff/after",

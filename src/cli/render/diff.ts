@@ -1,5 +1,7 @@
 /** What a change gives and takes, for a person, a program and a pull request. */
 import type { Cause } from "../../analysis/diff/causes.ts";
+import type { ClientChange } from "../../analysis/diff/client/client-changes.ts";
+import { ITSELF } from "../../analysis/diff/client/ways.ts";
 import type { AccessChange, MeshDiff } from "../../analysis/diff/diff-access.ts";
 import type { NetworkChange } from "../../analysis/diff/network-changes.ts";
 import { plain, style } from "./style.ts";
@@ -17,6 +19,10 @@ function causeText({ resource, change, span }: Cause): string {
 
 function requestText({ requests }: AccessChange): string {
   if (requests.length === 0) return "every request, by anyone";
+  return sayingsText(requests);
+}
+
+function sayingsText(requests: AccessChange["requests"]): string {
   return requests.map(({ title, text }) => `${title}: ${text}`).join("; ");
 }
 
@@ -26,32 +32,84 @@ function callersText({ callers }: AccessChange): string {
   return callers.length === 0 ? "no workload that is here now" : names(callers);
 }
 
+/** What weakens, and what lets out of the mesh, before all else; then what is wider. */
 export function diffText(diff: MeshDiff): string {
-  const lines = diff.changes.flatMap((change) => {
-    const isWider = change.change === "widened";
-    const head = `${isWider ? "+" : "-"} ${names(change.workloads)}: ${isWider ? "more" : "less"} is let through`;
-    return [
-      style(isWider ? "red" : "green", plain(head)),
-      ...change.weakens.map((weakening) => style("bold", `    ! ${weakening}`)),
-      plain(`    ${requestText(change)}`),
-      plain(`    callers: ${callersText(change)}`),
-      `    for example: ${JSON.stringify(change.witness)}`,
-      ...(change.heldBack === true ? [`    ${HELD_BACK}`] : []),
-      ...change.causes.map((cause) => plain(`    because ${causeText(cause)}`)),
-      "",
-    ];
-  });
+  const blocks = [
+    ...diff.changes.map((change) => ({ weight: weightOf(change), lines: accessLines(change) })),
+    ...diff.clients.map((change) => ({ weight: weightOf(change), lines: clientLines(change) })),
+    ...diff.network.map((change) => ({ weight: weightOf(change), lines: networkLines(change) })),
+  ];
   const all = [
-    ...lines,
-    ...diff.network.flatMap(networkLines),
+    ...blocks.toSorted((a, b) => a.weight - b.weight).flatMap(({ lines }) => lines),
     ...(isUnchanged(diff) ? ["no change of what workloads let through", ""] : []),
     ...noteLines(diff).map((line) => style("yellow", plain(line))),
   ];
   return `${all.join("\n").trimEnd()}\n`;
 }
 
-function isUnchanged({ changes, network }: MeshDiff): boolean {
-  return changes.length + network.length === 0;
+interface Weighed {
+  readonly change: "widened" | "narrowed";
+  readonly weakens?: readonly string[];
+  readonly leaves?: boolean;
+}
+
+function weightOf({ change, weakens = [], leaves = false }: Weighed): number {
+  if (change === "narrowed") return 3;
+  if (weakens.length > 0) return 0;
+  return leaves ? 1 : 2;
+}
+
+function accessLines(change: AccessChange): readonly string[] {
+  const isWider = change.change === "widened";
+  const head = `${isWider ? "+" : "-"} ${names(change.workloads)}: ${isWider ? "more" : "less"} is let through`;
+  return [
+    style(isWider ? "red" : "green", plain(head)),
+    ...change.weakens.map((weakening) => style("bold", `    ! ${weakening}`)),
+    plain(`    ${requestText(change)}`),
+    plain(`    callers: ${callersText(change)}`),
+    `    for example: ${JSON.stringify(change.witness)}`,
+    ...(change.heldBack === true ? [`    ${HELD_BACK}`] : []),
+    ...change.causes.map((cause) => plain(`    because ${causeText(cause)}`)),
+    "",
+  ];
+}
+
+function isUnchanged({ changes, clients, network }: MeshDiff): boolean {
+  return changes.length + clients.length + network.length === 0;
+}
+
+function clientLines(change: ClientChange): readonly string[] {
+  const isWider = change.change === "widened";
+  return [
+    style(isWider ? "red" : "green", plain(`${isWider ? "+" : "-"} from ${clientText(change)}`)),
+    ...clientWeakenings(change).map((weakening) => style("bold", `    ! ${weakening}`)),
+    ...(change.requests.length === 0 ? [] : [plain(`    ${sayingsText(change.requests)}`)]),
+    `    for example: ${JSON.stringify(change.witness)}`,
+    ...change.causes.map((cause) => plain(`    because ${causeText(cause)}`)),
+    "",
+  ];
+}
+
+function clientWeakenings({ weakens, leaves }: ClientChange): readonly string[] {
+  return [...weakens, ...(leaves ? ["it leaves the mesh"] : [])];
+}
+
+/** What comes and what goes, in the words of who sends. */
+function clientText(change: ClientChange): string {
+  const { clients, dialled, protocols } = change;
+  const how = protocols.length === 3 ? "" : ` (${protocols.join(", ")})`;
+  return `${names(clients)}: ${names(dialled)} ${sentText(change)}${how}`;
+}
+
+function sentText({ gained, lost }: ClientChange): string {
+  const isHost = (ways: readonly string[]): boolean => ways.length === 1 && ways[0] === ITSELF;
+  if (lost.length === 0 && isHost(gained)) return "may now be reached";
+  if (gained.length === 0 && isHost(lost)) return "may no longer be reached";
+  const parts = [
+    ...(gained.length === 0 ? [] : [`is now sent to ${gained.join(", ")}`]),
+    ...(lost.length === 0 ? [] : [`is no longer sent to ${lost.join(", ")}`]),
+  ];
+  return parts.length === 0 ? "is sent on in another way" : parts.join("; ");
 }
 
 function networkLines(change: NetworkChange): readonly string[] {
@@ -94,13 +152,18 @@ export function diffMarkdown(diff: MeshDiff): string {
   const weakened = diff.changes.filter(({ weakens }) => weakens.length > 0);
   const widened = diff.changes.filter(({ change, weakens }) => change === "widened" && weakens.length === 0);
   const narrowed = diff.changes.filter(({ change }) => change === "narrowed");
-  const network = (kind: NetworkChange["change"]) =>
-    diff.network.filter(({ change }) => change === kind).map(networkItem);
+  const others = (kind: NetworkChange["change"]) => [
+    ...diff.clients.filter((each) => each.change === kind && weightOf(each) > 1).map(clientItem),
+    ...diff.network.filter(({ change }) => change === kind).map(networkItem),
+  ];
+  const egress = diff.clients.filter((change) => weightOf(change) === 1);
+  const weakenedClients = diff.clients.filter(({ weakens }) => weakens.length > 0);
   const sections = [
     "## Access that this change gives and takes",
-    ...section("Weaker authentication", weakened.map(item)),
-    ...section("Wider access", [...widened.map(item), ...network("widened")]),
-    ...section("Narrower access", [...narrowed.map(item), ...network("narrowed")]),
+    ...section("Weaker authentication", [...weakened.map(item), ...weakenedClients.map(clientItem)]),
+    ...section("Wider egress", egress.map(clientItem)),
+    ...section("Wider access", [...widened.map(item), ...others("widened")]),
+    ...section("Narrower access", [...narrowed.map(item), ...others("narrowed")]),
     ...(isUnchanged(diff) ? ["No change of what workloads let through."] : []),
     noteLines(diff)
       .map((line) => `- ${escaped(line)}`)
@@ -111,6 +174,16 @@ export function diffMarkdown(diff: MeshDiff): string {
 
 function section(title: string, items: readonly string[]): readonly string[] {
   return items.length === 0 ? [] : [`### ${title}`, items.join("\n")];
+}
+
+function clientItem(change: ClientChange): string {
+  const weakens = clientWeakenings(change).map((weakening) => `**${weakening}.** `);
+  const requests = change.requests.length === 0 ? "" : `; ${sayingsText(change.requests)}`;
+  return [
+    `- ${weakens.join("")}From ${escaped(clientText(change) + requests)}`,
+    ...change.causes.map((cause) => `  - because ${escaped(causeText(cause))}`),
+    `  - for example: \`${JSON.stringify(change.witness).replaceAll("`", "'")}\``,
+  ].join("\n");
 }
 
 function networkItem(change: NetworkChange): string {

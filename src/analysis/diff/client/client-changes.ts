@@ -1,0 +1,309 @@
+/** Where workloads' own sidecars let them go after a change that they did not before, and the other way round. */
+import type { Mesh, Workload } from "../../../model/mesh.ts";
+import { isHttp1Method } from "../../../policy/http-request.ts";
+import { compileOutbound, sidecarOf } from "../../../policy/outbound/compile-outbound.ts";
+import { isHostSubset, isWildcard, MESH_GATEWAY } from "../../../policy/outbound/host-name.ts";
+import { meshIndex } from "../../../policy/outbound/mesh-index.ts";
+import type { HttpMatch } from "../../../policy/outbound/resource-shapes.ts";
+import type { OutboundPolicy } from "../../../policy/outbound/types.ts";
+import type { AccessRequest } from "../../../policy/path/access-request.ts";
+import { AnalysisLimit } from "../../space/analysis-limit.ts";
+import { describeRegion, type Saying } from "../../space/describe.ts";
+import { type Diagram, Diagrams, NO, YES } from "../../space/diagram.ts";
+import { coverWithRegions, diagramOf } from "../../space/regions.ts";
+import type { Cause } from "../causes.ts";
+import { type DialledHost, type DialledPort, dialledHosts } from "./dialled-hosts.ts";
+import { type RouteCells, type RouteRequest, routeCells } from "./route-cells.ts";
+import { type HostCauses, hostCauses } from "./touched-hosts.ts";
+import { type ClientWeakening, compareWays, type WayChange, waysOf } from "./ways.ts";
+
+export type DialledProtocol = "http" | "tls" | "tcp";
+
+/** One that both loses and gains destinations is `widened`. */
+export interface ClientChange {
+  readonly change: "widened" | "narrowed";
+  /** The workloads whose sidecars decide so, `namespace/name`. */
+  readonly clients: readonly string[];
+  /** What is dialled: `host:port`, or in words. */
+  readonly dialled: readonly string[];
+  readonly protocols: readonly DialledProtocol[];
+  /** Of HTTP: which requests; what is not named is open. */
+  readonly requests: readonly Saying[];
+  /** Destinations that come, and that go: the host dialled ({@link ITSELF}), or `host:port` of another. */
+  readonly gained: readonly string[];
+  readonly lost: readonly string[];
+  /** Whether something that is gained lies outside of the mesh. */
+  readonly leaves: boolean;
+  readonly weakens: readonly ClientWeakening[];
+  /** A request that the client's sidecar treats differently before and after. */
+  readonly witness: AccessRequest;
+  readonly causes: readonly Cause[];
+}
+
+export interface ClientDiff {
+  readonly changes: readonly ClientChange[];
+  readonly notAnalysed: readonly { readonly workloads: readonly string[]; readonly why: string }[];
+}
+
+/** Up to so many questions all hosts are compared; beyond, those alone that a changed resource names. */
+const ALL_QUESTIONS = 200_000;
+const MAX_QUESTIONS = 4_000_000;
+const MAX_REGIONS = 20;
+
+export function clientChanges(before: Mesh, after: Mesh): ClientDiff {
+  const causes = hostCauses(before, after);
+  if (causes.isNothing) return { changes: [], notAnalysed: [] };
+  const classes = clientClasses(before, after);
+  const hosts = dialledHosts(before, after);
+  const questions = classes.length * hosts.reduce((sum, { ports }) => sum + 3 * ports.length, 0);
+  const comparison = new Comparison([before, after], causes, questions <= ALL_QUESTIONS);
+  for (const own of classes) for (const host of hosts) comparison.compare(own, host);
+  return { changes: joined(comparison.changes), notAnalysed: comparison.notAnalysed() };
+}
+
+/** Clients whose sidecars decide alike before, and alike after. */
+interface ClientClass {
+  readonly workloads: readonly Workload[];
+  readonly policies: readonly [before: OutboundPolicy, after: OutboundPolicy];
+  readonly sidecars: readonly (string | null)[];
+}
+
+function clientClasses(before: Mesh, after: Mesh): readonly ClientClass[] {
+  const old = new Map(before.workloads.filter(isClient).map((workload) => [workload.key, workload]));
+  const numbers = new Map<OutboundPolicy, number>();
+  const numberOf = (policy: OutboundPolicy): number => {
+    const known = numbers.get(policy) ?? numbers.size;
+    numbers.set(policy, known);
+    return known;
+  };
+  const classes = new Map<string, ClientClass & { readonly workloads: Workload[] }>();
+  for (const workload of after.workloads.filter(isClient)) {
+    const known = old.get(workload.key);
+    if (known === undefined) continue;
+    const policies = [compileOutbound(before, known), compileOutbound(after, workload)] as const;
+    const key = policies.map(numberOf).join("|");
+    const own = classes.get(key);
+    if (own !== undefined) own.workloads.push(workload);
+    else {
+      const sidecars = [sidecarOf(before, known), sidecarOf(after, workload)].map(
+        ({ view }) => view.scope.sidecar,
+      );
+      classes.set(key, { workloads: [workload], policies, sidecars });
+    }
+  }
+  return [...classes.values()];
+}
+
+function isClient({ role, dataplane }: Workload): boolean {
+  return role === "application" && dataplane === "sidecar";
+}
+
+interface Asked {
+  readonly own: ClientClass;
+  readonly host: DialledHost;
+  readonly port: DialledPort;
+  readonly causes: readonly Cause[];
+}
+
+class Comparison {
+  readonly changes: ClientChange[] = [];
+  readonly #meshes: readonly Mesh[];
+  readonly #causes: HostCauses;
+  readonly #all: boolean;
+  readonly #cells = new Map<string, RouteCells | string>();
+  readonly #limits = new Map<string, Set<string>>();
+  #asked = 0;
+
+  constructor(meshes: readonly Mesh[], causes: HostCauses, all: boolean) {
+    this.#meshes = meshes;
+    this.#causes = causes;
+    this.#all = all;
+  }
+
+  compare(own: ClientClass, host: DialledHost): void {
+    const ofClient = this.#causes.forClient(own.sidecars);
+    const causes = [...(host.named === null ? [] : this.#causes.of(host.named.toLowerCase())), ...ofClient];
+    if (causes.length === 0 && !this.#all && host.named !== null) return;
+    for (const port of host.ports) {
+      const asked = { own, host, port, causes };
+      for (const protocol of ["tls", "tcp"] as const) this.#compareBytes(asked, protocol);
+      this.#compareHttp(asked);
+    }
+  }
+
+  notAnalysed(): ClientDiff["notAnalysed"] {
+    return [...this.#limits].map(([why, workloads]) => ({ why, workloads: [...workloads] }));
+  }
+
+  #compareBytes(asked: Asked, protocol: "tls" | "tcp"): void {
+    const { host, port, own } = asked;
+    const dialled = { host: host.host, port: port.port };
+    const changed = this.#between(own, host.host, port.port, (policy) =>
+      protocol === "tls" ? policy.routeTls({ ...dialled, sni: host.host }) : policy.routeTcp(dialled),
+    );
+    if (changed !== undefined) this.#note(asked, protocol, changed, [], undefined);
+  }
+
+  #compareHttp(asked: Asked): void {
+    const { host, own } = asked;
+    const cells = this.#cellsFor(host);
+    if (typeof cells === "string") {
+      const known = this.#limits.get(cells) ?? new Set();
+      for (const { key } of own.workloads) known.add(key);
+      this.#limits.set(cells, known);
+      return;
+    }
+    const { dimensions, points, requestAt } = cells;
+    const diagrams = new Diagrams(dimensions.map(({ size }) => size));
+    const sets = new Map<string, { readonly changed: WayChange; set: Diagram }>();
+    for (const point of points) {
+      const changed = this.#compareRequest(asked, requestAt(point));
+      if (changed === undefined) continue;
+      const key = JSON.stringify(changed);
+      const region = new Map(point.map((cell, place) => [place, new Set([cell])]));
+      const known = sets.get(key);
+      const single = diagramOf(diagrams, region);
+      sets.set(key, { changed, set: known === undefined ? single : diagrams.or(known.set, single) });
+    }
+    for (const { changed, set } of sets.values()) {
+      const { regions, rest } = coverWithRegions(diagrams, set, YES, MAX_REGIONS);
+      if (rest !== NO) throw new AnalysisLimit("BUG: more regions than points");
+      for (const region of regions) {
+        const isIn = (point: readonly number[]) => [...region].every(([at, own]) => own.has(point[at] ?? 0));
+        const requests = points.filter(isIn).map(requestAt);
+        const usual = requests.find(({ method }) => method === "GET") ?? requests[0];
+        this.#note(asked, "http", changed, describeRegion(dimensions, region), usual);
+      }
+    }
+  }
+
+  #compareRequest({ own, host, port }: Asked, request: RouteRequest): WayChange | undefined {
+    const dialled = { host: host.host, port: port.port };
+    const authority = request.authority ?? authorityOf(host, port);
+    return this.#between(own, host.host, port.port, (policy) =>
+      policy.routeHttp({ ...dialled, ...request, authority }),
+    );
+  }
+
+  #between(
+    { policies }: ClientClass,
+    host: string,
+    port: number,
+    ask: (policy: OutboundPolicy) => ReturnType<OutboundPolicy["routeTcp"]>,
+  ): WayChange | undefined {
+    this.#asked += 1;
+    if (this.#asked > MAX_QUESTIONS)
+      throw new AnalysisLimit(
+        "too many clients that decide differently, of too many hosts: clients are not compared",
+      );
+    const [before, after] = policies.map((policy) => waysOf(ask(policy), host, port));
+    return compareWays(before ?? [], after ?? []);
+  }
+
+  /** Why not, where it is a text. */
+  #cellsFor({ named, host }: DialledHost): RouteCells | string {
+    const key = named ?? "";
+    let known = this.#cells.get(key);
+    if (known === undefined) {
+      try {
+        known = routeCells(this.#meshes.flatMap((mesh) => matchesFor(mesh, host)));
+      } catch (error) {
+        if (!(error instanceof AnalysisLimit)) throw error;
+        known = `what they send to ${named ?? "hosts that no service has"} as HTTP: ${error.message}`;
+      }
+      this.#cells.set(key, known);
+    }
+    return known;
+  }
+
+  #note(
+    { own, host, port, causes }: Asked,
+    protocol: DialledProtocol,
+    { gained, lost, weakens, leaves }: WayChange,
+    requests: readonly Saying[],
+    request: RouteRequest | undefined,
+  ): void {
+    const [client] = own.workloads;
+    const { authority = authorityOf(host, port), ...sent }: Partial<RouteRequest> = request ?? {};
+    this.changes.push({
+      change: gained.length + weakens.length > 0 ? "widened" : "narrowed",
+      clients: own.workloads.map(({ key }) => key),
+      dialled: [nameOf(host, port)],
+      protocols: [protocol],
+      requests,
+      gained,
+      lost,
+      leaves,
+      weakens,
+      witness: {
+        from: { workload: client?.key ?? "" },
+        to: { host: host.host, port: port.port },
+        // Methods that HTTP/1.1 does not know come by HTTP/2, which requests call so.
+        protocol: isHttp1Method(sent.method ?? "GET") ? protocol : "grpc",
+        ...(protocol === "tls" ? { sni: host.host } : {}),
+        ...(protocol === "http" ? { host: authority, ...withPairs(sent) } : {}),
+      },
+      causes: bearing(causes, weakens.length > 0),
+    });
+  }
+}
+
+/** Where a request goes is no matter of what servers ask of TLS; how it is sent is. */
+function bearing(causes: readonly Cause[], isAboutTls: boolean): readonly Cause[] {
+  const all = [...new Map(causes.map((cause) => [cause.resource, cause])).values()];
+  const others = all.filter(({ resource }) => isAboutTls || !resource.startsWith("PeerAuthentication "));
+  return others.length === 0 ? all : others;
+}
+
+function withPairs({ headers = [], ...rest }: Partial<RouteRequest>): Partial<AccessRequest> {
+  const pairs = Array.from({ length: headers.length / 2 }, (_, at) => {
+    return [headers[2 * at] ?? "", headers[2 * at + 1] ?? ""] as const;
+  });
+  return { ...rest, ...(pairs.length === 0 ? {} : { headers: pairs }) };
+}
+
+function authorityOf({ host }: DialledHost, { port }: DialledPort): string {
+  return port === 80 ? host : `${host}:${port}`;
+}
+
+function nameOf({ named }: DialledHost, { port, isOther }: DialledPort): string {
+  const host = named ?? "hosts that no service has";
+  return isOther ? `${host}, any port that it does not declare` : `${host}:${port}`;
+}
+
+/** Conditions of all routes that may take requests for the host. */
+function matchesFor(mesh: Mesh, host: string): readonly HttpMatch[] {
+  const covers = (own: string): boolean => own === host || (isWildcard(own) && isHostSubset(host, own));
+  return meshIndex(mesh)
+    .virtualServices.all.filter(
+      ({ gateways, hosts }) => gateways.includes(MESH_GATEWAY) && hosts.some(covers),
+    )
+    .flatMap(({ http }) => http.flatMap(({ route }) => route.match ?? []));
+}
+
+/** Changes that are alike but for what is dialled, or for the protocol, or for who dials, are told together. */
+function joined(changes: readonly ClientChange[]): readonly ClientChange[] {
+  const byProtocol = join(changes, "protocols");
+  const byHost = join(byProtocol, "dialled");
+  return join(byHost, "clients").toSorted((a, b) => weightOf(a) - weightOf(b));
+}
+
+function weightOf({ change, weakens, leaves }: ClientChange): number {
+  return (weakens.length > 0 || leaves ? 0 : 1) + (change === "widened" ? 0 : 2);
+}
+
+function join(changes: readonly ClientChange[], end: "protocols" | "dialled" | "clients"): ClientChange[] {
+  const groups = new Map<string, ClientChange[]>();
+  for (const change of changes) {
+    const { witness: _, causes, ...rest } = change;
+    const key = JSON.stringify([{ ...rest, [end]: null }, causes.map(({ resource }) => resource).sort()]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [change]);
+    else group.push(change);
+  }
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    return [{ ...first, [end]: [...new Set(group.flatMap((change): readonly string[] => change[end]))] }];
+  });
+}
