@@ -17,8 +17,30 @@ export interface Evidence {
   readonly certificateSerial?: string;
   /** Id of the flow record. */
   readonly flowRecord?: string;
+  /** What a capture of a link saw meanwhile. */
+  readonly packets?: PacketEvidence;
+  /** How far the network's own counters went on meanwhile, in packets. */
+  readonly counters?: {
+    readonly dropped: number;
+    readonly leftByOthers: number;
+    /** By source address, at the far end. */
+    readonly arrived: Readonly<Record<string, number>>;
+  };
   /** What else was seen: the first bytes, an error, what the application saw. */
   readonly seen?: string;
+}
+
+/** Where pods are network namespaces: what was on the wire. */
+export interface PacketEvidence {
+  /** `outside of the mesh` */
+  readonly at: string;
+  readonly seen: number;
+  /** Of these, what gateways sent. */
+  readonly fromGateways?: number;
+  /** Packets with the attempt's own mark, or of its own connection. */
+  readonly ofTheAttempt: number;
+  /** That passed and are not counted here. With any, the attempt proves nothing. */
+  readonly lost: number;
 }
 
 /** One thing that was tried. */

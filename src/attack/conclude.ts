@@ -1,3 +1,4 @@
+import type { FlowRecord } from "../model/flow-record.ts";
 import type { AttackResult, AttackStep, Evidence } from "./attack.ts";
 import { refusalOf, wordsOf } from "./flow-evidence.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
@@ -15,6 +16,8 @@ export interface Attempt {
   readonly startedAtMs: number;
   /** Set when it was answered, and did no harm: what became of it. There is no refusal that could be logged. */
   readonly harmless?: string;
+  /** Where the attacker's end does not name it in the flow log. */
+  readonly findRecord?: () => Promise<FlowRecord | undefined>;
   /** Longest wait for its flow record, where the proxy itself waits before it refuses. */
   readonly logWithinMs?: number;
 }
@@ -63,8 +66,8 @@ export async function conclude(mesh: MeshUnderAttack, tried: Tried): Promise<Att
 async function stopped(mesh: MeshUnderAttack, base: BaseResult, attempt: Attempt): Promise<AttackResult> {
   const { local, startedAtMs, harmless } = attempt;
   if (harmless !== undefined) return { ...base, outcome: "stopped", logged: null, stoppedBy: harmless };
-  const record =
-    local === undefined ? undefined : await refusalOf(mesh, local, startedAtMs, attempt.logWithinMs);
+  const record = await (attempt.findRecord?.() ??
+    (local === undefined ? undefined : refusalOf(mesh, local, startedAtMs, attempt.logWithinMs)));
   return {
     ...base,
     outcome: "stopped",

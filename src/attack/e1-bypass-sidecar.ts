@@ -5,6 +5,7 @@ import { toPlacement } from "../substrate/assignment.ts";
 import type { Attack, AttackResult, AttackStep } from "./attack.ts";
 import { clientHello } from "./client-hello-bytes.ts";
 import { type Attempt, conclude, notPossible } from "./conclude.ts";
+import { stepsOnTheWire } from "./e1-on-the-wire.ts";
 import { REAL_HOSTS } from "./e2-other-identitys-host.ts";
 import { controlThroughGateway } from "./egress-attempt.ts";
 import { type EgressRoute, egressRoutes } from "./egress-targets.ts";
@@ -25,6 +26,7 @@ export const bypassSidecar: Attack = {
   needs: "an egress gateway with a host that somebody may reach, or an application behind a sidecar",
   plan(mesh) {
     const route = egressRoutes(mesh).find(({ verdict }) => verdict.allowed);
+    if (mesh.wire !== undefined) return route === undefined ? [] : stepsOnTheWire(mesh, mesh.wire, route);
     return [...(route === undefined ? [] : waysOut(mesh, route)), ...applicationPort(mesh)];
   },
 };

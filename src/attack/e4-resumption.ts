@@ -3,6 +3,7 @@ import type { AttackStep } from "./attack.ts";
 import { type Attempt, conclude } from "./conclude.ts";
 import { HTTP1_ALPN, requestBytes, sendToSidecar } from "./mesh-request.ts";
 import type { Credentials, MeshUnderAttack } from "./mesh-under-attack.ts";
+import { pastSidecar } from "./position.ts";
 import { specimen } from "./specimen-certificate.ts";
 import type { AllowedCall, HttpTarget } from "./targets.ts";
 import { dialTls } from "./wire.ts";
@@ -41,7 +42,7 @@ export async function takeSession(
   credentials: Credentials,
 ): Promise<Buffer | undefined> {
   const dialled = await dialTls(
-    { host: target.pod.address, port: target.socketPort, localAddress: call.source.address },
+    { host: target.pod.address, port: target.socketPort, ...pastSidecar(call.source) },
     { credentials, ALPNProtocols: [...HTTP1_ALPN] },
   );
   if ("failure" in dialled) return undefined;

@@ -6,6 +6,7 @@ import type { EgressRoute } from "./egress-targets.ts";
 import { type EchoReport, echoReport, parseAnswers } from "./http-answer.ts";
 import { isNotSent } from "./mesh-request.ts";
 import type { Credentials } from "./mesh-under-attack.ts";
+import { pastSidecar } from "./position.ts";
 import { converse, describe, dialTls, preview } from "./wire.ts";
 
 export interface EgressSend {
@@ -102,7 +103,7 @@ export async function controlThroughGateway(route: EgressRoute, credentials: Cre
 
 async function openToGateway({ route, credentials, outerName }: Omit<EgressSend, "inside">) {
   const dialled = await dialTls(
-    { ...route.address, localAddress: route.source.address },
+    { ...route.address, ...pastSidecar(route.source) },
     { credentials, servername: outerName, ALPNProtocols: ["istio"] },
   );
   if ("socket" in dialled) return dialled;

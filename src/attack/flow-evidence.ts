@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import type { FlowRecord } from "../model/flow-record.ts";
 import { describeRefusal } from "../telemetry/correlate.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
@@ -14,13 +15,45 @@ export async function recordsOf(
   withinMs: number = mesh.logWaitMs,
 ): Promise<readonly FlowRecord[]> {
   const since = new Date(startedAtMs - 500).toISOString();
-  const filter = ["--peer", `${local.ip}:${local.port}`, "--since", since];
+  const peer = isIPv6(local.ip) ? `[${local.ip}]` : local.ip;
+  const filter = ["--peer", `${peer}:${local.port}`, "--since", since];
+  return await awaitRecords(mesh, filter, wanted, withinMs);
+}
+
+async function awaitRecords(
+  mesh: MeshUnderAttack,
+  filter: readonly string[],
+  wanted: (records: readonly FlowRecord[]) => boolean,
+  withinMs: number,
+): Promise<readonly FlowRecord[]> {
   const deadline = performance.now() + Math.min(withinMs, mesh.logWaitMs * 10);
   for (;;) {
     const records = await mesh.records(filter);
     if (wanted(records) || performance.now() > deadline) return records;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
+}
+
+/** The firewall tells of one attempt of the same addresses and protocol in two minutes. */
+const SAME_ATTEMPT_MS = 180_000;
+
+/** The record of a packet without ports, or under a forged address, that the firewall outside of the pods dropped. */
+export async function dropOf(
+  mesh: MeshUnderAttack,
+  {
+    host,
+    protocol,
+    forged = false,
+  }: { readonly host: string; readonly protocol?: string; readonly forged?: boolean },
+): Promise<FlowRecord | undefined> {
+  const since = new Date(Date.now() - SAME_ATTEMPT_MS).toISOString();
+  const isIt = (record: FlowRecord): boolean =>
+    record.destination?.ip === host &&
+    (record.reason === "spoofed-address") === forged &&
+    record.protocol === protocol;
+  const filter = ["--layer", "network", "--since", since];
+  const records = await awaitRecords(mesh, filter, (found) => found.some(isIt), mesh.logWaitMs * 2);
+  return records.find(isIt);
 }
 
 /** The record that tells who refused the connection, or failed. */

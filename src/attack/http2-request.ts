@@ -3,6 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { echoReport } from "./http-answer.ts";
 import { attemptOf, type HttpAttempt } from "./mesh-request.ts";
 import type { Credentials } from "./mesh-under-attack.ts";
+import { pastSidecar } from "./position.ts";
 import type { AllowedCall, HttpTarget } from "./targets.ts";
 import { describe, dialTls } from "./wire.ts";
 
@@ -17,7 +18,7 @@ export async function http2Request(
   headers: Readonly<Record<string, string>>,
 ): Promise<HttpAttempt> {
   const dialled = await dialTls(
-    { host: target.pod.address, port: target.socketPort, localAddress: source.address },
+    { host: target.pod.address, port: target.socketPort, ...pastSidecar(source) },
     { credentials, ALPNProtocols: ["istio-h2", "h2"] },
   );
   const { startedAtMs, local } = dialled;

@@ -6,6 +6,7 @@ import { type Attempt, conclude, type Promised } from "./conclude.ts";
 import { http2AnswerStatus, http2RequestBytes } from "./http2-bytes.ts";
 import { attemptOf, requestBytes, sendAllowed, sendToSidecar } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
+import { pastSidecar } from "./position.ts";
 import { decideHttp, verdictWords } from "./promise.ts";
 import { type AllowedCall, addressOf, callableTargets, type HttpTarget, workloadOf } from "./targets.ts";
 import { converse, dial, preview } from "./wire.ts";
@@ -126,7 +127,7 @@ async function sendClear(
   say: readonly Buffer[],
   gapMs = 0,
 ): Promise<Attempt> {
-  const dialled = await dial({ host, port, localAddress: call.source.address });
+  const dialled = await dial({ host, port, ...pastSidecar(call.source) });
   const { local, startedAtMs } = dialled;
   if ("failure" in dialled) {
     const { failure } = dialled;

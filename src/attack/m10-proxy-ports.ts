@@ -5,6 +5,7 @@ import type { Attack, AttackResult, AttackStep } from "./attack.ts";
 import { type Attempt, conclude, notPossible } from "./conclude.ts";
 import { parseAnswers } from "./http-answer.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
+import { pastSidecar } from "./position.ts";
 import { attackers, callableTargets, serviceAuthority } from "./targets.ts";
 import { converse, dial, preview } from "./wire.ts";
 
@@ -123,7 +124,7 @@ function basic(secret: string): string {
 }
 
 async function ask(from: PodAssignment, host: string, port: number, text: string): Promise<Attempt> {
-  const dialled = await dial({ host, port, localAddress: from.address });
+  const dialled = await dial({ host, port, ...pastSidecar(from) });
   const { local, startedAtMs } = dialled;
   if ("failure" in dialled) {
     const { failure } = dialled;

@@ -5,6 +5,7 @@ import type { Attack, AttackStep } from "./attack.ts";
 import { type Attempt, conclude, notPossible } from "./conclude.ts";
 import { HTTP1_ALPN, requestBytes, sendAllowed, sendToSidecar } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
+import { pastSidecar } from "./position.ts";
 import { type AllowedCall, callableTargets, type HttpTarget } from "./targets.ts";
 import { dial, dialTls } from "./wire.ts";
 
@@ -179,5 +180,5 @@ async function rapidReset(mesh: MeshUnderAttack, target: HttpTarget, call: Allow
 }
 
 function addressFor(target: HttpTarget, call: AllowedCall) {
-  return { host: target.pod.address, port: target.socketPort, localAddress: call.source.address };
+  return { host: target.pod.address, port: target.socketPort, ...pastSidecar(call.source) };
 }

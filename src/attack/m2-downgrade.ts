@@ -4,6 +4,7 @@ import { type Attempt, conclude, notPossible } from "./conclude.ts";
 import { takeSession } from "./e4-resumption.ts";
 import { requestBytes, sendAllowed, sendToSidecar } from "./mesh-request.ts";
 import type { Credentials, MeshUnderAttack } from "./mesh-under-attack.ts";
+import { pastSidecar } from "./position.ts";
 import { type AllowedCall, callableTargets, type HttpTarget } from "./targets.ts";
 import { dialTls, type TlsOptions } from "./wire.ts";
 
@@ -139,7 +140,7 @@ async function serverCertificate(
 }
 
 function addressFor(target: HttpTarget, call: AllowedCall) {
-  return { host: target.pod.address, port: target.socketPort, localAddress: call.source.address };
+  return { host: target.pod.address, port: target.socketPort, ...pastSidecar(call.source) };
 }
 
 async function untilRotated(

@@ -3,6 +3,7 @@ import type { PodAssignment } from "../substrate/assignment.ts";
 import type { Attempt } from "./conclude.ts";
 import { type EchoReport, echoReport, type HttpAnswer, parseAnswers } from "./http-answer.ts";
 import type { Credentials, MeshUnderAttack } from "./mesh-under-attack.ts";
+import { pastSidecar } from "./position.ts";
 import type { AskedRequest } from "./promise.ts";
 import type { HttpTarget } from "./targets.ts";
 import { type Conversation, converse, dialTls, type Heard, preview, type TlsOptions } from "./wire.ts";
@@ -39,7 +40,7 @@ export async function sendToSidecar({
   conversation,
 }: MeshSend): Promise<HttpAttempt> {
   const dialled = await dialTls(
-    { host: target.pod.address, port: target.socketPort, localAddress: from.address },
+    { host: target.pod.address, port: target.socketPort, ...pastSidecar(from) },
     {
       ALPNProtocols: [...HTTP1_ALPN],
       ...(credentials === undefined ? {} : { credentials }),

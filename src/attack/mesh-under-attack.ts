@@ -4,6 +4,7 @@ import type { Signer } from "../identity/sign.ts";
 import type { FlowRecord } from "../model/flow-record.ts";
 import type { Mesh } from "../model/mesh.ts";
 import type { Assignments, PodAssignment } from "../substrate/assignment.ts";
+import type { WireOfMesh } from "./wire-of-mesh.ts";
 
 /** A certificate with its key, as an attacker presents it. */
 export interface Credentials {
@@ -34,6 +35,8 @@ export interface MeshUnderAttack {
   /** The CA of the stand-ins; undefined where the real hosts are behind the gateway: those are not attacked. */
   readonly standInCaPem: string | undefined;
   readonly impostorStage: ImpostorStage | undefined;
+  /** Where pods are network namespaces. */
+  readonly wire: WireOfMesh | undefined;
   readonly signal: AbortSignal;
   /** How long a flow record may take to be found; 0 where there is none to wait for. */
   readonly logWaitMs: number;

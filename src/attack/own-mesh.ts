@@ -3,14 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChildProgram } from "../control/child-specs.ts";
 import { loadConfiguration } from "../control/load-configuration.ts";
-import { type NotStarted, type RunningMesh, startMesh } from "../control/mesh-runner.ts";
+import type { NotStarted, RunningMesh } from "../control/mesh-runner.ts";
+import { startMesh } from "../control/start-mesh.ts";
 import { findLoopbackAddress } from "../substrate/loopback-address.ts";
+import type { SubstrateName } from "../substrate/substrate.ts";
 import { writeImpostorStage } from "./impostor-stage.ts";
 import { RunningMeshUnderAttack } from "./running-mesh.ts";
 
 export interface OwnMeshOptions {
   readonly sources: readonly string[];
   readonly program: ChildProgram;
+  /** Default: `loopback`. */
+  readonly substrate?: SubstrateName;
   /** 0: 24 h. */
   readonly certTtlSeconds: number;
   readonly signal: AbortSignal;
@@ -36,13 +40,22 @@ export async function withOwnMesh<T>(
   try {
     const extra = join(folder, "extra");
     mkdirSync(extra);
-    const address = await findLoopbackAddress(`impostor ${folder}`, new Set(), [18_080]);
-    const stage = writeImpostorStage(extra, loaded.mesh, address);
+    const { substrate = "loopback" } = options;
+    // In namespaces no address is the attacker's but a pod's own.
+    const stage =
+      substrate === "netns"
+        ? undefined
+        : writeImpostorStage(
+            extra,
+            loaded.mesh,
+            await findLoopbackAddress(`impostor ${folder}`, new Set(), [18_080]),
+          );
     const started = await startMesh({
       statePath: join(folder, "state"),
       sources: stage === undefined ? options.sources : [...options.sources, extra],
       certTtlSeconds: options.certTtlSeconds,
       simulateExternal: true,
+      substrate,
       applications: new Map(),
       program: options.program,
       showFlows: false,

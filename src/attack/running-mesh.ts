@@ -21,6 +21,7 @@ import { STAND_IN_CA_FILE } from "../substrate/stand-in-authority.ts";
 import type { FlowPage } from "../telemetry/flow-query.ts";
 import type { Credentials, ImpostorStage, MeshUnderAttack } from "./mesh-under-attack.ts";
 import { stealIdentity } from "./stolen-identity.ts";
+import { WireOfMesh } from "./wire-of-mesh.ts";
 
 export interface RunningMeshOptions {
   readonly signal: AbortSignal;
@@ -44,6 +45,7 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
   readonly notCaptured: string | undefined;
   readonly standInCaPem: string | undefined;
   readonly impostorStage: ImpostorStage | undefined;
+  readonly wire: WireOfMesh | undefined;
   readonly signal: AbortSignal;
   /** Proxies hand their records on within 200 ms. */
   readonly logWaitMs = 1500;
@@ -51,7 +53,7 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
   readonly #admin: RpcPeer;
   readonly #identities = new Map<string, Kept>();
 
-  /** @throws {BulwarkError} BW_CONTROL_UNREACHABLE, BW_ADMIN_TOKEN, BW_ATTACK_NO_CONFIGURATION. */
+  /** @throws {BulwarkError} BW_CONTROL_UNREACHABLE, BW_ADMIN_TOKEN, BW_ATTACK_NO_CONFIGURATION, BW_CLI_INPUT. */
   static async open(state: StateFolder, options: RunningMeshOptions): Promise<RunningMeshUnderAttack> {
     const admin = await connectAdmin(state);
     const assignments = (await admin.request("pods", {}, ADMIN_TIMEOUT_MS)) as Assignments | null;
@@ -60,12 +62,11 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
       admin.close();
       throw new BulwarkError("BW_ATTACK_NO_CONFIGURATION", "the mesh has no configuration in force yet");
     }
-    if (assignments.substrate === "netns") {
+    if (assignments.substrate === "netns" && process.getuid?.() !== 0) {
       admin.close();
-      // From here nothing of a pod is reached: every attack would look stopped.
       throw new BulwarkError(
-        "BW_ATTACK_NOT_ON_NETNS",
-        "attacks do not know pods in network namespaces yet; run them on a mesh of --substrate loopback",
+        "BW_CLI_INPUT",
+        "attacks from inside of pods need root, as bringing them up did",
       );
     }
     return new RunningMeshUnderAttack(
@@ -93,11 +94,11 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
     this.standInCaPem = simulatesExternal(assignments)
       ? readFileSync(join(state.standInFolder, STAND_IN_CA_FILE), "utf8")
       : undefined;
-    this.notCaptured = loopbackSubstrate({
-      meshId: state.root,
-      simulateExternal: false,
-      fresh: false,
-    }).cannotEnforce[0];
+    this.wire = assignments.substrate === "netns" ? new WireOfMesh(state) : undefined;
+    this.notCaptured =
+      assignments.substrate === "netns"
+        ? undefined
+        : loopbackSubstrate({ meshId: state.root, simulateExternal: false, fresh: false }).cannotEnforce[0];
   }
 
   identityOf(pod: PodAssignment): Promise<Credentials> {
@@ -156,6 +157,7 @@ export class RunningMeshUnderAttack implements MeshUnderAttack {
   }
 
   close(): void {
+    this.wire?.close();
     this.#admin.close();
   }
 }

@@ -7,6 +7,7 @@ import { compileInbound, type InboundPolicy } from "../policy/inbound.ts";
 import type { Verdict } from "../policy/verdict.ts";
 import { type PodAssignment, toPlacement } from "../substrate/assignment.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
+import { mayConnect } from "./network-reach.ts";
 import { type AskedRequest, decideHttp } from "./promise.ts";
 
 /** An HTTP port behind a sidecar. */
@@ -28,9 +29,11 @@ export interface AllowedCall {
 
 /** First replicas with a sidecar: who an attacker can be. */
 export function attackers(mesh: MeshUnderAttack): readonly PodAssignment[] {
-  return mesh.assignments.pods.filter(
-    ({ proxied, role, replica }) => proxied && role === "application" && replica === 0,
-  );
+  return replicas(mesh).filter(({ replica }) => replica === 0);
+}
+
+function replicas(mesh: MeshUnderAttack): readonly PodAssignment[] {
+  return mesh.assignments.pods.filter(({ proxied, role }) => proxied && role === "application");
 }
 
 export function workloadOf(mesh: MeshUnderAttack, pod: PodAssignment): Workload {
@@ -83,17 +86,24 @@ export function decideFor(target: HttpTarget, source: PodAssignment, request: As
 export function allowedCall(
   mesh: MeshUnderAttack,
   target: HttpTarget,
-  sources: readonly PodAssignment[] = attackers(mesh),
+  sources: readonly PodAssignment[] = callers(mesh),
 ): AllowedCall | undefined {
+  const reaching = sources.filter((candidate) => mayConnect(mesh, candidate, target.pod, target.port));
   for (const request of sampleRequests(mesh, target)) {
     const mayCall = (candidate: PodAssignment) => decideFor(target, candidate, request).allowed;
     // A workload that calls itself says little about who may call it.
     const source =
-      sources.find((candidate) => candidate.spiffeId !== target.pod.spiffeId && mayCall(candidate)) ??
-      sources.find(mayCall);
+      reaching.find((candidate) => candidate.spiffeId !== target.pod.spiffeId && mayCall(candidate)) ??
+      reaching.find((candidate) => candidate !== target.pod && mayCall(candidate)) ??
+      reaching.find(mayCall);
     if (source !== undefined) return { source, request };
   }
   return undefined;
+}
+
+/** Where network policies part the others, another replica may be the only one that gets there. */
+function callers(mesh: MeshUnderAttack): readonly PodAssignment[] {
+  return mesh.assignments.substrate === "netns" ? replicas(mesh) : attackers(mesh);
 }
 
 /** The first target that somebody may call, with the call. */

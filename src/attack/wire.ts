@@ -2,6 +2,7 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import { TLS_PROFILE } from "../identity/tls-profile.ts";
+import { dialAsUser, type InsideSocket } from "../substrate/netns/dial-as-user.ts";
 import type { Credentials } from "./mesh-under-attack.ts";
 
 export interface Address {
@@ -9,6 +10,8 @@ export interface Address {
   readonly port: number;
   /** The attacker's own address: that of the pod that it has taken over. */
   readonly localAddress?: string;
+  /** Where the pod is a network namespace. */
+  readonly inside?: InsideSocket;
 }
 
 export interface Local {
@@ -26,8 +29,14 @@ const MAX_ANSWER_BYTES = 1 << 20;
 
 export function dial(address: Address, timeoutMs = CONNECT_TIMEOUT_MS): Promise<Dialled> {
   const startedAtMs = Date.now();
-  const socket = connectTcp({ ...address, noDelay: true, allowHalfOpen: true });
-  return settleDial(socket, "connect", startedAtMs, timeoutMs);
+  return settleDial(open(address, true), "connect", startedAtMs, timeoutMs);
+}
+
+function open(address: Address, allowHalfOpen: boolean): Socket {
+  const { inside, ...where } = address;
+  return inside === undefined
+    ? connectTcp({ ...where, noDelay: true, allowHalfOpen })
+    : dialAsUser(inside, { ...where, allowHalfOpen });
 }
 
 export interface TlsOptions extends Omit<ConnectionOptions, "socket" | "host" | "port"> {
@@ -44,8 +53,9 @@ export function dialTls(
   const { credentials, ...rest } = options;
   const own = credentials === undefined ? {} : { key: credentials.keyPem, cert: credentials.chainPem };
   try {
+    const { inside, ...where } = address;
     const socket = connectTls({
-      ...address,
+      ...(inside === undefined ? where : { socket: open(address, false) }),
       ...own,
       rejectUnauthorized: false,
       minVersion: TLS_PROFILE.mesh.minVersion,
@@ -74,7 +84,11 @@ function settleDial<S extends Socket>(
       socket.on("error", ignore).destroy();
       resolve({ failure, local, startedAtMs });
     };
-    const timer = setTimeout(() => fail("no answer in time"), timeoutMs);
+    const timer = setTimeout(() => {
+      // The port is the attempt's name in the log, also where nothing ever answered.
+      noteLocal();
+      fail("no answer in time");
+    }, timeoutMs);
     socket.once("connect", noteLocal);
     const onClose = () => fail("closed while connecting");
     const onError = (error: Error) => fail(describe(error));

@@ -3,6 +3,8 @@ import { withOwnMesh } from "../attack/own-mesh.ts";
 import { type AttackProgress, type AttackReport, runAttacks } from "../attack/run-attacks.ts";
 import { RunningMeshUnderAttack } from "../attack/running-mesh.ts";
 import { formatDiagnostic } from "../resources/diagnostic.ts";
+import type { SubstrateName } from "../substrate/substrate.ts";
+import { chooseSubstrate } from "./choose-substrate.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type StateOptions, stateOf } from "./options.ts";
 import { renderAttacks } from "./render/attacks.ts";
@@ -10,6 +12,7 @@ import { thisProgram } from "./this-program.ts";
 
 export interface AttackOptions extends StateOptions {
   readonly format: string;
+  readonly substrate?: SubstrateName | "auto";
   readonly only?: readonly string[];
   readonly brief?: boolean;
   /** Milliseconds. */
@@ -50,6 +53,7 @@ async function onOwnMesh(
   const outcome = await withOwnMesh(
     {
       sources,
+      substrate: await chooseSubstrate(options.substrate),
       signal,
       program: thisProgram(),
       certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),

@@ -2,7 +2,8 @@ import { resolve } from "node:path";
 import { checkCaAccess } from "../control/ca-grpc/ca-access-configuration.ts";
 import type { IdentityInterfaceChoice } from "../control/identity-interfaces.ts";
 import { parseKeyAccess } from "../control/jwks/key-access.ts";
-import { type RunningMesh, startMesh } from "../control/mesh-runner.ts";
+import type { RunningMesh } from "../control/mesh-runner.ts";
+import { startMesh } from "../control/start-mesh.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
 import { takeStoreAddress } from "../control/store-environment.ts";
 import { readStart } from "../control/trust-bundle/bundle-follower.ts";
@@ -11,6 +12,7 @@ import { COMPLIANCE_VARIABLE, tlsProfileOf } from "../identity/tls-profile.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { SubstrateName } from "../substrate/substrate.ts";
 import { type CaKeyOptions, caSettingsOf } from "./ca-options.ts";
+import { chooseSubstrate } from "./choose-substrate.ts";
 import { whenReaderGone } from "./closed-pipe.ts";
 import { runDemo } from "./demo.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
@@ -138,29 +140,15 @@ function aborting(asked: Promise<string>): AbortSignal {
   return controller.signal;
 }
 
-/** @throws {BulwarkError} BW_NETNS_UNAVAILABLE, with what is missing; BW_CLI_INPUT. */
-async function chosenSubstrate({
-  substrate = "loopback",
-  workloadApi,
-  demo,
-}: UpOptions): Promise<SubstrateName> {
-  if (substrate === "loopback") return substrate;
-  const { whyNoNetns } = await import("../substrate/netns/ability.ts");
-  const missing = await whyNoNetns();
-  if (missing !== undefined && substrate === "auto") {
-    process.stderr.write(`bulwark: pods are addresses of 127/8, no network namespaces: ${missing}\n`);
-    return "loopback";
-  }
-  if (missing !== undefined)
-    throw new BulwarkError("BW_NETNS_UNAVAILABLE", `--substrate netns cannot be had here: ${missing}`);
-  if (workloadApi === true)
+/** @throws {BulwarkError} BW_NETNS_UNAVAILABLE, BW_CLI_INPUT. */
+async function chosenSubstrate({ substrate: asked, workloadApi }: UpOptions): Promise<SubstrateName> {
+  const substrate = await chooseSubstrate(asked);
+  if (substrate === "netns" && workloadApi === true)
     throw new BulwarkError(
       "BW_CLI_INPUT",
       "--workload-api: its sockets do not reach into network namespaces yet; use --substrate loopback",
     );
-  if (demo === true)
-    throw new BulwarkError("BW_CLI_INPUT", "--demo shows the loopback substrate; use `bulwark shell` here");
-  return "netns";
+  return substrate;
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT: here, and not in a child that would die of it again and again. */

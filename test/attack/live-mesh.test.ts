@@ -57,13 +57,14 @@ function exampleIn(name: string, change: (file: string, text: string) => string)
 
 /** The same running mesh, with the promises of other files. */
 function promising(mesh: MeshUnderAttack, promised: Mesh): MeshUnderAttack {
-  const { assignments, notCaptured, standInCaPem, impostorStage, signal, logWaitMs } = mesh;
+  const { assignments, notCaptured, standInCaPem, impostorStage, wire, signal, logWaitMs } = mesh;
   return {
     mesh: promised,
     assignments,
     notCaptured,
     standInCaPem,
     impostorStage,
+    wire,
     signal,
     logWaitMs,
     identityOf: (pod) => mesh.identityOf(pod),

@@ -100,6 +100,7 @@ export function fakeMesh(
     notCaptured: undefined,
     standInCaPem: undefined,
     impostorStage: undefined,
+    wire: undefined,
     signal: new AbortController().signal,
     logWaitMs: 0,
     identityOf: async (pod) => specimen(signer, { uris: [pod.spiffeId] }),

@@ -18,6 +18,7 @@ export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Buffer, length: number): number;
   listen(fd: number, backlog: number): number;
+  connect(fd: number, address: Buffer, length: number): number;
   /** Who the next socket belongs to; of this thread alone. Answers the user of before. */
   setfsuid(uid: number): number;
   setfsgid(gid: number): number;
@@ -33,6 +34,7 @@ const SIGNATURES: Readonly<Record<keyof Libc | "getpid", readonly string[]>> = {
   socket: ["int32", "int32", "int32"],
   bind: ["int32", "buffer", "uint32"],
   listen: ["int32", "int32"],
+  connect: ["int32", "buffer", "uint32"],
   setfsuid: ["uint32"],
   setfsgid: ["uint32"],
 };

@@ -1,0 +1,267 @@
+/** Where pods are network namespaces: every way out of a pod, by its application's user and by its root, and what a capture outside saw of it. */
+import { randomBytes } from "node:crypto";
+import { compileOutbound } from "../policy/outbound/compile-outbound.ts";
+import type { PodAssignment } from "../substrate/assignment.ts";
+import { CLUSTER_DNS } from "../substrate/netns/addresses.ts";
+import type { AttackResult, AttackStep } from "./attack.ts";
+import { type Attempt, conclude, notPossible, type Promised } from "./conclude.ts";
+import { REAL_HOSTS } from "./e2-other-identitys-host.ts";
+import { controlThroughGateway } from "./egress-attempt.ts";
+import type { EgressRoute } from "./egress-targets.ts";
+import { dropOf } from "./flow-evidence.ts";
+import type { FootholdUser } from "./foothold/foothold.ts";
+import type { Word } from "./foothold/orders.ts";
+import type { MeshUnderAttack } from "./mesh-under-attack.ts";
+import { mayConnect } from "./network-reach.ts";
+import { dnsRcode } from "./packets/build-packet.ts";
+import type { Packet } from "./packets/packet.ts";
+import { workloadOf } from "./targets.ts";
+import { type WayOut, waysOut } from "./ways-out.ts";
+import { preview } from "./wire.ts";
+import type { WireOfMesh } from "./wire-of-mesh.ts";
+
+const ID = "e1";
+/** What is sent is outside, or dropped, within microseconds; a busy machine takes longer. */
+const SETTLE_MS = 60;
+
+const FINDING = "pods may leave the mesh by themselves: nothing below the mesh makes a gateway the only way";
+const FIX =
+  "route the hosts through an egress gateway (`bulwark firewall export` writes the rules for a cluster), or deny egress by NetworkPolicy";
+
+/** @param route a host that somebody may reach: its control is that one, through the gateway. */
+export function stepsOnTheWire(
+  mesh: MeshUnderAttack,
+  wire: WireOfMesh,
+  route: EgressRoute,
+): readonly AttackStep[] {
+  const standIn = mesh.assignments.standIns.find(({ host }) =>
+    host.startsWith("*.") ? route.host.endsWith(host.slice(1)) : host === route.host,
+  );
+  const target = `${route.host}:${route.port}`;
+  const places = (user: FootholdUser) => `${route.source.workload} (${POSITIONS[user]})`;
+  if (standIn?.address6 === undefined)
+    return [impossible({ tried: bypassTitle, from: places("root"), target }, REAL_HOSTS)];
+  const scene: Scene = { mesh, wire, route, control: once(() => controlOf(mesh, wire, route)) };
+  const { address, address6 } = standIn;
+  const ways = waysOut({
+    host: address,
+    host6: address6,
+    name: route.host,
+    port: route.port,
+    resolver: CLUSTER_DNS.address,
+    gateway: route.gateway.address,
+  });
+  const under: Promise<unknown>[] = [];
+  const steps = ways.map((way) => {
+    const step = { tried: way.tried, from: places(way.user), target: `${route.host} (${way.host})` };
+    const run = async () => {
+      // What changes the pod's own rules must not change them for others.
+      if (way.alone === true) await Promise.allSettled(under);
+      return [await tryWay(scene, step, way)];
+    };
+    return { ...step, run: kept(run, under) };
+  });
+  return [...steps, countersStep(scene, under)];
+}
+
+const bypassTitle = "ways out past the sidecar";
+const POSITIONS: Readonly<Record<FootholdUser, string>> = {
+  application: "code execution as the application's user",
+  root: "root in the pod",
+};
+
+interface Scene {
+  readonly mesh: MeshUnderAttack;
+  readonly wire: WireOfMesh;
+  readonly route: EgressRoute;
+  readonly control: () => Promise<Attempt>;
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+function kept<T>(run: () => Promise<T>, list: Promise<unknown>[]): () => Promise<T> {
+  return () => {
+    const running = run();
+    list.push(running);
+    return running;
+  };
+}
+
+function impossible(step: Pick<AttackStep, "tried" | "from" | "target">, why: string): AttackStep {
+  return { ...step, run: async () => [notPossible(ID, step, why)] };
+}
+
+/** The legitimate way, and that the capture sees it: a capture that sees nothing proves nothing. */
+async function controlOf(mesh: MeshUnderAttack, wire: WireOfMesh, route: EgressRoute): Promise<Attempt> {
+  const capture = wire.capture("outside");
+  const from = capture.length;
+  const attempt = await controlThroughGateway(route, await mesh.identityOf(route.source));
+  await settled();
+  const seen = capture.since(from).filter(({ source }) => source === route.gateway.address).length;
+  return {
+    ...attempt,
+    reached: attempt.reached && seen > 0,
+    happened: `${attempt.happened}; the capture outside saw ${seen} packets of the gateway`,
+  };
+}
+
+async function tryWay(
+  scene: Scene,
+  step: Pick<AttackStep, "tried" | "from" | "target">,
+  way: WayOut,
+): Promise<AttackResult> {
+  const { mesh, wire, route } = scene;
+  const control = await scene.control();
+  const capture = wire.capture("outside");
+  const before = { packets: capture.length, lost: capture.lost };
+  const startedAtMs = Date.now();
+  const marker = `bw${randomBytes(12).toString("hex")}`;
+  const foothold = wire.foothold(route.source, way.user);
+  let word: Word;
+  try {
+    word = await way.act((order) => foothold.do(order), marker);
+  } finally {
+    if (way.alone === true) await wire.restoreCapture(route.source);
+  }
+  await settled();
+  const passed = capture.since(before.packets);
+  const own = passed.filter((packet) => isOf(packet, way, route.source, word, marker));
+  const lost = capture.lost - before.lost;
+  const attempt: Attempt = {
+    reached: own.length > 0 || (way.isRight === true && word.connected),
+    ...whyNothing(word, lost),
+    happened: `${wordsOf(word, way, own.length > 0)}; ${own.length} packets of it came out`,
+    evidence: {
+      bytesReceived: Buffer.from(word.heard, "base64").length,
+      packets: {
+        at: "outside of the mesh",
+        seen: passed.length,
+        fromGateways: passed.filter(({ source }) => isGateway(mesh, source)).length,
+        ofTheAttempt: own.length,
+        lost,
+      },
+    },
+    local: word.local,
+    startedAtMs,
+    ...harmlessness(word, way),
+    ...(word.local === undefined ? { findRecord: () => dropOf(mesh, way) } : {}),
+  };
+  return await conclude(mesh, { attack: ID, step, promised: promisedFor(scene, way), control, attempt });
+}
+
+/** By its mark, wherever it came from; without one (a packet that only opens a connection) by who sent it where. */
+function isOf(packet: Packet, way: WayOut, source: PodAssignment, word: Word, marker: string): boolean {
+  if (packet.payload.includes(marker)) return true;
+  const isOwn = packet.source === source.address || packet.source === source.address6;
+  const isThere = packet.destination === way.host && packet.destinationPort === way.port;
+  return isOwn && isThere && (word.local === undefined || packet.sourcePort === word.local.port);
+}
+
+function isGateway({ assignments }: MeshUnderAttack, address: string): boolean {
+  return assignments.pods.some(
+    (pod) => pod.network?.mayLeave === true && (pod.address === address || pod.address6 === address),
+  );
+}
+
+function whyNothing({ lost: isGone, failure }: Word, lost: number): Pick<Attempt, "nothingThere"> {
+  if (isGone === true) return { nothingThere: failure ?? "nothing was tried" };
+  return lost === 0 ? {} : { nothingThere: `the capture has lost ${lost} packets` };
+}
+
+/** What the kernel refuses, and names that nobody has, are no connections: no record is due. */
+function harmlessness(word: Word, way: WayOut): Pick<Attempt, "harmless"> {
+  if (way.user === "application" && way.needsRight === true && !word.connected)
+    return { harmless: "the kernel: its user has no right to it" };
+  const rcode = way.isDns === true ? dnsRcode(answerOf(word, way)) : undefined;
+  return rcode === undefined ? {} : { harmless: `the mesh's own DNS answered ${rcode} and asked nobody` };
+}
+
+function answerOf({ heard }: Word, { overTcp }: WayOut): Buffer {
+  return Buffer.from(heard, "base64").subarray(overTcp === true ? 2 : 0);
+}
+
+function wordsOf(word: Word, way: WayOut, isOut: boolean): string {
+  const bytes = Buffer.from(word.heard, "base64");
+  const rcode = way.isDns === true ? dnsRcode(answerOf(word, way)) : undefined;
+  if (rcode !== undefined) return `answered ${rcode} in the mesh`;
+  if (bytes.length > 0) return `${isOut ? "the host" : "its own sidecar"} answered: ${preview(bytes, 24)}`;
+  if (word.failure !== undefined) return word.failure.split("\n", 1)[0] ?? "";
+  if (!word.connected) return "closed without a byte";
+  return way.isTcp === true && !isOut ? "taken by its own sidecar, and closed" : "sent";
+}
+
+/** Two things must both let it: the sidecar, where it is captured, and the firewall outside of the pod. */
+function promisedFor({ mesh, route: { source, gateway } }: Scene, way: WayOut): Promised {
+  const { host, port, name } = way;
+  const isLet =
+    way.isTcp === true &&
+    port !== undefined &&
+    way.forged !== true &&
+    source.network?.mayLeave === true &&
+    mayConnect(mesh, source, { address: host }, port);
+  const outbound = compileOutbound(mesh.mesh, workloadOf(mesh, source));
+  const passes =
+    way.user === "root" ||
+    (port !== undefined && outbound.routeTls({ host, port, sni: name }).kind !== "refuse");
+  return {
+    allowed: isLet && passes,
+    words:
+      isLet && passes
+        ? "allowed: in this mesh every pod may leave"
+        : `refused: only ${gateway.workload} may leave, and TCP alone`,
+    finding: FINDING,
+    fix: FIX,
+  };
+}
+
+/** The last word: what arrived outside in all that time, counted there, by who sent it. */
+function countersStep({ mesh, wire, route, control }: Scene, under: readonly Promise<unknown>[]): AttackStep {
+  const step = {
+    tried: "all of these ways, by the counters of the network",
+    from: `${route.source.workload} (both positions)`,
+    target: "any host outside",
+  };
+  const before = wire.counters();
+  // Its failure is the step's.
+  before.catch(() => {});
+  const run = async () => {
+    await Promise.allSettled(under);
+    const [from, to] = [await before, await wire.counters()];
+    const grown = [...to.arrived].map(
+      ([ip, packets]) => [ip, packets - (from.arrived.get(ip) ?? 0)] as const,
+    );
+    const arrived = Object.fromEntries(grown.filter(([, packets]) => packets > 0));
+    const strangers = Object.keys(arrived).filter((ip) => !isGateway(mesh, ip));
+    const dropped = to.dropped - from.dropped;
+    const attempt: Attempt = {
+      reached: strangers.length > 0,
+      happened: `arrived outside: ${
+        Object.entries(arrived)
+          .map(([ip, packets]) => `${packets} packets from ${ip}`)
+          .join(", ") || "nothing"
+      }; dropped before: ${dropped}`,
+      evidence: { counters: { dropped, leftByOthers: to.leftByOthers - from.leftByOthers, arrived } },
+      local: undefined,
+      startedAtMs: Date.now(),
+      harmless: "the firewall outside of the pods",
+    };
+    const promised = {
+      allowed: route.source.network?.mayLeave === true,
+      words: "nothing arrives but what gateways sent",
+      finding: FINDING,
+      fix: FIX,
+    };
+    return [await conclude(mesh, { attack: ID, step, promised, control: await control(), attempt })];
+  };
+  return { ...step, run };
+}
+
+function settled(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+}
