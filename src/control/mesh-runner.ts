@@ -2,43 +2,33 @@ import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { readPrivateFile, writePrivateFile } from "../identity/key-store.ts";
 import type { FlowRecord } from "../model/flow-record.ts";
-import { BulwarkError } from "../resources/bulwark-error.ts";
+import type { BulwarkError } from "../resources/bulwark-error.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
-import { suggestion } from "../resources/did-you-mean.ts";
 import { type Assignments, podKey, sessionHolders, tokenHolders } from "../substrate/assignment.ts";
-import { loopbackSubstrate } from "../substrate/loopback.ts";
-import { netnsSubstrate } from "../substrate/netns/netns.ts";
 import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
-import type { Substrate, SubstrateName } from "../substrate/substrate.ts";
+import type { SubstrateName } from "../substrate/substrate.ts";
 import { AppliedVersions } from "./applied-versions.ts";
 import type { CaSettings } from "./ca-settings.ts";
 import { type ChildProgram, isProxy, MeshChildren, proxyName } from "./child-specs.ts";
-import { ConfigurationKeeper, type CurrentConfiguration } from "./configuration-keeper.ts";
+import type { CurrentConfiguration } from "./configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "./control-link.ts";
 import { CONTROL_REFUSED_EXIT, forgetRefusal, takeRefusal } from "./control-refusal.ts";
 import { followFlows } from "./follow-flows.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
-import { type LoadedConfiguration, loadConfiguration } from "./load-configuration.ts";
+import type { LoadedConfiguration } from "./load-configuration.ts";
 import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
-import { withoutNetworkPolicies } from "./netns/acted-on.ts";
+import { notesInNamespaces } from "./netns/acted-on.ts";
 import { shareCompiledCode } from "./netns/compiled-code.ts";
-import { PodNetwork, removeNetwork } from "./netns/pod-network.ts";
+import { PodNetwork } from "./netns/pod-network.ts";
 import { storedMesh } from "./netns/stored-mesh.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { CutOff } from "./revocation/messages.ts";
 import type { RevocationChoice } from "./revocation/revocation-control.ts";
 import type { RpcPeer } from "./rpc.ts";
-import {
-  lockState,
-  type RunBook,
-  readRunBook,
-  removeRunBook,
-  stopLeftovers,
-  writeRunBook,
-} from "./run-book.ts";
+import { type RunBook, removeRunBook, writeRunBook } from "./run-book.ts";
 import { StartGate } from "./start-gate.ts";
-import { createStateFolder, removeSocketFolder, type StateFolder, stateUnusable } from "./state-folder.ts";
+import { removeSocketFolder, type StateFolder } from "./state-folder.ts";
 import { type ChildSpec, Supervisor, type SupervisorEvent } from "./supervisor.ts";
 import { TokenFiles } from "./token-files.ts";
 
@@ -101,85 +91,13 @@ export interface RunningMesh {
   kill(): void;
 }
 
-/**
- * Brings up a mesh from files and keeps it up.
- * @throws {BulwarkError} BW_STATE_IN_USE, BW_STATE_UNUSABLE, BW_SUBSTRATE_NO_ADDRESS, BW_CA_…, BW_KEYSTORE_….
- */
-export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh | NotStarted> {
-  const loaded = await loadConfiguration(options.sources);
-  if (!loaded.ok) return loaded;
-  const state = createStateFolder(options.statePath);
-  const release = lockState(state);
-  try {
-    await endLeftovers(state, options.onEvent);
-    const keeper = new ConfigurationKeeper(state, substrateOf(state, options));
-    const errors = await keeper.offer(loaded);
-    const { current } = keeper;
-    if (errors.length > 0 || current === undefined) {
-      release();
-      return { ok: false, errors, warnings: loaded.warnings };
-    }
-    refuseUnknownApplications(current.assignments, options.applications);
-    const runner = new MeshRunner(state, release, options, current, loaded);
-    try {
-      await runner.start();
-    } catch (error) {
-      await runner.stop();
-      throw error;
-    }
-    return runner;
-  } catch (error) {
-    release();
-    throw isOfFolder(error, state) ? stateUnusable(state.root, error) : error;
-  }
-}
-
-function substrateOf(state: StateFolder, { substrate, simulateExternal }: MeshRunnerOptions): Substrate {
-  return substrate === "netns"
-    ? netnsSubstrate({ meshId: state.root, simulateExternal })
-    : loopbackSubstrate({ meshId: state.root, simulateExternal, fresh: true });
-}
-
-/** An error of the file system about something in the state folder: not a bug, but a full disk, a lost right, a broken mount. */
-function isOfFolder(error: unknown, { root }: StateFolder): boolean {
-  const { syscall, path } = error as Partial<NodeJS.ErrnoException>;
-  return syscall !== undefined && path?.startsWith(root) === true;
-}
-
-/** @throws {BulwarkError} BW_CLI_INPUT: a slip in a name must not leave the built-in echo in the place of an application. */
-function refuseUnknownApplications({ pods }: Assignments, applications: ReadonlyMap<string, string>): void {
-  const known = new Set(pods.map(({ workload }) => workload));
-  for (const workload of applications.keys()) {
-    if (known.has(workload)) continue;
-    const help = suggestion(workload, known);
-    throw new BulwarkError(
-      "BW_CLI_INPUT",
-      `the mesh has no workload \`${workload}\` to run an application as${help === "" ? "" : `; ${help}`}`,
-    );
-  }
-}
-
-/** Ends what an `up` that was killed has left running. */
-export async function endLeftovers(
-  state: StateFolder,
-  onEvent: (event: { kind: "leftovers"; names: readonly string[] }) => void,
-): Promise<void> {
-  const book = readRunBook(state);
-  const names = book === undefined ? [] : await stopLeftovers(book);
-  const namespaces = await removeNetwork(state);
-  if (book !== undefined) {
-    removeRunBook(state);
-    removeSocketFolder(state);
-  }
-  if (names.length + namespaces.length > 0) onEvent({ kind: "leftovers", names: [...names, ...namespaces] });
-}
-
 const BOOK_RETRY_MS = 1000;
 /** A proxy that starts waits now and then for control. */
 const STARTING_PER_PROCESSOR = 2;
 const START_PATIENCE_MS = 3000;
 
-class MeshRunner implements RunningMesh {
+/** The processes of one mesh, as they follow the assignments. */
+export class MeshRunner implements RunningMesh {
   readonly ok = true;
   readonly state: StateFolder;
   readonly configuration: CurrentConfiguration;
@@ -215,8 +133,9 @@ class MeshRunner implements RunningMesh {
   ) {
     this.state = state;
     this.configuration = configuration;
-    this.warnings = warnings;
-    this.notActedOn = options.substrate === "netns" ? withoutNetworkPolicies(notActedOn) : notActedOn;
+    const isInNamespaces = options.substrate === "netns";
+    this.warnings = isInNamespaces ? notesInNamespaces(warnings) : warnings;
+    this.notActedOn = isInNamespaces ? notesInNamespaces(notActedOn) : notActedOn;
     this.#release = release;
     this.#options = options;
     this.#network = options.substrate === "netns" ? new PodNetwork(state) : undefined;

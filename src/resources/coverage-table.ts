@@ -3,6 +3,12 @@
  * Kinds and fields that are in neither table are acted on.
  */
 
+/** These two hold where pods are addresses of one machine: with network namespaces ztunnels and waypoints are run. */
+export const AMBIENT_NOT_RUN =
+  "its workloads get sidecars here: ambient mode is run with `--substrate netns`";
+export const WAYPOINTS_NOT_RUN =
+  "waypoints, which it is for, are decided (`bulwark can`) and not run here, but with `--substrate netns`";
+
 /** Kinds that are read without effect: `group/Kind` → why, in words that end the sentence "… is read, but". */
 export const UNSUPPORTED_KINDS: Readonly<Record<string, string>> = {
   "networking.istio.io/EnvoyFilter": "there is no Envoy to patch: nothing of it takes effect",
@@ -175,28 +181,28 @@ export const UNSUPPORTED_FIELDS: readonly UnsupportedField[] = [
   {
     kind: "AuthorizationPolicy",
     path: path("spec targetRef"),
-    why: "waypoints, which it is for, are decided (`bulwark can`) and not run",
+    why: WAYPOINTS_NOT_RUN,
   },
   {
     kind: "AuthorizationPolicy",
     path: path("spec targetRefs"),
-    why: "waypoints, which it is for, are decided (`bulwark can`) and not run",
+    why: WAYPOINTS_NOT_RUN,
   },
   {
     kind: "RequestAuthentication",
     path: path("spec targetRef"),
-    why: "waypoints, which it is for, are decided (`bulwark can`) and not run",
+    why: WAYPOINTS_NOT_RUN,
   },
   {
     kind: "RequestAuthentication",
     path: path("spec targetRefs"),
-    why: "waypoints, which it is for, are decided (`bulwark can`) and not run",
+    why: WAYPOINTS_NOT_RUN,
   },
   {
     kind: "Namespace",
     path: path("metadata labels istio.io/dataplane-mode"),
     values: ["ambient"],
-    why: "its workloads get sidecars: the ambient data plane is not run",
+    why: AMBIENT_NOT_RUN,
   },
   { kind: "Service", path: path("spec sessionAffinity"), values: ["ClientIP"], why: ROUND_ROBIN },
 ];

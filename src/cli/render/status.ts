@@ -10,6 +10,7 @@ export function renderStatus(report: StatusReport, now: Date): string {
   const { configuration, policies, flowLog, ca, skipped } = report;
   const parts = [
     `${style("bold", `trust domain ${report.trustDomain}`)}, up for ${age(report.startedAt, now)}${renderControl(report, now)}; configuration ${configuration.version} of ${clock(configuration.loadedAt)} (${configuration.resources} resources) from ${report.sources.join(", ")}\n`,
+    renderZtunnels(report.ztunnels),
     `${renderPods(report.pods, now)}DENIED counts connections and handshakes, too; REQUESTS are those of HTTP alone\n`,
     renderGateways(report.gateways),
     table(
@@ -71,7 +72,7 @@ export function renderPods(pods: readonly PodStatus[], now: Date): string {
       return [
         pod.pod,
         pod.address,
-        pod.proxied ? pod.identity : "(no sidecar)",
+        pod.proxied || pod.ztunnel !== undefined ? pod.identity : "(no sidecar)",
         ...(certificate === undefined || certificate === null
           ? [standing(pod), "", ""]
           : [
@@ -87,7 +88,24 @@ export function renderPods(pods: readonly PodStatus[], now: Date): string {
   );
 }
 
+/** A ztunnel counts for all of its pods together. */
+function renderZtunnels(ztunnels: StatusReport["ztunnels"]): string {
+  if (ztunnels.length === 0) return "";
+  return table(
+    ["ZTUNNEL", "NODE", "AMBIENT PODS", "CERTIFICATES", "OPEN", "DENIED"],
+    ztunnels.map(({ ztunnel, node, pods, connected, report, refusedConfiguration }) => [
+      ztunnel,
+      node,
+      String(pods),
+      connected ? String(Object.keys(report?.certificates ?? {}).length) : "ztunnel away",
+      String(report?.stats?.openConnections ?? ""),
+      `${report?.stats?.denied ?? ""}${refusedConfiguration === undefined ? "" : `  configuration NOT TAKEN: ${plain(refusedConfiguration)}`}`,
+    ]),
+  );
+}
+
 function standing(pod: PodStatus): string {
+  if (pod.ztunnel !== undefined) return pod.connected ? "waiting" : "ztunnel away";
   if (!pod.proxied) return "none";
   return pod.connected ? "waiting" : "proxy away";
 }

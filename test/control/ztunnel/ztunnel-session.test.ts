@@ -260,7 +260,7 @@ test("a rotation of the CA waits for ztunnels as for proxies", async () => {
 test("a revoked identity is told to the ztunnel, which gets no other certificate for it until it is let in again", async () => {
   const spiffeId = identityOf("here");
   const outcome = (await admin.request("ca.revoke", { spiffeId, reason: "keyCompromise" }, 10_000)) as {
-    cut: number;
+    connectionsCut: number;
   };
   assert.ok(revoked.length > 0);
   assert.equal(outcome.connectionsCut, 2);
