@@ -20,10 +20,35 @@ export interface TunnelRequest {
   readonly recheck?: () => Refusal | undefined;
 }
 
+/** Whoever waits for a tunnel, and is a connection only once there is a server for it. */
+export interface WaitingClient {
+  /** @param gone called at most once, when it has given up. @returns what ends the watch. */
+  onGone(gone: () => void): () => void;
+  /** The server is there: the connection. Called at most once. */
+  take(): Socket;
+  /** There is none. */
+  refuse(error: Error): void;
+}
+
 /** Connects a permitted client to its target and relays; every end is recorded. */
-export function openTunnel(env: RelayEnvironment, request: TunnelRequest): void {
-  const { socket } = request;
+export function openTunnel(env: RelayEnvironment, { socket, ...request }: TunnelRequest): void {
   socket.pause();
+  openTunnelFor(env, request, {
+    onGone(gone) {
+      socket.once("close", gone);
+      return () => socket.off("close", gone);
+    },
+    take: () => socket,
+    refuse: () => socket.destroy(),
+  });
+}
+
+/** The same for a client that is answered only when its server is there. */
+export function openTunnelFor(
+  env: RelayEnvironment,
+  request: Omit<TunnelRequest, "socket">,
+  client: WaitingClient,
+): void {
   let gone = false;
   let target: UpstreamTarget | undefined;
   const onGone = () => {
@@ -34,20 +59,20 @@ export function openTunnel(env: RelayEnvironment, request: TunnelRequest): void 
       new BulwarkError("BW_CLIENT_CLOSED", "the client closed while its server was being connected"),
     );
   };
-  socket.once("close", onGone);
+  const unwatch = client.onGone(onGone);
   const onTarget = (next: UpstreamTarget) => {
     target = next;
   };
   connectNext(env, request, { onTarget, attempt: 0, failure: undefined }, (outcome, reads) => {
-    socket.off("close", onGone);
+    unwatch();
     if (gone) {
       if (!(outcome instanceof Error)) outcome.destroy();
     } else if (outcome instanceof Error) {
       fail(env, request, outcome, target);
-      socket.destroy();
+      client.refuse(outcome);
     } else {
       if (isTlsInTls(request, target)) request.flow.explanation = [TLS_IN_TLS];
-      relay(env, request, new ByteStream(outcome, RELAYED, reads));
+      relay(env, { ...request, socket: client.take() }, new ByteStream(outcome, RELAYED, reads));
     }
   });
 }
@@ -60,7 +85,7 @@ interface ConnectAttempt {
 
 function connectNext(
   env: RelayEnvironment,
-  request: TunnelRequest,
+  request: Omit<TunnelRequest, "socket">,
   { attempt, failure, onTarget }: ConnectAttempt,
   done: Connected,
 ): void {
@@ -116,11 +141,16 @@ function relay(env: RelayEnvironment, request: TunnelRequest, server: ByteStream
 const TLS_IN_TLS =
   "the caller's own TLS goes inside TLS that this proxy opens, as the host's DestinationRule says: call it by http://, or take tls out of the rule (or out of that port's)";
 
-function isTlsInTls({ flow }: TunnelRequest, target: UpstreamTarget | undefined): boolean {
+function isTlsInTls({ flow }: Pick<TunnelRequest, "flow">, target: UpstreamTarget | undefined): boolean {
   return flow.protocol === "tls" && target?.tls?.kind === "external";
 }
 
-function fail(env: RelayEnvironment, request: TunnelRequest, error: Error, target?: UpstreamTarget): void {
+function fail(
+  env: RelayEnvironment,
+  request: Pick<TunnelRequest, "flow" | "startedMs">,
+  error: Error,
+  target?: UpstreamTarget,
+): void {
   const { flow, startedMs } = request;
   env.http.counters.failed += 1;
   flow.verdict = "error";
