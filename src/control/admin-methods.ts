@@ -9,6 +9,7 @@ import type { ConfigurationKeeper } from "./configuration-keeper.ts";
 import type { FlowLog } from "./flow-log.ts";
 import { gatewayAddresses } from "./gateway-addresses.ts";
 import type { JwksService } from "./jwks/jwks-service.ts";
+import type { ListeningParts } from "./listening-parts.ts";
 import {
   fieldsOf,
   listField,
@@ -36,6 +37,7 @@ export interface AdminMethodsOptions {
   /** `startedAt` and `control` of the status. */
   readonly life: () => Pick<StatusReport, "startedAt" | "control">;
   readonly subscribers: Set<RpcPeer>;
+  readonly parts: ListeningParts;
   /** `ca.…` about certificates and their revocation. */
   readonly revocation: Readonly<Record<string, RpcHandler>>;
 }
@@ -69,6 +71,7 @@ export function adminMethods(
       void peer.closed.then(() => subscribers.delete(peer));
       return keeper.current?.assignments ?? null;
     },
+    listening: options.parts.handlerFor(peer),
     ...options.revocation,
     "flows.query": (params) => {
       const filter = filterOf(params);
@@ -151,6 +154,7 @@ function statusReport(options: AdminMethodsOptions): StatusReport {
     },
     pods: current === undefined ? [] : podStatuses(current.assignments, options.sessions),
     ztunnels: current === undefined ? [] : ztunnelStatuses(current.assignments, options.sessions),
+    parts: options.parts.report(),
     gateways: current === undefined ? [] : gatewayAddresses(current.mesh, current.assignments),
     policies: current === undefined ? [] : policiesOf(current.mesh),
     keys: options.keys.report(),

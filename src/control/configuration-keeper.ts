@@ -74,8 +74,9 @@ export class ConfigurationKeeper {
       this.refuse(errors);
       return errors;
     }
-    const assignments = await this.#substrate.assign(loaded.mesh, this.#assignments());
     const version = (this.#current?.version ?? 0) + 1;
+    const assigned = await this.#substrate.assign(loaded.mesh, this.#assignments());
+    const assignments = { ...assigned, version };
     const loadedAt = new Date().toISOString();
     const { resources, stockGateways } = loaded;
     const mesh = this.#inFederation(loaded.mesh);

@@ -40,6 +40,7 @@ import { type IdentityInterfaceChoice, IdentityInterfaces } from "./identity-int
 import { DEFAULT_REFRESH_MS } from "./jwks/jwks-keeper.ts";
 import { JwksService } from "./jwks/jwks-service.ts";
 import { parseKeyAccess } from "./jwks/key-access.ts";
+import { ListeningParts } from "./listening-parts.ts";
 import { liveHolders } from "./live-holders.ts";
 import { type ControlEvent, type StatusReport, textField } from "./messages.ts";
 import { podSocket } from "./netns/pod-folders.ts";
@@ -356,6 +357,7 @@ export class ControlPlane {
       flowLog: this.#flowLog,
       keys: this.#keys,
       subscribers: this.#subscribers,
+      parts: new ListeningParts((event) => this.#tell(event)),
       revocation: this.#revocation.methods,
       sources: this.#options.sources,
       life: () => lifeOf(this.#state, startedAt),

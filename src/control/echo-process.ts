@@ -4,6 +4,7 @@ import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
 import { liveAsChild, warn } from "./child-life.ts";
 import { readAssignments } from "./configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "./control-link.ts";
+import { ListeningReport } from "./listening-report.ts";
 import type { ControlEvent } from "./messages.ts";
 import { stateFolderAt } from "./state-folder.ts";
 
@@ -18,8 +19,18 @@ export interface EchoProcessOptions {
 /** Runs all echoes of one kind, and follows the assignments as control changes them. */
 export async function runEchoProcess(options: EchoProcessOptions): Promise<void> {
   const state = stateFolderAt(options.statePath);
-  const echoes = new EchoSet(openStandInAuthority(state.standInFolder), warn);
-  const apply = (assignments: Assignments) => echoes.apply(listenersOf(assignments, options));
+  const report = new ListeningReport(options.part);
+  let version: number | undefined;
+  const echoes = new EchoSet({
+    authority: openStandInAuthority(state.standInFolder),
+    onWarning: warn,
+    onListening: () => report.listens(version),
+  });
+  const apply = (assignments: Assignments) => {
+    ({ version } = assignments);
+    report.pauses();
+    return echoes.apply(listenersOf(assignments, options));
+  };
   const link = new ControlLink({
     connect: async () => {
       const peer = await connectAdmin(state, {
@@ -30,6 +41,7 @@ export async function runEchoProcess(options: EchoProcessOptions): Promise<void>
       });
       const assignments = (await peer.request("subscribe", {}, 10_000)) as Assignments | null;
       if (assignments !== null) await apply(assignments);
+      report.connected(peer);
       return peer;
     },
   });

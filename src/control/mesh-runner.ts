@@ -15,6 +15,7 @@ import { ControlLink, connectAdmin } from "./control-link.ts";
 import { CONTROL_REFUSED_EXIT, forgetRefusal, takeRefusal } from "./control-refusal.ts";
 import { followFlows } from "./follow-flows.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
+import type { ListeningPart } from "./listening-parts.ts";
 import type { LoadedConfiguration } from "./load-configuration.ts";
 import { LogFollower } from "./log-follower.ts";
 import type { ControlEvent, StatusReport } from "./messages.ts";
@@ -82,7 +83,7 @@ export interface RunningMesh {
   readonly warnings: readonly Diagnostic[];
   /** What was read and has no effect. */
   readonly notActedOn: readonly Diagnostic[];
-  /** Settles when every proxy has its certificate and its configuration, or the mesh is being stopped; rejects when that takes longer, or with why the control plane cannot start. */
+  /** Settles when every proxy has its certificate and its configuration and all of the mesh's own servers listen (built-in applications, stand-ins, DNS), or the mesh is being stopped; rejects when that takes longer, or with why the control plane cannot start. */
   untilReady(timeoutMs: number): Promise<void>;
   status(): Promise<StatusReport>;
   /** Stops everything in order. Nothing of the mesh runs, and no socket is there, when it settles. */
@@ -112,6 +113,8 @@ export class MeshRunner implements RunningMesh {
   readonly #network: PodNetwork | undefined;
   readonly #logs: LogFollower;
   readonly #applied = new AppliedVersions();
+  /** By process, for which configuration what it serves listens. */
+  readonly #listening = new AppliedVersions();
   #tokens: TokenFiles | undefined;
   /** Identities for which the CA issues nothing: nobody waits for their pods. */
   readonly #blocked = new Set<string>();
@@ -290,6 +293,7 @@ export class MeshRunner implements RunningMesh {
       this.#applied.note(pod, configurationVersion);
       if (configurationVersion > 0) this.#gate.leave(proxyName(pod));
     }
+    for (const { part, listeningVersion } of status.parts) this.#listening.note(part, listeningVersion);
     this.#onProgress?.();
     return peer;
   }
@@ -312,6 +316,7 @@ export class MeshRunner implements RunningMesh {
       this.#applied.note(event.pod, event.version);
       this.#gate.leave(proxyName(event.pod));
     }
+    if (event.kind === "part-listening") this.#listening.note(event.part, event.version);
     this.#options.onEvent(event);
     this.#onProgress?.();
   }
@@ -383,7 +388,21 @@ export class MeshRunner implements RunningMesh {
     const proxies = sessionHolders(this.configuration.assignments)
       .filter(({ spiffeId }) => !this.#blocked.has(spiffeId))
       .map(podKey);
-    return proxies.filter((pod) => this.#applied.of(pod) < this.configuration.version);
+    const { version } = this.configuration;
+    return [
+      ...proxies.filter((pod) => this.#applied.of(pod) < version),
+      ...this.#parts().filter((part) => this.#listening.of(part) < version),
+    ];
+  }
+
+  /** Processes of ours without whose servers a call finds nobody. */
+  #parts(): readonly ListeningPart[] {
+    const { simulateExternal } = this.#options;
+    return [
+      "apps",
+      ...(simulateExternal ? (["externals"] as const) : []),
+      ...(this.#network === undefined ? [] : (["network"] as const)),
+    ];
   }
 
   async #showFlows(link: ControlLink): Promise<void> {

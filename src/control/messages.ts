@@ -15,6 +15,7 @@ import type {
 import type { StockGateway } from "../substrate/stock-gateways.ts";
 import type { ConfigurationChange } from "./configuration-change.ts";
 import type { JwksStatus } from "./jwks/jwks-keeper.ts";
+import type { ListeningPart } from "./listening-parts.ts";
 import type { RevocationEvent, RevocationUpdate } from "./revocation/messages.ts";
 import type { RotationReport } from "./rotation/messages.ts";
 
@@ -139,6 +140,13 @@ export interface ZtunnelStatus {
   readonly report?: ProxyReport;
 }
 
+/** A process of the mesh that serves what is no proxy's: built-in applications, stand-ins, the network's DNS. */
+export interface PartStatus {
+  readonly part: ListeningPart;
+  /** The configuration for which all that it serves listens. */
+  readonly listeningVersion: number;
+}
+
 export interface PolicyStatus {
   readonly kind: string;
   readonly namespace: string;
@@ -186,6 +194,8 @@ export interface StatusReport {
   readonly pods: readonly PodStatus[];
   /** Where pods are in ambient mode. */
   readonly ztunnels: readonly ZtunnelStatus[];
+  /** Those that are there and listen. */
+  readonly parts: readonly PartStatus[];
   readonly gateways: readonly GatewayAddress[];
   readonly policies: readonly PolicyStatus[];
   /** Sources of keys for tokens. */
@@ -213,6 +223,7 @@ export type ControlEvent =
   | { readonly kind: "proxy-connected"; readonly pod: string }
   | { readonly kind: "proxy-gone"; readonly pod: string }
   | { readonly kind: "proxy-applied"; readonly pod: string; readonly version: number }
+  | { readonly kind: "part-listening"; readonly part: ListeningPart; readonly version: number }
   | { readonly kind: "proxy-refused"; readonly pod: string; readonly version: number; readonly why: string }
   | {
       readonly kind: "certificate";

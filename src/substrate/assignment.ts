@@ -82,6 +82,8 @@ export interface SkippedWorkload {
 }
 
 export interface Assignments {
+  /** Of the configuration that they are for; absent where nobody numbered it. */
+  readonly version?: number;
   readonly pods: readonly PodAssignment[];
   readonly standIns: readonly StandInAssignment[];
   readonly skipped: readonly SkippedWorkload[];

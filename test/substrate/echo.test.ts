@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -35,7 +35,10 @@ const pod: PodAssignment = {
   ],
 };
 const warnings: string[] = [];
-const echoes = new EchoSet(openStandInAuthority(folder), (message) => warnings.push(message));
+const echoes = new EchoSet({
+  authority: openStandInAuthority(folder),
+  onWarning: (message) => warnings.push(message),
+});
 
 before(async () => {
   const standIns = standInEchoes(
@@ -228,7 +231,7 @@ test("the stand-ins' CA is kept, and its key file is closed to others", () => {
 });
 
 test("EchoSet closes what is not wanted any more and leaves the rest alone", async () => {
-  const set = new EchoSet(openStandInAuthority(folder), () => {});
+  const set = new EchoSet({ authority: openStandInAuthority(folder), onWarning: () => {} });
   const [first, second] = podEchoes({
     ...pod,
     applicationPorts: pod.applicationPorts.map((entry) => ({ ...entry, socketPort: entry.socketPort + 5 })),
@@ -242,6 +245,35 @@ test("EchoSet closes what is not wanted any more and leaves the rest alone", asy
   assert.equal(await exchange(kept, "still"), "still");
   set.close();
   assert.deepEqual(warnings, []);
+});
+
+test("EchoSet tells that all of it listens only when what was taken has come free and listens, too", async () => {
+  const taken = createServer().listen(29_100, HOST);
+  await once(taken, "listening");
+  let told = 0;
+  const said: string[] = [];
+  const listening = Promise.withResolvers<void>();
+  const set = new EchoSet({
+    authority: openStandInAuthority(folder),
+    onWarning: (message) => said.push(message),
+    onListening: () => {
+      told++;
+      listening.resolve();
+    },
+  });
+  const ports = [29_100, 29_101].map((socketPort) => ({
+    port: socketPort,
+    host: HOST,
+    socketPort,
+    protocol: "http" as const,
+  }));
+  await set.apply(podEchoes({ ...pod, applicationPorts: ports }));
+  assert.equal(told, 0);
+  assert.match(said.join(), /cannot listen on .*:29100: EADDRINUSE/);
+  taken.close();
+  await listening.promise;
+  for (const { socketPort } of ports) assert.equal(await probeListen(HOST, socketPort), "EADDRINUSE");
+  set.close();
 });
 
 test("parseForwardedClientCert() keeps separators inside quotes, and reads every element", () => {

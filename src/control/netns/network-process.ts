@@ -11,6 +11,7 @@ import type { FlowLines } from "../../telemetry/flow-spill.ts";
 import { liveAsChild, warn } from "../child-life.ts";
 import { readAssignments } from "../configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "../control-link.ts";
+import { ListeningReport } from "../listening-report.ts";
 import type { ControlEvent } from "../messages.ts";
 import { type StateFolder, stateFolderAt } from "../state-folder.ts";
 import { DropRecords } from "./drop-records.ts";
@@ -33,7 +34,10 @@ class NetworkProcess {
   readonly #dns: DnsServer;
   readonly #link: ControlLink;
   readonly #flows: FlowBuffer;
+  readonly #report = new ListeningReport("network");
   #lookUp: LookUp = () => undefined;
+  #version: number | undefined;
+  #isListening = false;
   #isReading = false;
   #isFailing = false;
 
@@ -67,6 +71,8 @@ class NetworkProcess {
     });
     this.#follow(readAssignments(this.#state));
     await this.#dns.listen();
+    this.#isListening = true;
+    this.#report.listens(this.#version);
   }
 
   async #connect() {
@@ -78,6 +84,7 @@ class NetworkProcess {
     });
     const assignments = (await peer.request("subscribe", {}, REQUEST_TIMEOUT_MS)) as Assignments | null;
     if (assignments !== null) this.#follow(assignments);
+    this.#report.connected(peer);
     return peer;
   }
 
@@ -89,6 +96,8 @@ class NetworkProcess {
     const services = serviceNames(mesh, placement, { serviceEntries: false });
     const outside = standInNames(placement.standIns);
     this.#lookUp = (name) => services(name) ?? outside(name);
+    this.#version = assignments.version;
+    if (this.#isListening) this.#report.listens(this.#version);
   }
 
   async #read(): Promise<void> {

@@ -87,17 +87,24 @@ function echoRaw(stream: Duplex, first: Buffer): void {
 /** How long to wait before a port that is taken is tried again. */
 const RETRY_MS = 500;
 
+export interface EchoSetOptions {
+  readonly authority: StandInAuthority;
+  readonly onWarning: (message: string) => void;
+  /** All that is wanted listens: told for each `apply`, later where something has to be tried again. */
+  readonly onListening?: () => void;
+}
+
 /** Keeps a changing set of echoes listening; an echo that stays is not touched. */
 export class EchoSet {
-  readonly #authority: StandInAuthority;
-  readonly #onWarning: (message: string) => void;
+  readonly #options: EchoSetOptions;
   readonly #servers = new Map<string, SniffingServer>();
+  /** Of the servers those that listen, not only try to. */
+  readonly #listening = new Set<string>();
   #wanted: readonly EchoListener[] = [];
   #retry: NodeJS.Timeout | undefined;
 
-  constructor(authority: StandInAuthority, onWarning: (message: string) => void) {
-    this.#authority = authority;
-    this.#onWarning = onWarning;
+  constructor(options: EchoSetOptions) {
+    this.#options = options;
   }
 
   /** Settles when all that can listen do; the others are tried again by themselves. */
@@ -108,30 +115,44 @@ export class EchoSet {
       if (keys.has(key)) continue;
       server.close();
       this.#servers.delete(key);
+      this.#listening.delete(key);
     }
-    await Promise.all(wanted.map((listener) => this.#open(listener)));
+    const opened = Promise.all(wanted.map((listener) => this.#open(listener)));
+    this.#tellListening();
+    await opened;
   }
 
   close(): void {
     clearTimeout(this.#retry);
     for (const server of this.#servers.values()) server.close();
     this.#servers.clear();
+    this.#listening.clear();
     this.#wanted = [];
+  }
+
+  #tellListening(): void {
+    if (this.#wanted.every(({ key }) => this.#listening.has(key))) this.#options.onListening?.();
   }
 
   async #open(listener: EchoListener): Promise<void> {
     if (this.#servers.has(listener.key)) return;
-    const server = listener.create(this.#authority);
+    const server = listener.create(this.#options.authority);
     this.#servers.set(listener.key, server);
     try {
       const { host, port, namespace } = listener;
       await server.listen(
         namespace === undefined ? { host, port } : { fd: listenInside(namespace, host, port) },
       );
+      // It may have been closed meanwhile, and another wanted in its place.
+      if (this.#servers.get(listener.key) !== server) return;
+      this.#listening.add(listener.key);
+      this.#tellListening();
     } catch (error) {
-      this.#servers.delete(listener.key);
+      if (this.#servers.get(listener.key) === server) this.#servers.delete(listener.key);
       const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
-      this.#onWarning(`cannot listen on ${listener.host}:${listener.port}: ${why}; it is tried again`);
+      this.#options.onWarning(
+        `cannot listen on ${listener.host}:${listener.port}: ${why}; it is tried again`,
+      );
       clearTimeout(this.#retry);
       this.#retry = setTimeout(() => void this.apply(this.#wanted), RETRY_MS);
     }
