@@ -19,10 +19,11 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { explainedFailure } from "./connection-failure.ts";
 import type { OwnTrustDomains } from "./federated-trust.ts";
 import type { HandshakesInFlight } from "./handshakes-in-flight.ts";
+import type { HbonePool } from "./hbone/hbone-pool.ts";
 import { LentReads } from "./lent-reads.ts";
 import type { RevocationGuard } from "./revocation-guard.ts";
-import { CLIENT_ALPN, type TlsContexts } from "./tls-contexts.ts";
-import type { UpstreamTarget, UpstreamTls } from "./upstream-target.ts";
+import { CLIENT_ALPN, type TlsContexts, type UpstreamAlpn } from "./tls-contexts.ts";
+import type { UpstreamTarget, UpstreamTls, UpstreamTunnel } from "./upstream-target.ts";
 
 /** Whose workloads are taken: of the mesh, under its own name and its aliases, and of those that it is federated with. */
 export interface TrustDomains extends OwnTrustDomains {
@@ -40,6 +41,8 @@ export interface UpstreamSettings {
   readonly handshakes: HandshakesInFlight;
   /** Dials from another network than this process's own; absent: from here. Never throws. */
   readonly open?: (where: DialledPlace) => Socket;
+  /** Through which targets are reached that have a tunnel; absent: those are refused. */
+  readonly tunnels?: HbonePool;
 }
 
 export interface DialledPlace {
@@ -66,6 +69,10 @@ export function connectUpstream(
   lend: boolean,
   done: Connected,
 ): void {
+  if (target.tunnel !== undefined) {
+    connectThrough(target, target.tunnel, settings, done);
+    return;
+  }
   const contexts = target.tls?.kind === "mesh" ? settings.contexts() : undefined;
   if (target.tls?.kind === "mesh" && contexts === undefined) {
     queueMicrotask(() =>
@@ -97,6 +104,21 @@ export function connectUpstream(
     socket.on("error", ignore).destroy();
     done(explainedFailure(error));
   }
+}
+
+/** INVARIANT: nothing of the mesh speaks TLS of its own inside of HBONE: what is to be encrypted twice is refused, and not sent once. */
+function connectThrough(
+  { tls, localAddress }: UpstreamTarget,
+  tunnel: UpstreamTunnel,
+  settings: UpstreamSettings,
+  done: Connected,
+): void {
+  if (settings.tunnels === undefined || tls !== undefined) {
+    const why = tls === undefined ? "this proxy opens no tunnels" : "TLS inside of a tunnel is not spoken";
+    queueMicrotask(() => done(new BulwarkError("BW_TUNNEL_UNSUPPORTED", why)));
+    return;
+  }
+  settings.tunnels.open(tunnel, localAddress, settings, done);
 }
 
 function ignore(): void {}
@@ -178,7 +200,7 @@ function tlsOptions(
 }
 
 /** Servers outside know nothing of Istio's protocol names. */
-function externalAlpn(alpn: "http1" | "http2" | "tcp"): string[] {
+function externalAlpn(alpn: UpstreamAlpn): string[] {
   return alpn === "http2" ? ["h2"] : alpn === "http1" ? ["http/1.1"] : [];
 }
 

@@ -6,6 +6,8 @@ import type { HttpEnvironment } from "./http-environment.ts";
 /** How often one looks within the time: an idle connection ends late by so much of it. */
 const LOOKS = 8;
 
+type IdleEnvironment = Pick<HttpEnvironment, "deadlines" | "limits">;
+
 /**
  * Ends an HTTP/2 connection on which nothing moves. Not by the session's own `setTimeout`: Node 26.10 does not clear its timer when the
  * session ends, so each that is over would be kept, with all it holds, until its time is up.
@@ -14,11 +16,11 @@ export class Http2Idle implements Bounded {
   deadlineMs: number;
   readonly #session: ServerHttp2Session;
   readonly #socket: Socket;
-  readonly #env: HttpEnvironment;
+  readonly #env: IdleEnvironment;
   #seen: string;
   #sinceMs: number;
 
-  constructor(session: ServerHttp2Session, socket: Socket, env: HttpEnvironment) {
+  constructor(session: ServerHttp2Session, socket: Socket, env: IdleEnvironment) {
     this.#session = session;
     this.#socket = socket;
     this.#env = env;

@@ -2,10 +2,14 @@ import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Bounded } from "./deadlines.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
-import type { HttpService } from "./http-service.ts";
 
 /** A client's own GOAWAY with an error is its end, not a refusal of ours. */
 const ENDED_BY_CLIENT = "ERR_HTTP2_SESSION_ERROR";
+
+type RefusalEnvironment = Pick<HttpEnvironment, "deadlines" | "limits">;
+
+/** @param reason for the record, as of other refusals. */
+type RecordRefusal = (reason: string, explanation: string) => void;
 
 /**
  * Records what HTTP/2's own layer refuses. nghttp2 resets a stream with a malformed or oversize header block before Node
@@ -16,18 +20,19 @@ const ENDED_BY_CLIENT = "ERR_HTTP2_SESSION_ERROR";
 export class Http2Refusals implements Bounded {
   deadlineMs: number;
   readonly #session: ServerHttp2Session;
-  readonly #service: HttpService;
-  readonly #env: HttpEnvironment;
+  readonly #env: RefusalEnvironment;
+  readonly #record: RecordRefusal;
   #highest = -1;
   /** An id that was announced at the last beat, and had become no request. */
   #suspected = 0;
   #open = 0;
   #closing = false;
 
-  constructor(session: ServerHttp2Session, service: HttpService, env: HttpEnvironment) {
+  /** @param record called for each that is refused. */
+  constructor(session: ServerHttp2Session, env: RefusalEnvironment, record: RecordRefusal) {
     this.#session = session;
-    this.#service = service;
     this.#env = env;
+    this.#record = record;
     this.deadlineMs = env.deadlines.nowMs + env.limits.headTimeoutMs;
     env.deadlines.watch(this);
     session.once("close", () => env.deadlines.forget(this));
@@ -98,13 +103,5 @@ export class Http2Refusals implements Bounded {
       "http2-stream-refused",
       `${which} became no request: the header block is malformed, too large or unfinished, too many streams were open, or the id was left out`,
     );
-  }
-
-  #record(reason: string, explanation: string): void {
-    const flow = this.#service.malformed(0, reason);
-    flow.status = undefined;
-    flow.explanation = [explanation];
-    this.#env.counters.denied += 1;
-    this.#env.flows.push(flow);
   }
 }

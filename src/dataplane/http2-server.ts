@@ -58,7 +58,13 @@ export function serveHttp2(
       enableConnectProtocol: false,
     },
   });
-  const watched = new Http2Refusals(session, service, env);
+  const watched = new Http2Refusals(session, env, (reason, explanation) => {
+    const flow = service.malformed(0, reason);
+    flow.status = undefined;
+    flow.explanation = [explanation];
+    env.counters.denied += 1;
+    env.flows.push(flow);
+  });
   refusals = watched;
   session.on("error", (error) => {
     watched.broke(error);

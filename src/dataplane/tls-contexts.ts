@@ -21,6 +21,7 @@ export const CLIENT_ALPN = {
   http1: ["istio-http/1.1", "istio", "http/1.1"],
   http2: ["istio-h2", "istio", "h2"],
   tcp: ["istio"],
+  hbone: ["h2"],
 } as const satisfies Record<string, readonly string[]>;
 
 export type UpstreamAlpn = keyof typeof CLIENT_ALPN;

@@ -23,6 +23,23 @@ export type UpstreamTls =
       readonly alpn: UpstreamAlpn;
     };
 
+/** Where HBONE is served: ztunnels, waypoints and sidecars that take it. */
+export const HBONE_PORT = 15008;
+
+/** HTTP/2 CONNECT over the mesh's TLS, through which a target is reached. */
+export interface UpstreamTunnel {
+  /** IP literal: of the pod or the waypoint. */
+  readonly host: string;
+  /** {@link HBONE_PORT}. */
+  readonly port: number;
+  /** Where it is to lead, as the far end is asked for it: address and port (`hboneAuthority`). */
+  readonly authority: string;
+  /** Identities that may serve it, with `spiffe://`; undefined = any of the mesh's (only where Istio checks none). */
+  readonly sans: readonly string[] | undefined;
+  /** To be sent with the CONNECT: lower-case names. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** One address to connect to, and how. */
 export interface UpstreamTarget {
   /** IP literal. */
@@ -32,6 +49,8 @@ export interface UpstreamTarget {
   readonly localAddress: string | undefined;
   readonly tls: UpstreamTls | undefined;
   readonly protocol: "http1" | "http2" | "tcp";
+  /** What it is reached through: then `host` and `port` are for records alone, and `tls` is spoken inside. */
+  readonly tunnel?: UpstreamTunnel;
   /** `outbound|80||payroll.finance.svc.cluster.local`, for the flow log. */
   readonly cluster: string | undefined;
   /** Connections of equal key are interchangeable. */
@@ -40,10 +59,11 @@ export interface UpstreamTarget {
 
 /** Makes a target, and its key from everything that sets a connection apart. */
 export function upstreamTarget(fields: Omit<UpstreamTarget, "poolKey">): UpstreamTarget {
-  const { host, port, tls, protocol } = fields;
+  const { host, port, tls, protocol, tunnel } = fields;
   const secured =
     tls === undefined ? "" : `|${tls.kind}|${tls.sni ?? ""}|${tls.sans?.join(",") ?? "*"}|${contextId(tls)}`;
-  return { ...fields, poolKey: `${host}:${port}|${protocol}${secured}` };
+  const through = tunnel === undefined ? "" : `|${JSON.stringify(tunnel)}`;
+  return { ...fields, poolKey: `${host}:${port}|${protocol}${secured}${through}` };
 }
 
 function contextId(tls: UpstreamTls): string {
