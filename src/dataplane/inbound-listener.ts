@@ -150,7 +150,7 @@ export class InboundListener {
     });
     const peer = this.#peer(accepted, connection, source, mesh.tls, element, http2);
     const protocol = chain.refusal === null ? chain.protocol : "tcp";
-    this.#records.handshake(accepted, peer);
+    this.#records.handshake({ ...accepted, source }, mesh.tls, connection.sni);
     if (protocol === "tcp") this.#serveTcp(accepted, mesh.socket, peer, NOTHING);
     else if (http2 || (mesh.alpn !== undefined && HTTP1_ALPN.has(mesh.alpn)))
       this.#serveHttp(accepted, mesh.socket, peer, http2);

@@ -1,5 +1,5 @@
 /** What a server's proxy writes down of connections, and how it ends those that it refuses. */
-import { nowRfc3339Nanos } from "../model/flow-record.ts";
+import { type FlowTls, nowRfc3339Nanos } from "../model/flow-record.ts";
 import { causeText } from "../policy/explain.ts";
 import type { InboundPolicy } from "../policy/inbound.ts";
 import type { Verdict } from "../policy/verdict.ts";
@@ -27,10 +27,13 @@ export class InboundRecords {
     this.#reporter = reporter;
   }
 
-  handshake(accepted: InboundConnection, peer: InboundPeer): void {
+  /** One that stands. */
+  handshake(accepted: Omit<InboundConnection, "socket">, tls: FlowTls | undefined, sni?: string): void {
     this.#http.flows.push({
-      ...this.flow(accepted, peer, undefined, "allow"),
+      ...this.flow(accepted, undefined, undefined, "allow"),
       kind: "handshake",
+      sni: sni === "" ? undefined : sni,
+      tls,
       layer: "tls",
       reason: "ok",
       durationMs: performance.now() - accepted.startedMs,
@@ -40,7 +43,11 @@ export class InboundRecords {
   /**
    * Plaintext to a port that requires TLS looks like a broken handshake: the policy is what refused it. `tls-acceptor` has ended the socket.
    */
-  handshakeFailed(policy: InboundPolicy, accepted: InboundConnection, failure: HandshakeFailure): void {
+  handshakeFailed(
+    policy: InboundPolicy,
+    accepted: Omit<InboundConnection, "socket">,
+    failure: HandshakeFailure,
+  ): void {
     const { mode, policy: by } = policy.transport(accepted.port);
     const plaintext = PLAINTEXT_ERRORS.has(failure.code) && mode === "STRICT";
     const cause = plaintext ? "no-chain" : handshakeCause(failure.code);

@@ -16,6 +16,7 @@ import { HttpCalls } from "./ext-authz/http-call.ts";
 import { ExternalContexts } from "./external-contexts.ts";
 import type { FederatedDomain } from "./federated-trust.ts";
 import { HandshakesInFlight } from "./handshakes-in-flight.ts";
+import { HbonePool } from "./hbone/hbone-pool.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import { Http2Upstreams } from "./http2-upstreams.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
@@ -41,6 +42,8 @@ import { UpstreamPool } from "./upstream-pool.ts";
 export class MeshProxy {
   readonly #options: ProxyOptions;
   readonly #env: ProxyEnvironment;
+  /** Connections to the tunnels' ports of other pods. */
+  readonly #tunnels = new HbonePool();
   readonly #listeners: ListenerSet;
   readonly #outboundListeners: ListenerSet;
   readonly #tls: MeshTlsServer;
@@ -108,6 +111,7 @@ export class MeshProxy {
       .off("discarded", this.#rotated);
     await this.#listeners.stop();
     await this.#outboundListeners.stop();
+    this.#roles.drain();
     this.#dns?.close();
     const untilMs = performance.now() + graceMs;
     while (this.#openConnections > 0 && performance.now() < untilMs)
@@ -116,6 +120,7 @@ export class MeshProxy {
     this.#env.http.calls.clear();
     this.#env.http2.clear();
     this.#env.httpCalls.clear();
+    this.#tunnels.clear();
     for (const socket of this.#env.sockets) socket.destroy();
     this.#env.http.deadlines.close();
   }
@@ -197,6 +202,7 @@ export class MeshProxy {
     this.#env.http.calls.clear();
     this.#env.http2.clear();
     this.#env.httpCalls.clear();
+    this.#tunnels.clear();
   };
 
   /** Without a certificate everything is refused; the source asks for another, which a revoked identity does not get. */
@@ -228,6 +234,7 @@ export class MeshProxy {
       trustDomains: () => this.#trustDomains,
       connectTimeoutMs: limits.connectTimeoutMs,
       handshakes: new HandshakesInFlight(),
+      tunnels: this.#tunnels,
     };
     const http2 = new Http2Upstreams(upstream);
     return {

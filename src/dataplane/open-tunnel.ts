@@ -134,6 +134,7 @@ function relay(env: RelayEnvironment, request: TunnelRequest, server: ByteStream
   tunnel.recheck();
   if (!env.tunnels.has(tunnel)) return;
   tunnel.sendFirst(unread);
+  if (socket.readableEnded) tunnel.clientHasEnded();
   socket.resume();
 }
 

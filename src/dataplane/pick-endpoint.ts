@@ -1,6 +1,6 @@
 import { isIP, isIPv6 } from "node:net";
 import { resolveTargetPort } from "../model/build-services.ts";
-import type { Service } from "../model/mesh.ts";
+import type { Service, Workload } from "../model/mesh.ts";
 import { socketPort } from "../model/placement.ts";
 import type {
   ClusterPlan,
@@ -9,10 +9,19 @@ import type {
   ForwardDecision,
   OutboundTarget,
 } from "../policy/outbound/types.ts";
+import { speaksHbone } from "../policy/path/tunnelled.ts";
+import { isOwnCluster } from "../policy/waypoint/waypoint-routes.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { resourceName } from "../resources/resource.ts";
+import { hboneAuthority } from "./hbone/hbone-authority.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
-import { type UpstreamTarget, type UpstreamTls, upstreamTarget } from "./upstream-target.ts";
+import {
+  HBONE_PORT,
+  type UpstreamTarget,
+  type UpstreamTls,
+  type UpstreamTunnel,
+  upstreamTarget,
+} from "./upstream-target.ts";
 
 /** Tries beyond the first, when connecting fails: Istio's default. */
 const CONNECT_RETRIES = 2;
@@ -79,8 +88,10 @@ export class EndpointPicker {
     if (cluster === undefined) return nowhere;
     const placed = this.#placed(cluster);
     if (placed.length > 0)
-      return this.#inTurn(placed, ({ host, port, plan }) =>
-        this.#reach(host, port, cluster, target, plan.tls, protocol),
+      return this.#inTurn(placed, ({ host, port, plan, pod }) =>
+        pod === undefined
+          ? this.#reach(host, port, cluster, target, plan.tls, protocol)
+          : this.#tunnelled(host, plan, pod, cluster, target, protocol),
       );
     const tls = cluster.tls === "mixed" ? "plaintext" : cluster.tls;
     const own = cluster.resolution === "original-destination" ? this.#places(decision.dialled, asked) : [];
@@ -141,24 +152,25 @@ export class EndpointPicker {
       placed =
         cluster.resolution === "dynamic-dns" || cluster.resolution === "original-destination"
           ? []
-          : cluster.endpoints.flatMap((plan) => this.#place(plan));
+          : cluster.endpoints.flatMap((plan) => this.#place(plan, cluster));
       this.#written.set(cluster, placed);
     }
     return placed;
   }
 
   /** A workload's endpoint stands for each of its pods. */
-  #place(plan: EndpointPlan): Placed[] {
-    const { placement } = this.#snapshot;
+  #place(plan: EndpointPlan, cluster: ClusterPlan): Placed[] {
+    const { placement, mesh } = this.#snapshot;
     const port = socketPort(placement, plan.port);
     const { workload } = plan.endpoint;
+    const pod = workload !== undefined && speaksHbone(mesh, workload, cluster) ? workload : undefined;
     const hosts =
       workload === undefined
         ? [plan.address]
         : placement.pods.filter((pod) => pod.workload === workload.key).map((pod) => pod.address);
     return hosts
       .filter((host) => host !== undefined)
-      .flatMap((host) => Array.from({ length: repeats(plan.weight) }, () => ({ host, port, plan })));
+      .flatMap((host) => Array.from({ length: repeats(plan.weight) }, () => ({ host, port, plan, pod })));
   }
 
   async #byName(
@@ -197,6 +209,24 @@ export class EndpointPicker {
       .then(([address]) => this.#target(address as string, port, tls, protocol, cluster.name));
   }
 
+  /** Through HBONE, to that very pod. INVARIANT: a pod's identity is its own alone, whatever a DestinationRule names. */
+  async #tunnelled(
+    written: string,
+    plan: EndpointPlan,
+    { spiffeId }: Workload,
+    cluster: ClusterPlan,
+    target: ReachedBy,
+    protocol: WireProtocol,
+  ): Promise<UpstreamTarget> {
+    const [host = written] = isIP(written) === 0 ? await this.#snapshot.resolver.resolve(written) : [written];
+    // TLS that a rule writes out belongs inside of a waypoint's tunnel; for everybody else HBONE stands for it.
+    const inside = isOwnCluster(cluster) ? this.#tls(cluster, target, plan.tls, protocol) : undefined;
+    if (inside instanceof BulwarkError) throw inside;
+    const authority = hboneAuthority(host, plan.port);
+    const tunnel = { host, port: HBONE_PORT, authority, sans: [spiffeId] };
+    return this.#target(host, plan.port, inside, protocol, cluster.name, tunnel);
+  }
+
   #tls(
     cluster: ClusterPlan,
     target: ReachedBy,
@@ -219,10 +249,12 @@ export class EndpointPicker {
     tls: UpstreamTls | undefined,
     protocol: WireProtocol,
     cluster: string,
+    tunnel?: UpstreamTunnel,
   ): UpstreamTarget {
     const { address, address6 } = this.#env.pod;
     const localAddress = isIPv6(host) ? address6 : address;
-    return upstreamTarget({ host, port, tls, protocol, cluster, localAddress });
+    const target = { host, port, tls, protocol, cluster, localAddress };
+    return upstreamTarget(tunnel === undefined ? target : { ...target, tunnel });
   }
 }
 
@@ -245,6 +277,8 @@ interface Address {
 
 interface Placed extends Address {
   readonly plan: EndpointPlan;
+  /** Set where it is reached through HBONE. */
+  readonly pod: Workload | undefined;
 }
 
 /** Small whole weights by repetition; 0 takes no traffic. */

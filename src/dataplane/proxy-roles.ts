@@ -1,8 +1,11 @@
-/** What a proxy is to its pod, and so what each of its ports does: a sidecar, or a gateway. */
+/** What a proxy is to its pod, and so what each of its ports does: a sidecar, a gateway, or a waypoint. */
 import type { Socket } from "node:net";
+import type { Workload } from "../model/mesh.ts";
 import { socketPort } from "../model/placement.ts";
 import type { InboundPolicy, Semantics } from "../policy/inbound.ts";
 import { compileGateway } from "../policy/outbound/compile-gateway.ts";
+import { compileWaypoint } from "../policy/waypoint/waypoint-policy.ts";
+import { asWaypoint } from "../policy/waypoint/waypoints.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import type { CapturedTraffic } from "./capture/captured-traffic.ts";
 import { EdgeTlsServers } from "./edge-tls-servers.ts";
@@ -16,6 +19,9 @@ import type { EndpointPicker } from "./pick-endpoint.ts";
 import type { ProxyEnvironment, Snapshot } from "./proxy-environment.ts";
 import type { ProxyOptions } from "./proxy-options.ts";
 import type { SecretStore } from "./secret-store.ts";
+import { HBONE_PORT } from "./upstream-target.ts";
+import { WaypointListener } from "./waypoint/waypoint-listener.ts";
+import { servedIn, type WaypointState } from "./waypoint/waypoint-state.ts";
 
 export type Accept = (socket: Socket) => void;
 
@@ -46,6 +52,7 @@ export class ProxyRoles {
   readonly #edge: EdgeTlsServers;
   #inbound: InboundListener | undefined;
   #gateway: GatewayListener | undefined;
+  #waypoint: WaypointListener | undefined;
 
   constructor(
     env: ProxyEnvironment,
@@ -62,11 +69,21 @@ export class ProxyRoles {
 
   /** Compiles what the role needs. @throws what is wrong with it, before anything has taken effect. */
   prepare(compiled: CompiledSnapshot): PreparedRole {
+    const waypoint = asWaypoint(compiled.snapshot.mesh, compiled.snapshot.workload);
+    if (waypoint !== undefined) {
+      const state = waypointState(compiled, waypoint);
+      return { hasOutbound: false, serve: () => this.#serveWaypoint(state) };
+    }
     if (compiled.snapshot.workload.role === "gateway") {
       const state = this.#gatewayState(compiled);
       return { hasOutbound: false, serve: () => this.#serveGateway(state) };
     }
     return { hasOutbound: true, serve: () => this.#serveApplication(compiled) };
+  }
+
+  /** Tells clients to take their next requests elsewhere, where that can be told. */
+  drain(): void {
+    this.#waypoint?.drain();
   }
 
   #gatewayState({ snapshot, semantics, secrets, ...shared }: CompiledSnapshot): GatewayState {
@@ -102,6 +119,21 @@ export class ProxyRoles {
     );
     return mapValues(ports, (port) => (socket) => listener.accept(socket, port));
   }
+
+  #serveWaypoint(state: WaypointState): Map<number, Accept> {
+    if (this.#waypoint === undefined) this.#waypoint = new WaypointListener(this.#env, this.#tls, state);
+    else this.#waypoint.state = state;
+    const listener = this.#waypoint;
+    return new Map([[HBONE_PORT, (socket) => listener.accept(socket)]]);
+  }
+}
+
+function waypointState(
+  { snapshot, semantics, picker, authorizers }: CompiledSnapshot,
+  waypoint: Workload,
+): WaypointState {
+  const policy = compileWaypoint(snapshot.mesh, waypoint, { semantics });
+  return { snapshot, policy, served: servedIn(snapshot, waypoint), picker, authorizers };
 }
 
 function mapValues<K, V, W>(map: ReadonlyMap<K, V>, change: (value: V) => W): Map<K, W> {

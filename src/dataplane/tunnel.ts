@@ -49,6 +49,12 @@ export class Tunnel implements Bounded, Rechecked {
     if (!this.#server.write(bytes)) this.#client.pause();
   }
 
+  /** The client had ended before the tunnel stood: nobody tells of it any more. */
+  clientHasEnded(): void {
+    this.#ended.client = true;
+    this.#server.end();
+  }
+
   onDeadline(): void {
     this.cut("idle-timeout");
   }
