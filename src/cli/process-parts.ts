@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { takeStoreAddress } from "../control/store-environment.ts";
 
-const PARTS = ["control", "proxy", "apps", "externals", "network", "warm-up"] as const;
+const PARTS = ["control", "proxy", "ztunnel", "apps", "externals", "network", "warm-up"] as const;
 type ProcessPart = (typeof PARTS)[number];
 
 export function isProcessPart(word: string | undefined): word is ProcessPart {
@@ -39,6 +39,11 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
   switch (part) {
     case "proxy":
       return (await import("../control/proxy-process.ts")).runProxyProcess({ statePath, pod: values.pod });
+    case "ztunnel":
+      return (await import("../control/ztunnel/ztunnel-process.ts")).runZtunnelProcess({
+        statePath,
+        ztunnel: values.pod,
+      });
     case "control":
       return (await import("../control/control-process.ts")).runControlProcess({
         statePath,

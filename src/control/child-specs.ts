@@ -1,6 +1,11 @@
 import { join } from "node:path";
 import { COMPLIANCE_VARIABLE } from "../identity/tls-profile.ts";
-import { type Assignments, type PodAssignment, podKey } from "../substrate/assignment.ts";
+import {
+  type Assignments,
+  type PodAssignment,
+  podKey,
+  type ZtunnelAssignment,
+} from "../substrate/assignment.ts";
 import { inPodPath } from "../substrate/netns/program-folder.ts";
 import { type CaSettings, caEnvironment, caFlags } from "./ca-settings.ts";
 import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
@@ -40,8 +45,10 @@ export interface MeshChildrenOptions {
   readonly network?: PodNetwork;
 }
 
-/** Proxies end first, while control still takes their last records; control ends last. */
-const STOP_STAGES = { proxy: 0, application: 1, control: 2 };
+/** Proxies and ztunnels end first, while control still takes their last records; control ends last. */
+const STOP_STAGES = { proxy: 0, ztunnel: 0, apps: 1, externals: 1, network: 1, control: 2 };
+
+const PROXY_PREFIX = "proxy ";
 
 /** What our own processes take over from the environment; proxy settings of the user's shell are not for them. */
 const KEPT_VARIABLES = [
@@ -93,6 +100,7 @@ export class MeshChildren {
           // A pod under another account is another process, with another identity.
           generation: pod.uid,
         })),
+      ...(assignments.ztunnels ?? []).map((ztunnel) => this.#ztunnel(ztunnel)),
       this.#own("apps", "apps", except),
       ...(network === undefined ? [] : [beside("fabric", this.#own("network", "network", []), network)]),
       ...(simulateExternal ? [this.#externals()] : []),
@@ -115,6 +123,15 @@ export class MeshChildren {
     return { ...own, ...launch, env: { ...Object.fromEntries(env), ...launch.env } };
   }
 
+  /** The machine's root, as a real one is its node's: it enters the networks of its pods. */
+  #ztunnel(ztunnel: ZtunnelAssignment): ChildSpec {
+    const { network } = this.#options;
+    const own = this.#own(`ztunnel ${ztunnel.node}`, "ztunnel", ["--pod", podKey(ztunnel)]);
+    if (network === undefined) throw new Error("BUG: a ztunnel without network namespaces");
+    const { command, args } = network.launchApart(own.command, own.args);
+    return { ...own, command, args, generation: ztunnel.uid };
+  }
+
   #externals(): ChildSpec {
     const { network } = this.#options;
     const own = this.#own("externals", "externals", []);
@@ -123,7 +140,7 @@ export class MeshChildren {
 
   #own(
     name: string,
-    part: "control" | "proxy" | "apps" | "externals" | "network",
+    part: "control" | "proxy" | "ztunnel" | "apps" | "externals" | "network",
     args: readonly string[],
     statePath = this.#state.root,
   ): ChildSpec {
@@ -139,13 +156,13 @@ export class MeshChildren {
         ...(part === "control" ? storeEnvironment(this.#options.store) : {}),
       },
       logFile: childLog(this.#state, name),
-      stopStage: part === "proxy" || part === "control" ? STOP_STAGES[part] : STOP_STAGES.application,
+      stopStage: STOP_STAGES[part],
     };
   }
 
   #application(pod: PodAssignment): readonly ChildSpec[] {
     const command = this.#options.applications.get(pod.workload);
-    if (command === undefined || pod.role === "gateway") return [];
+    if (command === undefined || pod.role !== "application") return [];
     const name = `app ${podKey(pod)}`;
     const { simulateExternal, interfaces, network } = this.#options;
     const hasWorkloadApi = interfaces?.workloadApi === true;
@@ -165,7 +182,7 @@ export class MeshChildren {
           ...launch.env,
         },
         logFile: childLog(this.#state, name),
-        stopStage: STOP_STAGES.application,
+        stopStage: STOP_STAGES.apps,
       },
     ];
   }
@@ -202,11 +219,12 @@ function interfaceFlags({ interfaces = {} }: MeshChildrenOptions): string[] {
 
 /** @param pod `namespace/name` */
 export function proxyName(pod: string): string {
-  return `proxy ${pod}`;
+  return `${PROXY_PREFIX}${pod}`;
 }
 
-export function isProxy({ stopStage }: ChildSpec): boolean {
-  return stopStage === STOP_STAGES.proxy;
+/** Not a ztunnel: of those there are few. */
+export function isProxy({ name }: ChildSpec): boolean {
+  return name.startsWith(PROXY_PREFIX);
 }
 
 function childLog(state: StateFolder, name: string): string {
