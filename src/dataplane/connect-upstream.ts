@@ -69,12 +69,39 @@ export function connectUpstream(
   lend: boolean,
   done: Connected,
 ): void {
-  if (target.tunnel !== undefined) {
-    connectThrough(target, target.tunnel, settings, done);
+  if (target.tunnel === undefined) connectBy(target, settings, lend, undefined, done);
+  else connectThrough(target, target.tunnel, settings, done);
+}
+
+/** TLS that the target wants is spoken inside, with the application at the tunnel's far end. */
+function connectThrough(
+  target: UpstreamTarget,
+  tunnel: UpstreamTunnel,
+  settings: UpstreamSettings,
+  done: Connected,
+): void {
+  if (settings.tunnels === undefined) {
+    const error = new BulwarkError("BW_TUNNEL_UNSUPPORTED", "this proxy opens no tunnels");
+    queueMicrotask(() => done(error));
     return;
   }
+  settings.tunnels.open(tunnel, target.localAddress, settings, (outcome) => {
+    if (outcome instanceof Error || target.tls === undefined) done(outcome);
+    else connectBy(target, settings, false, outcome, done);
+  });
+}
+
+/** @param over a connection that stands already, in which TLS is to be spoken. */
+function connectBy(
+  target: UpstreamTarget,
+  settings: UpstreamSettings,
+  lend: boolean,
+  over: Socket | undefined,
+  done: Connected,
+): void {
   const contexts = target.tls?.kind === "mesh" ? settings.contexts() : undefined;
   if (target.tls?.kind === "mesh" && contexts === undefined) {
+    over?.destroy();
     queueMicrotask(() =>
       done(new BulwarkError("BW_UPSTREAM_NO_CERTIFICATE", "this proxy has no valid certificate at present")),
     );
@@ -82,7 +109,7 @@ export function connectUpstream(
   }
   const mayLend = lend && target.tls === undefined && settings.open === undefined;
   const reads = mayLend ? new LentReads() : undefined;
-  const socket = open(target, contexts, settings, reads);
+  const socket = open(target, contexts, settings, reads, over);
   if (contexts !== undefined) settings.handshakes.began(contexts);
   const event = target.tls === undefined ? "connect" : "secureConnect";
   const onReady = () =>
@@ -104,21 +131,6 @@ export function connectUpstream(
     socket.on("error", ignore).destroy();
     done(explainedFailure(error));
   }
-}
-
-/** INVARIANT: nothing of the mesh speaks TLS of its own inside of HBONE: what is to be encrypted twice is refused, and not sent once. */
-function connectThrough(
-  { tls, localAddress }: UpstreamTarget,
-  tunnel: UpstreamTunnel,
-  settings: UpstreamSettings,
-  done: Connected,
-): void {
-  if (settings.tunnels === undefined || tls !== undefined) {
-    const why = tls === undefined ? "this proxy opens no tunnels" : "TLS inside of a tunnel is not spoken";
-    queueMicrotask(() => done(new BulwarkError("BW_TUNNEL_UNSUPPORTED", why)));
-    return;
-  }
-  settings.tunnels.open(tunnel, localAddress, settings, done);
 }
 
 function ignore(): void {}
@@ -147,17 +159,20 @@ function open(
   contexts: TlsContexts | undefined,
   settings: UpstreamSettings,
   reads: LentReads | undefined,
+  over: Socket | undefined,
 ): Socket {
   const { host, port, localAddress, tls } = target;
+  if (over !== undefined)
+    return secureOver(over, tls, contexts, settings).once("close", () => over.destroy());
   const place: DialledPlace = { host, port, ...(localAddress === undefined ? {} : { localAddress }) };
-  if (settings.open !== undefined) return openElsewhere(settings.open(place), tls, contexts, settings);
+  if (settings.open !== undefined) return secureOver(settings.open(place), tls, contexts, settings);
   const where = { ...place, noDelay: true, allowHalfOpen: true };
   if (tls === undefined) return connectTcp(reads === undefined ? where : { ...where, onread: reads.onread });
   return connectTls({ ...where, ...tlsOptions(tls, contexts, settings) } as ConnectionOptions);
 }
 
-/** @param socket that somebody else has begun to connect. */
-function openElsewhere(
+/** @param socket that somebody else has connected, or has begun to connect. */
+function secureOver(
   socket: Socket,
   tls: UpstreamTls | undefined,
   contexts: TlsContexts | undefined,

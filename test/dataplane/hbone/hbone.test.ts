@@ -4,8 +4,11 @@ import { createServer } from "node:http";
 import { connect as connectHttp2, createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
+import { createSecureContext, createServer as createTlsServer } from "node:tls";
 import { Deadlines } from "../../../src/dataplane/deadlines.ts";
 import { UpstreamPool } from "../../../src/dataplane/upstream-pool.ts";
+import type { UpstreamTarget } from "../../../src/dataplane/upstream-target.ts";
+import { CertificateForge } from "../../../tools/corpus/live-certificates.ts";
 import { until } from "../until.ts";
 import {
   AUTHORITY,
@@ -262,6 +265,35 @@ test("HTTP/2 goes through a tunnel", async (context) => {
   assert.equal(text, "saw /inside");
   session.close();
   await once(session, "close");
+});
+
+test("TLS that is to be spoken inside of a tunnel is, and its server is verified", async (context) => {
+  const ca = CertificateForge.alone();
+  const { certificateChain: cert, privateKey: key } = ca.pem(["inside.example"]);
+  const application = createTlsServer(
+    { cert, key },
+    (socket) => void socket.on("error", () => {}).end("secret"),
+  );
+  await once(application.listen(0, "127.0.0.1"), "listening");
+  context.after(() => application.close());
+  const { port } = application.address() as AddressInfo;
+  const { server, client } = await pair(context, (tunnel) => relay(tunnel.accept(), port));
+  const within = (sni: string): UpstreamTarget => ({
+    ...targetAt(server.port),
+    tls: {
+      kind: "external",
+      sni,
+      sans: undefined,
+      alpn: "tcp",
+      contextId: "test",
+      context: createSecureContext({ ca: ca.rootPem }),
+    },
+  });
+  const socket = await open(client, within("inside.example"));
+  assert.equal((await readAll(socket)).toString(), "secret");
+  socket.destroy();
+  await assert.rejects(open(client, within("other.example")), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  await until(() => server.tunnels.every(({ gone }) => gone.aborted), "the end of both tunnels");
 });
 
 function relay(socket: Socket, port: number): void {
