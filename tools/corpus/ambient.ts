@@ -1,6 +1,6 @@
 /** Ambient mode, layer 4: what ztunnel decides (the format is in the corpus' README). */
 import { findWorkload } from "../../src/model/build-mesh.ts";
-import type { Mesh } from "../../src/model/mesh.ts";
+import type { Mesh, Workload } from "../../src/model/mesh.ts";
 import {
   type AmbientPolicy,
   compileAmbient,
@@ -11,13 +11,13 @@ import { Connection } from "../../src/policy/connection.ts";
 import { loadCase } from "./load-case.ts";
 import type { CorpusRunner } from "./runner.ts";
 
-interface RecordedRequest {
+export interface RecordedAmbient {
   readonly id: string;
   readonly from: { readonly principal: string | null; readonly ip: string };
   readonly to: { readonly workload: string; readonly port: number };
 }
 
-interface RecordedDecision {
+export interface RecordedAmbientDecision {
   readonly id: string;
   readonly allowed: boolean;
   readonly code: number;
@@ -28,7 +28,7 @@ interface RecordedDecision {
 export const ambientRunner: CorpusRunner = {
   corpus: "corpus-ambient",
   runCase: async (folder) => {
-    const { mesh, requests, decisions } = await loadCase<RecordedRequest, RecordedDecision>(folder);
+    const { mesh, requests, decisions } = await loadCase<RecordedAmbient, RecordedAmbientDecision>(folder);
     const compiled = new Map<string, AmbientPolicy>();
     return requests.map((request, index) => {
       const policy = compiled.get(request.to.workload) ?? compile(mesh, request.to.workload);
@@ -37,7 +37,7 @@ export const ambientRunner: CorpusRunner = {
       if (recorded?.id !== request.id)
         throw new Error(`${folder}: decisions are not in the order of requests`);
       const { id, details, ...expected } = recorded;
-      const connection = connectionOf(policy, request);
+      const connection = connectionTo(policy.workload, request);
       const { allowed, code, reason } = decideAmbient(policy, connection);
       const allowing = allowed && details.startsWith("allow:");
       return {
@@ -60,7 +60,7 @@ function compile(mesh: Mesh, key: string): AmbientPolicy {
   return compileAmbient(mesh, workload, { semantics: "istio" });
 }
 
-function connectionOf({ workload }: AmbientPolicy, { from, to }: RecordedRequest): Connection {
+export function connectionTo(workload: Workload, { from, to }: RecordedAmbient): Connection {
   return new Connection({
     tls: from.principal === null ? "plaintext" : "mtls",
     principal: from.principal,
