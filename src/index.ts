@@ -15,6 +15,7 @@ import type { Pair, SurveyQuestion } from "./policy/path/survey.ts";
 import { BulwarkError } from "./resources/bulwark-error.ts";
 import { type Diagnostic, formatDiagnostic, type Parsed } from "./resources/diagnostic.ts";
 import { loadResources, type RejectedResource } from "./resources/load.ts";
+import type { ReadFiles } from "./resources/read-files.ts";
 import { provideStockGateways, type StockGateway } from "./substrate/stock-gateways.ts";
 
 export type { Mesh } from "./model/mesh.ts";
@@ -49,6 +50,8 @@ export interface LoadedMesh {
 export interface LoadOptions {
   /** The mesh as it was read before: only workloads whose AuthorizationPolicies are not the same any more are compiled again. */
   readonly previous?: Mesh;
+  /** What was read of the same paths before: files with the same text are not read again. */
+  readonly known?: ReadFiles;
 }
 
 /**
@@ -60,7 +63,12 @@ export async function loadMesh(
   options: LoadOptions = {},
 ): Promise<LoadedMesh> {
   const sources = typeof paths === "string" ? [paths] : paths;
-  const { resources: read, rejected: unreadable, diagnostics, files } = await loadResources(sources);
+  const {
+    resources: read,
+    rejected: unreadable,
+    diagnostics,
+    files,
+  } = await loadResources(sources, options.known === undefined ? {} : { known: options.known });
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   const { resources, rejected: refused, warnings: admission } = admitPods(read);
   const rejected = [...unreadable, ...refused];

@@ -4,8 +4,11 @@ import { diffAccess, type MeshDiff } from "../analysis/diff/diff-access.ts";
 import { type LoadedMesh, loadMesh } from "../index.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
+import { fileVersionsOf, isSameVersions } from "../resources/file-versions.ts";
+import { ReadFiles } from "../resources/read-files.ts";
+import { watchResources } from "../resources/watch.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
-import { checkOutRevision, type RevisionFolder } from "./git-revision.ts";
+import { checkOutRevision } from "./git-revision.ts";
 import { writeDecisionNotes } from "./render/decisions.ts";
 import { diffJson, diffMarkdown, diffText } from "./render/diff.ts";
 
@@ -17,21 +20,65 @@ export interface DiffOptionsOfCommand {
   readonly semantics: Semantics;
   readonly failOn?: Failure;
   readonly path?: string;
+  readonly watch?: true;
 }
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_MESH_INVALID */
 export async function runDiff(words: readonly string[], options: DiffOptionsOfCommand): Promise<ExitCode> {
-  const checkedOut: RevisionFolder[] = [];
+  const sides: Side[] = [];
   try {
-    const [before, after] = await Promise.all(sidesOf(words).map((side) => load(side, options, checkedOut)));
+    for (const word of sidesOf(words)) sides.push(openSide(word, options));
+    const [before, after] = sides;
     if (before === undefined || after === undefined) throw new Error("BUG: a difference has two sides");
-    for (const loaded of [before, after]) writeDecisionNotes(loaded);
-    const diff = diffAccess(before.mesh, after.mesh, { semantics: options.semantics });
-    const render = { text: diffText, json: diffJson, markdown: diffMarkdown }[options.format];
-    process.stdout.write(render(diff));
-    return exitCodeFor(diff, options.failOn);
+    return await (options.watch === true ? keepTelling : tell)(before, after, options);
   } finally {
-    for (const revision of checkedOut) revision.remove();
+    for (const side of sides) side.remove();
+  }
+}
+
+async function tell(before: Side, after: Side, options: DiffOptionsOfCommand): Promise<ExitCode> {
+  const [old, now] = await Promise.all([before, after].map(load));
+  if (old === undefined || now === undefined) throw new Error("BUG: a difference has two sides");
+  for (const loaded of [old, now]) writeDecisionNotes(loaded);
+  const diff = diffAccess(old.mesh, now.mesh, { semantics: options.semantics });
+  const render = { text: diffText, json: diffJson, markdown: diffMarkdown }[options.format];
+  process.stdout.write(render(diff));
+  return exitCodeFor(diff, options.failOn);
+}
+
+/** Again at each change of the files, until it is interrupted. */
+async function keepTelling(before: Side, after: Side, options: DiffOptionsOfCommand): Promise<ExitCode> {
+  const paths = [before, after].flatMap(({ path, isWatched }) => (isWatched ? [path] : []));
+  if (paths.length === 0)
+    throw new BulwarkError("BW_CLI_INPUT", "two revisions do not change: there is nothing to watch");
+  const interrupted = Promise.withResolvers<void>();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.resolve());
+  const first = await fileVersionsOf(paths);
+  let telling: Promise<unknown> = Promise.resolve();
+  const again = (): void => {
+    telling = telling.then(() => tellAgain(before, after, options));
+  };
+  const stop = watchResources(paths, again);
+  try {
+    await tell(before, after, options);
+    // What was saved before the watch stood, and after it was read.
+    if (!isSameVersions(first, await fileVersionsOf(paths))) again();
+    await interrupted.promise;
+  } finally {
+    stop();
+  }
+  await telling;
+  return EXIT.ok;
+}
+
+async function tellAgain(before: Side, after: Side, options: DiffOptionsOfCommand): Promise<void> {
+  const start = performance.now();
+  try {
+    await tell(before, after, options);
+    process.stderr.write(`compared again in ${((performance.now() - start) / 1000).toFixed(2)} s\n`);
+  } catch (error) {
+    // What cannot be read now may be in the midst of an edit.
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   }
 }
 
@@ -45,16 +92,24 @@ function sidesOf(words: readonly string[]): readonly string[] {
   return [old === "" ? "HEAD" : (old ?? ""), now === "" ? "HEAD" : now];
 }
 
+interface Side {
+  readonly path: string;
+  /** Whether it is there to be edited: a revision is not. */
+  readonly isWatched: boolean;
+  readonly known: ReadFiles;
+  remove(): void;
+}
+
 /** A folder or file that is there is itself; what else is named is a revision. */
-async function load(
-  side: string,
-  { path }: DiffOptionsOfCommand,
-  checkedOut: RevisionFolder[],
-): Promise<LoadedMesh> {
-  if (existsSync(side)) return loadMesh(side);
-  const revision = checkOutRevision(side, path);
-  checkedOut.push(revision);
-  return loadMesh(path === undefined ? revision.folder : join(revision.folder, path));
+function openSide(word: string, { path }: DiffOptionsOfCommand): Side {
+  const known = new ReadFiles();
+  if (existsSync(word)) return { path: word, isWatched: true, known, remove: () => {} };
+  const { folder, remove } = checkOutRevision(word, path);
+  return { path: path === undefined ? folder : join(folder, path), isWatched: false, known, remove };
+}
+
+function load({ path, known }: Side): Promise<LoadedMesh> {
+  return loadMesh(path, { known });
 }
 
 /** What was not analysed may be anything: whoever asks for a failure is not told that all is well. */

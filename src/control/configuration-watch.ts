@@ -1,4 +1,5 @@
 import type { Diagnostic } from "../resources/diagnostic.ts";
+import type { ReadFiles } from "../resources/read-files.ts";
 import type { ConfigurationKeeper } from "./configuration-keeper.ts";
 import { emptiedFiles } from "./emptied-files.ts";
 import {
@@ -28,6 +29,7 @@ export class ConfigurationWatch {
   #stop: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #again = false;
+  #known: ReadFiles | undefined;
   #retry: NodeJS.Timeout | undefined;
 
   constructor(options: ConfigurationWatchOptions) {
@@ -88,10 +90,14 @@ export class ConfigurationWatch {
 
   /** Reads until nothing has changed while it read: half of one save and half of the next are no mesh that anybody wrote. */
   async #loadAtRest(sources: readonly string[]): Promise<LoadedConfiguration | InvalidConfiguration> {
-    const { fileVersionsOf, isSameVersions } = await import("../resources/file-versions.ts");
+    const [{ fileVersionsOf, isSameVersions }, { ReadFiles }] = await Promise.all([
+      import("../resources/file-versions.ts"),
+      import("../resources/read-files.ts"),
+    ]);
+    this.#known ??= new ReadFiles();
     for (let loads = 1; ; loads++) {
       const before = await fileVersionsOf(sources);
-      const loaded = await loadConfiguration(sources);
+      const loaded = await loadConfiguration(sources, this.#known);
       if (isSameVersions(before, await fileVersionsOf(sources)) || loads === MAX_UNRESTFUL_LOADS)
         return this.#refuseEmptied(loaded);
       await new Promise((resolve) => setTimeout(resolve, UNREST_PAUSE_MS));

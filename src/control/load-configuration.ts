@@ -2,6 +2,7 @@ import { admitPods } from "../model/admit-pods.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import type { Mesh } from "../model/mesh.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
+import type { ReadFiles } from "../resources/read-files.ts";
 import type { Resource } from "../resources/resource.ts";
 import { provideStockGateways, type StockGateway } from "../substrate/stock-gateways.ts";
 import { gatewayApiWithoutEffect, gatewaysWithoutCertificates } from "./gateway-certificates.ts";
@@ -31,16 +32,24 @@ export interface InvalidConfiguration {
 /**
  * Reads a mesh from files. One error anywhere refuses all of it: a policy that is left out because of a slip could widen
  * access, and whoever saved it must hear of it.
+ * @param known what was read of these sources before.
  */
 export async function loadConfiguration(
   sources: readonly string[],
+  known?: ReadFiles,
 ): Promise<LoadedConfiguration | InvalidConfiguration> {
   // Loaded when needed: the schemas take longer to load than the rest of a process that only serves what was valid before.
   const [{ loadResources }, { unsupported }] = await Promise.all([
     import("../resources/load.ts"),
     import("../resources/coverage.ts"),
   ]);
-  const { resources: read, rejected, diagnostics, files, blankFiles } = await loadResources(sources);
+  const {
+    resources: read,
+    rejected,
+    diagnostics,
+    files,
+    blankFiles,
+  } = await loadResources(sources, known === undefined ? {} : { known });
   const { resources, rejected: refused, warnings: admission } = admitPods(read);
   const problems = [
     ...diagnostics,

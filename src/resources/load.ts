@@ -1,12 +1,11 @@
 import { readFile, stat } from "node:fs/promises";
 import type { Diagnostic } from "./diagnostic.ts";
 import { listFiles, MAX_FILE_BYTES, systemReason, unreadable, wholeFile } from "./list-files.ts";
-import { readDocuments } from "./read-documents.ts";
-import { type Json, readObjects, type SourceObject } from "./read-objects.ts";
+import { type ReadFile, ReadFiles, type ReadObject } from "./read-files.ts";
+import type { SourceObject } from "./read-objects.ts";
 import { type Resource, resourceName } from "./resource.ts";
 import { apiGroup } from "./scope.ts";
-import { validateObject } from "./validate/validate.ts";
-import { createdAtOf, namespaceOf, resourceFromJson } from "./wire.ts";
+import { createdAtOf, resourceFromJson } from "./wire.ts";
 
 /** A resource that takes no part, with every reason. */
 export interface RejectedResource {
@@ -32,6 +31,8 @@ export interface LoadOptions {
    * says so has to read its fields as of any type.
    */
   readonly tolerates?: (object: SourceObject, errors: readonly Diagnostic[]) => boolean;
+  /** What was read before: a file with the same text is not read again. One for each set of paths. */
+  readonly known?: ReadFiles;
 }
 
 /**
@@ -46,16 +47,29 @@ export async function loadResources(
   const report = (problem: Diagnostic): void => void diagnostics.push(problem);
   const files = await listFiles(paths, report);
   const loading = new Loading(report, options);
+  const { known = new ReadFiles() } = options;
   const blankFiles: string[] = [];
   for (const file of files) {
     const text = await readText(file, report);
     if (text === undefined) continue;
     if (!/\S/.test(text)) blankFiles.push(file);
-    for (const document of readDocuments(file, text, report)) {
-      for (const object of readObjects(document, report)) await loading.add(object);
-    }
+    loading.add(await known.read(file, text));
   }
+  known.finish();
   return { resources: loading.resources(), rejected: loading.rejected, diagnostics, files, blankFiles };
+}
+
+/** As {@link loadResources}, of texts that are in memory already. */
+export async function loadTexts(
+  texts: readonly { readonly file: string; readonly text: string }[],
+): Promise<LoadedResources> {
+  const diagnostics: Diagnostic[] = [];
+  const report = (problem: Diagnostic): void => void diagnostics.push(problem);
+  const loading = new Loading(report, {});
+  const read = new ReadFiles();
+  for (const { file, text } of texts) loading.add(await read.read(file, text));
+  const files = texts.map(({ file }) => file);
+  return { resources: loading.resources(), rejected: loading.rejected, diagnostics, files, blankFiles: [] };
 }
 
 /** What has been read so far. A later document with the same name replaces the earlier, as `kubectl apply` would. */
@@ -75,10 +89,15 @@ class Loading {
     return [...this.#byKey.values()];
   }
 
-  async add(object: SourceObject): Promise<void> {
+  add({ objects, problems }: ReadFile): void {
+    for (const problem of problems) this.#report(problem);
+    for (const read of objects) this.#addObject(read);
+  }
+
+  #addObject(read: ReadObject): void {
+    const { object, namespace, validated } = read;
     const { apiVersion, kind, name } = object;
-    const namespace = namespaceOf(apiVersion, kind, metadataOf(object.body));
-    const { body, errors, warnings } = await validateObject(object, namespace);
+    const { errors, warnings } = validated;
     for (const warning of warnings) this.#report(warning);
     if (errors.length > 0 && !this.#tolerates(object, errors)) {
       this.rejected.push({ kind, namespace, name, errors });
@@ -88,15 +107,19 @@ class Loading {
     const key = `${apiGroup(apiVersion)}/${kind}/${namespace}/${name}`;
     const before = this.#byKey.get(key);
     // An update keeps the age of the object; Map.set keeps its place.
-    const createdAt = before?.createdAt ?? createdAtOf(body, this.#sequence++);
-    const resource = resourceFromJson(body, { file: object.file, createdAt }, object.locate);
+    const createdAt = before?.createdAt ?? createdAtOf(validated.body, this.#sequence++);
+    const resource = takenAs(read, createdAt);
     if (before !== undefined) this.#report(repeated(before, resource));
     this.#byKey.set(key, resource);
   }
 }
 
-function metadataOf(body: Json): Json {
-  return (body.metadata ?? {}) as Json;
+function takenAs(read: ReadObject, createdAt: number): Resource {
+  const { object, validated, taken } = read;
+  if (taken?.createdAt === createdAt) return taken;
+  const resource = resourceFromJson(validated.body, { file: object.file, createdAt }, object.locate);
+  read.taken = resource;
+  return resource;
 }
 
 function repeated(before: Resource, resource: Resource): Diagnostic {

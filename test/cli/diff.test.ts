@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
 import type { MeshDiff } from "../../src/analysis/diff/diff-access.ts";
-import { bulwark as bulwarkWith, type Finished } from "./run-bulwark.ts";
+import { BULWARK, bulwark as bulwarkWith, type Finished } from "./run-bulwark.ts";
 
 const bulwark = (...args: readonly string[]): Promise<Finished> => bulwarkWith(args);
 
@@ -125,4 +126,33 @@ test("revisions of a repository are compared; one that is not known is told", as
   assert.equal(unknown.status, 3);
   assert.match(unknown.stderr, /nobody/);
   assert.equal(run("diff", "--", "--output=x..change").status, 3);
+});
+
+test("--watch compares again when a file is saved, and ends in order when it is interrupted", async (t) => {
+  const edited = join(folder, "edited");
+  cpSync(BEFORE, edited, { recursive: true });
+  const child = spawn(BULWARK, ["diff", BEFORE, edited, "--watch"], {
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  t.after(() => child.kill("SIGKILL"));
+  const ended = once(child, "exit");
+  let seen = "";
+  const waiting: { readonly wanted: RegExp; readonly resolve: () => void }[] = [];
+  const look = (): void => {
+    for (const { wanted, resolve } of waiting) if (wanted.test(seen)) resolve();
+  };
+  child.stdout.on("data", (chunk: Buffer) => {
+    seen += chunk.toString();
+    look();
+  });
+  const until = (wanted: RegExp): Promise<void> =>
+    new Promise((resolve) => {
+      waiting.push({ wanted, resolve });
+      look();
+    });
+  await until(/^no change of what workloads let through\n/);
+  cpSync(AFTER, edited, { recursive: true });
+  await until(/mutual TLS is no longer required/);
+  child.kill("SIGINT");
+  assert.deepEqual(await ended, [0, null]);
 });

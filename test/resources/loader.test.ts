@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loadResources } from "../../src/resources/load.ts";
+import { ReadFiles } from "../../src/resources/read-files.ts";
 import { resourceName } from "../../src/resources/resource.ts";
 import { inFolder, loadText, loadTexts, placesOf, problemsOf } from "./load-fixture.ts";
 
@@ -321,4 +322,27 @@ test("keys named like JavaScript's own are keys", async () => {
     ["constructor", "b"],
     ["toString", "z"],
   ]);
+});
+
+test("what was read before is read again only where a text has changed, and is then the same resource", async () => {
+  const document = (name: string, data: string) =>
+    `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}, namespace: a}\ndata: {key: "${data}"}\n`;
+  await inFolder(async (folder) => {
+    const known = new ReadFiles();
+    const load = () => loadResources([folder], { known });
+    writeFileSync(join(folder, "one.yaml"), document("one", "1"));
+    writeFileSync(join(folder, "two.yaml"), document("two", "1"));
+    const [one, two] = (await load()).resources;
+    writeFileSync(join(folder, "two.yaml"), document("two", "2"));
+    const [oneAgain, twoAgain] = (await load()).resources;
+    assert.equal(oneAgain, one);
+    assert.notEqual(twoAgain, two);
+    assert.deepEqual(twoAgain?.body.data, { key: "2" });
+    rmSync(join(folder, "one.yaml"));
+    assert.deepEqual(names(await load()), ["ConfigMap a/two"]);
+    writeFileSync(join(folder, "one.yaml"), "a: [");
+    const broken = problemsOf(await load());
+    assert.ok(broken.some(({ severity }) => severity === "error"));
+    assert.deepEqual(problemsOf(await load()), broken, "what is wrong is told each time");
+  });
 });

@@ -21,6 +21,7 @@ export function configure(command: Command): void {
         "end with 2 where there is such a change, or it cannot be told",
       ).choices(FAILURES),
     )
+    .option("--watch", "compare again at each change of the files, until Ctrl-C")
     .addHelpText("after", HELP)
     .action(async (old: string, now: string | undefined, options: DiffOptionsOfCommand) => {
       process.exitCode = await runDiff(now === undefined ? [old] : [old, now], options);
