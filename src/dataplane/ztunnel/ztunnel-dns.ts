@@ -1,4 +1,6 @@
 import { isIPv4 } from "node:net";
+import type { Service } from "../../model/mesh.ts";
+import { wildcardService } from "../../policy/ambient/ambient-route.ts";
 import { CAPTURED_DNS_PORT } from "../capture/captured-ports.ts";
 import { DnsServer, type LookUp } from "../dns/dns-server.ts";
 import { forwardQuery } from "../dns/forward-query.ts";
@@ -12,10 +14,18 @@ const NAMES = new WeakMap<ZtunnelSnapshot, LookUp>();
 
 /** All pods are answered alike: made once for each configuration. */
 function namesOf(snapshot: ZtunnelSnapshot): LookUp {
-  const known =
-    NAMES.get(snapshot) ?? serviceNames(snapshot.mesh, snapshot.placement, { serviceEntries: true });
-  NAMES.set(snapshot, known);
-  return known;
+  const known = NAMES.get(snapshot);
+  if (known !== undefined) return known;
+  const { mesh, placement } = snapshot;
+  const exact = serviceNames(mesh, placement, { serviceEntries: true });
+  // Who dialled the host's own address would pass the wildcard's waypoint by: where nobody has given the wildcard one, the name has none.
+  const names: LookUp = (name) => exact(name) ?? addressesUnder(wildcardService(mesh, name));
+  NAMES.set(snapshot, names);
+  return names;
+}
+
+function addressesUnder(wildcard: Service | undefined): readonly string[] | undefined {
+  return wildcard?.addresses.filter((address) => !address.includes("/"));
 }
 
 /**

@@ -143,6 +143,10 @@ export class Ztunnel {
     if (this.#closed) return;
     const { semantics = "strict" } = this.#options;
     const snapshot = ztunnelSnapshot(withVirtualAddresses(mesh, placement), placement, semantics);
+    for (const { workload } of pods) {
+      const known = snapshot.directory.workloads.get(workload);
+      if (known !== undefined) snapshot.policies.ambient(known);
+    }
     // Nothing above may fail once anything below has taken effect: a ztunnel never enforces half a snapshot.
     this.#snapshot = snapshot;
     const wanted = new Map(

@@ -87,7 +87,7 @@ function dialledService(
  * whatever the cluster's DNS says.
  * @see pilot/pkg/serviceregistry/ambient/services.go of istio/istio
  */
-function wildcardService({ services }: Mesh, host: string): Service | undefined {
+export function wildcardService({ services }: Mesh, host: string): Service | undefined {
   const name = host.toLowerCase().replace(/\.$/, "");
   return services
     .filter((service) => isWildcard(service.hostname) && hasVirtualAddress(service))

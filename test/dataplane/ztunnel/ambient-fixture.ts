@@ -72,7 +72,10 @@ export class AmbientFixture {
     }));
     this.pods = pods;
     const virtualAddresses = mesh.services
-      .filter(({ headless, addresses }) => !headless && addresses.length === 0)
+      .filter(
+        ({ headless, addresses, hostname }) =>
+          !headless && addresses.length === 0 && !hostname.startsWith("*"),
+      )
       .map(({ hostname }, index) => ({ hostname, address: `127.${options.net}.9.${index + 1}` }));
     this.placement = { pods, standIns: [], privilegedPortOffset: 0, virtualAddresses };
   }
