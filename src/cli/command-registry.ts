@@ -55,6 +55,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/verify.ts"),
   },
   {
+    name: "tighten",
+    summary: "the least AuthorizationPolicies that logged traffic needs, proven no wider than today's",
+    load: () => import("./commands/tighten.ts"),
+  },
+  {
     name: "firewall",
     summary: "rules for a router or a cluster that make the egress gateways the only way out",
     load: () => import("./commands/firewall.ts"),

@@ -1,0 +1,352 @@
+/** What all records together show, in memory that grows with what differs and not with the records. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { Connection } from "../../policy/connection.ts";
+import { HttpRequest } from "../../policy/http-request.ts";
+import { chainOf, compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
+import { authorizationCache } from "../../policy/path/compiled-policies.ts";
+import { EvidenceSpan } from "./evidence-span.ts";
+import type { Caller, ClientFlow, LeftOut, Reading, ServerFlow } from "./flow-reading.ts";
+import { type Fit, type Judged, judgeRecord } from "./judge-record.ts";
+import type { PathThresholds } from "./path-thresholds.ts";
+import { PathTree } from "./path-tree.ts";
+
+/** One way in which one caller came to one port. */
+export interface Use {
+  readonly principal: string;
+  /** Null: a connection, of which the record tells no more. */
+  readonly method: string | null;
+  /** By gateways alone: the server name of TLS that they pass on. */
+  readonly sni: string | null;
+  /** The rules that let it through today; `open`: no ALLOW policy applies. */
+  readonly fits: readonly Fit[] | "open";
+  /** Whether it is let through today for all that the records tell. */
+  readonly isCertain: boolean;
+  readonly by: Caller["by"];
+  /** Nobody looked whether it was HTTP, and what was asked for. */
+  readonly isUntold: boolean;
+  requests: number;
+  /** Requests that were answered with a status of 400 and more. */
+  failed: number;
+}
+
+export interface PortEvidence {
+  readonly uses: Use[];
+  readonly paths: PathTree;
+}
+
+/** Traffic that nothing is granted for, and that will be refused. */
+export interface Unvouched {
+  readonly workload: string;
+  readonly port: number;
+  /** `no identity` or an identity that the mesh's files do not know. */
+  readonly caller: string;
+  readonly example: string;
+  requests: number;
+}
+
+/** Records that say allowed, of what today's policies refuse: they are of another time, or of other policies. */
+export interface Contradiction {
+  readonly workload: string;
+  readonly example: string;
+  requests: number;
+}
+
+export interface EvidenceOptions {
+  readonly semantics: Semantics;
+  readonly thresholds: PathThresholds;
+  /** HTTP statuses whose requests are not taken for needed. */
+  readonly unwantedStatuses: ReadonlySet<number>;
+}
+
+const MAX_USES = 5_000;
+const MAX_LISTED = 1_000;
+
+export class Evidence {
+  readonly span = new EvidenceSpan();
+  /** By workload, then port. */
+  readonly servers = new Map<string, Map<number, PortEvidence>>();
+  /** By workload, then `host:port`. */
+  readonly clients = new Map<string, Map<string, ClientFlow & { requests: number }>>();
+  readonly leftOut = new Map<LeftOut, number>();
+  readonly unvouched = new Map<string, Unvouched>();
+  readonly contradictions = new Map<string, Contradiction>();
+  /** Workloads at which callers ask in too many ways to be told apart. */
+  readonly tooVaried = new Set<string>();
+  /** `namespace/name` of those that a record of any kind shows to be alive. */
+  readonly active = new Set<string>();
+  /** Records that were lost, by the log's own word. */
+  lost = 0;
+  records = 0;
+  granted = 0;
+  readonly #options: EvidenceOptions;
+  readonly #subjects: Subjects;
+  readonly #useNumbers = new Map<PortEvidence, Map<string, number>>();
+
+  constructor(mesh: Mesh, options: EvidenceOptions) {
+    this.#options = options;
+    this.#subjects = new Subjects(mesh, options.semantics);
+  }
+
+  add(reading: Exclude<Reading, { kind: "malformed" }>): void {
+    if (reading.kind === "lost") {
+      this.lost += reading.count;
+      return;
+    }
+    this.records++;
+    if (reading.kind === "left-out") this.#leaveOut(reading.why);
+    else if (reading.kind === "client") this.#addClient(reading);
+    else this.#addServer(reading);
+  }
+
+  #leaveOut(why: LeftOut): void {
+    this.leftOut.set(why, (this.leftOut.get(why) ?? 0) + 1);
+  }
+
+  #addClient(flow: ClientFlow): void {
+    this.span.add(flow.timeMs);
+    this.active.add(flow.workload);
+    let hosts = this.clients.get(flow.workload);
+    if (hosts === undefined) {
+      hosts = new Map();
+      this.clients.set(flow.workload, hosts);
+    }
+    const key = `${flow.host}:${flow.port}`;
+    const known = hosts.get(key);
+    if (known !== undefined) known.requests++;
+    else if (hosts.size < MAX_USES) hosts.set(key, { ...flow, requests: 1 });
+    else this.tooVaried.add(flow.workload);
+  }
+
+  #addServer(flow: ServerFlow): void {
+    const status = flow.http?.status;
+    if (status !== undefined && this.#options.unwantedStatuses.has(status)) {
+      this.#leaveOut("unwanted-status");
+      return;
+    }
+    this.span.add(flow.timeMs);
+    this.active.add(flow.workload);
+    const seen = this.#subjects.see(flow);
+    if (seen === undefined) this.#leaveOut("untold");
+    else if (seen.caller !== undefined) this.active.add(seen.caller);
+    if (seen === undefined) return;
+    if (flow.caller.principal === null || !seen.isKnown) {
+      this.#list(this.unvouched, `${flow.workload} ${flow.port} ${flow.caller.principal}`, () => ({
+        workload: flow.workload,
+        port: flow.port,
+        caller: flow.caller.principal ?? "no identity",
+        example: exampleOf(flow),
+        requests: 0,
+      }));
+      return;
+    }
+    const { judgement } = seen.judged;
+    if (judgement === "refused") {
+      this.#list(this.contradictions, `${flow.workload} ${flow.caller.principal}`, () => ({
+        workload: flow.workload,
+        example: exampleOf(flow),
+        requests: 0,
+      }));
+      return;
+    }
+    this.#grant(seen, flow.caller.principal, judgement);
+  }
+
+  #grant(seen: Seen, principal: string, fits: Use["fits"]): void {
+    const { flow } = seen;
+    const port = this.#portOf(flow);
+    const number = this.#useOf(port, flow, principal, seen, fits);
+    if (number === undefined) {
+      this.tooVaried.add(flow.workload);
+      return;
+    }
+    const use = port.uses[number];
+    if (use === undefined) throw new Error("BUG: a use without a number");
+    this.granted++;
+    use.requests++;
+    if ((flow.http?.status ?? 0) >= 400) use.failed++;
+    if (seen.request !== null) port.paths.add(seen.request.pathOnly, number);
+  }
+
+  #portOf({ workload, port }: ServerFlow): PortEvidence {
+    let ports = this.servers.get(workload);
+    if (ports === undefined) {
+      ports = new Map();
+      this.servers.set(workload, ports);
+    }
+    let own = ports.get(port);
+    if (own === undefined) {
+      own = { uses: [], paths: new PathTree(this.#options.thresholds) };
+      ports.set(port, own);
+      this.#useNumbers.set(own, new Map());
+    }
+    return own;
+  }
+
+  #useOf(
+    port: PortEvidence,
+    flow: ServerFlow,
+    principal: string,
+    seen: Seen,
+    fits: Use["fits"],
+  ): number | undefined {
+    const method = flow.http?.method ?? null;
+    const sni = seen.isGateway && flow.http === null ? (flow.sni ?? null) : null;
+    const isUntold = flow.http === null && !flow.isOpaque;
+    const key = `${principal}\n${method}\n${sni}\n${isUntold}\n${fitsKey(fits)}`;
+    const numbers = this.#useNumbers.get(port);
+    const known = numbers?.get(key);
+    if (known !== undefined || numbers === undefined) return known;
+    if (port.uses.length >= MAX_USES) return undefined;
+    const { isCertain } = seen.judged;
+    port.uses.push({
+      principal,
+      method,
+      sni,
+      fits,
+      isCertain,
+      by: flow.caller.by,
+      isUntold,
+      requests: 0,
+      failed: 0,
+    });
+    numbers.set(key, port.uses.length - 1);
+    return port.uses.length - 1;
+  }
+
+  #list<T extends { requests: number }>(list: Map<string, T>, key: string, make: () => T): void {
+    let entry = list.get(key);
+    if (entry === undefined && list.size < MAX_LISTED) {
+      entry = make();
+      list.set(key, entry);
+    }
+    if (entry !== undefined) entry.requests++;
+  }
+}
+
+function fitsKey(fits: Use["fits"]): string {
+  return fits === "open" ? fits : fits.map(({ rule, from, to }) => `${rule.key} ${from} ${to}`).join(",");
+}
+
+function exampleOf({ caller, http, port }: ServerFlow): string {
+  const what = http === null ? "a connection" : `${http.method} ${http.path.slice(0, 200)}`;
+  return `${what} to port ${port}${caller.ip === undefined ? "" : ` from ${caller.ip}`}`;
+}
+
+/** A server's record beside the policies that decided. */
+export interface Seen {
+  /** As the server's proxy decides on it. */
+  readonly flow: ServerFlow;
+  readonly request: HttpRequest | null;
+  readonly judged: Judged;
+  /** Whether the caller is somebody whom the files know. */
+  readonly isKnown: boolean;
+  /** `namespace/name` of the calling workload, where its identity is one workload's alone. */
+  readonly caller?: string;
+  readonly isGateway: boolean;
+}
+
+/** Judges records by the policies of a mesh. */
+export class Subjects {
+  readonly #mesh: Mesh;
+  readonly #semantics: Semantics;
+  readonly #workloads: ReadonlyMap<string, Workload>;
+  readonly #callers = new Map<string, string | null>();
+  readonly #policies = new Map<
+    string,
+    { readonly policy: InboundPolicy; readonly named: ReadonlySet<string> }
+  >();
+  readonly #connections = new Map<string, Connection>();
+
+  constructor(mesh: Mesh, semantics: Semantics) {
+    this.#mesh = mesh;
+    this.#semantics = semantics;
+    this.#workloads = new Map(mesh.workloads.map((workload) => [workload.key, workload]));
+    for (const { spiffeId, key } of mesh.workloads) {
+      const principal = spiffeId.slice("spiffe://".length);
+      this.#callers.set(principal, this.#callers.has(principal) ? null : key);
+    }
+  }
+
+  /** Undefined for what no proxy takes for a request. */
+  see(flow: ServerFlow): Seen | undefined {
+    const subject = this.#subjectOf(flow.workload);
+    if (subject === undefined) return undefined;
+    const { policy, named } = subject;
+    const connection = this.#connectionOf(flow);
+    const own = asDecided(flow, policy, connection);
+    const request = requestOf(own, policy);
+    if (request === undefined) return undefined;
+    const { principal } = flow.caller;
+    const caller = principal === null ? undefined : this.#callers.get(principal);
+    return {
+      flow: own,
+      request,
+      judged: judgeRecord(policy, connection, request, own),
+      isKnown: principal !== null && (caller !== undefined || named.has(principal)),
+      ...(typeof caller === "string" ? { caller } : {}),
+      isGateway: policy.workload.role === "gateway",
+    };
+  }
+
+  #subjectOf(
+    key: string,
+  ): { readonly policy: InboundPolicy; readonly named: ReadonlySet<string> } | undefined {
+    const known = this.#policies.get(key);
+    if (known !== undefined) return known;
+    const workload = this.#workloads.get(key);
+    if (workload === undefined) return undefined;
+    const cache = authorizationCache(this.#mesh);
+    const policy = compileInbound(this.#mesh, workload, { semantics: this.#semantics, cache });
+    const made = { policy, named: namedPrincipals(policy) };
+    this.#policies.set(key, made);
+    return made;
+  }
+
+  /** Rules look at the peer's address too: one connection for each. */
+  #connectionOf({ caller, workload, port, http, isOpaque, sni }: ServerFlow): Connection {
+    const key = `${caller.principal} ${workload} ${port} ${http !== null} ${isOpaque} ${sni} ${caller.ip}`;
+    const known = this.#connections.get(key);
+    if (known !== undefined) return known;
+    const speaksHttp = http !== null || !isOpaque;
+    const made = new Connection({
+      tls: caller.principal === null ? "plaintext" : "mtls",
+      principal: caller.principal,
+      sourceIp: caller.ip ?? "192.0.2.1",
+      destinationIp: "192.0.2.2",
+      destinationPort: port,
+      sni,
+      alpn: caller.principal === null ? [] : speaksHttp ? ["istio-http/1.1", "istio"] : ["istio"],
+      speaksHttp,
+    });
+    if (this.#connections.size >= MAX_CONNECTIONS) this.#connections.clear();
+    this.#connections.set(key, made);
+    return made;
+  }
+}
+
+const MAX_CONNECTIONS = 20_000;
+
+/** On a port that is plain TCP to the proxy nobody decides on requests, whoever logged them. */
+function asDecided(flow: ServerFlow, policy: InboundPolicy, connection: Connection): ServerFlow {
+  const isTcp = policy.gateway === null && chainOf(policy, connection).protocol === "tcp";
+  return isTcp && flow.http !== null ? { ...flow, http: null, isOpaque: true } : flow;
+}
+
+/** Hosts and headers play no part: what hangs on them is carried over. */
+function requestOf(
+  { http }: ServerFlow,
+  { pathNormalization }: InboundPolicy,
+): HttpRequest | null | undefined {
+  if (http === null) return null;
+  const request = HttpRequest.read(pathNormalization, http.method, http.path, "host.example", [], 2);
+  if (request === null) return undefined;
+  // A star at an end would be read as a pattern.
+  return /^\*|\*$/.test(http.method) ? undefined : request;
+}
+
+/** Identities that rules name in full, be they of this mesh or not. */
+function namedPrincipals({ http, tcp }: InboundPolicy): ReadonlySet<string> {
+  const rules = [...(http.allow?.rules ?? []), ...(tcp.allow?.rules ?? [])];
+  const conditions = rules.flatMap(({ rule }) => rule.sources.flat());
+  return new Set(conditions.flatMap(({ field, values }) => (field === "principals" ? values : [])));
+}

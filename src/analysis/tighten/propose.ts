@@ -1,0 +1,232 @@
+/** From evidence to the policies that it needs, each proven to let through nothing that today's do not. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import type { AuthorizationSpec } from "../../policy/authorization-spec.ts";
+import type { Semantics } from "../../policy/inbound.ts";
+import type { AccessRequest } from "../../policy/path/access-request.ts";
+import { resourceName } from "../../resources/resource.ts";
+import { type AuthorizationChanges, authorizationChanges, type GroupPlan } from "./authorization-changes.ts";
+import type { Evidence, PortEvidence } from "./evidence.ts";
+import { type Carry, type Grant, grantsOf } from "./grants.ts";
+import { meshWith, type ResourceChange } from "./manifest.ts";
+import type { PathThresholds } from "./path-thresholds.ts";
+import { type LostAccess, NarrowerProofs, type Proof } from "./prove-narrower.ts";
+import { type SelectorGroup, selectorGroups } from "./selector-groups.ts";
+
+export interface ProposeOptions {
+  readonly semantics: Semantics;
+  readonly thresholds: PathThresholds;
+  /** What becomes of workloads that nothing was seen to reach: left as they are, or closed. */
+  readonly inactive: "keep" | "close";
+}
+
+/** What some workloads, which one selector selects, are left with. */
+export interface TightenedServer {
+  readonly workloads: readonly string[];
+  /** `AuthorizationPolicy namespace/name` */
+  readonly policy: string;
+  readonly grants: readonly Grant[];
+  /** `proven`: over all requests. `by construction`: not analysed, and why; each rule is one of today's with more conditions. */
+  readonly proof: { readonly kind: "proven" } | { readonly kind: "by construction"; readonly why: string };
+  readonly lost: readonly LostAccess[];
+  /** Whether there is more lost than told. */
+  readonly isLostAll: boolean;
+}
+
+export interface AuthorizationProposal {
+  readonly servers: readonly TightenedServer[];
+  readonly untouched: readonly { readonly workloads: readonly string[]; readonly why: string }[];
+  readonly changes: readonly ResourceChange[];
+  /** As it would be. */
+  readonly mesh: Mesh;
+}
+
+/** What is tried of a group: today's rules told in few words, then in whole; then it is left alone. */
+interface Attempt {
+  readonly group: SelectorGroup;
+  readonly carry: Carry;
+}
+
+export async function proposeAuthorization(
+  mesh: Mesh,
+  evidence: Evidence,
+  options: ProposeOptions,
+): Promise<AuthorizationProposal> {
+  const { groups, unselectable } = selectorGroups(mesh);
+  const reasons = new Map<SelectorGroup, string>();
+  const proposal = new Proposal(mesh, evidence, options, groups);
+  for (const workload of unselectable)
+    if (evidence.servers.has(workload.key)) proposal.leave([workload.key], NO_SELECTOR);
+  let attempts: readonly Attempt[] = groups.flatMap((group): Attempt[] => {
+    const why = whyNot(group, evidence, options);
+    if (why !== undefined) reasons.set(group, why);
+    return why === undefined ? [{ group, carry: "readable" }] : [];
+  });
+  for (const [{ workloads }, why] of reasons) proposal.leave(keysOf(workloads), why);
+  for (;;) {
+    const outcome = await proposal.attempt(attempts);
+    if (outcome.kind === "done") return outcome.proposal;
+    attempts = outcome.next;
+  }
+}
+
+const NO_SELECTOR = "no selector tells its labels from those of other workloads";
+
+function whyNot(
+  { workloads }: SelectorGroup,
+  evidence: Evidence,
+  { inactive }: ProposeOptions,
+): string | undefined {
+  const isSeen = workloads.some(({ key }) => evidence.servers.has(key));
+  const odd = workloads.flatMap((workload) => oddity(workload) ?? [])[0];
+  if (odd !== undefined) return odd;
+  const varied = workloads.find(({ key }) => evidence.tooVaried.has(key));
+  if (varied !== undefined) return "its callers ask in too many ways to be told apart";
+  if (!isSeen && inactive === "keep") return "nothing was seen to reach it: it stays as it is";
+  return undefined;
+}
+
+function oddity({ role, dataplane, labels }: Workload): string | undefined {
+  if (dataplane === "none" && role !== "gateway")
+    return "no proxy stands before it: AuthorizationPolicies hold for nobody there";
+  if (dataplane === "ambient" || role === "waypoint")
+    return "workloads in ambient mode, and waypoints, are not tightened yet";
+  if (labels["gateway.networking.k8s.io/gateway-name"] !== undefined)
+    return "gateways of the Gateway API are not tightened yet";
+  return undefined;
+}
+
+function keysOf(workloads: readonly Workload[]): readonly string[] {
+  return workloads.map(({ key }) => key);
+}
+
+type Outcome =
+  | { readonly kind: "done"; readonly proposal: AuthorizationProposal }
+  | { readonly kind: "again"; readonly next: readonly Attempt[] };
+
+class Proposal {
+  readonly #mesh: Mesh;
+  readonly #evidence: Evidence;
+  readonly #options: ProposeOptions;
+  readonly #groups: readonly SelectorGroup[];
+  readonly #proofs: NarrowerProofs;
+  readonly #specs: ReadonlyMap<string, AuthorizationSpec>;
+  readonly #grants = new Map<string, readonly Grant[]>();
+  readonly #untouched: { readonly workloads: readonly string[]; readonly why: string }[] = [];
+
+  constructor(mesh: Mesh, evidence: Evidence, options: ProposeOptions, groups: readonly SelectorGroup[]) {
+    this.#mesh = mesh;
+    this.#evidence = evidence;
+    this.#options = options;
+    this.#groups = groups;
+    this.#proofs = new NarrowerProofs(mesh, options.semantics);
+    this.#specs = new Map(
+      mesh.authorizationPolicies.map((policy) => [
+        resourceName(policy),
+        policy.spec as unknown as AuthorizationSpec,
+      ]),
+    );
+    for (const ports of evidence.servers.values()) for (const { paths } of ports.values()) paths.generalise();
+  }
+
+  leave(workloads: readonly string[], why: string): void {
+    this.#untouched.push({ workloads, why });
+  }
+
+  async attempt(attempts: readonly Attempt[]): Promise<Outcome> {
+    const plans = attempts.map(
+      ({ group, carry }): GroupPlan => ({ group, grants: this.#grantsOf(group, carry) }),
+    );
+    const proposed = authorizationChanges(this.#mesh, plans, this.#groups);
+    const attemptOf = new Map(plans.map((plan, at) => [plan, attempts[at]]));
+    if (proposed.impossible.size > 0) {
+      for (const [{ group }, why] of proposed.impossible) this.leave(keysOf(group.workloads), why);
+      return {
+        kind: "again",
+        next: plans.flatMap((plan) => (proposed.impossible.has(plan) ? [] : (attemptOf.get(plan) ?? []))),
+      };
+    }
+    const after = await meshWith(this.#mesh, proposed.changes);
+    const wider = this.#widerPlans(plans, after);
+    const others = this.#disturbed(plans, after);
+    if (wider.size === 0 && others.size === 0)
+      return { kind: "done", proposal: this.#finish(plans, proposed, after) };
+    const next = plans.flatMap((plan): Attempt[] => {
+      const attempt = attemptOf.get(plan);
+      if (attempt === undefined) return [];
+      const why = wider.get(plan) ?? others.get(plan);
+      if (why === undefined) return [attempt];
+      if (wider.has(plan) && attempt.carry === "readable") return [{ group: attempt.group, carry: "whole" }];
+      this.leave(keysOf(plan.group.workloads), why);
+      return [];
+    });
+    return { kind: "again", next };
+  }
+
+  #grantsOf(group: SelectorGroup, carry: Carry): readonly Grant[] {
+    const key = `${carry} ${group.workloads[0]?.key}`;
+    const known = this.#grants.get(key);
+    if (known !== undefined) return known;
+    const ports = group.workloads.flatMap((workload): (readonly [number, PortEvidence])[] => [
+      ...(this.#evidence.servers.get(workload.key) ?? []),
+    ]);
+    const { thresholds } = this.#options;
+    const made = grantsOf(ports, { thresholds, carry, specOf: (policy) => this.#specs.get(policy) });
+    this.#grants.set(key, made);
+    return made;
+  }
+
+  #widerPlans(plans: readonly GroupPlan[], after: Mesh): ReadonlyMap<GroupPlan, string> {
+    const found = new Map<GroupPlan, string>();
+    for (const plan of plans)
+      for (const workload of plan.group.workloads) {
+        const proof = this.#proofs.of(workload, after);
+        if (proof?.kind === "wider") found.set(plan, whyWider(proof.witness));
+      }
+    return found;
+  }
+
+  /** Workloads that no plan is for have to be as before: where one is not, the plans that share its policies are to blame. */
+  #disturbed(plans: readonly GroupPlan[], after: Mesh): ReadonlyMap<GroupPlan, string> {
+    const planned = new Set(plans.flatMap(({ group }) => group.workloads));
+    const found = new Map<GroupPlan, string>();
+    for (const workload of this.#mesh.workloads) {
+      if (planned.has(workload)) continue;
+      const proof = this.#proofs.of(workload, after);
+      if (proof === undefined || (proof.kind === "narrower" && proof.lost.length === 0)) continue;
+      const isRoot = (plan: GroupPlan): boolean => plan.group.namespace === workload.namespace;
+      const blamed = proof.kind === "unproven" ? [] : plans.filter(isRoot);
+      for (const plan of blamed)
+        found.set(plan, `its policies hold for ${workload.key} too, for which nothing may change`);
+    }
+    return found;
+  }
+
+  #finish(
+    plans: readonly GroupPlan[],
+    { changes, policyOf }: AuthorizationChanges,
+    mesh: Mesh,
+  ): AuthorizationProposal {
+    const servers = plans.map((plan): TightenedServer => {
+      const [first] = plan.group.workloads;
+      const proof = first === undefined ? undefined : this.#proofs.of(first, mesh);
+      return {
+        workloads: keysOf(plan.group.workloads),
+        policy: policyOf.get(plan) ?? "",
+        grants: plan.grants,
+        proof: proof?.kind === "unproven" ? { kind: "by construction", why: proof.why } : { kind: "proven" },
+        ...lostOf(proof),
+      };
+    });
+    return { servers, untouched: this.#untouched, changes, mesh };
+  }
+}
+
+function lostOf(proof: Proof | undefined): Pick<TightenedServer, "lost" | "isLostAll"> {
+  return proof?.kind === "narrower"
+    ? { lost: proof.lost, isLostAll: proof.isAll }
+    : { lost: [], isLostAll: proof === undefined };
+}
+
+function whyWider(witness: AccessRequest): string {
+  return `what was seen cannot be written without letting through what is refused today: ${JSON.stringify(witness)}`;
+}

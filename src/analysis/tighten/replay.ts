@@ -1,0 +1,102 @@
+/** Every record once more, by the policies that are proposed: what is let through today, as far as the record tells, has to be let through then. */
+import type { Mesh } from "../../model/mesh.ts";
+import { decide } from "../../policy/decide.ts";
+import { isHttp1Method } from "../../policy/http-request.ts";
+import type { Semantics } from "../../policy/inbound.ts";
+import type { AccessRequest } from "../../policy/path/access-request.ts";
+import { Subjects } from "./evidence.ts";
+import type { ServerFlow } from "./flow-reading.ts";
+
+export interface ReplayResult {
+  /** Records that were judged by the servers' own policies, each. */
+  readonly records: number;
+  /** Of these, those that hang on what no record tells (tokens, headers): today's conditions on that are unchanged. */
+  readonly uncertain: number;
+  /** Different requests among them that `can` decided, over all layers. */
+  readonly decided: number;
+  /** Requests that would be refused: none, or nothing may be applied. */
+  readonly refused: readonly string[];
+}
+
+/** So many different requests are decided as `can` does; the servers' own policies judge all. */
+const MAX_DECIDED = 5_000;
+const MAX_REFUSED = 20;
+
+export class Replay {
+  readonly #before: Mesh;
+  readonly #after: Mesh;
+  readonly #semantics: Semantics;
+  readonly #old: Subjects;
+  readonly #now: Subjects;
+  readonly #distinct = new Map<string, AccessRequest>();
+  readonly #refused: string[] = [];
+  #records = 0;
+  #uncertain = 0;
+
+  readonly #unwanted: ReadonlySet<number>;
+
+  /** @param unwanted statuses whose requests are no evidence, and may be refused. */
+  constructor(before: Mesh, after: Mesh, semantics: Semantics, unwanted: ReadonlySet<number> = new Set()) {
+    this.#unwanted = unwanted;
+    this.#before = before;
+    this.#after = after;
+    this.#semantics = semantics;
+    this.#old = new Subjects(before, semantics);
+    this.#now = new Subjects(after, semantics);
+  }
+
+  add(flow: ServerFlow): void {
+    if (this.#unwanted.has(flow.http?.status ?? 0)) return;
+    const old = this.#old.see(flow);
+    if (old === undefined || !old.isKnown || old.judged.judgement === "refused") return;
+    this.#records++;
+    const now = this.#now.see(flow);
+    if (now === undefined || now.judged.judgement === "refused") {
+      this.#refuse(requestOf(old.flow));
+      return;
+    }
+    if (!old.judged.isCertain || !now.judged.isCertain) {
+      this.#uncertain++;
+      return;
+    }
+    if (this.#distinct.size >= MAX_DECIDED) return;
+    const { workload, port, caller, http } = old.flow;
+    const key = `${workload} ${port} ${caller.principal} ${http?.method} ${old.request?.pathOnly}`;
+    if (!this.#distinct.has(key)) this.#distinct.set(key, requestOf(old.flow));
+  }
+
+  #refuse(request: AccessRequest): void {
+    if (this.#refused.length < MAX_REFUSED) this.#refused.push(JSON.stringify(request));
+  }
+
+  async finish(): Promise<ReplayResult> {
+    const options = { semantics: this.#semantics, compareModes: false };
+    for (const request of this.#distinct.values()) {
+      const { allowed } = await decide(this.#after, request, options);
+      if (allowed) continue;
+      // What something else refuses today as well (a network policy, a gateway's server) is none of this change's doing.
+      if ((await decide(this.#before, request, options)).allowed) this.#refuse(request);
+    }
+    return {
+      records: this.#records,
+      uncertain: this.#uncertain,
+      decided: this.#distinct.size,
+      refused: this.#refused,
+    };
+  }
+}
+
+function requestOf({ workload, port, caller, http, sni, isOpaque }: ServerFlow): AccessRequest {
+  const speaksHttp = http !== null || !isOpaque;
+  return {
+    from: {
+      principal: caller.principal,
+      ...(caller.ip === undefined ? {} : { ip: caller.ip }),
+      alpn: speaksHttp ? ["istio-http/1.1", "istio"] : ["istio"],
+    },
+    to: { workload, port },
+    protocol: http === null ? "tcp" : isHttp1Method(http.method) ? "http" : "grpc",
+    ...(sni === undefined ? {} : { sni }),
+    ...(http === null ? {} : { method: http.method, path: http.path, host: "host.example" }),
+  };
+}

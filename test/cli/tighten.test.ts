@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { readLines } from "../../src/cli/read-lines.ts";
+import type { FlowRecord } from "../../src/model/flow-record.ts";
+import { FlowStore } from "../../src/telemetry/flow-store.ts";
+import { bulwark as bulwarkWith, type Finished } from "./run-bulwark.ts";
+
+const bulwark = (...args: readonly string[]): Promise<Finished> => bulwarkWith(args);
+
+const folder = mkdtempSync(join(tmpdir(), "tighten-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const MESH = "examples/tighten/mesh.yaml";
+const FLOWS = "examples/tighten/flows.jsonl";
+
+const RECORD: FlowRecord = {
+  id: "shop/orders@1:0",
+  time: "2026-11-02T09:00:00Z",
+  kind: "request",
+  reporter: "shop/orders",
+  direction: "inbound",
+  verdict: "allow",
+  protocol: "http",
+  source: { principal: "cluster.local/ns/shop/sa/web" },
+  destination: { port: 8080 },
+  method: "GET",
+  path: "/a",
+};
+
+test("a person reads what is granted on what evidence, what would be lost, and what the logs cannot show; nothing is written", async () => {
+  const { code, stdout } = await bulwark("tighten", MESH, "--flows", FLOWS);
+  assert.equal(code, 0);
+  assert.match(stdout, /^132 records, 126 of them evidence, 2026-11-02T07:00 to 2026-11-06T17:00 UTC\n/);
+  assert.match(
+    stdout,
+    /GET \/orders\/\{\*\} at port 8080: 50 requests, 50 different values: 1000, 1007, 1014, …\n/,
+  );
+  assert.match(stdout, /proven no wider than today\n/);
+  assert.match(stdout, /shop\/orders by no identity: 5, such as GET \/metrics/);
+  assert.match(stdout, /only 4\.4 days of evidence/);
+  assert.match(stdout, /examples\/tighten\/flows\.jsonl:41: it is no flow record\n/);
+  assert.match(stdout, /asked again: 126 records, 0 refused/);
+  assert.match(stdout, /nothing is written without --out FOLDER\n$/);
+});
+
+test("what is written is read behind the mesh as the new mesh: it lets through what was seen, and refuses what was not; a folder that holds something is left alone", async () => {
+  const out = join(folder, "out");
+  const { code } = await bulwark("tighten", MESH, "--flows", FLOWS, "--out", out);
+  assert.equal(code, 0);
+  assert.deepEqual(readdirSync(out).toSorted(), ["1-add", "2-replace"]);
+  const can = await bulwark(
+    "can",
+    "--mesh",
+    MESH,
+    "--mesh",
+    join(out, "1-add"),
+    "--mesh",
+    join(out, "2-replace"),
+    "shop/web",
+    "GET",
+    "http://orders.shop/orders/7",
+  );
+  assert.equal(can.code, 0, can.stdout + can.stderr);
+  const denied = await bulwark(
+    "can",
+    "--mesh",
+    MESH,
+    "--mesh",
+    join(out, "1-add"),
+    "--mesh",
+    join(out, "2-replace"),
+    "shop/billing",
+    "GET",
+    "http://orders.shop/orders/7",
+  );
+  assert.equal(denied.code, 2, denied.stdout + denied.stderr);
+  const again = await bulwark("tighten", MESH, "--flows", FLOWS, "--out", out);
+  assert.equal(again.code, 3);
+  assert.match(again.stderr, /is not empty/);
+});
+
+test("JSON holds all of it, and Markdown the resources", async () => {
+  const json = await bulwark("tighten", MESH, "--flows", FLOWS, "--format", "json");
+  const report = JSON.parse(json.stdout) as {
+    replay: { refused: unknown[] };
+    servers: unknown[];
+    malformed: { at: string }[];
+  };
+  assert.deepEqual(report.replay.refused, []);
+  assert.equal(report.servers.length, 1);
+  assert.deepEqual(
+    report.malformed.map(({ at }) => at),
+    [`${FLOWS}:41`],
+  );
+  const { stdout } = await bulwark("tighten", MESH, "--flows", FLOWS, "--format", "markdown");
+  assert.match(stdout, /^## The access that the traffic needs\n/);
+  assert.match(stdout, /```yaml\napiVersion: security\.istio\.io\/v1\nkind: AuthorizationPolicy\n/);
+});
+
+test("the flow log of a state folder is read as its lines are", async () => {
+  const state = join(folder, "state");
+  mkdirSync(state);
+  const store = new FlowStore(join(state, "flows.sqlite"), { nowMs: () => Date.parse(RECORD.time) });
+  store.insertLines(`${JSON.stringify(RECORD)}\n`);
+  store.close();
+  const { code, stdout, stderr } = await bulwark("tighten", MESH, "--flows", state);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /GET \/a at port 8080: 1 request\n/);
+});
+
+test("logs that show nothing, are not there, or name nobody end with 3 and say why", async () => {
+  const empty = join(folder, "empty.jsonl");
+  writeFileSync(empty, `{"not": "a record"}\n${JSON.stringify({ ...RECORD, verdict: "deny" })}\n`);
+  const nothing = await bulwark("tighten", MESH, "--flows", empty);
+  assert.equal(nothing.code, 3);
+  assert.match(
+    nothing.stderr,
+    /show nothing that was let through.*1 records are malformed\n.*empty\.jsonl:1: it is no flow record/s,
+  );
+  const absent = await bulwark("tighten", MESH, "--envoy", join(folder, "none.log"));
+  assert.deepEqual([absent.code, /there is no file/.test(absent.stderr)], [3, true]);
+  const nobody = await bulwark("tighten", MESH, "--envoy", `shop/nobody=${empty}`);
+  assert.deepEqual([nobody.code, /no workload `shop\/nobody`/.test(nobody.stderr)], [3, true]);
+  const none = await bulwark("tighten", MESH);
+  assert.deepEqual([none.code, /no log to read/.test(none.stderr)], [3, true]);
+  assert.ok(!existsSync(join(folder, "none.log")));
+});
+
+test("lines are read in bounded memory: what is too long or no UTF-8 is told with its number, the rest is read", () => {
+  const file = join(folder, "odd.jsonl");
+  const bad = Buffer.from([0x22, 0xff, 0x22, 0x0a]);
+  writeFileSync(file, Buffer.concat([Buffer.from("a\r\n\n"), bad, Buffer.from(`${"x".repeat(3 << 20)}\nb`)]));
+  assert.deepEqual(
+    [...readLines(file)],
+    [
+      { number: 1, text: "a" },
+      { number: 3, text: undefined },
+      { number: 4, text: undefined },
+      { number: 5, text: "b" },
+    ],
+  );
+});
