@@ -2,7 +2,7 @@
  * `bulwark verify` and `bulwark diff` on generated meshes: `npm run bench -- verify [--workloads 10000] [--invariants 100] [--for-all 4] [--changed 10]`.
  * Loading and judging apart, in one process, once each, cold.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -11,6 +11,7 @@ import { invariantOf } from "../../src/analysis/verify/invariant.ts";
 import { verifyAccess } from "../../src/analysis/verify/verify-access.ts";
 import { type LoadedMesh, loadMesh } from "../../src/index.ts";
 import { loadResources } from "../../src/resources/load.ts";
+import { ReadFiles } from "../../src/resources/read-files.ts";
 import { writeInvariants, writePolicyMesh } from "./generate.ts";
 
 const { values } = parseArgs({
@@ -48,8 +49,9 @@ try {
       .map((load) => load.toFixed(1))
       .join(", ")}`,
   );
+  const known = new ReadFiles();
   const load = (path: string): Promise<LoadedMesh> =>
-    timed(`load ${workloads} workloads`, () => loadMesh(path));
+    timed(`load ${workloads} workloads`, () => loadMesh(path, path === after ? { known } : {}));
   const { mesh } = await load(before);
   const { resources } = await loadResources([invariants]);
   const own = resources.map((resource) => invariantOf(resource, mesh));
@@ -66,6 +68,11 @@ try {
     diffAccess(mesh, changed.mesh, { semantics: "istio" }),
   );
   console.log(`  ${changes.length} changes`);
+  appendFileSync(join(after, "mesh.yaml"), "# saved again\n");
+  await timed("diff --watch: one file saved, read and compared again", async () => {
+    const again = await loadMesh(after, { known });
+    return diffAccess(mesh, again.mesh, { semantics: "istio" });
+  });
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -4,7 +4,7 @@ import { diffAccess, type MeshDiff } from "../analysis/diff/diff-access.ts";
 import { type LoadedMesh, loadMesh } from "../index.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { fileVersionsOf, isSameVersions } from "../resources/file-versions.ts";
+import { type FileVersions, fileVersionsOf, isSameVersions } from "../resources/file-versions.ts";
 import { ReadFiles } from "../resources/read-files.ts";
 import { watchResources } from "../resources/watch.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
@@ -97,6 +97,8 @@ interface Side {
   /** Whether it is there to be edited: a revision is not. */
   readonly isWatched: boolean;
   readonly known: ReadFiles;
+  /** As it was last, and which files that was. */
+  last?: { readonly versions: FileVersions; readonly loaded: LoadedMesh };
   remove(): void;
 }
 
@@ -108,8 +110,13 @@ function openSide(word: string, { path }: DiffOptionsOfCommand): Side {
   return { path: path === undefined ? folder : join(folder, path), isWatched: false, known, remove };
 }
 
-function load({ path, known }: Side): Promise<LoadedMesh> {
-  return loadMesh(path, { known });
+async function load(side: Side): Promise<LoadedMesh> {
+  const { path, known, last } = side;
+  const versions = await fileVersionsOf([path]);
+  if (last !== undefined && isSameVersions(last.versions, versions)) return last.loaded;
+  const loaded = await loadMesh(path, { known });
+  side.last = { versions, loaded };
+  return loaded;
 }
 
 /** What was not analysed may be anything: whoever asks for a failure is not told that all is well. */

@@ -11,7 +11,19 @@ export interface ServerFacts {
   readonly resources: readonly Resource[];
 }
 
+/** INVARIANT: a workload belongs to one mesh. */
+const FACTS = new WeakMap<Workload, ServerFacts>();
+
+/** Kept: who watches compares one mesh with many. */
 export function serverFacts(mesh: Mesh, workload: Workload): ServerFacts {
+  const known = FACTS.get(workload);
+  if (known !== undefined) return known;
+  const made = collectFacts(mesh, workload);
+  FACTS.set(workload, made);
+  return made;
+}
+
+function collectFacts(mesh: Mesh, workload: Workload): ServerFacts {
   const { config } = mesh;
   const resources: readonly Resource[] = [
     ...attachedPolicies(mesh.authorizationPolicies, workload, config.rootNamespace),
