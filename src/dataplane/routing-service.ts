@@ -228,7 +228,7 @@ export function sendRouted(
 ): HttpAction | Promise<HttpAction> {
   noteDecision(flow, decision);
   if (decision.kind !== "forward") {
-    if (decision.kind === "refuse") flow.layer = "route";
+    flow.layer = "route";
     return answered(decision, flow);
   }
   const normal = decision.path === undefined && path !== view.path ? { ...decision, path } : decision;

@@ -82,9 +82,12 @@ export interface OpenedTunnel {
   readonly stream: ClientHttp2Stream;
 }
 
-/** `10.1.` stands for the net of the test: addresses in resources are those that are dialled. */
-export function localText(yaml: string, net: number): string {
-  return yaml.replaceAll("10.1.", `127.${net}.`);
+/** `10.1.0.` to `10.3.0.` stand for the net of the test: addresses in resources are those that are dialled, and dialled from. */
+export function localText(text: string, net: number): string {
+  return text
+    .replaceAll("10.1.", `127.${net}.`)
+    .replaceAll("10.2.0.", `127.${net}.2.`)
+    .replaceAll("10.3.0.", `127.${net}.3.`);
 }
 
 export async function startWaypoint(
@@ -147,11 +150,7 @@ export async function startWaypoint(
     const name = `${spiffeId}|${from}`;
     const known = sessions.get(name);
     if (known !== undefined && !known.destroyed && !known.closed) return known;
-    const made = await openSession(
-      await identityOf(spiffeId),
-      pod.address,
-      from.replace("10.1.", `127.${net}.`),
-    );
+    const made = await openSession(await identityOf(spiffeId), pod.address, localText(from, net));
     sessions.set(name, made);
     return made;
   };
@@ -169,7 +168,7 @@ export async function startWaypoint(
       await proxy.apply(running.mesh, placementOf(running.mesh));
     },
     open: async (spiffeId, from, authority, headers = {}) =>
-      openTunnel(await session(spiffeId, from), authority.replace("10.1.", `127.${net}.`), headers),
+      openTunnel(await session(spiffeId, from), localText(authority, net), headers),
   };
   return running;
 }
@@ -278,7 +277,7 @@ interface Application {
   readonly http2: ReturnType<typeof createHttp2Server>;
 }
 
-/** Port 9000 echoes; on others HTTP, of the version that comes. */
+/** Port 9000 echoes; others do HTTP, of the version that comes, and echo what is none. */
 function serveInside({ http1, http2 }: Application, stream: ServerHttp2Stream, port: number): void {
   if (port === 9000) {
     stream.pipe(stream);
@@ -288,6 +287,10 @@ function serveInside({ http1, http2 }: Application, stream: ServerHttp2Stream, p
     const first = stream.read() as Buffer | null;
     if (first === null) return;
     stream.unshift(first);
+    if ((first[0] ?? 0) < 0x20) {
+      stream.pipe(stream);
+      return;
+    }
     const isHttp2 = first.toString("latin1").startsWith("PRI ");
     (isHttp2 ? http2 : http1).emit("connection", stream);
   });
