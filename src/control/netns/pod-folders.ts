@@ -88,7 +88,9 @@ export class PodFolders {
     }
     const owner = pod.network.firstUid + PROXY_UID;
     // INVARIANT: what this process, the machine's root, writes to is in no folder that a pod could change a name in.
-    openFolder(join(proxyState, "tokens"));
+    const tokens = join(proxyState, "tokens");
+    if (!pod.proxied) rmSync(tokens, { recursive: true, force: true });
+    openFolder(tokens);
     mkdirSync(join(proxyState, "spill"), { recursive: true, mode: 0o700 });
     chownSync(join(proxyState, "spill"), owner, owner);
   }

@@ -4,6 +4,7 @@ import type { Mesh, Service } from "../../model/mesh.ts";
 import { addressesOf, type PodPlacement } from "../../model/placement.ts";
 import { withVirtualAddresses } from "../../model/virtual-addresses.ts";
 import { type Assignments, toPlacement } from "../../substrate/assignment.ts";
+import { CLUSTER_DNS } from "../../substrate/netns/addresses.ts";
 
 const TABLE = "inet bulwark_services";
 
@@ -24,9 +25,25 @@ export function serviceRules(mesh: Mesh, assignments: Assignments): string {
     "    type nat hook prerouting priority dstnat; policy accept;",
     ...rules.map((rule) => `    ${rule}`),
     "  }",
+    "  chain to_itself {",
+    "    type nat hook postrouting priority srcnat; policy accept;",
+    ...toItself(placement.pods).map((rule) => `    ${rule}`),
+    "  }",
     "}",
     "",
   ].join("\n");
+}
+
+/** A pod that is sent to itself would take packets from its own address for forged: as kube-proxy does, they come from somewhere else. */
+function toItself(pods: readonly PodPlacement[]): string[] {
+  const own = pods.flatMap(addressesOf);
+  return [
+    { ip: "ip", from: CLUSTER_DNS.address, of: own.filter((address) => !isIPv6(address)) },
+    { ip: "ip6", from: CLUSTER_DNS.address6, of: own.filter((address) => isIPv6(address)) },
+  ].flatMap(({ ip, from, of }) => {
+    const pairs = of.map((address) => `${address} . ${address}`).join(", ");
+    return of.length === 0 ? [] : [`${ip} saddr . ${ip} daddr { ${pairs} } snat ${ip} to ${from}`];
+  });
 }
 
 function rulesOf(service: Service, pods: readonly PodPlacement[]): string[] {

@@ -77,7 +77,7 @@ export function isNetworked(pod: PodAssignment): pod is NetworkedPod {
   return pod.network !== undefined;
 }
 
-/** Another account in the same place is another pod. */
+/** Of another account nothing may be left. A sidecar that comes or goes finds the network as it is. */
 function isSame(wanted: NetworkedPod | undefined, pod: NetworkedPod): boolean {
-  return wanted !== undefined && podKey(wanted) === podKey(pod) && wanted.uid === pod.uid;
+  return wanted !== undefined && podKey(wanted) === podKey(pod) && wanted.spiffeId === pod.spiffeId;
 }

@@ -136,8 +136,9 @@ function assignPod(
     address,
     address6,
     namespace: workload.namespace,
-    // Another account is another pod: a token of the one before must not work for it.
-    uid: previous?.spiffeId === workload.spiffeId ? previous.uid : randomUUID(),
+    // Under another account, or with a sidecar more or less, it is another pod: a token of the one before must not work for it.
+    uid:
+      previous?.spiffeId === workload.spiffeId && previous.proxied === proxied ? previous.uid : randomUUID(),
     serviceAccount: workload.serviceAccount,
     spiffeId: workload.spiffeId,
     role: workload.role,
