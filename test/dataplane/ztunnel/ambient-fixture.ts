@@ -1,4 +1,4 @@
-/** An ambient mesh in one process: a real CA, real ztunnels, an echoing application on each pod's address; torn down with the test. */
+/** An ambient mesh in one process: a real CA, real ztunnels and waypoints, an echoing application on each pod's address; torn down with the test. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { OriginalDestination } from "../../../src/dataplane/capture/original-destination.ts";
 import type { Limits } from "../../../src/dataplane/limits.ts";
+import { MeshProxy } from "../../../src/dataplane/mesh-proxy.ts";
 import { Ztunnel } from "../../../src/dataplane/ztunnel/ztunnel.ts";
 import type { ZtunnelPod } from "../../../src/dataplane/ztunnel/ztunnel-pod.ts";
 import { type CertificateAuthority, openCa } from "../../../src/identity/ca.ts";
@@ -30,6 +31,8 @@ export interface AmbientFixtureOptions {
   /** Whether a pod has an application at all; default: all. */
   readonly hasApplication?: (workload: string) => boolean;
   readonly limits?: Partial<Limits>;
+  /** Waypoints that show another identity than their own. */
+  readonly impostors?: Readonly<Record<string, string>>;
   /** In place of the right source of a pod's certificates. */
   readonly identityFor?: (pod: ZtunnelPod, right: SvidSource) => SvidSource;
 }
@@ -53,6 +56,7 @@ export class AmbientFixture {
   /** Addresses that applications saw their clients come from. */
   readonly callers: string[] = [];
   mesh: Mesh;
+  readonly #waypoints = new Map<string, MeshProxy>();
   readonly #options: AmbientFixtureOptions;
   readonly #applications: Server[] = [];
 
@@ -149,7 +153,7 @@ export class AmbientFixture {
 
   /** The record that fits, once it is written. */
   async flow(fits: (flow: FlowDraft) => boolean, what = "the record"): Promise<FlowDraft> {
-    await until(() => this.flows.some(fits), what);
+    await eventually(() => this.flows.some(fits), what);
     return this.flows.find(fits) as FlowDraft;
   }
 
@@ -162,6 +166,23 @@ export class AmbientFixture {
       this.ztunnels.set(node, ztunnel);
       await ztunnel.apply(this.mesh, this.placement, byNode.get(node) ?? []);
     }
+    for (const workload of this.mesh.workloads)
+      if (workload.role === "waypoint") await this.#applyToWaypoint(this.pod(workload.key));
+  }
+
+  async #applyToWaypoint(pod: ZtunnelPod): Promise<void> {
+    const known = this.#waypoints.get(pod.workload);
+    const proxy =
+      known ??
+      new MeshProxy({
+        pod,
+        application: new Map(),
+        outboundSecret: "none",
+        identity: await this.source(this.#options.impostors?.[pod.workload] ?? pod.spiffeId),
+        flows: { push: (draft) => void this.flows.push(draft) },
+      });
+    this.#waypoints.set(pod.workload, proxy);
+    await proxy.apply(this.mesh, this.placement);
   }
 
   #ztunnel(node: string): Ztunnel {
@@ -203,9 +224,18 @@ export class AmbientFixture {
   async #stop(): Promise<void> {
     for (const source of this.sources.values()) source.stop();
     for (const ztunnel of this.ztunnels.values()) await ztunnel.close(0);
+    for (const proxy of this.#waypoints.values()) await proxy.close(0);
     for (const { socket } of this.sockets.dialled) socket.destroy();
     for (const server of this.#applications) server.close();
   }
+}
+
+/** Long enough for a machine that pauses. */
+const PATIENCE_MS = 30_000;
+
+/** Waits for a condition, however slow the machine is. */
+export function eventually(condition: () => boolean, what: string): Promise<void> {
+  return until(condition, what, PATIENCE_MS);
 }
 
 /** Sends, ends its own direction, and hears the other out. */

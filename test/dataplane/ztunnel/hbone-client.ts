@@ -34,6 +34,14 @@ export class HboneClient {
     return new HboneClient(session);
   }
 
+  /** No more than TLS. */
+  static secured(
+    svid: Svid,
+    { host, from }: { readonly host: string; readonly from: string },
+  ): Promise<TLSSocket> {
+    return secured({ ...tlsCredentials(svid), host, localAddress: from, port: 15008 });
+  }
+
   /** Without a certificate. @throws what the server's refusal is seen as. */
   static async without(host: string, from: string): Promise<void> {
     await heard(await secured({ host, localAddress: from, port: 15008 }));

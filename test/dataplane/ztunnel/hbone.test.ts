@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { constants } from "node:http2";
 import { test } from "node:test";
-import { until } from "../until.ts";
-import { AmbientFixture, converse, isOver } from "./ambient-fixture.ts";
+import { AmbientFixture, converse, eventually, isOver } from "./ambient-fixture.ts";
 import { HboneClient } from "./hbone-client.ts";
 
 const POD = (namespace: string, name: string, more = ""): string => `
@@ -208,12 +207,12 @@ test("an open tunnel is cut when policy forbids it, when its client is revoked, 
     let heard = 0;
     socket.on("data", (chunk: Buffer) => (heard += chunk.length)).on("error", () => {});
     socket.write("a");
-    await until(() => heard === 1, "the tunnel to be through");
+    await eventually(() => heard === 1, "the tunnel to be through");
     return socket;
   };
   const first = await open();
   await fixture.apply(MESH + ONLY_OTHER);
-  await until(() => isOver(first), "the forbidden tunnel to be cut");
+  await eventually(() => isOver(first), "the forbidden tunnel to be cut");
   const flow = await fixture.flow(({ direction, verdict }) => direction === "inbound" && verdict === "deny");
   assert.deepEqual([flow.reason, flow.source?.principal], ["no-allow-matched", CLIENT]);
   await fixture.apply(MESH);
@@ -225,7 +224,7 @@ test("an open tunnel is cut when policy forbids it, when its client is revoked, 
     maxAgeMs: 0,
   });
   assert.ok((cut ?? 0) > 0, "nothing was cut");
-  await until(() => isOver(second), "the revoked client's tunnel to be cut");
+  await eventually(() => isOver(second), "the revoked client's tunnel to be cut");
   const revoked = await fixture.flow(({ kind }) => kind === "revocation");
   assert.equal(revoked.reporter, "ztunnel node-a");
   assert.ok(["team-a/client", "team-a/server"].includes(revoked.destination?.workload ?? ""));
@@ -240,17 +239,17 @@ test("pods that go take their listeners, connections and keys along; the others 
   toOther.on("data", (chunk: Buffer) => (heard.other += chunk.length));
   toServer.write("a");
   toOther.write("a");
-  await until(() => heard.server === 1 && heard.other === 1, "both to be through");
+  await eventually(() => heard.server === 1 && heard.other === 1, "both to be through");
   await fixture.apply(
     MESH,
     fixture.ambientPods.filter(({ workload }) => workload !== "team-a/server"),
   );
-  await until(() => isOver(toServer), "the connection to end");
+  await eventually(() => isOver(toServer), "the connection to end");
   assert.equal(fixture.ztunnels.get("node-a")?.stats().pods, 2);
   const gone = await converse(fixture.dialInClear("127.72.5.1", { ip: server, port: 9000 }), "x");
   assert.equal(gone.error, "ECONNREFUSED");
   toOther.write("b");
-  await until(() => heard.other === 2, "the other to go on");
+  await eventually(() => heard.other === 2, "the other to go on");
   toOther.destroy();
 });
 

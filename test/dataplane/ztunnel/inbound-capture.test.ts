@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { until } from "../until.ts";
-import { AmbientFixture, converse, isOver } from "./ambient-fixture.ts";
+import { AmbientFixture, converse, eventually, isOver } from "./ambient-fixture.ts";
 
 const POD = (namespace: string, name: string): string => `
 apiVersion: v1
@@ -83,14 +82,14 @@ test("a connection that a change of policy forbids is cut, and one that it does 
   allowed.on("data", (chunk: Buffer) => (heard.allowed += chunk.length));
   forbidden.write("a");
   allowed.write("a");
-  await until(() => heard.forbidden === 1 && heard.allowed === 1, "both to be through");
+  await eventually(() => heard.forbidden === 1 && heard.allowed === 1, "both to be through");
   await fixture.apply(MESH + DENY_OUTSIDER);
-  await until(() => isOver(forbidden), "the forbidden one to be cut");
+  await eventually(() => isOver(forbidden), "the forbidden one to be cut");
   const flow = await fixture.flow(({ verdict }) => verdict === "deny");
   assert.deepEqual([flow.reason, flow.policy], ["deny-matched", "AuthorizationPolicy team-a/no-outsider"]);
   assert.ok(flow.explanation?.[0]?.includes("cut when the policies changed"));
   allowed.write("b");
-  await until(() => heard.allowed === 2, "the allowed one to go on");
+  await eventually(() => heard.allowed === 2, "the allowed one to go on");
   allowed.destroy();
 });
 
@@ -133,9 +132,9 @@ test("without a configuration nobody is listened to; pods that the mesh has not 
   const open = fixture.dialInClear(OUTSIDER, server);
   open.on("error", () => {}).resume();
   open.write("a");
-  await until(() => fixture.callers.length === 1, "the connection to be through");
+  await eventually(() => fixture.callers.length === 1, "the connection to be through");
   await fixture.apply(unmeshed, fixture.pods);
-  await until(() => isOver(open), "the pod's connections to end");
+  await eventually(() => isOver(open), "the pod's connections to end");
   assert.equal((await converse(fixture.dialInClear(OUTSIDER, server), "x")).error, "ECONNREFUSED");
   assert.ok(
     fixture.warnings.some(

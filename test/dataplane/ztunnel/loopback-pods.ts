@@ -1,5 +1,5 @@
 /** Pods on addresses of 127/8, with what the kernel's redirection would do done by hand: who dials says where it was going. */
-import { connect, type Socket } from "node:net";
+import { connect, Socket } from "node:net";
 import { libc } from "../../../src/dataplane/capture/libc.ts";
 import type { OriginalDestination } from "../../../src/dataplane/capture/original-destination.ts";
 import type { PodSockets, ZtunnelPod } from "../../../src/dataplane/ztunnel/ztunnel-pod.ts";
@@ -46,7 +46,7 @@ export class LoopbackPods implements PodSockets {
     const socket =
       !isHandOff && this.#captured.has(host) && !OWN_PORTS.has(port)
         ? this.redirected(pod.address, { ip: host, port: 15006 }, { ip: host, port })
-        : connect({ host, port, localAddress: localAddress ?? pod.address });
+        : this.#connect(localAddress ?? pod.address, host, port);
     this.dialled.push({ pod: pod.workload, host, port, localAddress, socket });
     return socket;
   }
@@ -68,6 +68,15 @@ export class LoopbackPods implements PodSockets {
       else this.#originals.set(place, meant);
     });
     return socket;
+  }
+
+  /** As in a pod's network: the descriptor comes from outside of Node. */
+  #connect(from: string, host: string, port: number): Socket {
+    const calls = libc();
+    const fd = calls.socket(AF_INET, STREAM | CLOEXEC_NONBLOCK, 0);
+    const address = socketAddress(from, 0);
+    if (calls.bind(fd, address, address.length) !== 0) throw new Error(`cannot dial from ${from}`);
+    return new Socket({ fd }).connect({ host, port });
   }
 
   #open(host: string, port: number, type: number): number {
