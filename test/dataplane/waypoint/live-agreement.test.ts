@@ -94,8 +94,18 @@ function maybe(own: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc.oneof({ weight: 2, arbitrary: fc.constant("") }, { weight: 1, arbitrary: own });
 }
 
+/** Most worlds bind the service to no waypoint, or to one that does not take it. */
+const boundWorld = arbitraryWorld.map(
+  (world): World => ({
+    ...world,
+    namespaceLabels: { "istio.io/use-waypoint": "wp", "istio.io/ingress-use-waypoint": "true" },
+    serviceLabels: {},
+    waypoints: { ...world.waypoints, m: { traffic: "all", from: undefined } },
+  }),
+);
+
 const arbitraryLiveWorld: fc.Arbitrary<LiveWorld> = fc.record({
-  world: arbitraryWorld,
+  world: fc.oneof({ weight: 1, arbitrary: arbitraryWorld }, { weight: 3, arbitrary: boundWorld }),
   more: fc.tuple(maybe(route), maybe(aboutTokens)),
 });
 

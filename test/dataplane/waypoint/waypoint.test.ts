@@ -138,7 +138,7 @@ test("bytes go through, half-closed and all, and are on record when they end", a
   stream.on("data", (chunk: Buffer) => got.push(chunk));
   stream.end("bytes");
   const { verdict, bytesSent, bytesReceived, upstream } = await record(waypoint, isConnection);
-  assert.equal(Buffer.concat(got).toString(), "bytes");
+  await until(() => Buffer.concat(got).toString() === "bytes", "the echo");
   assert.deepEqual(
     [verdict, bytesSent, bytesReceived, upstream?.cluster],
     ["allow", 5, 5, "inbound-vip|9000|tcp|s.m.svc.cluster.local"],
