@@ -1,4 +1,4 @@
-import { isIPv4, Socket } from "node:net";
+import { isIPv4, Socket, type SocketConstructorOpts } from "node:net";
 import type { Libc } from "../../dataplane/capture/libc.ts";
 import { parseIpAddress } from "../../policy/ip-address.ts";
 import { check, insideNamespace } from "./inside-namespace.ts";
@@ -17,6 +17,12 @@ const SOL_IPV6 = 41;
 const IPV6_TRANSPARENT = 75;
 const BACKLOG = 511;
 const UNSPECIFIED_6 = "::";
+
+/** Of Node, but not of its types: a socket that is not connected yet must not be read from. */
+interface UnreadSocketOptions extends SocketConstructorOpts {
+  readonly manualStart: true;
+  readonly noDelay: true;
+}
 
 export interface SocketSettings {
   /** Of every packet of the socket, and of what it accepts: by it the pod's capture rules know the mesh's own. */
@@ -80,7 +86,8 @@ export function dialInside(
     else set(calls, fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
     bind(calls, fd, localAddress, 0);
   });
-  return new Socket({ fd }).connect({ host, port });
+  const options: UnreadSocketOptions = { fd, manualStart: true, noDelay: true };
+  return new Socket(options).connect({ host, port });
 }
 
 function open(
