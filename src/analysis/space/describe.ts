@@ -1,4 +1,5 @@
 /** Regions in words. */
+import { CAPTURE_PORT } from "../../policy/inbound.ts";
 import { ABSENT, type Dimension, HTTP } from "./dimension.ts";
 import type { Region } from "./regions.ts";
 import type { TextCells } from "./text-cells.ts";
@@ -71,10 +72,16 @@ export function describeCells(dimension: Dimension, cells: ReadonlySet<number>):
   }
 }
 
+/** The proxy's own port is none that anybody asks for: regions take it in or not as it suits them. */
 function describePorts(ports: readonly number[], cells: ReadonlySet<number>): string {
   const other = ports.length - 1;
-  if (!cells.has(other)) return [...cells].map((cell) => ports[cell]).join(", ");
-  const missing = ports.filter((_, cell) => !cells.has(cell));
+  const isTold = (port: number | undefined): boolean => port !== CAPTURE_PORT;
+  if (!cells.has(other))
+    return [...cells]
+      .map((cell) => ports[cell])
+      .filter(isTold)
+      .join(", ");
+  const missing = ports.filter((port, cell) => !cells.has(cell) && isTold(port));
   return missing.length === 0 ? "any" : `any but ${missing.join(", ")}`;
 }
 
