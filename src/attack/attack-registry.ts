@@ -11,6 +11,7 @@ import { headerInjection } from "./m4-headers.ts";
 import { pathTricks } from "./m6-paths.ts";
 import { smuggling } from "./m7-smuggling.ts";
 import { proxyPorts } from "./m10-proxy-ports.ts";
+import { captureGaps } from "./m12-capture-gaps.ts";
 import { denial } from "./m13-denial.ts";
 
 /** Every attack, in the order in which they are run and told. */
@@ -27,5 +28,6 @@ export const ATTACKS: readonly Attack[] = [
   pathTricks,
   smuggling,
   proxyPorts,
+  captureGaps,
   denial,
 ];

@@ -1,28 +1,21 @@
 /** Where pods are network namespaces: every way out of a pod, by its application's user and by its root, and what a capture outside saw of it. */
-import { randomBytes } from "node:crypto";
 import { compileOutbound } from "../policy/outbound/compile-outbound.ts";
-import type { PodAssignment } from "../substrate/assignment.ts";
 import { CLUSTER_DNS } from "../substrate/netns/addresses.ts";
-import type { AttackResult, AttackStep } from "./attack.ts";
+import type { AttackStep } from "./attack.ts";
 import { type Attempt, conclude, notPossible, type Promised } from "./conclude.ts";
 import { REAL_HOSTS } from "./e2-other-identitys-host.ts";
 import { controlThroughGateway } from "./egress-attempt.ts";
 import type { EgressRoute } from "./egress-targets.ts";
-import { dropOf } from "./flow-evidence.ts";
 import type { FootholdUser } from "./foothold/foothold.ts";
-import type { Word } from "./foothold/orders.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import { mayConnect } from "./network-reach.ts";
-import { dnsRcode } from "./packets/build-packet.ts";
-import type { Packet } from "./packets/packet.ts";
+import { noted } from "./step-order.ts";
 import { workloadOf } from "./targets.ts";
+import { isGateway, settled, type Trial, tryWay } from "./try-way.ts";
 import { type WayOut, waysOut } from "./ways-out.ts";
-import { preview } from "./wire.ts";
 import type { WireOfMesh } from "./wire-of-mesh.ts";
 
 const ID = "e1";
-/** What is sent is outside, or dropped, within microseconds; a busy machine takes longer. */
-const SETTLE_MS = 60;
 
 const FINDING = "pods may leave the mesh by themselves: nothing below the mesh makes a gateway the only way";
 const FIX =
@@ -51,15 +44,23 @@ export function stepsOnTheWire(
     resolver: CLUSTER_DNS.address,
     gateway: route.gateway.address,
   });
+  const trial: Trial = {
+    attack: ID,
+    mesh,
+    wire,
+    source: route.source,
+    control: scene.control,
+    promised: (way) => promisedFor(scene, way),
+  };
   const under: Promise<unknown>[] = [];
   const steps = ways.map((way) => {
     const step = { tried: way.tried, from: places(way.user), target: `${route.host} (${way.host})` };
     const run = async () => {
       // What changes the pod's own rules must not change them for others.
       if (way.alone === true) await Promise.allSettled(under);
-      return [await tryWay(scene, step, way)];
+      return [await tryWay(trial, step, way)];
     };
-    return { ...step, run: kept(run, under) };
+    return { ...step, run: noted(run, under) };
   });
   return [...steps, countersStep(scene, under)];
 }
@@ -85,14 +86,6 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
-function kept<T>(run: () => Promise<T>, list: Promise<unknown>[]): () => Promise<T> {
-  return () => {
-    const running = run();
-    list.push(running);
-    return running;
-  };
-}
-
 function impossible(step: Pick<AttackStep, "tried" | "from" | "target">, why: string): AttackStep {
   return { ...step, run: async () => [notPossible(ID, step, why)] };
 }
@@ -109,91 +102,6 @@ async function controlOf(mesh: MeshUnderAttack, wire: WireOfMesh, route: EgressR
     reached: attempt.reached && seen > 0,
     happened: `${attempt.happened}; the capture outside saw ${seen} packets of the gateway`,
   };
-}
-
-async function tryWay(
-  scene: Scene,
-  step: Pick<AttackStep, "tried" | "from" | "target">,
-  way: WayOut,
-): Promise<AttackResult> {
-  const { mesh, wire, route } = scene;
-  const control = await scene.control();
-  const capture = wire.capture("outside");
-  const before = { packets: capture.length, lost: capture.lost };
-  const startedAtMs = Date.now();
-  const marker = `bw${randomBytes(12).toString("hex")}`;
-  const foothold = wire.foothold(route.source, way.user);
-  let word: Word;
-  try {
-    word = await way.act((order) => foothold.do(order), marker);
-  } finally {
-    if (way.alone === true) await wire.restoreCapture(route.source);
-  }
-  await settled();
-  const passed = capture.since(before.packets);
-  const own = passed.filter((packet) => isOf(packet, way, route.source, word, marker));
-  const lost = capture.lost - before.lost;
-  const attempt: Attempt = {
-    reached: own.length > 0 || (way.isRight === true && word.connected),
-    ...whyNothing(word, lost),
-    happened: `${wordsOf(word, way, own.length > 0)}; ${own.length} packets of it came out`,
-    evidence: {
-      bytesReceived: Buffer.from(word.heard, "base64").length,
-      packets: {
-        at: "outside of the mesh",
-        seen: passed.length,
-        fromGateways: passed.filter(({ source }) => isGateway(mesh, source)).length,
-        ofTheAttempt: own.length,
-        lost,
-      },
-    },
-    local: word.local,
-    startedAtMs,
-    ...harmlessness(word, way),
-    ...(word.local === undefined ? { findRecord: () => dropOf(mesh, way) } : {}),
-  };
-  return await conclude(mesh, { attack: ID, step, promised: promisedFor(scene, way), control, attempt });
-}
-
-/** By its mark, wherever it came from; without one (a packet that only opens a connection) by who sent it where. */
-function isOf(packet: Packet, way: WayOut, source: PodAssignment, word: Word, marker: string): boolean {
-  if (packet.payload.includes(marker)) return true;
-  const isOwn = packet.source === source.address || packet.source === source.address6;
-  const isThere = packet.destination === way.host && packet.destinationPort === way.port;
-  return isOwn && isThere && (word.local === undefined || packet.sourcePort === word.local.port);
-}
-
-function isGateway({ assignments }: MeshUnderAttack, address: string): boolean {
-  return assignments.pods.some(
-    (pod) => pod.network?.mayLeave === true && (pod.address === address || pod.address6 === address),
-  );
-}
-
-function whyNothing({ lost: isGone, failure }: Word, lost: number): Pick<Attempt, "nothingThere"> {
-  if (isGone === true) return { nothingThere: failure ?? "nothing was tried" };
-  return lost === 0 ? {} : { nothingThere: `the capture has lost ${lost} packets` };
-}
-
-/** What the kernel refuses, and names that nobody has, are no connections: no record is due. */
-function harmlessness(word: Word, way: WayOut): Pick<Attempt, "harmless"> {
-  if (way.user === "application" && way.needsRight === true && !word.connected)
-    return { harmless: "the kernel: its user has no right to it" };
-  const rcode = way.isDns === true ? dnsRcode(answerOf(word, way)) : undefined;
-  return rcode === undefined ? {} : { harmless: `the mesh's own DNS answered ${rcode} and asked nobody` };
-}
-
-function answerOf({ heard }: Word, { overTcp }: WayOut): Buffer {
-  return Buffer.from(heard, "base64").subarray(overTcp === true ? 2 : 0);
-}
-
-function wordsOf(word: Word, way: WayOut, isOut: boolean): string {
-  const bytes = Buffer.from(word.heard, "base64");
-  const rcode = way.isDns === true ? dnsRcode(answerOf(word, way)) : undefined;
-  if (rcode !== undefined) return `answered ${rcode} in the mesh`;
-  if (bytes.length > 0) return `${isOut ? "the host" : "its own sidecar"} answered: ${preview(bytes, 24)}`;
-  if (word.failure !== undefined) return word.failure.split("\n", 1)[0] ?? "";
-  if (!word.connected) return "closed without a byte";
-  return way.isTcp === true && !isOut ? "taken by its own sidecar, and closed" : "sent";
 }
 
 /** Two things must both let it: the sidecar, where it is captured, and the firewall outside of the pod. */
@@ -260,8 +168,4 @@ function countersStep({ mesh, wire, route, control }: Scene, under: readonly Pro
     return [await conclude(mesh, { attack: ID, step, promised, control: await control(), attempt })];
   };
   return { ...step, run };
-}
-
-function settled(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 }

@@ -1,13 +1,16 @@
 /** Bytes that are no mutual TLS, to the ports of a workload. */
+import { isIPv6 } from "node:net";
 import { compileInbound } from "../policy/inbound.ts";
 import type { Attack, AttackStep } from "./attack.ts";
 import { clientHello } from "./client-hello-bytes.ts";
 import { type Attempt, conclude, type Promised } from "./conclude.ts";
 import { http2AnswerStatus, http2RequestBytes } from "./http2-bytes.ts";
+import { eavesdropping } from "./m1-on-the-wire.ts";
 import { attemptOf, requestBytes, sendAllowed, sendToSidecar } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import { pastSidecar } from "./position.ts";
 import { decideHttp, verdictWords } from "./promise.ts";
+import { firstThen } from "./step-order.ts";
 import { type AllowedCall, addressOf, callableTargets, type HttpTarget, workloadOf } from "./targets.ts";
 import { converse, dial, preview } from "./wire.ts";
 
@@ -16,15 +19,18 @@ const ALERT = 0x15;
 
 export const plaintext: Attack = {
   id: ID,
-  title: "plaintext, half-hearted TLS and undeclared ports",
+  title: "plaintext, half-hearted TLS, undeclared ports, and who reads along",
   rows: ["M1"],
   needs: "a workload with a sidecar whose HTTP port somebody may call",
   plan(mesh) {
-    return callableTargets(mesh).flatMap(({ target, call }) => [
+    const wire = mesh.wire === undefined ? [] : eavesdropping(mesh, mesh.wire);
+    const steps = callableTargets(mesh).flatMap(({ target, call }) => [
       ...openings(call).map((opening) => openingStep(mesh, target, call, opening)),
       withoutCertificate(mesh, target, call),
       undeclaredPort(mesh, target, call),
+      ...overIpv6(mesh, target, call),
     ]);
+    return firstThen(wire, steps);
   },
 };
 
@@ -103,7 +109,8 @@ function place(tried: string, target: HttpTarget, port: number = target.port) {
   return { tried, from: "any process that reaches the pod", target: `${target.workload.key}:${port}` };
 }
 
-function promisedClear(target: HttpTarget, call: AllowedCall): Promised {
+/** What the configuration says of the call in clear, without an identity. */
+export function promisedClear(target: HttpTarget, call: AllowedCall): Promised {
   const asked = {
     tls: "plaintext",
     principal: null,
@@ -127,7 +134,8 @@ async function sendClear(
   say: readonly Buffer[],
   gapMs = 0,
 ): Promise<Attempt> {
-  const dialled = await dial({ host, port, ...pastSidecar(call.source) });
+  const { localAddress, ...from } = pastSidecar(call.source);
+  const dialled = await dial({ host, port, ...from, ...(isIPv6(host) ? {} : { localAddress }) });
   const { local, startedAtMs } = dialled;
   if ("failure" in dialled) {
     const { failure } = dialled;
@@ -174,6 +182,22 @@ function withoutCertificate(mesh: MeshUnderAttack, target: HttpTarget, call: All
       return [await conclude(mesh, { attack: ID, step, promised, control, attempt })];
     },
   };
+}
+
+/** The pod's second address, where it has one: captured and judged as the first. */
+function overIpv6(mesh: MeshUnderAttack, target: HttpTarget, call: AllowedCall): AttackStep[] {
+  const { address6 } = target.pod;
+  if (address6 === undefined) return [];
+  const step = place("plaintext HTTP/1.1 over IPv6", target);
+  const run = async () => {
+    const control = await sendAllowed(mesh, target, call.source, call.request);
+    const say = [requestBytes(call.request)];
+    const attempt = await sendClear(address6, target.socketPort, call, say);
+    return [
+      await conclude(mesh, { attack: ID, step, promised: promisedClear(target, call), control, attempt }),
+    ];
+  };
+  return [{ ...step, run }];
 }
 
 /** A port that no Service and no container names. STRICT holds there too. */

@@ -4,10 +4,11 @@ import type { PodAssignment } from "../substrate/assignment.ts";
 import type { Attack, AttackResult, AttackStep } from "./attack.ts";
 import { type Attempt, conclude, notPossible } from "./conclude.ts";
 import { parseAnswers } from "./http-answer.ts";
+import { proxyPortsOnTheWire } from "./m10-on-the-wire.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import { pastSidecar } from "./position.ts";
 import { attackers, callableTargets, serviceAuthority } from "./targets.ts";
-import { converse, dial, preview } from "./wire.ts";
+import { type Address, converse, dial, preview } from "./wire.ts";
 
 const ID = "m10";
 
@@ -30,6 +31,7 @@ export const proxyPorts: Attack = {
   rows: ["M10"],
   needs: "two workloads with sidecars",
   plan(mesh) {
+    if (mesh.wire !== undefined) return [...proxyPortsOnTheWire(mesh, mesh.wire), ...waysOutOnTheWire(mesh)];
     const [victim] = attackers(mesh);
     const attacker = attackers(mesh).find(({ spiffeId }) => spiffeId !== victim?.spiffeId);
     if (victim === undefined || attacker === undefined) return [];
@@ -42,6 +44,15 @@ export const proxyPorts: Attack = {
     ];
   },
 };
+
+/** A workload that may reach the other, so that not network policies refuse what the secret should. */
+function waysOutOnTheWire(mesh: MeshUnderAttack): readonly AttackStep[] {
+  const found = callableTargets(mesh).find(({ target, call }) => call.source !== target.pod);
+  const service = found === undefined ? undefined : serviceAuthority(mesh, found.target);
+  return found === undefined || service === undefined
+    ? []
+    : outboundSteps(mesh, found.call.source, found.target.pod, service);
+}
 
 /** Those that are open one by one, those that are closed in one line: where nobody listens, nothing was refused. */
 function portsStep(mesh: MeshUnderAttack, attacker: PodAssignment, victim: PodAssignment): AttackStep {
@@ -107,6 +118,7 @@ function outboundSteps(
           victim.address,
           OUTBOUND_PROXY_PORT,
           request(basic(victim.outboundSecret)),
+          ownApplication(victim),
         );
         const attempt = await ask(attacker, victim.address, OUTBOUND_PROXY_PORT, request(line));
         const promised = {
@@ -123,8 +135,24 @@ function basic(secret: string): string {
   return `proxy-authorization: Basic ${Buffer.from(`bulwark:${secret}`).toString("base64")}\r\n`;
 }
 
-async function ask(from: PodAssignment, host: string, port: number, text: string): Promise<Attempt> {
-  const dialled = await dial({ host, port, ...pastSidecar(from) });
+/** As the pod's application, which its capture rules let to its own pod's ports. */
+function ownApplication({
+  network,
+  address: localAddress,
+}: PodAssignment): Pick<Address, "localAddress" | "inside"> {
+  return network === undefined
+    ? { localAddress }
+    : { inside: { namespace: network.namespace, uid: network.firstUid + network.applicationUid } };
+}
+
+async function ask(
+  from: PodAssignment,
+  host: string,
+  port: number,
+  text: string,
+  position: Pick<Address, "localAddress" | "inside"> = pastSidecar(from),
+): Promise<Attempt> {
+  const dialled = await dial({ host, port, ...position });
   const { local, startedAtMs } = dialled;
   if ("failure" in dialled) {
     const { failure } = dialled;

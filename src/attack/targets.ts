@@ -61,7 +61,7 @@ export function httpTargets(mesh: MeshUnderAttack): readonly HttpTarget[] {
     const workload = workloadOf(mesh, pod);
     const policy = compileInbound(mesh.mesh, workload, { semantics: "strict" });
     return pod.applicationPorts
-      .filter(({ port }) => policy.ports.get(port) !== "tcp")
+      .filter(({ port }) => policy.ports.get(port) !== "tcp" && isCaptured(pod, port))
       .map(({ port }) => ({
         pod,
         workload,
@@ -71,6 +71,14 @@ export function httpTargets(mesh: MeshUnderAttack): readonly HttpTarget[] {
         host: `${workload.name}.${workload.namespace}`,
       }));
   });
+}
+
+/** Whether what comes to a port of the pod comes by its sidecar. On the loopback substrate it does, whatever annotations say. */
+export function isCaptured({ network }: PodAssignment, port: number): boolean {
+  if (network === undefined) return true;
+  if (network.interception === undefined) return false;
+  const { includeInboundPorts: included, excludeInboundPorts } = network.interception;
+  return included === "*" ? !excludeInboundPorts.includes(port) : included.includes(port);
 }
 
 /** The verdict on a mutually authenticated request of one workload to a target. */

@@ -39,6 +39,8 @@ export interface WayOut {
   readonly needsRight?: boolean;
   /** To have got the right is enough to have succeeded. */
   readonly isRight?: boolean;
+  /** What it wants is no further than the mesh's own network: an answer is enough, no packet has to come out. */
+  readonly answerCounts?: boolean;
   /** Beside no other: it changes the pod's own rules. */
   readonly alone?: boolean;
   readonly act: (order: (order: Order) => Promise<Word>, marker: string) => Promise<Word>;
@@ -222,7 +224,7 @@ function dns(
 
 type Say = (marker: string) => Buffer | Promise<Buffer>;
 
-function bytes(
+export function bytes(
   host: string,
   port: number,
   say: Say = (marker) => Buffer.from(marker),
@@ -267,7 +269,7 @@ function datagram(
     });
 }
 
-function raw(host: string, protocol: number): WayOut["act"] {
+export function raw(host: string, protocol: number): WayOut["act"] {
   return (order, marker) =>
     order({ kind: "raw", host, protocol, say: Buffer.from(`--------${marker}`).toString("base64") });
 }

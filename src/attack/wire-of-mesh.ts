@@ -31,12 +31,15 @@ export type WirePlace = "fabric" | "outside" | PodAssignment;
 
 /** Where pods are network namespaces: what can be done in them, and what is seen of it on their links. Close it. Needs root. */
 export class WireOfMesh {
+  /** The mesh's folder of secrets, on the machine. */
+  readonly statePath: string;
   readonly #network: PodNetwork;
   readonly #tag: string;
   readonly #footholds = new Map<string, Foothold>();
   readonly #captures = new Map<string, Capture>();
 
   constructor(state: StateFolder) {
+    this.statePath = state.root;
     this.#network = new PodNetwork(state);
     this.#tag = meshTag(state.root);
   }
@@ -72,6 +75,12 @@ export class WireOfMesh {
   async runIn(where: WirePlace, words: readonly string[]): Promise<string> {
     const args = [`--net=${NETNS_FOLDER}/${this.#namespaceOf(where)}`, "--", ...words];
     return (await run("nsenter", args, { maxBuffer: MAX_OUTPUT_BYTES })).stdout;
+  }
+
+  /** TCP sockets that listen in a pod: `10.0.0.1:8080`, `[::]:15006`. */
+  async listening(pod: PodAssignment): Promise<readonly string[]> {
+    const rows = (await this.runIn(pod, ["ss", "-Hltn"])).split("\n").filter((row) => row !== "");
+    return [...new Set(rows.map((row) => row.trim().split(/\s+/)[3] ?? ""))].sort();
   }
 
   /** Puts a pod's capture rules back, that its root has removed. @throws {BulwarkError} BW_NETNS_FAILED */

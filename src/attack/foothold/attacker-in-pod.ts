@@ -4,7 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { createSocket } from "node:dgram";
-import { writeSync } from "node:fs";
+import { readdirSync, statSync, writeSync } from "node:fs";
 import { connect, isIPv4, isIPv6 } from "node:net";
 import { createInterface } from "node:readline";
 import { libc } from "../../dataplane/capture/libc.ts";
@@ -30,6 +30,8 @@ export async function obey(order: Order): Promise<Word> {
       return await asUser(order.as, async () => raw(order));
     case "become":
       return become(order.uid);
+    case "kill":
+      return kill(order.uid);
     case "run":
       return await run(order.words);
   }
@@ -156,6 +158,24 @@ function become(uid: number): Word {
     return { ...NOTHING, connected: true };
   } catch (error) {
     return { ...NOTHING, failure: (error as Error).message };
+  }
+}
+
+function kill(uid: number): Word {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && ownerOf(name) === uid);
+  for (const pid of pids) process.kill(Number(pid), "SIGKILL");
+  return pids.length > 0
+    ? { ...NOTHING, connected: true }
+    : { ...NOTHING, failure: "the pod has no process of that user" };
+}
+
+/** As the pod's own user namespace counts: processes of others are nobody's in it. */
+function ownerOf(pid: string): number | undefined {
+  try {
+    return statSync(`/proc/${pid}`).uid;
+  } catch {
+    // It has ended meanwhile.
+    return undefined;
   }
 }
 

@@ -5,6 +5,8 @@ export type Order =
   | DatagramOrder
   | RawOrder
   | { readonly kind: "become"; readonly uid: number }
+  /** Every process of that user of the pod. */
+  | { readonly kind: "kill"; readonly uid: number }
   | { readonly kind: "run"; readonly words: readonly string[] };
 
 export interface ConnectOrder {
