@@ -3,11 +3,14 @@ import type { TLSSocket } from "node:tls";
 import type { FlowSource, FlowTls } from "../model/flow-record.ts";
 import { Connection } from "../policy/connection.ts";
 import { decideConnection, type FilterChain, type InboundPolicy, selectChain } from "../policy/inbound.ts";
+import { HTTP1_ALPN, HTTP2_ALPN, TCP_ALPN } from "../policy/path/journey.ts";
 import type { Denial, Permit } from "../policy/permit.ts";
+import { isUndecidedThroughHbone } from "../policy/through-hbone.ts";
 import { authorizeBytes, bytesRefusal } from "./authorize-bytes.ts";
 import { clientCertElement } from "./client-cert-header.ts";
 import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
+import type { HboneTunnel } from "./hbone/hbone-server.ts";
 import type { InboundConnection } from "./inbound-connection.ts";
 import { declaredHttp, serviceOf } from "./inbound-ports.ts";
 import { InboundRecords } from "./inbound-records.ts";
@@ -29,8 +32,13 @@ export interface InboundState {
 }
 
 /** Judged from the ClientHello or the ALPN that was agreed on: which names make a connection HTTP/2. */
-const HTTP2_ALPN: ReadonlySet<string> = new Set(["h2", "istio-h2"]);
-const HTTP1_ALPN: ReadonlySet<string> = new Set(["istio-http/1.1", "istio-http/1.0", "http/1.1", "http/1.0"]);
+const HTTP2_ALPN_NAMES: ReadonlySet<string> = new Set(["h2", "istio-h2"]);
+const HTTP1_ALPN_NAMES: ReadonlySet<string> = new Set([
+  "istio-http/1.1",
+  "istio-http/1.0",
+  "http/1.1",
+  "http/1.0",
+]);
 
 /** Takes connections for a workload: transport by PeerAuthentication, then TCP or HTTP, and on to the application. */
 export class InboundListener {
@@ -63,7 +71,7 @@ export class InboundListener {
    * @param ip the pod's address that the client dialled.
    */
   accept(socket: Socket, port: number, ip = this.#env.pod.address): void {
-    const accepted = this.#describe(socket, port, ip);
+    const accepted: InboundConnection = { ...this.#describe(socket, port, ip), socket };
     const { policy, snapshot } = this.#state;
     if (policy.transport(port).mode === "STRICT") {
       this.#handshake(accepted, undefined);
@@ -77,6 +85,57 @@ export class InboundListener {
         if (first !== undefined) this.#choose(accepted, first, unread);
       },
     );
+  }
+
+  /**
+   * What came out of a tunnel to the pod: its client is known, and the port's protocol alone says how what is inside is taken. INVARIANT: the policy in force is
+   * that of `throughHbone`.
+   */
+  acceptTunnel(tunnel: HboneTunnel): void {
+    const { ip, port, peer } = tunnel;
+    const asBytes = this.#chainInside(port, TCP_ALPN);
+    if (this.#chainInside(port, HTTP1_ALPN) === "tcp") {
+      this.#acceptBytes(tunnel);
+      return;
+    }
+    const socket = tunnel.accept();
+    const accepted: InboundConnection = { ...this.#describe(socket, port, ip), socket };
+    const { limits } = this.#env.http;
+    const { protocolDetectionTimeoutMs } = this.#state.snapshot.mesh.config;
+    const timeoutMs = asBytes === "http" ? limits.headTimeoutMs : protocolDetectionTimeoutMs;
+    judgeFirstBytes(socket, timeoutMs, protocolJudge(), (first, unread) => {
+      if (first === undefined) return;
+      const isHttp = asBytes === "http" || first.kind === "http1" || first.kind === "http2";
+      this.#inside(accepted, peer, isHttp ? first : undefined, unread);
+    });
+  }
+
+  /** What is refused whatever is inside is told to who asks. */
+  #acceptBytes(tunnel: HboneTunnel): void {
+    const { ip, port, peer: mesh, source } = tunnel;
+    const facts = this.#describe({ remoteAddress: source.ip, remotePort: source.port }, port, ip);
+    const peer = this.#meshPeer(facts, mesh, { sni: undefined, alpn: TCP_ALPN, http2: false });
+    const { policy } = this.#state;
+    const unopened = { ...facts, socket: { destroy: () => tunnel.refuse(403, "denied") } };
+    const verdict = decideConnection(policy, peer.connection);
+    if (isUndecidedThroughHbone(policy, false)) this.#records.refuse(unopened, UNDECIDED, peer);
+    else if (!verdict.allowed) this.#records.refuseBy(policy, unopened, verdict, peer);
+    else this.#inside({ ...facts, socket: tunnel.accept() }, mesh, undefined, NOTHING);
+  }
+
+  #chainInside(port: number, alpn: readonly string[]): FilterChain["protocol"] {
+    return selectChain(this.#state.policy, port, { tls: true, alpn, speaksHttp: true }, "").protocol;
+  }
+
+  /** @param http what its first bytes are, where it is taken as HTTP. */
+  #inside(accepted: InboundConnection, mesh: MeshPeer, http: FirstBytes | undefined, unread: Buffer): void {
+    const http2 = http?.kind === "http2";
+    const alpn = http === undefined ? TCP_ALPN : http2 ? HTTP2_ALPN : HTTP1_ALPN;
+    const peer = this.#meshPeer(accepted, mesh, { sni: undefined, alpn, http2 });
+    if (isUndecidedThroughHbone(this.#state.policy, http !== undefined))
+      this.#records.refuse(accepted, UNDECIDED, peer);
+    else if (http === undefined) this.#serveTcp(accepted, accepted.socket, peer, unread);
+    else this.#serveHttp(accepted, accepted.socket, peer, http2);
   }
 
   #choose(accepted: InboundConnection, first: FirstBytes, unread: Buffer): void {
@@ -135,26 +194,36 @@ export class InboundListener {
     const { port } = accepted;
     const alpn = offered ?? (mesh.alpn === undefined ? [] : [mesh.alpn]);
     const chain = selectChain(policy, port, { tls: true, alpn, speaksHttp: true }, mesh.sni);
-    const source: FlowSource = { ...accepted.source, principal: mesh.principal };
-    const http2 = mesh.alpn !== undefined && HTTP2_ALPN.has(mesh.alpn);
+    const http2 = mesh.alpn !== undefined && HTTP2_ALPN_NAMES.has(mesh.alpn);
+    const peer = this.#meshPeer(accepted, mesh, { sni: mesh.sni, alpn, http2 });
+    const { source, connection } = peer;
+    const protocol = chain.refusal === null ? chain.protocol : "tcp";
+    this.#records.handshake({ ...accepted, source }, mesh.tls, connection.sni);
+    if (protocol === "tcp") this.#serveTcp(accepted, mesh.socket, peer, NOTHING);
+    else if (http2 || (mesh.alpn !== undefined && HTTP1_ALPN_NAMES.has(mesh.alpn)))
+      this.#serveHttp(accepted, mesh.socket, peer, http2);
+    else this.#serveUnnamed(accepted, mesh.socket, peer);
+  }
+
+  /** A client whose certificate is known. */
+  #meshPeer(
+    accepted: Omit<InboundConnection, "socket">,
+    mesh: MeshPeer,
+    { sni, alpn, http2 }: { sni: string | undefined; alpn: readonly string[]; http2: boolean },
+  ): InboundPeer {
     const element = clientCertElement(this.#state.snapshot.workload.spiffeId, mesh.certificate);
     const connection = new Connection({
       tls: "mtls",
       principal: mesh.principal,
       sourceIp: accepted.source.ip ?? "",
       destinationIp: accepted.destination.ip ?? this.#env.pod.address,
-      destinationPort: port,
-      sni: mesh.sni,
+      destinationPort: accepted.port,
+      sni,
       alpn,
       hop: { position: "sidecar", clientCert: element },
     });
-    const peer = this.#peer(accepted, connection, source, mesh.tls, element, http2);
-    const protocol = chain.refusal === null ? chain.protocol : "tcp";
-    this.#records.handshake({ ...accepted, source }, mesh.tls, connection.sni);
-    if (protocol === "tcp") this.#serveTcp(accepted, mesh.socket, peer, NOTHING);
-    else if (http2 || (mesh.alpn !== undefined && HTTP1_ALPN.has(mesh.alpn)))
-      this.#serveHttp(accepted, mesh.socket, peer, http2);
-    else this.#serveUnnamed(accepted, mesh.socket, peer);
+    const source = { ...accepted.source, principal: mesh.principal };
+    return this.#peer(accepted, connection, source, mesh.tls, element, http2);
   }
 
   /** HTTP without an ALPN that says which: by its first bytes. */
@@ -237,7 +306,7 @@ export class InboundListener {
   }
 
   #peer(
-    accepted: InboundConnection,
+    accepted: Omit<InboundConnection, "socket">,
     connection: Connection,
     source: FlowSource,
     tls: FlowTls | undefined,
@@ -257,19 +326,21 @@ export class InboundListener {
     };
   }
 
-  #describe(socket: Socket, port: number, dialledIp: string): InboundConnection {
+  #describe(
+    { remoteAddress: ip, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">,
+    port: number,
+    dialledIp: string,
+  ): Omit<InboundConnection, "socket"> {
     const { snapshot } = this.#state;
-    const ip = socket.remoteAddress;
     this.#connections += 1;
     return {
-      socket,
       port,
       id: `${this.#env.pod.name}-${this.#connections}`,
       source: {
         workload: ip === undefined ? undefined : snapshot.workloadByAddress.get(ip),
         principal: null,
         ip,
-        port: socket.remotePort,
+        port: remotePort,
       },
       destination: {
         workload: snapshot.workload.key,
@@ -283,3 +354,14 @@ export class InboundListener {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** As `can` has it: what is not known to be decided alike is not let in. */
+const UNDECIDED = {
+  layer: "transport",
+  reason: "ambient-to-sidecar",
+  policy: null,
+  rule: null,
+  explanation: [
+    "CUSTOM policies at a sidecar that is spoken to through HBONE are not decided, as Istio's do not see the tunnel's client there",
+  ],
+} as const;

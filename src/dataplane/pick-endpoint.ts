@@ -10,7 +10,10 @@ import type {
   OutboundTarget,
 } from "../policy/outbound/types.ts";
 import { speaksHbone } from "../policy/path/tunnelled.ts";
+import { ingressWay, type TlsToWaypoint } from "../policy/waypoint/ingress-waypoint.ts";
 import { isOwnCluster } from "../policy/waypoint/waypoint-routes.ts";
+import type { WaypointWay } from "../policy/waypoint/waypoint-way.ts";
+import { asWaypoint } from "../policy/waypoint/waypoints.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { resourceName } from "../resources/resource.ts";
 import { hboneAuthority } from "./hbone/hbone-authority.ts";
@@ -69,12 +72,15 @@ export function pickTarget(targets: readonly OutboundTarget[], roll: number): Ou
 export class EndpointPicker {
   readonly #env: ProxyEnvironment;
   readonly #snapshot: Snapshot;
+  readonly #isGateway: boolean;
   readonly #written = new Map<ClusterPlan, readonly Placed[]>();
   #turn = Math.floor(Math.random() * 1024);
 
   constructor(env: ProxyEnvironment, snapshot: Snapshot) {
     this.#env = env;
     this.#snapshot = snapshot;
+    const { mesh, workload } = snapshot;
+    this.#isGateway = workload.role === "gateway" && asWaypoint(mesh, workload) === undefined;
   }
 
   /** The target of each try: undefined when there is none, or no more. */
@@ -86,6 +92,8 @@ export class EndpointPicker {
   ): NextTarget {
     const { cluster } = target;
     if (cluster === undefined) return nowhere;
+    const way = this.#isGateway ? ingressWay(this.#snapshot.mesh, cluster) : undefined;
+    if (way !== undefined) return this.#byWaypoint(way, cluster, protocol);
     const placed = this.#placed(cluster);
     if (placed.length > 0)
       return this.#inTurn(placed, ({ host, port, plan, pod }) =>
@@ -225,6 +233,28 @@ export class EndpointPicker {
     const authority = hboneAuthority(host, plan.port);
     const tunnel = { host, port: HBONE_PORT, authority, sans: [spiffeId] };
     return this.#target(host, plan.port, inside, protocol, cluster.name, tunnel);
+  }
+
+  /** Through HBONE, to a pod of the service's waypoint, which is asked for the service itself. */
+  #byWaypoint(
+    way: WaypointWay | TlsToWaypoint,
+    { name, service, port }: ClusterPlan,
+    protocol: WireProtocol,
+  ): NextTarget {
+    if (way.kind !== "waypoint")
+      return () => Promise.reject(new BulwarkError("BW_WAYPOINT_UNKNOWN", `unknown: ${way.why}`));
+    const { key, spiffeId } = way.waypoint;
+    const { address } = way.addressed;
+    const pods = this.#snapshot.placement.pods.filter(({ workload }) => workload === key);
+    if (pods.length === 0 || isIP(address) === 0) {
+      const lacks = pods.length === 0 ? `no pod of its waypoint ${key} runs` : "it has no address";
+      return () => Promise.reject(new BulwarkError("BW_UPSTREAM_NONE", `${service.hostname}: ${lacks}`));
+    }
+    const authority = hboneAuthority(address, port);
+    return this.#inTurn(pods, ({ address: host }) => {
+      const tunnel = { host, port: HBONE_PORT, authority, sans: [spiffeId] };
+      return this.#target(host, HBONE_PORT, undefined, protocol, name, tunnel);
+    });
   }
 
   #tls(

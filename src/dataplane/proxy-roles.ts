@@ -12,6 +12,7 @@ import { EdgeTlsServers } from "./edge-tls-servers.ts";
 import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { GatewayListener } from "./gateway-listener.ts";
 import type { GatewayState } from "./gateway-state.ts";
+import { SidecarTunnels } from "./hbone/sidecar-tunnels.ts";
 import { InboundListener, type InboundState } from "./inbound-listener.ts";
 import { inboundPorts } from "./inbound-ports.ts";
 import type { MeshTlsServer } from "./mesh-tls-server.ts";
@@ -51,6 +52,7 @@ export class ProxyRoles {
   readonly #captured: CapturedTraffic | undefined;
   readonly #edge: EdgeTlsServers;
   #inbound: InboundListener | undefined;
+  #tunnels: SidecarTunnels | undefined;
   #gateway: GatewayListener | undefined;
   #waypoint: WaypointListener | undefined;
 
@@ -84,6 +86,7 @@ export class ProxyRoles {
   /** Tells clients to take their next requests elsewhere, where that can be told. */
   drain(): void {
     this.#waypoint?.drain();
+    this.#tunnels?.drain();
   }
 
   #gatewayState({ snapshot, semantics, secrets, ...shared }: CompiledSnapshot): GatewayState {
@@ -102,12 +105,18 @@ export class ProxyRoles {
     if (this.#inbound === undefined)
       this.#inbound = new InboundListener(this.#env, captured ?? application, this.#tls, state);
     else this.#inbound.state = state;
+    if (this.#tunnels === undefined)
+      this.#tunnels = new SidecarTunnels(this.#env, captured ?? application, this.#tls, state);
+    else this.#tunnels.state = state;
     const listener = this.#inbound;
-    if (captured !== undefined) return captured.inbound(listener, () => snapshot.workload.key);
-    return mapValues(
+    const tunnels = this.#tunnels;
+    if (captured !== undefined) return captured.inbound(listener, tunnels, () => snapshot.workload.key);
+    const ports = mapValues(
       inboundPorts(snapshot, application),
-      (port) => (socket) => listener.accept(socket, port),
+      (port) => (socket: Socket) => listener.accept(socket, port),
     );
+    if (tunnels.isServed && !ports.has(HBONE_PORT)) ports.set(HBONE_PORT, (socket) => tunnels.accept(socket));
+    return ports;
   }
 
   #serveGateway(state: GatewayState): Map<number, Accept> {

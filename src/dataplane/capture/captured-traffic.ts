@@ -1,9 +1,11 @@
 import { isIPv4, type Socket } from "node:net";
 import { nowRfc3339Nanos } from "../../model/flow-record.ts";
+import type { SidecarTunnels } from "../hbone/sidecar-tunnels.ts";
 import type { InboundListener } from "../inbound-listener.ts";
 import type { OutboundListener } from "../outbound-listener.ts";
 import type { ProxyEnvironment } from "../proxy-environment.ts";
 import type { ApplicationAddress, ApplicationLookup } from "../proxy-options.ts";
+import { HBONE_PORT } from "../upstream-target.ts";
 import {
   CAPTURED_INBOUND_PORT,
   CAPTURED_OUTBOUND_PORT,
@@ -36,7 +38,8 @@ export class CapturedTraffic implements ApplicationLookup {
     return { host: ip, port, localAddress: isIPv4(ip) ? HAND_OFF_ADDRESS : HAND_OFF_ADDRESS_6 };
   }
 
-  inbound(listener: InboundListener, reporter: () => string): Map<number, Accept> {
+  /** The tunnels' port is captured like any other: where the pod takes none, it is the application's. */
+  inbound(listener: InboundListener, tunnels: SidecarTunnels, reporter: () => string): Map<number, Accept> {
     return new Map([
       [
         CAPTURED_INBOUND_PORT,
@@ -44,6 +47,7 @@ export class CapturedTraffic implements ApplicationLookup {
           const destination = this.#originals.of(socket);
           if (destination === undefined || OWN_PORTS.has(destination.port))
             this.#refuse(socket, destination, reporter());
+          else if (destination.port === HBONE_PORT && tunnels.isServed) tunnels.accept(socket);
           else listener.accept(socket, destination.port, destination.ip);
         },
       ],

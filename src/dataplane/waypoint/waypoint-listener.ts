@@ -2,14 +2,14 @@ import type { Socket } from "node:net";
 import type { Connection } from "../../policy/connection.ts";
 import type { Permit } from "../../policy/permit.ts";
 import { authorizeBytes, bytesRefusal } from "../authorize-bytes.ts";
-import { unmapped } from "../capture/original-destination.ts";
 import { judgeFirstBytes } from "../first-bytes.ts";
-import { type HboneRefusal, HboneServer, type HboneTunnel } from "../hbone/hbone-server.ts";
+import type { HboneServer, HboneTunnel } from "../hbone/hbone-server.ts";
+import { recordedServer } from "../hbone/recorded-server.ts";
 import type { InboundConnection } from "../inbound-connection.ts";
 import { InboundRecords } from "../inbound-records.ts";
 import type { InboundPeer } from "../inbound-service.ts";
 import { type FirstBytes, protocolJudge } from "../judge-protocol.ts";
-import type { HandshakeDone, MeshTlsServer } from "../mesh-tls-server.ts";
+import type { MeshTlsServer } from "../mesh-tls-server.ts";
 import { openTunnel } from "../open-tunnel.ts";
 import type { ProxyEnvironment } from "../proxy-environment.ts";
 import { type Refusal, routeGone } from "../recheck.ts";
@@ -20,14 +20,7 @@ import { shadowOf } from "../shadow-verdicts.ts";
 import { nextPod, noteWithoutHbone } from "./next-pod.ts";
 import { reachable, WaypointFront } from "./waypoint-front.ts";
 import { placeAt, placeNow, type WaypointPlace, type WaypointState } from "./waypoint-state.ts";
-import {
-  arrivalFacts,
-  connectionIn,
-  factsOf,
-  peerOf,
-  protocolAt,
-  refusedUnopened,
-} from "./waypoint-tunnel.ts";
+import { connectionIn, factsOf, peerOf, protocolAt, refusedUnopened } from "./waypoint-tunnel.ts";
 
 /** A tunnel that is open: what came out of it, and whom it is for. */
 interface Opened {
@@ -53,11 +46,14 @@ export class WaypointListener {
     this.#env = env;
     this.#state = state;
     this.#records = new InboundRecords(env.http, () => this.#state.snapshot.workload.key);
-    this.#hbone = new HboneServer({
+    this.#hbone = recordedServer({
       env,
-      tls: { accept: (socket, done) => tls.accept(socket, this.#recorded(socket, done)) },
+      tls,
+      records: this.#records,
+      snapshot: () => this.#state.snapshot,
+      policy: () => this.#state.policy.direct,
+      nextId: () => this.#nextId(),
       onTunnel: (tunnel) => this.#take(tunnel),
-      onRefused: (refusal) => this.#refused(refusal),
     });
   }
 
@@ -72,36 +68,6 @@ export class WaypointListener {
   /** Takes no tunnel any more. */
   drain(): void {
     this.#hbone.drain();
-  }
-
-  /** Handshakes that stand are told of here, those that do not by the HBONE server. */
-  #recorded({ localAddress, localPort }: Socket, done: HandshakeDone): HandshakeDone {
-    const startedMs = performance.now();
-    return (outcome) => {
-      if ("principal" in outcome) {
-        const { remoteAddress, remotePort } = outcome.socket;
-        const source = { ip: unmapped(remoteAddress) ?? "", port: remotePort ?? 0 };
-        const local = { ip: unmapped(localAddress) ?? "", port: localPort ?? 0 };
-        this.#records.handshake(
-          arrivalFacts({ peer: outcome, source, local, startedMs }, this.#state.snapshot, this.#nextId()),
-          outcome.tls,
-        );
-      }
-      done(outcome);
-    };
-  }
-
-  /** What never became a tunnel. */
-  #refused({ reason, explanation, status, peer, failure, durationMs, ...ends }: HboneRefusal): void {
-    const startedMs = performance.now() - durationMs;
-    const facts = arrivalFacts({ peer, startedMs, ...ends }, this.#state.snapshot, this.#nextId());
-    if (failure !== undefined) {
-      this.#records.handshakeFailed(this.#state.policy.direct, facts, failure);
-      return;
-    }
-    const flow = this.#records.flow(facts, undefined, undefined, "deny");
-    Object.assign(flow, { layer: "protocol", reason, explanation, status, tls: peer?.tls });
-    this.#records.deny({ ...facts, socket: ENDED }, flow);
   }
 
   #nextId(): string {
@@ -255,9 +221,6 @@ export class WaypointListener {
 }
 
 const NOTHING = Buffer.alloc(0);
-
-/** The HBONE server has ended it. */
-const ENDED = { destroy(): void {} };
 
 function nameIn({ sni }: Connection): string | undefined {
   return sni === "" ? undefined : sni;

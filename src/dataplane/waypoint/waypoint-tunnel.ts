@@ -11,38 +11,10 @@ import type { HboneTunnel } from "../hbone/hbone-server.ts";
 import type { InboundConnection } from "../inbound-connection.ts";
 import type { InboundPeer } from "../inbound-service.ts";
 import type { Snapshot } from "../proxy-environment.ts";
-import { HBONE_PORT } from "../upstream-target.ts";
 import type { WaypointPlace } from "./waypoint-state.ts";
 
 /** What is known of it before anything of what is inside is read. */
 export type TunnelFacts = Omit<InboundConnection, "socket">;
-
-/** A connection to the tunnels' port itself. */
-export interface HboneArrival extends Pick<HboneTunnel, "source" | "local"> {
-  /** Undefined where the handshake failed. */
-  readonly peer: Pick<HboneTunnel["peer"], "principal"> | undefined;
-  readonly startedMs: number;
-}
-
-export function arrivalFacts(
-  { peer, source, local, startedMs }: HboneArrival,
-  { workload, workloadByAddress }: Snapshot,
-  id: string,
-): TunnelFacts {
-  const { ip } = source;
-  return {
-    port: HBONE_PORT,
-    id,
-    source: {
-      workload: workloadByAddress.get(ip),
-      principal: peer?.principal ?? null,
-      ip,
-      port: source.port,
-    },
-    destination: { workload: workload.key, ip: local.ip, port: HBONE_PORT },
-    startedMs,
-  };
-}
 
 export function factsOf(
   { peer, source, ip, port }: HboneTunnel,
@@ -114,7 +86,7 @@ export function refusedUnopened(place: WaypointPlace, connection: Connection): V
   const { inbound, port, state } = place;
   const verdict = decideConnection(inbound, connection);
   if (verdict.allowed) return undefined;
-  if (verdict.layer !== "authorization") return verdict;
+  if (verdict.layer === "transport") return verdict;
   const isSettled =
     !state.policy.readsServerName(port) && requiredAuthorizer(inbound, connection, undefined) === null;
   return isSettled ? verdict : undefined;

@@ -9,7 +9,7 @@ import type {
   OutboundTarget,
   UpstreamTls,
 } from "../outbound/types.ts";
-import { ingressUsesWaypoint, waypointOfService } from "../waypoint/waypoints.ts";
+import { ingressWay } from "../waypoint/ingress-waypoint.ts";
 import { workloadAt } from "./capture.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
 import { hboneArrival } from "./hbone-arrival.ts";
@@ -27,7 +27,7 @@ import {
 import { type Place, placesOf } from "./places.ts";
 import { flightTo } from "./rewrite-flight.ts";
 import { speaksHbone } from "./tunnelled.ts";
-import { waypointEnd } from "./waypoint-end.ts";
+import { endOfWay } from "./waypoint-end.ts";
 
 /** What applications offer in TLS of their own. */
 const OWN_ALPN: readonly string[] = ["h2", "http/1.1"];
@@ -115,25 +115,18 @@ function placeOf(mesh: Mesh, { endpoint, address = "", port }: EndpointPlan): Pl
   return { workload, port, address };
 }
 
-/** Gateways send what is for a service on to its waypoint where its label asks for that, whichever subset a route names. */
+/** Gateways send what is for a service on to its waypoint where its label asks for that. */
 function gatewayToWaypoint(
   mesh: Mesh,
   onward: Onward,
   target: OutboundTarget,
-  { service, port, tls }: ClusterPlan,
+  cluster: ClusterPlan,
 ): End | undefined {
-  if (!ingressUsesWaypoint(mesh, service)) return undefined;
+  const way = ingressWay(mesh, cluster);
+  if (way === undefined) return undefined;
+  if (way.kind === "tls-inside") return nowhere(onward, target.name, "waypoint-unknown", way.why);
   const { sender, flight, decision } = onward;
-  const binding = waypointOfService(mesh, service);
-  if (binding.kind === "bound" && (tls === "simple" || tls === "mutual"))
-    return nowhere(
-      onward,
-      target.name,
-      "waypoint-unknown",
-      "a DestinationRule has TLS spoken to the waypoint inside of the tunnel: what it makes of that is not known",
-    );
-  const addressed = { kind: "service", service, port, address: service.addresses[0] ?? "" } as const;
-  return waypointEnd(binding, addressed, sender, flightTo(flight, decision, target));
+  return endOfWay(way, sender, flightTo(flight, decision, target));
 }
 
 /**

@@ -3,6 +3,7 @@ import { Connection } from "../connection.ts";
 import { explainInbound } from "../explain.ts";
 import { asSeenBy, chainOf, decideConnection, decideRequest, type InboundPolicy } from "../inbound.ts";
 import type { HttpHop } from "../proxy-headers.ts";
+import { isUndecidedThroughHbone, throughHbone } from "../through-hbone.ts";
 import type { Verdict } from "../verdict.ts";
 import {
   type Arrival,
@@ -62,10 +63,7 @@ export async function serverHop(
   return { step: serverStep(policy, arrival, verdict, verdict.code, explain) };
 }
 
-/**
- * A sidecar that is spoken to through HBONE: the tunnel's client is known and its certificate was asked for, whatever PeerAuthentication says; the port's protocol
- * alone decides how what is inside is taken.
- */
+/** A sidecar that is spoken to through HBONE. */
 export async function hboneServerHop(
   context: JourneyContext,
   flight: Flight,
@@ -73,8 +71,7 @@ export async function hboneServerHop(
 ): Promise<HopResult> {
   const { workload } = arrival;
   const policy = context.compiled.inbound(workload);
-  const { custom, broken } = speaksHttp(flight) ? policy.http : policy.tcp;
-  if (custom !== null || broken !== null)
+  if (isUndecidedThroughHbone(policy, speaksHttp(flight)))
     return {
       step: unknownStep(
         workload.key,
@@ -85,12 +82,6 @@ export async function hboneServerHop(
       ),
     };
   return serverHop(context, flight, { ...arrival, alpn: meshAlpn(flight) }, throughHbone(policy));
-}
-
-const STRICT = Object.freeze({ mode: "STRICT", policy: null } as const);
-
-function throughHbone(policy: InboundPolicy): InboundPolicy {
-  return { ...policy, transport: () => STRICT };
 }
 
 /** Whoever gives a token believes that it counts. */

@@ -1,29 +1,10 @@
 /** The way to a waypoint, for who sends by one. */
 import type { Mesh, Service } from "../../model/mesh.ts";
 import type { OutboundDecision } from "../outbound/types.ts";
-import { type WaypointWay, waypointWay } from "../waypoint/waypoint-way.ts";
+import type { WaypointWay } from "../waypoint/waypoint-way.ts";
 import { ingressUsesWaypoint, type WaypointBinding, waypointOfService } from "../waypoint/waypoints.ts";
 import { hboneArrival } from "./hbone-arrival.ts";
-import {
-  type Addressed,
-  type Arrival,
-  type End,
-  type Flight,
-  type Sender,
-  speaksHttp,
-  unknownStep,
-} from "./journey.ts";
-
-/** What is for `addressed` goes to its waypoint, over HBONE. Undefined where none takes it. */
-export function waypointEnd(
-  binding: WaypointBinding,
-  addressed: Addressed,
-  sender: Sender,
-  flight: Flight,
-): End | undefined {
-  const way = waypointWay(binding, addressed);
-  return way === undefined ? undefined : endOfWay(way, sender, flight);
-}
+import { type Arrival, type End, type Flight, type Sender, speaksHttp, unknownStep } from "./journey.ts";
 
 /** Where a way by a waypoint ends: at it, or, where it is not known, nowhere. */
 export function endOfWay(to: WaypointWay, sender: Sender, flight: Flight): End {

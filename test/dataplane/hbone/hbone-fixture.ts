@@ -38,8 +38,8 @@ export const AUTHORITY = "10.1.2.3:8080";
 const TRUST_DOMAIN = parseTrustDomain("cluster.local") as TrustDomain;
 const DOMAINS: TrustDomains = { trustDomain: TRUST_DOMAIN, aliases: [], federated: [] };
 
-export function spiffeIdOf(account: string): string {
-  return `spiffe://cluster.local/ns/a/sa/${account}`;
+export function spiffeIdOf(account: string, namespace = "a"): string {
+  return `spiffe://cluster.local/ns/${namespace}/sa/${account}`;
 }
 
 export async function testCa(context: TestContext): Promise<CertificateAuthority> {
@@ -61,19 +61,20 @@ export async function partyOf(
   context: TestContext,
   ca: CertificateAuthority,
   account: string,
+  namespace = "a",
 ): Promise<Party> {
-  const source = svidSource(ca, spiffeIdOf(account), 3600);
+  const source = svidSource(ca, spiffeIdOf(account, namespace), 3600);
   await source.start();
   context.after(() => source.stop());
   const flows: FlowDraft[] = [];
   const revocations = new RevocationGuard({
-    reporter: `a/${account}`,
+    reporter: `${namespace}/${account}`,
     flows: { push: (draft) => void flows.push(draft) },
     workloadAt: () => undefined,
   });
   const { current } = source;
   return {
-    spiffeId: spiffeIdOf(account),
+    spiffeId: spiffeIdOf(account, namespace),
     source,
     revocations,
     flows,
