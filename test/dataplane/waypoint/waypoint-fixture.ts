@@ -32,6 +32,8 @@ export interface SeenTunnel {
   readonly pod: string;
   /** Names in the certificate of who opened it. */
   readonly peer: string;
+  /** Of that certificate. */
+  readonly serial: string;
   readonly authority: string;
   readonly headers: IncomingHttpHeaders;
 }
@@ -65,6 +67,8 @@ export interface RunningWaypoint {
   readonly tunnels: SeenTunnel[];
   readonly requests: SeenRequest[];
   readonly address: string;
+  /** What somebody of the mesh shows: the same source each time. */
+  identityOf(spiffeId: string): Promise<SvidSource>;
   mesh: Mesh;
   apply(yaml: string): Promise<void>;
   /** As a client with an identity, from an address. */
@@ -161,6 +165,7 @@ export async function startWaypoint(
     flows,
     ...seen,
     address: pod.address,
+    identityOf,
     mesh,
     session,
     apply: async (text) => {
@@ -254,8 +259,8 @@ async function startPod(
     stream.on("error", () => {});
     const socket = stream.session?.socket as TLSSocket | undefined;
     const authority = String(headers[":authority"]);
-    const peer = socket?.getPeerCertificate().subjectaltname ?? "";
-    seen.tunnels.push({ pod: workload.key, peer, authority, headers });
+    const { subjectaltname: peer = "", serialNumber: serial = "" } = socket?.getPeerCertificate() ?? {};
+    seen.tunnels.push({ pod: workload.key, peer, serial, authority, headers });
     stream.respond({ ":status": 200 });
     serveInside(application, stream, Number(authority.slice(authority.lastIndexOf(":") + 1)));
   });
