@@ -6,7 +6,7 @@ export type EnvoyUpstreams = Readonly<
 >;
 
 const CLIENT = "spiffe://cluster.local/ns/bench/sa/client";
-const TYPES = "type.googleapis.com/envoy";
+export const TYPES = "type.googleapis.com/envoy";
 
 /** What ours logs of each request, as far as Envoy knows it. */
 const LOG_FIELDS = {
@@ -65,7 +65,8 @@ function listener(name: string, port: number, server: IdentityFiles, ...filters:
   };
 }
 
-function downstreamTls({ cert, key, trustBundle }: IdentityFiles): object {
+/** Mutual TLS 1.3 with identities of the mesh alone. */
+export function downstreamTls({ cert, key, trustBundle }: IdentityFiles): object {
   return {
     name: "tls",
     typed_config: {
@@ -90,7 +91,7 @@ function downstreamTls({ cert, key, trustBundle }: IdentityFiles): object {
   };
 }
 
-function httpFilter(clusterName: string, log: object): object {
+export function httpFilter(clusterName: string, log: object): object {
   return {
     name: "http",
     typed_config: {
@@ -117,7 +118,7 @@ function httpFilter(clusterName: string, log: object): object {
   };
 }
 
-function tcpFilters(log: object): object[] {
+export function tcpFilters(log: object): object[] {
   return [
     rbac("network", { any: true }),
     {
@@ -162,7 +163,10 @@ function fileLog(path: string): object {
   };
 }
 
-function cluster(name: string, { host, port }: { readonly host: string; readonly port: number }): object {
+export function cluster(
+  name: string,
+  { host, port }: { readonly host: string; readonly port: number },
+): object {
   return {
     name,
     type: "STATIC",
@@ -178,7 +182,7 @@ function cluster(name: string, { host, port }: { readonly host: string; readonly
   };
 }
 
-const HTTP2_UPSTREAM = {
+export const HTTP2_UPSTREAM = {
   typed_extension_protocol_options: {
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
       "@type": `${TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions`,

@@ -52,8 +52,10 @@ export class Load {
   readonly #unread: string[] = [];
   readonly #readers: ((line: string) => void)[] = [];
 
-  constructor(program: string, command: "drive" | "hold", plan: object) {
-    this.#process = spawn(program, [command, JSON.stringify(plan)], {
+  /** @param inside a command that starts the program elsewhere: `nsenter --net=… setpriv …`. */
+  constructor(program: string, command: "drive" | "hold", plan: object, inside: readonly string[] = []) {
+    const [first = program, ...others] = [...inside, program, command, JSON.stringify(plan)];
+    this.#process = spawn(first, others, {
       stdio: ["pipe", "pipe", "inherit"],
       env: { ...process.env, GOMAXPROCS: "1" },
     });

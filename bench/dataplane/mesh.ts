@@ -23,12 +23,13 @@ export class BenchMesh {
   readonly #up: ChildProcess;
 
   /** @param folder for its state and certificates; the state of an earlier run there is removed. */
-  constructor(folder: string, loadProgram: string) {
+  constructor(folder: string, loadProgram: string, substrate: "loopback" | "netns" = "loopback") {
     this.#folder = folder;
-    this.#state = stateFolderAt(join(folder, "state"));
+    this.#state = stateFolderAt(join(folder, substrate === "netns" ? "state-netns" : "state"));
     rmSync(this.#state.root, { recursive: true, force: true });
-    const serve = `exec '${loadProgram}' serve`;
-    const args = ["up", join(import.meta.dirname, "mesh.yaml"), "--quiet", "--state", this.#state.root];
+    const serve = `exec env GOMAXPROCS=1 '${loadProgram}' serve`;
+    const own = ["--quiet", "--substrate", substrate, "--state", this.#state.root];
+    const args = ["up", join(import.meta.dirname, "mesh.yaml"), ...own];
     this.#up = spawn(
       join(ROOT, "bin/bulwark"),
       [...args, "--app", `bench/web=${serve}`, "--app", `bench/ledger=${serve}`],
@@ -36,14 +37,23 @@ export class BenchMesh {
     );
   }
 
-  /** Resolves when both sidecars and the servers behind them listen. */
-  async ready(): Promise<void> {
+  /** Resolves when the pods are there, and the servers in them were started. */
+  async placed(): Promise<void> {
     const until = performance.now() + START_TIMEOUT_MS;
-    while (readJson(this.#state.assignments) === undefined) {
+    const areStarted = (): boolean =>
+      ["app bench/web", "app bench/ledger"].every(
+        (name) => readRunBook(this.#state)?.children.some((child) => child.name === name) === true,
+      );
+    while (readJson(this.#state.assignments) === undefined || !areStarted()) {
       if (performance.now() > until || this.#up.exitCode !== null) throw new Error("the mesh did not start");
       await new Promise((done) => setTimeout(done, 100));
     }
-    for (const pod of ["bench/web", "bench/ledger"].map((name) => this.#pod(name))) {
+  }
+
+  /** Resolves when both sidecars and the servers behind them listen. */
+  async ready(): Promise<void> {
+    await this.placed();
+    for (const pod of ["bench/web", "bench/ledger"].map((name) => this.pod(name))) {
       for (const { port, host, socketPort } of pod.applicationPorts) {
         await waitForPort(host, socketPort, START_TIMEOUT_MS);
         await waitForPort(pod.address, port, START_TIMEOUT_MS);
@@ -52,19 +62,19 @@ export class BenchMesh {
   }
 
   subject(): Subject {
-    const web = this.#pod("bench/web").address;
-    const ledger = this.#pod("bench/ledger").address;
+    const web = this.pod("bench/web").address;
+    const ledger = this.pod("bench/ledger").address;
     return {
       name: "bulwark",
       addresses: { http1: `${web}:8080`, http2: `${web}:8081`, tcp: `${ledger}:9000` },
-      pids: { http: this.#pid("proxy bench/web"), tcp: this.#pid("proxy bench/ledger") },
-      logPid: this.#pid("control"),
+      pids: { http: this.pid("proxy bench/web"), tcp: this.pid("proxy bench/ledger") },
+      logPid: this.pid("control"),
     };
   }
 
   /** Where the server behind a container's port listens. */
   upstream(pod: string, port: number): { readonly host: string; readonly port: number } {
-    const found = this.#pod(pod).applicationPorts.find((candidate) => candidate.port === port);
+    const found = this.pod(pod).applicationPorts.find((candidate) => candidate.port === port);
     if (found === undefined) throw new Error(`${pod} has no port ${port}`);
     return { host: found.host, port: found.socketPort };
   }
@@ -93,14 +103,19 @@ export class BenchMesh {
     return signWithToken(() => dialControl(this.#state.controlSocket, {}), token, csr);
   }
 
-  #pod(name: string): PodAssignment {
-    const { pods } = readJson(this.#state.assignments) as Assignments;
+  get assignments(): Assignments {
+    return readJson(this.#state.assignments) as Assignments;
+  }
+
+  pod(name: string): PodAssignment {
+    const { pods } = this.assignments;
     const pod = pods.find((candidate) => podKey(candidate) === name);
     if (pod === undefined) throw new Error(`the mesh has no pod ${name}`);
     return pod;
   }
 
-  #pid(name: string): number {
+  /** @param name as in the run book: `control`, `proxy bench/web` */
+  pid(name: string): number {
     const child = readRunBook(this.#state)?.children.find((candidate) => candidate.name.startsWith(name));
     if (child === undefined) throw new Error(`the mesh has no process ${name}`);
     return child.pid;

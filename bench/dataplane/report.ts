@@ -60,6 +60,6 @@ function middle(samples: readonly Sample[], of: (sample: Sample) => number): num
   return median(samples.map(of));
 }
 
-function median(numbers: readonly number[]): number {
+export function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
 }

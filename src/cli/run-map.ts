@@ -1,8 +1,11 @@
+import { accessMap } from "../analysis/map/access-map.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import type { Mesh } from "../model/mesh.ts";
+import type { Semantics } from "../policy/inbound.ts";
+import type { AddressFamily } from "../policy/network/address-range.ts";
 import { mapNodes } from "../policy/network/map-nodes.ts";
 import { conflictingPriorities, mapNotes } from "../policy/network/map-notes.ts";
-import { type MapEntry, meshMap } from "../policy/network/mesh-map.ts";
+import { meshMap } from "../policy/network/mesh-map.ts";
 import { isNetworkPolicy, networkPolicies } from "../policy/network/network-policies.ts";
 import { toleratesForMap } from "../policy/network/tolerated-errors.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -11,7 +14,7 @@ import { loadResources } from "../resources/load.ts";
 import { resourceName } from "../resources/resource.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { entryFilter, type MapFilter } from "./map-filter.ts";
-import { renderMap } from "./render/map.ts";
+import { renderMap, type ShownEntry } from "./render/map.ts";
 import { plain } from "./render/style.ts";
 
 export const MAP_FORMATS = ["text", "json", "csv", "dot", "mermaid", "svg"] as const;
@@ -22,6 +25,8 @@ export interface MapOptions extends MapFilter {
   readonly format: MapFormat;
   readonly ipv6?: boolean;
   readonly blocks: "outside" | "addresses";
+  readonly semantics: Semantics;
+  readonly pastProxies?: boolean;
 }
 
 /** @throws {BulwarkError} BW_MESH_INVALID, BW_CLI_INPUT */
@@ -29,22 +34,25 @@ export async function runMap(paths: readonly string[], options: MapOptions): Pro
   const { mesh, notes } = await loadForMap(paths, options);
   for (const note of notes) process.stderr.write(`${note.split("\n").map(plain).join("\n")}\n`);
   const keep = entryFilter(mesh, options);
-  const entries = meshMap(mesh, {
-    families: options.ipv6 === true ? [4, 6] : [4],
-    blocks: options.blocks,
-  });
+  const { blocks, semantics, networkOnly, ipv6 } = options;
+  const families: readonly AddressFamily[] = ipv6 === true ? [4, 6] : [4];
+  const shown = { families, blocks };
+  const entries =
+    networkOnly === true
+      ? meshMap(mesh, shown)
+      : accessMap(mesh, { ...shown, semantics, keep, pastProxies: options.pastProxies === true });
   await write(renderMap(only(entries, keep), options.format));
   return EXIT.ok;
 }
 
-function* only(entries: Iterable<MapEntry>, keep: (entry: MapEntry) => boolean): Generator<MapEntry> {
+function* only(entries: Iterable<ShownEntry>, keep: (entry: ShownEntry) => boolean): Generator<ShownEntry> {
   for (const entry of entries) if (keep(entry)) yield entry;
 }
 
 /** A policy that nobody would enforce, or that cannot be read, leaves no map: it would show too much, or too little. */
 async function loadForMap(
   paths: readonly string[],
-  { networkOnly, ipv6, blocks }: MapOptions,
+  { networkOnly, pastProxies, ipv6, blocks }: MapOptions,
 ): Promise<{ mesh: Mesh; notes: string[] }> {
   const { resources, rejected, diagnostics } = await loadResources(paths, { tolerates: toleratesForMap });
   const policies = rejected.filter(({ kind }) => POLICY_KINDS.has(kind));
@@ -65,7 +73,7 @@ async function loadForMap(
     notes: [
       ...others.map((resource) => `rejected: ${resourceName(resource)} takes no part`),
       ...about.map(formatDiagnostic),
-      ...(networkOnly === true ? [] : [NETWORK_LAYER_ALONE]),
+      ...(networkOnly === true || pastProxies === true ? [] : [PAST_PROXIES]),
       ...(resources.some(isNetworkPolicy)
         ? []
         : ["note: there are no network policies: every pod reaches every other"]),
@@ -79,8 +87,8 @@ const POLICY_KINDS: ReadonlySet<string> = new Set([
   "BaselineAdminNetworkPolicy",
 ]);
 
-const NETWORK_LAYER_ALONE =
-  "note: this is the network layer alone, as with --network-only: the mesh's own policies (mutual TLS, AuthorizationPolicy, routes) may refuse what is shown; `bulwark can` decides with them";
+const PAST_PROXIES =
+  "note: to pods with a proxy this shows TCP alone; UDP and SCTP go past proxies, as network policies let them: --past-proxies shows them";
 
 function invalid(errors: readonly Diagnostic[]): BulwarkError {
   return new BulwarkError(

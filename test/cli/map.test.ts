@@ -102,10 +102,50 @@ test("map refuses two admin policies of one priority", async () => {
   assert.match(stderr, /BW1520_SAME_PRIORITY/);
 });
 
-test("map without --network-only says that it shows the network layer alone", async () => {
-  const { code, stderr } = await bulwark(["map", EXAMPLE]);
+test("map without --network-only shows what the mesh lets through, and says what it leaves out", async () => {
+  const { code, stdout, stderr } = await bulwark(["map", EXAMPLE]);
   assert.equal(code, 0);
-  assert.match(stderr, /network layer alone/);
+  assert.match(stderr, /TCP alone; UDP and SCTP go past proxies/);
+  assert.match(stdout, /^ops\/monitor\[Deployment\] => shop\/frontend\[Deployment\] : TCP 8080 : any HTTP$/m);
+});
+
+const PAYROLL = "examples/payroll";
+const AUDITOR = "finance/account-auditor[Deployment]";
+
+test("map tells requests: in text, JSON, CSV and pictures, and filters hold there, too", async () => {
+  const shown = async (format: string): Promise<string> => {
+    const args = ["map", PAYROLL, "--to", "finance/payroll", "--format", format];
+    const { code, stdout, stderr } = await bulwark(args);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  const requests = "methods GET; paths /accounts/*";
+  assert.equal(
+    await shown("text"),
+    `${AUDITOR} => finance/payroll[Deployment] : TCP any port but 9000 : ${requests}\n`,
+  );
+  assert.deepEqual(JSON.parse(await shown("json")), [
+    {
+      from: AUDITOR,
+      to: "finance/payroll[Deployment]",
+      connections: "TCP 1-8999,9001-65535",
+      requests: [
+        {
+          connections: "TCP any port but 9000",
+          outcome: "allowed",
+          method: "GET",
+          path: "/accounts/*",
+          text: requests,
+        },
+      ],
+    },
+  ]);
+  assert.equal(
+    await shown("csv"),
+    `from,to,connections,outcome,requests\n${AUDITOR},finance/payroll[Deployment],TCP any port but 9000,allowed,${requests}\n`,
+  );
+  for (const format of ["dot", "mermaid", "svg"])
+    assert.ok((await shown(format)).includes("paths /accounts/*"), format);
 });
 
 const POD = `apiVersion: v1

@@ -32,6 +32,8 @@ type plan struct {
 	Resume bool `json:"resume"`
 	// PostQuantum offers X25519MLKEM768 before X25519.
 	PostQuantum bool `json:"postQuantum"`
+	// Plain is for a proxy that captures: no TLS of the client's own.
+	Plain bool `json:"plain"`
 	// Status is what every answer must have; 0 stands for 200.
 	Status int `json:"status"`
 }
@@ -53,6 +55,9 @@ func readPlan(text string) (*plan, error) {
 }
 
 func (p *plan) tls() (*tls.Config, error) {
+	if p.Plain {
+		return nil, nil
+	}
 	pair, err := tls.LoadX509KeyPair(p.Cert, p.Key)
 	if err != nil {
 		return nil, err
@@ -103,7 +108,7 @@ func drive(p *plan) error {
 				clients = append(clients, func(w *worker, run phases) { p.runHTTP2(transport, w, run) })
 			}
 		case "connect":
-			own := config.Clone()
+			own := config.Clone() // nil of nil
 			if p.Resume {
 				own.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 			}
@@ -174,7 +179,7 @@ func (w *worker) fail(err error) {
 func (p *plan) runStream(config *tls.Config, w *worker, run phases) {
 	defer run.finished()
 	buffer := make([]byte, 128*1024)
-	connection, err := tls.Dial("tcp", p.Addr, config)
+	connection, err := p.dial(config)
 	if err == nil {
 		err = p.exchange(connection, buffer)
 	}
@@ -199,10 +204,10 @@ func (p *plan) runConnect(config *tls.Config, w *worker, run phases) {
 	run.connected()
 	for run.on() {
 		started := time.Now()
-		connection, err := tls.Dial("tcp", p.Addr, config)
+		connection, err := p.dial(config)
 		if err == nil {
 			err = p.exchange(connection, buffer)
-			if connection.ConnectionState().DidResume {
+			if secured, ok := connection.(*tls.Conn); ok && secured.ConnectionState().DidResume {
 				w.resumed++
 			}
 			_ = connection.Close()
@@ -217,10 +222,23 @@ func (p *plan) runConnect(config *tls.Config, w *worker, run phases) {
 	}
 }
 
+func (p *plan) dial(config *tls.Config) (net.Conn, error) {
+	if p.Plain {
+		return net.Dial("tcp", p.Addr)
+	}
+	connection, err := tls.Dial("tcp", p.Addr, config)
+	if err != nil {
+		// A nil *tls.Conn is no nil net.Conn.
+		return nil, err
+	}
+	return connection, nil
+}
+
 // http2Transport has one connection: whoever shares it shares that.
 func (p *plan) http2Transport(config *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
+	protocols.SetHTTP2(!p.Plain)
+	protocols.SetUnencryptedHTTP2(p.Plain)
 	return &http.Transport{
 		TLSClientConfig:       config,
 		Protocols:             protocols,
@@ -232,7 +250,11 @@ func (p *plan) http2Transport(config *tls.Config) *http.Transport {
 
 func (p *plan) runHTTP2(transport *http.Transport, w *worker, run phases) {
 	defer run.finished()
-	url := "https://" + p.Addr + p.path()
+	scheme := "https://"
+	if p.Plain {
+		scheme = "http://"
+	}
+	url := scheme + p.Addr + p.path()
 	buffer := make([]byte, 64*1024)
 	err := p.exchangeHTTP2(transport, url, buffer)
 	run.connected()

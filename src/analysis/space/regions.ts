@@ -22,10 +22,11 @@ export function coverWithRegions(
   limit: number,
 ): Regions {
   const allowed = diagrams.or(set, diagrams.not(requests));
+  const asked = placesIn(diagrams, allowed);
   const regions: Region[] = [];
   let rest = set;
   while (rest !== NO && regions.length < limit) {
-    const region = widen(diagrams, allowed, pathIn(diagrams, rest));
+    const region = widen(diagrams, allowed, asked, pathIn(diagrams, rest));
     regions.push(region);
     rest = diagrams.minus(rest, diagramOf(diagrams, region));
   }
@@ -56,10 +57,15 @@ function pathIn(diagrams: Diagrams, set: Diagram): Map<number, ReadonlySet<numbe
 }
 
 /** Later dimensions first: who asks is to stay apart longest, since people read by that. */
-function widen(diagrams: Diagrams, allowed: Diagram, path: Map<number, ReadonlySet<number>>): Region {
+function widen(
+  diagrams: Diagrams,
+  allowed: Diagram,
+  asked: ReadonlySet<number>,
+  path: Map<number, ReadonlySet<number>>,
+): Region {
   const region = new Map(path);
   for (const place of [...path.keys()].toSorted((a, b) => b - a)) {
-    const cells = cellsFor(diagrams, allowed, region, place);
+    const cells = cellsFor(diagrams, allowed, asked, region, place);
     if (cells.size === diagrams.sizes[place]) region.delete(place);
     else region.set(place, cells);
   }
@@ -67,11 +73,17 @@ function widen(diagrams: Diagrams, allowed: Diagram, path: Map<number, ReadonlyS
 }
 
 /** The cells of one dimension for which everything else in the region is allowed. */
-function cellsFor(diagrams: Diagrams, allowed: Diagram, region: Region, place: number): ReadonlySet<number> {
+function cellsFor(
+  diagrams: Diagrams,
+  allowed: Diagram,
+  asked: ReadonlySet<number>,
+  region: Region,
+  place: number,
+): ReadonlySet<number> {
   let at = allowed;
-  for (const [other, size] of diagrams.sizes.entries()) {
+  for (const other of asked) {
     if (other === place) continue;
-    at = diagrams.forAll(at, other, region.get(other) ?? everyCell(size));
+    at = diagrams.forAll(at, other, region.get(other) ?? everyCell(diagrams.sizes[other] ?? 0));
   }
   const size = diagrams.sizes[place] ?? 0;
   if (at === YES) return everyCell(size);
@@ -79,6 +91,25 @@ function cellsFor(diagrams: Diagrams, allowed: Diagram, region: Region, place: n
   return new Set(cells);
 }
 
+/** The dimensions that the set asks for. */
+function placesIn(diagrams: Diagrams, set: Diagram): ReadonlySet<number> {
+  const places = new Set<number>();
+  const seen = new Set<Diagram>();
+  const walk = (at: Diagram): void => {
+    const place = diagrams.dimensionOf(at);
+    if (place === undefined || seen.has(at)) return;
+    seen.add(at);
+    places.add(place);
+    for (const { child } of diagrams.branches(at)) walk(child);
+  };
+  walk(set);
+  return places;
+}
+
+const EVERY_CELL: ReadonlySet<number>[] = [];
+
+/** Made once for each size: regions of large spaces ask for them by the thousand. */
 function everyCell(size: number): ReadonlySet<number> {
-  return new Set(Array.from({ length: size }, (_, cell) => cell));
+  EVERY_CELL[size] ??= new Set(Array.from({ length: size }, (_, cell) => cell));
+  return EVERY_CELL[size];
 }

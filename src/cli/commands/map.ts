@@ -25,6 +25,12 @@ export function configure(command: Command): void {
         .choices(["outside", "addresses"])
         .default("outside"),
     )
+    .option("--past-proxies", "also UDP and SCTP to pods with a proxy, which it does not see")
+    .addOption(
+      new Option("--semantics <semantics>", "what Istio does, or what Bulwark's own proxies do")
+        .choices(["istio", "strict"])
+        .default("istio"),
+    )
     .addHelpText("after", HELP)
     .action(async (paths: string[], options: MapOptions) => {
       process.exitCode = await runMap(paths, options);
@@ -34,6 +40,8 @@ export function configure(command: Command): void {
 const HELP = `
 Exit code: 0 printed, 3 the files are not valid, 1 Bulwark failed.
 ${examples(
+  "bulwark map examples/payroll",
+  "bulwark map examples/payroll --to finance/payroll --format json",
   "bulwark map examples/egress --network-only",
   "bulwark map examples/egress --network-only --exposure",
   "bulwark map . --network-only --format json > connections.json",

@@ -1,5 +1,6 @@
 /** A connectivity map as a graph, in Graphviz' and Mermaid's languages. */
-import type { MapEntry } from "../../policy/network/mesh-map.ts";
+import type { ShownEntry } from "./map.ts";
+import { entryLabel } from "./map-label.ts";
 
 interface GraphEnd {
   readonly id: string;
@@ -13,7 +14,7 @@ interface Graph {
   readonly edges: readonly { readonly from: string; readonly to: string; readonly label: string }[];
 }
 
-function graphOf(entries: Iterable<MapEntry>): Graph {
+function graphOf(entries: Iterable<ShownEntry>): Graph {
   const ids = new Map<string, string>();
   const inside = new Map<string, GraphEnd[]>();
   const outside: GraphEnd[] = [];
@@ -31,15 +32,15 @@ function graphOf(entries: Iterable<MapEntry>): Graph {
     }
     return id;
   };
-  const edges = [...entries].map(({ from, to, connections, source, destination }) => ({
-    from: idOf(from, source?.pod.namespace),
-    to: idOf(to, destination?.pod.namespace),
-    label: connections,
+  const edges = [...entries].map((entry) => ({
+    from: idOf(entry.from, entry.source?.pod.namespace),
+    to: idOf(entry.to, entry.destination?.pod.namespace),
+    label: entryLabel(entry),
   }));
   return { inside, outside, edges };
 }
 
-export function* renderDot(entries: Iterable<MapEntry>): Generator<string> {
+export function* renderDot(entries: Iterable<ShownEntry>): Generator<string> {
   const { inside, outside, edges } = graphOf(entries);
   yield "digraph connections {\n  rankdir=LR;\n  node [shape=box];\n";
   let at = 0;
@@ -57,7 +58,7 @@ function dotText(text: string): string {
   return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
-export function* renderMermaid(entries: Iterable<MapEntry>): Generator<string> {
+export function* renderMermaid(entries: Iterable<ShownEntry>): Generator<string> {
   const { inside, outside, edges } = graphOf(entries);
   yield "flowchart LR\n";
   let at = 0;

@@ -1,6 +1,7 @@
 /** A connectivity map as a table that a browser shows: who connects down the side, to whom along the top. */
-import type { MapEntry } from "../../policy/network/mesh-map.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
+import type { ShownEntry } from "./map.ts";
+import { entryLabel } from "./map-label.ts";
 
 const CELL = 22;
 const CHARACTER = 6.6;
@@ -9,7 +10,7 @@ const MARGIN = 12;
 const MAX_ENDS = 400;
 
 /** @throws {BulwarkError} BW_CLI_INPUT where there are too many ends for a picture. */
-export function* renderSvg(entries: Iterable<MapEntry>): Generator<string> {
+export function* renderSvg(entries: Iterable<ShownEntry>): Generator<string> {
   const lines = [...entries];
   const rows = [...new Set(lines.map(({ from }) => from))];
   const columns = [...new Set(lines.map(({ to }) => to))];
@@ -33,11 +34,12 @@ export function* renderSvg(entries: Iterable<MapEntry>): Generator<string> {
   yield* grid(left, top, rows.length, columns.length);
   const row = new Map(rows.map((label, at) => [label, at]));
   const column = new Map(columns.map((label, at) => [label, at]));
-  for (const { from, to, connections } of lines) {
+  for (const entry of lines) {
+    const { from, to, connections } = entry;
     const x = left + CELL * (column.get(to) ?? 0) + 2;
     const y = top + CELL * (row.get(from) ?? 0) + 2;
     const fill = connections === "All Connections" ? "#c0392b" : "#2e86c1";
-    yield `<rect x="${x}" y="${y}" width="${CELL - 4}" height="${CELL - 4}" rx="3" fill="${fill}"><title>${xml(`${from} => ${to} : ${connections}`)}</title></rect>\n`;
+    yield `<rect x="${x}" y="${y}" width="${CELL - 4}" height="${CELL - 4}" rx="3" fill="${fill}"><title>${xml(`${from} => ${to} : ${entryLabel(entry)}`)}</title></rect>\n`;
   }
   yield "</svg>\n";
 }

@@ -1,7 +1,7 @@
 /** The connectivity of a mesh's pods as a list that is ready to be shown. */
 import type { Mesh } from "../../model/mesh.ts";
 import { type AddressFamily, type AddressRange, formatRange } from "./address-range.ts";
-import { ConnectionAlgebra } from "./connection-set.ts";
+import { ConnectionAlgebra, type ConnectionSet } from "./connection-set.ts";
 import { exposedBackends } from "./exposed-backends.ts";
 import { INGRESS_CONTROLLER, type MapNode, mapNodes } from "./map-nodes.ts";
 import { NetworkMap } from "./network-map.ts";
@@ -13,6 +13,10 @@ export interface MeshMapOptions {
   readonly families?: readonly AddressFamily[];
   /** Whether blocks of addresses also mean pods with an address in them; `outside` without. */
   readonly blocks?: "outside" | "addresses";
+  /** The ends that are pods; {@link mapNodes} without. */
+  readonly nodes?: readonly MapNode[];
+  /** Of a node's place, those that are worth looking at, ascending; undefined: all. Who wants few lines need not see all pairs. */
+  readonly candidates?: (from: number) => Iterable<number> | undefined;
 }
 
 /** One line of the map. No line: no connection. */
@@ -24,6 +28,10 @@ export interface MapEntry {
   /** Absent for what is no pod of the mesh. */
   readonly source?: MapNode;
   readonly destination?: MapNode;
+  /** What `connections` says, but for the family. */
+  readonly set: ConnectionSet;
+  /** Of an end that is outside: its addresses. Absent for `{ingress-controller}`, too. */
+  readonly range?: AddressRange;
 }
 
 /**
@@ -32,23 +40,23 @@ export interface MapEntry {
  * Where blocks of addresses mean pods and both families are shown, pairs that they tell apart have a line for each.
  */
 export function* meshMap(mesh: Mesh, options: MeshMapOptions = {}): Generator<MapEntry> {
-  const nodes = mapNodes(mesh);
+  const nodes = options.nodes ?? mapNodes(mesh);
   const maps = familyMaps(mesh, nodes, options);
   const name = endNames(nodes);
   for (let at = 0; at < nodes.length; at++)
     for (const { map } of maps)
-      for (const edge of map.fromOutside(at)) yield entry(name, edge.from, edge.to, edge.connections.text);
+      for (const edge of map.fromOutside(at)) yield entry(name, edge.from, edge.to, edge.connections);
   for (let at = 0; at < nodes.length; at++) {
-    for (const { to, connections } of betweenPods(maps, at))
-      if (to !== nodes.length) yield entry(name, at, to, connections);
+    for (const { to, connections, family } of betweenPods(maps, at, options.candidates?.(at)))
+      if (to !== nodes.length) yield entry(name, at, to, connections, family);
     for (const { map } of maps)
-      for (const edge of map.toOutside(at)) yield entry(name, at, edge.to, edge.connections.text);
+      for (const edge of map.toOutside(at)) yield entry(name, at, edge.to, edge.connections);
   }
   const [{ map }] = maps;
   const exposed = exposedBackends(mesh, nodes, map.algebra);
   for (const [at, opened] of [...exposed].sort(([a], [b]) => a - b)) {
     const connections = map.algebra.intersect(map.between(nodes.length, at), opened);
-    if (connections !== map.algebra.none) yield entry(name, nodes.length, at, connections.text);
+    if (connections !== map.algebra.none) yield entry(name, nodes.length, at, connections);
   }
 }
 
@@ -88,10 +96,16 @@ function familyMaps(
 function* betweenPods(
   maps: FamilyMaps,
   from: number,
-): Generator<{ readonly to: number; readonly connections: string }> {
+  candidates: Iterable<number> | undefined,
+): Generator<{ readonly to: number; readonly connections: ConnectionSet; readonly family?: AddressFamily }> {
   const [only] = maps;
   if (maps.length === 1) {
-    for (const { to, connections } of only.map.toPods(from)) yield { to, connections: connections.text };
+    if (candidates === undefined) yield* only.map.toPods(from);
+    else
+      for (const to of candidates) {
+        const connections = only.map.between(from, to);
+        if (to !== from && connections !== only.map.algebra.none) yield { to, connections };
+      }
     return;
   }
   const reached = new Set(maps.flatMap(({ map }) => [...map.toPods(from)].map(({ to }) => to)));
@@ -101,7 +115,7 @@ function* betweenPods(
     const isAlike = sets.every(({ connections }) => connections === sets[0]?.connections);
     for (const { family, connections } of isAlike ? sets.slice(0, 1) : sets)
       if (connections.text !== "")
-        yield { to, connections: isAlike ? connections.text : `${connections.text} over IPv${family}` };
+        yield { to, connections, ...(isAlike || family === undefined ? {} : { family }) };
   }
 }
 
@@ -126,13 +140,17 @@ function entry(
   name: (end: number | AddressRange) => End,
   from: number | AddressRange,
   to: number | AddressRange,
-  connections: string,
+  set: ConnectionSet,
+  family?: AddressFamily,
 ): MapEntry {
   const [source, destination] = [name(from), name(to)];
   return {
     from: source.label,
     to: destination.label,
-    connections,
+    connections: family === undefined ? set.text : `${set.text} over IPv${family}`,
+    set,
+    ...(typeof from === "number" ? {} : { range: from }),
+    ...(typeof to === "number" ? {} : { range: to }),
     ...(source.node === undefined ? {} : { source: source.node }),
     ...(destination.node === undefined ? {} : { destination: destination.node }),
   };

@@ -36,7 +36,7 @@ export function boundTo(view: ProxyView, { gatewayName }: MergedServer): readonl
 }
 
 /** What is covered by both lists, each time the narrower of two names. */
-function commonHosts(server: readonly string[], own: readonly string[]): readonly string[] {
+export function commonHosts(server: readonly string[], own: readonly string[]): readonly string[] {
   const common = new Set<string>();
   for (const host of server)
     for (const other of own) {
@@ -65,7 +65,7 @@ function gatewayContext(view: ProxyView, server: MergedServer, virtualService: V
 }
 
 /** The service as the VirtualService's own namespace means it, where the gateway may see that one. */
-function serviceNear(view: ProxyView, host: string, namespace: string): RegistryService | undefined {
+export function serviceNear(view: ProxyView, host: string, namespace: string): RegistryService | undefined {
   const { registry } = view.index;
   const near = registry.find(host, namespace);
   return near !== undefined && registry.isVisible(near, view.namespace) ? near : view.service(host);
