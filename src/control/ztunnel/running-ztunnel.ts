@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { FederatedDomain } from "../../dataplane/federated-trust.ts";
 import { Ztunnel } from "../../dataplane/ztunnel/ztunnel.ts";
+import { ztunnelReporter } from "../../dataplane/ztunnel/ztunnel-reporter.ts";
 import { buildMesh } from "../../model/build-mesh.ts";
 import type { Mesh } from "../../model/mesh.ts";
 import { withFederation } from "../../model/mesh-config.ts";
@@ -14,7 +15,6 @@ import type { RevocationUpdate } from "../revocation/messages.ts";
 import type { TrustAnswer, TrustUpdate } from "../rotation/messages.ts";
 import { presentPods } from "./present-pods.ts";
 import { ZtunnelIdentities, type ZtunnelIdentitiesOptions } from "./ztunnel-identities.ts";
-import { ztunnelReporter } from "./ztunnel-reporter.ts";
 
 export interface RunningZtunnelOptions extends ZtunnelIdentitiesOptions {
   readonly node: string;

@@ -1,3 +1,4 @@
+import { ztunnelReporter } from "../../dataplane/ztunnel/ztunnel-reporter.ts";
 import type { Mesh } from "../../model/mesh.ts";
 import {
   type PodAssignment,
@@ -17,7 +18,6 @@ import {
 import { resourcesFor } from "../pod-resources.ts";
 import { takeFlows } from "../take-flows.ts";
 import { authorizeOnBehalf } from "./authorize-on-behalf.ts";
-import { ztunnelReporter } from "./ztunnel-reporter.ts";
 
 export interface ZtunnelSideOptions {
   readonly certificates: Pick<CertificateService, "signOnBehalf">;

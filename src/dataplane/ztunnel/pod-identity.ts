@@ -30,6 +30,8 @@ export class PodIdentity {
     this.source = options.source;
     this.#take();
     for (const event of EVENTS) this.source.on(event, this.#changed);
+    // Revocations are known before the first pod is.
+    this.discardRevoked();
   }
 
   /** Fails closed: undefined without a certificate, past its end, or once it is revoked. */

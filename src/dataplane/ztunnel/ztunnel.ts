@@ -14,6 +14,7 @@ import { RevocationGuard, type RevocationNews } from "../revocation-guard.ts";
 import { PodIdentity } from "./pod-identity.ts";
 import { ServedPod, type ZtunnelShared } from "./served-pod.ts";
 import type { PodSockets, ZtunnelPod } from "./ztunnel-pod.ts";
+import { ztunnelReporter } from "./ztunnel-reporter.ts";
 import { type ZtunnelSnapshot, ztunnelSnapshot } from "./ztunnel-snapshot.ts";
 
 export interface ZtunnelOptions {
@@ -34,11 +35,6 @@ export interface ZtunnelOptions {
 
 export interface ZtunnelStats extends ProxyStats {
   readonly pods: number;
-}
-
-/** Who tells the flow log of what a node's ztunnel saw. */
-export function ztunnelReporter(node: string): string {
-  return `ztunnel ${node}`;
 }
 
 /**
@@ -158,9 +154,11 @@ export class Ztunnel {
       this.#pods.delete(id);
     }
     for (const served of this.#pods.values()) served.recheck();
-    for (const [id, pod] of wanted) if (!this.#pods.has(id)) this.#pods.set(id, this.#serve(pod));
+    const failures: string[] = [];
+    for (const [id, pod] of wanted) if (!this.#pods.has(id)) this.#serve(id, pod, failures);
     this.#forgetIdentities();
-    await this.#listen();
+    await this.#listen(failures);
+    if (failures.length > 0) throw new BulwarkError("BW_LISTEN_FAILED", failures.join("; "));
   }
 
   #isAmbient({ directory }: ZtunnelSnapshot, { workload, name, namespace }: ZtunnelPod): boolean {
@@ -172,7 +170,16 @@ export class Ztunnel {
     return false;
   }
 
-  #serve(pod: ZtunnelPod): ServedPod {
+  /** One pod that cannot be served leaves the others as they are. */
+  #serve(id: string, pod: ZtunnelPod, failures: string[]): void {
+    try {
+      this.#pods.set(id, new ServedPod(pod, this.#identityOf(pod), this.#shared));
+    } catch (error) {
+      failures.push(failureOf(pod, error));
+    }
+  }
+
+  #identityOf(pod: ZtunnelPod): PodIdentity {
     const source = this.#options.identityFor(pod);
     const { spiffeId } = pod;
     let identity = this.#identities.find((held) => held.source === source && held.spiffeId === spiffeId);
@@ -181,7 +188,7 @@ export class Ztunnel {
       identity = new PodIdentity({ spiffeId, source, revocations: this.#shared.revocations, onWarning });
       this.#identities.push(identity);
     }
-    return new ServedPod(pod, identity, this.#shared);
+    return identity;
   }
 
   /** Keys of pods that are gone. */
@@ -193,15 +200,14 @@ export class Ztunnel {
     }
   }
 
-  /** One pod that cannot be listened for leaves the others as they are. */
-  async #listen(): Promise<void> {
-    const failures: string[] = [];
-    for (const served of this.#pods.values()) {
-      const { namespace, name } = served.pod;
-      await served.listen().catch((error: Error) => failures.push(`${namespace}/${name}: ${error.message}`));
-    }
-    if (failures.length > 0) throw new BulwarkError("BW_LISTEN_FAILED", failures.join("; "));
+  async #listen(failures: string[]): Promise<void> {
+    for (const served of this.#pods.values())
+      await served.listen().catch((error: unknown) => failures.push(failureOf(served.pod, error)));
   }
+}
+
+function failureOf({ namespace, name }: ZtunnelPod, error: unknown): string {
+  return `${namespace}/${name}: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 /** Anything of it that is another makes another pod: its listeners and keys are those of before. */

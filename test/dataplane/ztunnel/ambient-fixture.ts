@@ -69,7 +69,7 @@ export class AmbientFixture {
       namespace: workload.namespace,
       workload: workload.key,
       replica: 0,
-      address: `127.${options.net}.0.${index + 1}`,
+      address: workload.addresses[0] ?? `127.${options.net}.0.${index + 1}`,
       uid: `uid-${workload.key}`,
       spiffeId: workload.spiffeId,
       netns: `test-${workload.name}`,
@@ -96,7 +96,7 @@ export class AmbientFixture {
     const ca = await openCa(folder, { trustDomain });
     const fixture = new AmbientFixture(ca, mesh, options);
     context.after(async () => {
-      await fixture.#stop();
+      await fixture.stop();
       rmSync(folder, { recursive: true, force: true });
     });
     await fixture.#startApplications();
@@ -221,12 +221,13 @@ export class AmbientFixture {
     }
   }
 
-  async #stop(): Promise<void> {
+  /** May be called again. */
+  async stop(): Promise<void> {
     for (const source of this.sources.values()) source.stop();
     for (const ztunnel of this.ztunnels.values()) await ztunnel.close(0);
     for (const proxy of this.#waypoints.values()) await proxy.close(0);
     for (const { socket } of this.sockets.dialled) socket.destroy();
-    for (const server of this.#applications) server.close();
+    for (const server of this.#applications.splice(0)) server.close();
   }
 }
 
