@@ -1,14 +1,12 @@
 /** What all records together show, in memory that grows with what differs and not with the records. */
-import type { Mesh, Workload } from "../../model/mesh.ts";
-import { Connection } from "../../policy/connection.ts";
-import { HttpRequest } from "../../policy/http-request.ts";
-import { chainOf, compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
-import { authorizationCache } from "../../policy/path/compiled-policies.ts";
+import type { Mesh } from "../../model/mesh.ts";
+import type { Semantics } from "../../policy/inbound.ts";
 import { EvidenceSpan } from "./evidence-span.ts";
 import type { Caller, ClientFlow, LeftOut, Reading, ServerFlow } from "./flow-reading.ts";
-import { type Fit, type Judged, judgeRecord } from "./judge-record.ts";
+import type { Fit } from "./judge-record.ts";
 import type { PathThresholds } from "./path-thresholds.ts";
 import { PathTree } from "./path-tree.ts";
+import { type Seen, Subjects } from "./subjects.ts";
 
 /** One way in which one caller came to one port. */
 export interface Use {
@@ -139,7 +137,7 @@ export class Evidence {
       }));
       return;
     }
-    const { judgement } = seen.judged;
+    const { judgement } = seen.record;
     if (judgement === "refused") {
       this.#list(this.contradictions, `${flow.workload} ${flow.caller.principal}`, () => ({
         workload: flow.workload,
@@ -152,7 +150,7 @@ export class Evidence {
   }
 
   #grant(seen: Seen, principal: string, fits: Use["fits"]): void {
-    const { flow } = seen;
+    const { flow, request } = seen.record;
     const port = this.#portOf(flow);
     const number = this.#useOf(port, flow, principal, seen, fits);
     if (number === undefined) {
@@ -164,7 +162,7 @@ export class Evidence {
     this.granted++;
     use.requests++;
     if ((flow.http?.status ?? 0) >= 400) use.failed++;
-    if (seen.request !== null) port.paths.add(seen.request.pathOnly, number);
+    if (request !== null) port.paths.add(request.pathOnly, number);
   }
 
   #portOf({ workload, port }: ServerFlow): PortEvidence {
@@ -197,7 +195,7 @@ export class Evidence {
     const known = numbers?.get(key);
     if (known !== undefined || numbers === undefined) return known;
     if (port.uses.length >= MAX_USES) return undefined;
-    const { isCertain } = seen.judged;
+    const { isCertain } = seen.record;
     port.uses.push({
       principal,
       method,
@@ -230,123 +228,4 @@ function fitsKey(fits: Use["fits"]): string {
 function exampleOf({ caller, http, port }: ServerFlow): string {
   const what = http === null ? "a connection" : `${http.method} ${http.path.slice(0, 200)}`;
   return `${what} to port ${port}${caller.ip === undefined ? "" : ` from ${caller.ip}`}`;
-}
-
-/** A server's record beside the policies that decided. */
-export interface Seen {
-  /** As the server's proxy decides on it. */
-  readonly flow: ServerFlow;
-  readonly request: HttpRequest | null;
-  readonly judged: Judged;
-  /** Whether the caller is somebody whom the files know. */
-  readonly isKnown: boolean;
-  /** `namespace/name` of the calling workload, where its identity is one workload's alone. */
-  readonly caller?: string;
-  readonly isGateway: boolean;
-}
-
-/** Judges records by the policies of a mesh. */
-export class Subjects {
-  readonly #mesh: Mesh;
-  readonly #semantics: Semantics;
-  readonly #workloads: ReadonlyMap<string, Workload>;
-  readonly #callers = new Map<string, string | null>();
-  readonly #policies = new Map<
-    string,
-    { readonly policy: InboundPolicy; readonly named: ReadonlySet<string> }
-  >();
-  readonly #connections = new Map<string, Connection>();
-
-  constructor(mesh: Mesh, semantics: Semantics) {
-    this.#mesh = mesh;
-    this.#semantics = semantics;
-    this.#workloads = new Map(mesh.workloads.map((workload) => [workload.key, workload]));
-    for (const { spiffeId, key } of mesh.workloads) {
-      const principal = spiffeId.slice("spiffe://".length);
-      this.#callers.set(principal, this.#callers.has(principal) ? null : key);
-    }
-  }
-
-  /** Undefined for what no proxy takes for a request. */
-  see(flow: ServerFlow): Seen | undefined {
-    const subject = this.#subjectOf(flow.workload);
-    if (subject === undefined) return undefined;
-    const { policy, named } = subject;
-    const connection = this.#connectionOf(flow);
-    const own = asDecided(flow, policy, connection);
-    const request = requestOf(own, policy);
-    if (request === undefined) return undefined;
-    const { principal } = flow.caller;
-    const caller = principal === null ? undefined : this.#callers.get(principal);
-    return {
-      flow: own,
-      request,
-      judged: judgeRecord(policy, connection, request, own),
-      isKnown: principal !== null && (caller !== undefined || named.has(principal)),
-      ...(typeof caller === "string" ? { caller } : {}),
-      isGateway: policy.workload.role === "gateway",
-    };
-  }
-
-  #subjectOf(
-    key: string,
-  ): { readonly policy: InboundPolicy; readonly named: ReadonlySet<string> } | undefined {
-    const known = this.#policies.get(key);
-    if (known !== undefined) return known;
-    const workload = this.#workloads.get(key);
-    if (workload === undefined) return undefined;
-    const cache = authorizationCache(this.#mesh);
-    const policy = compileInbound(this.#mesh, workload, { semantics: this.#semantics, cache });
-    const made = { policy, named: namedPrincipals(policy) };
-    this.#policies.set(key, made);
-    return made;
-  }
-
-  /** Rules look at the peer's address too: one connection for each. */
-  #connectionOf({ caller, workload, port, http, isOpaque, sni }: ServerFlow): Connection {
-    const key = `${caller.principal} ${workload} ${port} ${http !== null} ${isOpaque} ${sni} ${caller.ip}`;
-    const known = this.#connections.get(key);
-    if (known !== undefined) return known;
-    const speaksHttp = http !== null || !isOpaque;
-    const made = new Connection({
-      tls: caller.principal === null ? "plaintext" : "mtls",
-      principal: caller.principal,
-      sourceIp: caller.ip ?? "192.0.2.1",
-      destinationIp: "192.0.2.2",
-      destinationPort: port,
-      sni,
-      alpn: caller.principal === null ? [] : speaksHttp ? ["istio-http/1.1", "istio"] : ["istio"],
-      speaksHttp,
-    });
-    if (this.#connections.size >= MAX_CONNECTIONS) this.#connections.clear();
-    this.#connections.set(key, made);
-    return made;
-  }
-}
-
-const MAX_CONNECTIONS = 20_000;
-
-/** On a port that is plain TCP to the proxy nobody decides on requests, whoever logged them. */
-function asDecided(flow: ServerFlow, policy: InboundPolicy, connection: Connection): ServerFlow {
-  const isTcp = policy.gateway === null && chainOf(policy, connection).protocol === "tcp";
-  return isTcp && flow.http !== null ? { ...flow, http: null, isOpaque: true } : flow;
-}
-
-/** Hosts and headers play no part: what hangs on them is carried over. */
-function requestOf(
-  { http }: ServerFlow,
-  { pathNormalization }: InboundPolicy,
-): HttpRequest | null | undefined {
-  if (http === null) return null;
-  const request = HttpRequest.read(pathNormalization, http.method, http.path, "host.example", [], 2);
-  if (request === null) return undefined;
-  // A star at an end would be read as a pattern.
-  return /^\*|\*$/.test(http.method) ? undefined : request;
-}
-
-/** Identities that rules name in full, be they of this mesh or not. */
-function namedPrincipals({ http, tcp }: InboundPolicy): ReadonlySet<string> {
-  const rules = [...(http.allow?.rules ?? []), ...(tcp.allow?.rules ?? [])];
-  const conditions = rules.flatMap(({ rule }) => rule.sources.flat());
-  return new Set(conditions.flatMap(({ field, values }) => (field === "principals" ? values : [])));
 }

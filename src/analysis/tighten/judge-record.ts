@@ -1,10 +1,11 @@
 /**
- * What today's policies say of a request of which a record tells some: a rule fits for certain, or as far as is known. Conditions on what
+ * What a workload's policies say of a request of which a record tells some: a rule fits for certain, or as far as is known. Conditions on what
  * no record tells (tokens, headers) are not guessed at: they are carried over into what is proposed.
  */
+import type { Authorization } from "../../policy/authorization.ts";
 import type { Clause, CompiledRule } from "../../policy/authorization-rule.ts";
-import type { Connection } from "../../policy/connection.ts";
-import type { HttpRequest } from "../../policy/http-request.ts";
+import { Connection } from "../../policy/connection.ts";
+import { HttpRequest } from "../../policy/http-request.ts";
 import { chainOf, type InboundPolicy, refuseTransport } from "../../policy/inbound.ts";
 import type { ServerFlow } from "./flow-reading.ts";
 
@@ -20,103 +21,230 @@ export type Judgement = "refused" | "open" | readonly Fit[];
 
 export interface Judged {
   readonly judgement: Judgement;
-  /** Whether it hangs on what the record does not tell. */
+  /** Whether it is so for all that the record tells, and does not hang on what it does not. */
   readonly isCertain: boolean;
 }
 
-const REFUSED: Judged = { judgement: "refused", isCertain: true };
-
-/** Which facts the record tells, besides identity and port. */
-interface Known {
+/** A record as the server's proxy decides on it. */
+export interface JudgedRecord extends Judged {
+  readonly flow: ServerFlow;
+  /** Null: a connection. */
   readonly request: HttpRequest | null;
+}
+
+const REFUSED: Judged = { judgement: "refused", isCertain: true };
+const OPEN: Judged = { judgement: "open", isCertain: true };
+const PERHAPS_OPEN: Judged = { judgement: "open", isCertain: false };
+
+/** A rule of which the caller may be one that it is about; undefined entries hang on what is not known. */
+interface Candidate {
+  readonly rule: CompiledRule;
+  readonly sources: readonly (boolean | undefined)[];
+}
+
+interface Candidates {
+  readonly denied: readonly Candidate[];
+  /** Null: no ALLOW policy applies. */
+  readonly allowed: readonly Candidate[] | null;
+}
+
+/** What is the same for all requests of one caller to one port: looked at once, for logs have millions. */
+interface KnownConnection {
+  readonly connection: Connection;
+  readonly protocol: "http" | "tcp";
+  readonly isRefused: boolean;
   readonly hasAddress: boolean;
   readonly hasServerName: boolean;
+  readonly candidates: Partial<Record<Side, Candidates>>;
 }
 
-export function judgeRecord(
-  policy: InboundPolicy,
-  connection: Connection,
-  request: HttpRequest | null,
-  flow: ServerFlow,
-): Judged {
-  if (policy.unprotected) return { judgement: "open", isCertain: true };
-  const known = { request, hasAddress: flow.caller.ip !== undefined, hasServerName: flow.sni !== undefined };
-  if (policy.gateway === null) {
-    const chain = chainOf(policy, connection);
-    if (refuseTransport(policy, connection, chain) !== null) return REFUSED;
-    if (chain.protocol === "http" && flow.isOpaque) return REFUSED;
+type Side = "http" | "tcp";
+
+const MAX_CONNECTIONS = 2_000;
+
+/** Judges records by the policies of one workload. */
+export class RecordJudge {
+  readonly policy: InboundPolicy;
+  readonly #asksAddress: boolean;
+  readonly #connections = new Map<string, KnownConnection>();
+
+  constructor(policy: InboundPolicy) {
+    this.policy = policy;
+    this.#asksAddress = asksAddress(policy.http) || asksAddress(policy.tcp);
   }
-  const sides = sidesOf(policy, flow).map((side) => judge(policy[side], connection, known, flow));
-  const [first, second] = sides;
-  if (first === undefined) return REFUSED;
-  if (second === undefined || second.judgement === "refused") return first;
-  if (first.judgement === "refused") return second;
-  // Nobody looked which of the two it was.
-  if (first.judgement === "open" || second.judgement === "open")
-    return { judgement: "open", isCertain: false };
-  return { judgement: [...first.judgement, ...second.judgement], isCertain: false };
+
+  /** Undefined for what no proxy takes for a request. */
+  judge(record: ServerFlow): JudgedRecord | undefined {
+    const known = this.#connectionOf(record);
+    // On a port that is plain TCP to the proxy nobody decides on requests, whoever logged them.
+    const isTcp = this.policy.gateway === null && known.protocol === "tcp" && record.http !== null;
+    const flow = isTcp ? { ...record, http: null, isOpaque: true } : record;
+    const request = requestOf(flow, this.policy);
+    if (request === undefined) return undefined;
+    const { judgement, isCertain } = this.#judge(known, request, flow);
+    return { flow, request, judgement, isCertain };
+  }
+
+  #judge(known: KnownConnection, request: HttpRequest | null, flow: ServerFlow): Judged {
+    if (this.policy.unprotected) return OPEN;
+    if (known.isRefused || (this.policy.gateway === null && known.protocol === "http" && flow.isOpaque))
+      return REFUSED;
+    const [first, second] = sidesOf(this.policy, flow).map((side) =>
+      this.#judgeSide(side, known, request, flow),
+    );
+    if (first === undefined) return REFUSED;
+    if (second === undefined || second.judgement === "refused") return first;
+    if (first.judgement === "refused") return second;
+    // Nobody looked which of the two it was.
+    if (first.judgement === "open" || second.judgement === "open") return PERHAPS_OPEN;
+    return { judgement: [...first.judgement, ...second.judgement], isCertain: false };
+  }
+
+  #judgeSide(side: Side, known: KnownConnection, request: HttpRequest | null, flow: ServerFlow): Judged {
+    const { denied, allowed } = this.#candidatesOf(side, known);
+    let isCertain = this.policy[side].custom === null;
+    for (const candidate of denied) {
+      const { certain, possible } = fitsOf(candidate, known, request);
+      if (certain !== undefined) return REFUSED;
+      if (possible.length > 0) isCertain = false;
+    }
+    if (allowed === null) return isCertain ? OPEN : PERHAPS_OPEN;
+    const isRecorded = ({ rule }: { readonly rule: CompiledRule }): boolean =>
+      rule.index === flow.rule && rule.policy === flow.policy;
+    const recorded = flow.policy === undefined ? undefined : allowed.find(isRecorded);
+    const ordered = recorded === undefined ? allowed : [recorded, ...allowed];
+    const possible: Fit[] = [];
+    for (const candidate of ordered) {
+      const fits = fitsOf(candidate, known, request);
+      if (fits.certain !== undefined) return { judgement: [fits.certain], isCertain };
+      if (recorded !== undefined && candidate === recorded && fits.possible.length > 0)
+        return { judgement: fits.possible, isCertain: false };
+      possible.push(...fits.possible);
+    }
+    return possible.length === 0 ? REFUSED : { judgement: possible, isCertain: false };
+  }
+
+  #candidatesOf(side: Side, known: KnownConnection): Candidates {
+    const made = known.candidates[side];
+    if (made !== undefined) return made;
+    const { deny, broken, allow } = this.policy[side];
+    const candidates: Candidates = {
+      denied: candidatesOf([...(deny?.rules ?? []), ...(broken?.rules ?? [])], known),
+      allowed: allow === null ? null : candidatesOf(allow.rules, known),
+    };
+    known.candidates[side] = candidates;
+    return candidates;
+  }
+
+  #connectionOf(flow: ServerFlow): KnownConnection {
+    const { caller, port, http, isOpaque, sni } = flow;
+    const ip = this.#asksAddress ? caller.ip : undefined;
+    const key = `${port} ${http !== null ? "h" : isOpaque ? "o" : "u"} ${caller.principal} ${sni} ${ip}`;
+    const known = this.#connections.get(key);
+    if (known !== undefined) return known;
+    const made = this.#connect(flow);
+    // Hostile records must not fill memory.
+    if (this.#connections.size >= MAX_CONNECTIONS) this.#connections.clear();
+    this.#connections.set(key, made);
+    return made;
+  }
+
+  #connect({ caller, port, http, isOpaque, sni }: ServerFlow): KnownConnection {
+    const speaksHttp = http !== null || !isOpaque;
+    const connection = new Connection({
+      tls: caller.principal === null ? "plaintext" : "mtls",
+      principal: caller.principal,
+      sourceIp: caller.ip ?? "192.0.2.1",
+      destinationIp: "192.0.2.2",
+      destinationPort: port,
+      sni,
+      alpn: caller.principal === null ? [] : speaksHttp ? ["istio-http/1.1", "istio"] : ["istio"],
+      speaksHttp,
+    });
+    const { policy } = this;
+    const chain = chainOf(policy, connection);
+    const isRefused = policy.gateway === null && refuseTransport(policy, connection, chain) !== null;
+    return {
+      connection,
+      protocol: chain.protocol,
+      isRefused,
+      hasAddress: caller.ip !== undefined,
+      hasServerName: sni !== undefined,
+      candidates: {},
+    };
+  }
 }
 
-function sidesOf(
-  { ports, gateway }: InboundPolicy,
-  { http, isOpaque, port }: ServerFlow,
-): readonly ("http" | "tcp")[] {
-  if (http !== null) return ["http"];
+function asksAddress({ deny, broken, allow }: Authorization): boolean {
+  const rules = [...(deny?.rules ?? []), ...(broken?.rules ?? []), ...(allow?.rules ?? [])];
+  return rules.some(({ rule }) => rule.sources.flat().some(({ field }) => ADDRESS_FIELDS.has(field)));
+}
+
+const ADDRESS_FIELDS: ReadonlySet<string> = new Set(["ipBlocks", "source.ip"]);
+
+/** Hosts and headers play no part: what hangs on them is carried over. */
+function requestOf(
+  { http }: ServerFlow,
+  { pathNormalization }: InboundPolicy,
+): HttpRequest | null | undefined {
+  if (http === null) return null;
+  const request = HttpRequest.read(pathNormalization, http.method, http.path, "host.example", [], 2);
+  if (request === null) return undefined;
+  // A star at an end would be read as a pattern.
+  return http.method.startsWith("*") || http.method.endsWith("*") ? undefined : request;
+}
+
+const HTTP_SIDE: readonly Side[] = ["http"];
+const TCP_SIDE: readonly Side[] = ["tcp"];
+const BOTH_SIDES: readonly Side[] = ["http", "tcp"];
+
+function sidesOf({ ports, gateway }: InboundPolicy, { http, isOpaque, port }: ServerFlow): readonly Side[] {
+  if (http !== null) return HTTP_SIDE;
   const declared = ports.get(port) ?? "auto";
-  if (isOpaque || gateway !== null || declared === "tcp") return ["tcp"];
-  return declared === "auto" ? ["http", "tcp"] : ["http"];
+  if (isOpaque || gateway !== null || declared === "tcp") return TCP_SIDE;
+  return declared === "auto" ? BOTH_SIDES : HTTP_SIDE;
 }
 
-function judge(
-  { deny, broken, allow, custom }: InboundPolicy["http"],
-  connection: Connection,
-  known: Known,
-  flow: ServerFlow,
-): Judged {
-  const denied = [...(deny?.rules ?? []), ...(broken?.rules ?? [])].map(({ rule }) =>
-    fitsOf(rule, connection, known),
-  );
-  if (denied.some(({ certain }) => certain.length > 0)) return REFUSED;
-  const isCertain = custom === null && denied.every(({ possible }) => possible.length === 0);
-  if (allow === null) return { judgement: "open", isCertain };
-  const fits = allow.rules.map(({ rule }) => fitsOf(rule, connection, known));
-  const certain = fits.flatMap((fit) => fit.certain);
-  const recorded =
-    certain.find(({ rule }) => rule.policy === flow.policy && rule.index === flow.rule) ?? certain[0];
-  if (recorded !== undefined) return { judgement: [recorded], isCertain };
-  const possible = fits.flatMap((fit) => fit.possible);
-  if (possible.length === 0) return REFUSED;
-  const told = possible.filter(({ rule }) => rule.policy === flow.policy && rule.index === flow.rule);
-  return { judgement: told.length > 0 ? told : possible, isCertain: false };
+function candidatesOf(
+  rules: readonly { readonly rule: CompiledRule }[],
+  known: KnownConnection,
+): readonly Candidate[] {
+  return rules.flatMap(({ rule }): Candidate[] => {
+    const sources = rule.sources.map((clause) => truthOf(clause, known, null));
+    return sources.every((truth) => truth === false) ? [] : [{ rule, sources }];
+  });
 }
 
 interface Fits {
-  readonly certain: readonly Fit[];
+  readonly certain: Fit | undefined;
   readonly possible: readonly Fit[];
 }
 
-const NONE: Fits = { certain: [], possible: [] };
+const NONE: Fits = { certain: undefined, possible: [] };
 
-function fitsOf(rule: CompiledRule, connection: Connection, known: Known): Fits {
-  const sources = rule.sources.map((clause) => truthOf(clause, connection, known));
-  if (sources.every((truth) => truth === false)) return NONE;
-  const operations = rule.operations.map((clause) => truthOf(clause, connection, known));
-  const certain: Fit[] = [];
-  const possible: Fit[] = [];
-  for (const [from, source] of sources.entries())
-    for (const [to, operation] of operations.entries()) {
-      if (source === false || operation === false) continue;
-      (source === true && operation === true ? certain : possible).push({ rule, from, to });
+/** The first that is certain, or all that are possible. */
+function fitsOf({ rule, sources }: Candidate, known: KnownConnection, request: HttpRequest | null): Fits {
+  let possible: Fit[] | undefined;
+  for (const [to, clause] of rule.operations.entries()) {
+    const operation = truthOf(clause, known, request);
+    if (operation === false) continue;
+    for (const [from, source] of sources.entries()) {
+      if (source === false) continue;
+      const fit = { rule, from, to };
+      if (source === true && operation === true) return { certain: fit, possible: [] };
+      possible ??= [];
+      possible.push(fit);
     }
-  return { certain, possible };
+  }
+  return possible === undefined ? NONE : { certain: undefined, possible };
 }
 
 /** Undefined: it hangs on what is not known. */
-function truthOf(clause: Clause, connection: Connection, known: Known): boolean | undefined {
+function truthOf(clause: Clause, known: KnownConnection, request: HttpRequest | null): boolean | undefined {
   let truth: boolean | undefined = true;
   for (const condition of clause) {
-    if (!isKnown(condition.field, known)) truth = undefined;
-    else if (!condition.matches(connection, known.request)) return false;
+    if (!isKnown(condition.field, known, request)) truth = undefined;
+    else if (!condition.matches(known.connection, request)) return false;
   }
   return truth;
 }
@@ -134,9 +262,9 @@ const OF_CONNECTION: ReadonlySet<string> = new Set([
   "destination.port",
 ]);
 
-function isKnown(field: string, { request, hasAddress, hasServerName }: Known): boolean {
-  if (OF_CONNECTION.has(field)) return true;
+function isKnown(field: string, known: KnownConnection, request: HttpRequest | null): boolean {
   if (field === "methods" || field === "paths") return request !== null;
-  if (field === "ipBlocks" || field === "source.ip") return hasAddress;
-  return field === "connection.sni" && hasServerName;
+  if (OF_CONNECTION.has(field)) return true;
+  if (ADDRESS_FIELDS.has(field)) return known.hasAddress;
+  return field === "connection.sni" && known.hasServerName;
 }

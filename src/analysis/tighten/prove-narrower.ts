@@ -41,6 +41,8 @@ export class NarrowerProofs {
   readonly #callers: KnownCallers;
   readonly #principals: readonly string[];
   readonly #cache = new AuthorizationCache();
+  #after: Mesh | undefined = undefined;
+  #counterparts: ReadonlyMap<string, Workload> = new Map();
 
   constructor(before: Mesh, semantics: Semantics) {
     this.#before = before;
@@ -53,24 +55,36 @@ export class NarrowerProofs {
 
   /** Undefined: nothing has changed for the workload. Workloads with equal policies before and after are compared once. */
   of(workload: Workload, after: Mesh): Proof | undefined {
-    const [old, now] = [serverFacts(this.#before, workload).text, serverFacts(after, workload).text];
+    const changed = this.#counterpart(workload, after);
+    const [old, now] = [serverFacts(this.#before, workload).text, serverFacts(after, changed).text];
     if (old === now) return undefined;
     const key = `${old}\n\n${now}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const proof = this.#prove(workload, after);
+    const proof = this.#prove(workload, changed, after);
     this.#known.set(key, proof);
     return proof;
   }
 
-  #prove(workload: Workload, after: Mesh): Proof {
+  /** INVARIANT: what is asked of a mesh is asked of its own workload; what is known of one is kept by it. */
+  #counterpart(workload: Workload, after: Mesh): Workload {
+    if (this.#after !== after) {
+      this.#after = after;
+      this.#counterparts = new Map(after.workloads.map((own) => [nameOf(own), own]));
+    }
+    const own = this.#counterparts.get(nameOf(workload));
+    if (own === undefined) throw new Error(`BUG: ${workload.key} is gone from the mesh that is proposed`);
+    return own;
+  }
+
+  #prove(workload: Workload, changed: Workload, after: Mesh): Proof {
     try {
       if (workload.role !== "application")
         throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
       if (workload.dataplane === "ambient") throw new AnalysisLimit("ztunnel's policies are not analysed");
       return this.#compare(
         this.#compile(this.#before, workload, this.#cache),
-        this.#compile(after, workload),
+        this.#compile(after, changed),
         workload.key,
       );
     } catch (error) {
@@ -153,6 +167,10 @@ export class NarrowerProofs {
     if (point === undefined) throw new Error("BUG: a set without any request");
     return witnessRequest(dimensions, this.#callers.settle(dimensions, point), key);
   }
+}
+
+function nameOf({ key, kind }: Workload): string {
+  return `${key}[${kind}]`;
 }
 
 function isOneName({ texts }: TextDimension, cell: number): boolean {

@@ -4,8 +4,8 @@ import { decide } from "../../policy/decide.ts";
 import { isHttp1Method } from "../../policy/http-request.ts";
 import type { Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
-import { Subjects } from "./evidence.ts";
 import type { ServerFlow } from "./flow-reading.ts";
+import { Subjects } from "./subjects.ts";
 
 export interface ReplayResult {
   /** Records that were judged by the servers' own policies, each. */
@@ -47,22 +47,30 @@ export class Replay {
 
   add(flow: ServerFlow): void {
     if (this.#unwanted.has(flow.http?.status ?? 0)) return;
-    const old = this.#old.see(flow);
-    if (old === undefined || !old.isKnown || old.judged.judgement === "refused") return;
-    this.#records++;
     const now = this.#now.see(flow);
-    if (now === undefined || now.judged.judgement === "refused") {
-      this.#refuse(requestOf(old.flow));
+    if (now === undefined || now.record.judgement === "refused") {
+      this.#addRefused(flow);
       return;
     }
-    if (!old.judged.isCertain || !now.judged.isCertain) {
+    // Strangers are granted nothing; what is open to them is not of this making.
+    if (!now.isKnown) return;
+    this.#records++;
+    const { isCertain, request, flow: own } = now.record;
+    if (!isCertain) {
       this.#uncertain++;
       return;
     }
     if (this.#distinct.size >= MAX_DECIDED) return;
-    const { workload, port, caller, http } = old.flow;
-    const key = `${workload} ${port} ${caller.principal} ${http?.method} ${old.request?.pathOnly}`;
-    if (!this.#distinct.has(key)) this.#distinct.set(key, requestOf(old.flow));
+    const key = `${own.workload} ${own.port} ${own.caller.principal} ${own.http?.method} ${request?.pathOnly}`;
+    if (!this.#distinct.has(key)) this.#distinct.set(key, requestOf(own));
+  }
+
+  /** What today's policies refuse as well, or do not know the caller of, was never granted. */
+  #addRefused(flow: ServerFlow): void {
+    const old = this.#old.see(flow);
+    if (old === undefined || !old.isKnown || old.record.judgement === "refused") return;
+    this.#records++;
+    this.#refuse(requestOf(old.record.flow));
   }
 
   #refuse(request: AccessRequest): void {
