@@ -1,5 +1,5 @@
 /**
- * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [revocation] [map] [verify] [dataplane] [netns] [--quick]`. Each runs in a process of its own, so that
+ * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [revocation] [map] [verify] [tighten] [dataplane] [netns] [--quick]`. Each runs in a process of its own, so that
  * none measures a heap and compiled code that another has shaped. What else is given goes to every section (see each file's head).
  */
 import { spawnSync } from "node:child_process";
@@ -16,6 +16,7 @@ const SECTIONS: Readonly<Record<string, { readonly file: string; readonly quick:
   revocation: { file: "revocation/main.ts", quick: ["--connections", "200", "--identities", "2"] },
   map: { file: "map/main.ts", quick: ["--sizes", "100,1000"] },
   verify: { file: "verify/main.ts", quick: ["--workloads", "300", "--invariants", "20"] },
+  tighten: { file: "tighten/main.ts", quick: ["--records", "20000", "--workloads", "100"] },
   dataplane: { file: "dataplane/main.ts", quick: ["--quick"] },
   netns: { file: "netns/main.ts", quick: ["--quick"] },
 };
