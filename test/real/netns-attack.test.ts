@@ -7,11 +7,13 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import type { AttackResult, Outcome } from "../../src/attack/attack.ts";
+import type { DrillReport } from "../../src/attack/drill/drill-report.ts";
 import type { AttackReport } from "../../src/attack/run-attacks.ts";
 import { LiveMesh, temporaryFolder } from "./live-mesh.ts";
 import { inNamespace, leftBehind, SKIP } from "./netns/in-pod.ts";
 
 const EXAMPLE = resolve(import.meta.dirname, "../../examples/egress");
+const PAYROLL = resolve(EXAMPLE, "../payroll");
 const GATEWAY = "istio-egress/istio-egressgateway-0";
 
 let mesh: LiveMesh;
@@ -185,6 +187,19 @@ test("a mesh that is open by its own configuration: M1 reads along, M12 comes in
     const [found] = of(report, "allowed by configuration", what);
     assert.ok(found?.finding !== undefined && found.fix !== undefined, told(report.results).join("\n"));
   }
+});
+
+test("a key that leaks from one pod and is used in another is seen, revoked, cut off and replaced", {
+  skip: SKIP,
+}, async (t) => {
+  const payroll = await LiveMesh.up([PAYROLL, "--substrate", "netns"]);
+  t.after(() => payroll.dispose());
+  const { code, stdout, stderr } = await payroll.run("drill", "key-leak", "--format", "json");
+  const report = JSON.parse(stdout) as DrillReport;
+  assert.equal(code, 0, stdout + stderr);
+  assert.ok(report.passed, stdout);
+  const use = report.steps.find(({ step }) => step === "use");
+  assert.ok(use?.happened.includes(payroll.pod("finance/intranet-0").address), stdout);
 });
 
 test("at the end nothing is left of it", { skip: SKIP }, async () => {

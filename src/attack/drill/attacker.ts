@@ -3,7 +3,7 @@ import { parseAnswers } from "../http-answer.ts";
 import { HTTP1_ALPN, isFromApplication, requestBytes } from "../mesh-request.ts";
 import type { Credentials } from "../mesh-under-attack.ts";
 import type { AskedRequest } from "../promise.ts";
-import { converse, dialTls } from "../wire.ts";
+import { type Address, converse, dialTls } from "../wire.ts";
 
 /** Whether an attempt got an answer of the application, and what came instead. */
 export interface Tried {
@@ -19,12 +19,12 @@ export interface TheftPlan {
   readonly host: string;
   readonly port: number;
   /** Where the thief comes from. */
-  readonly address: string;
+  readonly from: Pick<Address, "localAddress" | "inside">;
   readonly credentials: Credentials;
   readonly request: AskedRequest;
 }
 
-/** A thief with a certificate that is not its own, at an address that is no pod's. */
+/** A thief with a certificate that is not its own, at an address that is none of the victim's. */
 export class Attacker {
   readonly #plan: TheftPlan;
   #kept: TLSSocket | undefined;
@@ -70,9 +70,9 @@ export class Attacker {
   }
 
   #dial(session?: Buffer) {
-    const { host, port, address, credentials } = this.#plan;
+    const { host, port, from, credentials } = this.#plan;
     return dialTls(
-      { host, port, localAddress: address },
+      { host, port, ...from },
       {
         credentials,
         ALPNProtocols: [...HTTP1_ALPN],

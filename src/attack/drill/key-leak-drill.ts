@@ -5,20 +5,14 @@ import type { RpcPeer } from "../../control/rpc.ts";
 import { runCall } from "../../control/run-call.ts";
 import type { StateFolder } from "../../control/state-folder.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
-import { type PodAssignment, podKey } from "../../substrate/assignment.ts";
+import { podKey } from "../../substrate/assignment.ts";
 import type { Credentials } from "../mesh-under-attack.ts";
 import { RunningMeshUnderAttack } from "../running-mesh.ts";
 import { stealIdentity } from "../stolen-identity.ts";
-import {
-  type AllowedCall,
-  allowedCall,
-  attackers,
-  type HttpTarget,
-  httpTargets,
-  serviceAuthority,
-} from "../targets.ts";
+import { serviceAuthority } from "../targets.ts";
 import { AttackerProcess } from "./attacker-process.ts";
 import type { DrillReport, DrillStep, DrillStepName } from "./drill-report.ts";
+import { type Scene, sceneOf } from "./drill-scene.ts";
 import type { SuspiciousUse } from "./suspicious-uses.ts";
 import { WatchedIdentity } from "./watched-identity.ts";
 
@@ -39,15 +33,6 @@ const DETECT_MS = 20_000;
 const ALERT_MS = 30_000;
 const CUT_MS = 20_000;
 const ROTATE_MS = 60_000;
-/** No pod's: the loopback substrate leaves 127.0/16 to others. */
-const ATTACKER_ADDRESS = "127.0.0.66";
-
-/** What a drill needs of a mesh: someone to be robbed, and someone whom that one may call. */
-interface Scene {
-  readonly victim: PodAssignment;
-  readonly target: HttpTarget;
-  readonly call: AllowedCall;
-}
 
 /**
  * Leaks a certificate and key of a workload on purpose, uses them as a thief would, and measures how long it takes to see it, to revoke it, to cut
@@ -61,24 +46,6 @@ export async function runKeyLeakDrill(options: KeyLeakOptions): Promise<DrillRep
   } finally {
     mesh.close();
   }
-}
-
-/** @throws {BulwarkError} BW_CLI_INPUT */
-function sceneOf(mesh: RunningMeshUnderAttack, workload: string | undefined): Scene {
-  const candidates = attackers(mesh).filter((pod) => workload === undefined || pod.workload === workload);
-  if (candidates.length === 0)
-    throw new BulwarkError("BW_CLI_INPUT", `the mesh has no workload \`${workload ?? ""}\` with a sidecar`);
-  for (const victim of candidates)
-    for (const target of httpTargets(mesh)) {
-      if (target.pod.spiffeId === victim.spiffeId || serviceAuthority(mesh, target) === undefined) continue;
-      const call = allowedCall(mesh, target, [victim]);
-      if (call !== undefined) return { victim, target, call };
-    }
-  const who = workload === undefined ? "no workload" : `\`${workload}\``;
-  throw new BulwarkError(
-    "BW_CLI_INPUT",
-    `${who} may not call any HTTP port of another: a leaked key would be of no use to show`,
-  );
 }
 
 class KeyLeakDrill {
@@ -162,12 +129,12 @@ class KeyLeakDrill {
   }
 
   async #use(): Promise<StepOutcome> {
-    const { target, call } = this.#scene;
+    const { target, call, thief } = this.#scene;
     if (this.#credentials === undefined) return { ok: false, happened: "nothing was leaked" };
     this.#attacker = new AttackerProcess({
       host: target.pod.address,
       port: target.socketPort,
-      address: ATTACKER_ADDRESS,
+      from: thief.from,
       credentials: this.#credentials,
       request: call.request,
     });
@@ -175,7 +142,7 @@ class KeyLeakDrill {
     const { reached, happened } = await this.#attacker.use();
     return {
       ok: reached,
-      happened: `from ${ATTACKER_ADDRESS}: ${happened}${reached ? ", and the connection stays open" : ""}`,
+      happened: `from ${thief.name}: ${happened}${reached ? ", and the connection stays open" : ""}`,
     };
   }
 
