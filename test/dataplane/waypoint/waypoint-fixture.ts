@@ -77,6 +77,8 @@ export interface RunningWaypoint {
     from: string,
     authority: string,
     headers?: Record<string, string>,
+    /** Absent: this waypoint. */
+    at?: string,
   ): Promise<OpenedTunnel>;
   session(spiffeId: string, from: string): Promise<ClientHttp2Session>;
 }
@@ -150,11 +152,11 @@ export async function startWaypoint(
         seen,
         options,
       );
-  const session = async (spiffeId: string, from: string): Promise<ClientHttp2Session> => {
-    const name = `${spiffeId}|${from}`;
+  const session = async (spiffeId: string, from: string, at = pod.address): Promise<ClientHttp2Session> => {
+    const name = `${spiffeId}|${from}|${at}`;
     const known = sessions.get(name);
     if (known !== undefined && !known.destroyed && !known.closed) return known;
-    const made = await openSession(await identityOf(spiffeId), pod.address, localText(from, net));
+    const made = await openSession(await identityOf(spiffeId), at, localText(from, net));
     sessions.set(name, made);
     return made;
   };
@@ -172,8 +174,8 @@ export async function startWaypoint(
       running.mesh = local(text);
       await proxy.apply(running.mesh, placementOf(running.mesh));
     },
-    open: async (spiffeId, from, authority, headers = {}) =>
-      openTunnel(await session(spiffeId, from), localText(authority, net), headers),
+    open: async (spiffeId, from, authority, headers = {}, at = pod.address) =>
+      openTunnel(await session(spiffeId, from, at), localText(authority, net), headers),
   };
   return running;
 }
