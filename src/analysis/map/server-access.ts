@@ -63,24 +63,27 @@ export class ServerAccess {
   /** Identities that policies name, by their cell. */
   readonly #cells: ReadonlyMap<string, number>;
   /** What all other identities have in common; undefined where policies tell them apart. */
-  readonly #otherCell: number | undefined;
+  #otherCell: number | undefined;
   readonly #byCaller = new Map<string, readonly PortAccess[]>();
   readonly #byPorts = new WeakMap<readonly PortAccess[], Map<PortSet, readonly PortAccess[]>>();
 
   /** @throws {AnalysisLimit} where the policy is not analysed. */
   constructor(policy: InboundPolicy, keepsRegions: boolean) {
     const space = new AccessSpace(policy, keepsRegions);
-    const cells = space.identities.cells.map(({ only }, at) => [only?.slice(SCHEME.length), at + 1] as const);
-    const others = cells.flatMap(([name, cell]) => (name === undefined ? [cell] : []));
-    this.#cells = new Map(
-      cells.flatMap(([name, cell]) => (name === undefined ? [] : [[name, cell] as const])),
-    );
-    this.#otherCell = others.length === 1 ? others[0] : undefined;
+    const named = new Map<string, number>();
+    const others: number[] = [];
+    for (const [at, { only }] of space.identities.cells.entries())
+      if (only === undefined) others.push(at + 1);
+      else named.set(only.slice(SCHEME.length), at + 1);
+    this.#cells = named;
     this.#callers = space.namedCallers();
     this.#space = space;
-    if (space.asksAddresses || this.#otherCell === undefined) return;
-    for (const cell of [ABSENT, ...this.#cells.values(), this.#otherCell])
-      this.#byCaller.set(`${cell} `, space.accessOf(cell, undefined));
+    if (space.asksAddresses) return;
+    for (const cell of [ABSENT, ...named.values(), ...others])
+      this.#byCaller.set(keyOf(cell, undefined), space.accessOf(cell, undefined));
+    const [first, ...more] = others.map((cell) => this.#byCaller.get(keyOf(cell, undefined)));
+    if (first === undefined || more.some((access) => access !== first)) return;
+    this.#otherCell = others[0];
     this.#space = undefined;
   }
 
@@ -91,7 +94,7 @@ export class ServerAccess {
   from(caller: Caller, ports: PortSet): readonly PortAccess[] {
     const identity = this.#identityOf(caller);
     const addresses = this.#space?.addressCells(caller);
-    const key = `${identity} ${addresses?.join(",") ?? ""}`;
+    const key = keyOf(identity, addresses);
     let known = this.#byCaller.get(key);
     if (known === undefined) {
       known = this.#space?.accessOf(identity, addresses) ?? [];
@@ -133,6 +136,10 @@ export class ServerAccess {
     if (cell === undefined) throw new AnalysisLimit(`no CA of a mesh gives the identity ${principal}`);
     return cell + 1;
   }
+}
+
+function keyOf(identity: number, addresses: readonly number[] | undefined): string {
+  return addresses === undefined ? `${identity}` : `${identity} ${addresses.join(",")}`;
 }
 
 const WORKLOAD_IDENTITY = /^[^/]+\/ns\/[^/]+\/sa\/[^/]+$/;
