@@ -102,7 +102,8 @@ export class HbonePool {
     this.#dial(key, ask);
   }
 
-  #dial(key: string, { tunnel, localAddress, settings }: Ask): void {
+  #dial(key: string, ask: Ask): void {
+    const { tunnel, localAddress, settings } = ask;
     const generation = this.#generation;
     const contexts = settings.contexts();
     const { host, port, sans } = tunnel;
@@ -119,7 +120,9 @@ export class HbonePool {
       this.#opening.delete(key);
       const made = outcome instanceof Error ? outcome : this.#begin(key, outcome as TLSSocket, contexts);
       if (generation !== this.#generation && made instanceof HboneSession) setImmediate(() => made.retire());
-      for (const ready of waiting) ready(made);
+      for (const ready of waiting)
+        if (made instanceof HboneSession && !made.hasRoom) this.#session(ask, ready);
+        else ready(made);
     });
   }
 

@@ -132,8 +132,9 @@ export class HboneServer {
       maxSessionInvalidFrames: 100,
       maxSessionRejectedStreams: 100,
       maxHeaderListPairs: http.limits.maxHeaders + 4,
-      streamResetBurst: 1000,
-      streamResetRate: 200,
+      // Each end of a tunnel that is none in order is a reset, where for HTTP it is the exception.
+      streamResetBurst: 2000,
+      streamResetRate: 500,
       maxSessionMemory: SESSION_MEMORY_MB,
       settings: {
         maxConcurrentStreams: http.limits.maxStreamsPerConnection,
@@ -233,7 +234,7 @@ class AskedTunnel {
     const socket = TunnelSocket.over(stream, this.#ends);
     if (!stream.destroyed && !stream.closed) stream.respond({ ":status": 200 });
     this.#tunnels.add(socket);
-    socket.on("error", ignore).once("close", () => this.#tunnels.delete(socket));
+    socket.once("close", () => this.#tunnels.delete(socket));
     return socket;
   }
 

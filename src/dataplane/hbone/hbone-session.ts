@@ -9,8 +9,8 @@ import type { TlsContexts } from "../tls-contexts.ts";
 import type { UpstreamTunnel } from "../upstream-target.ts";
 import { TunnelSocket } from "./tunnel-socket.ts";
 
-/** What a tunnel may have on its way to a reader that has stopped; ztunnel's is 4 MiB. */
-export const STREAM_WINDOW_BYTES = 1 << 20;
+/** What a tunnel may have on its way to a reader that has stopped: a hundred of them hold 25 MB. ztunnel's is 4 MiB. */
+export const STREAM_WINDOW_BYTES = 1 << 18;
 const SESSION_WINDOW_BYTES = 16 << 20;
 /** Node takes no new stream while a session holds more than this. Tunnels that wait for slow readers hold a window each. */
 export const SESSION_MEMORY_MB = 256;
@@ -71,10 +71,6 @@ export class HboneSession {
     );
   }
 
-  get tunnels(): number {
-    return this.#tunnels.size;
-  }
-
   /** Takes no tunnel from now on, and closes with the last that it has. */
   retire(): void {
     if (this.#retired) return;
@@ -84,17 +80,12 @@ export class HboneSession {
     if (!this.#session.destroyed) this.#session.close();
   }
 
-  destroy(): void {
-    this.#session.destroy();
-  }
-
   /** @param timeoutMs for the answer. */
   open({ authority, headers }: UpstreamTunnel, timeoutMs: number, done: TunnelOpened): void {
     clearTimeout(this.#idle);
-    const { CONNECT } = METHOD;
     let stream: ClientHttp2Stream;
     try {
-      stream = this.#session.request({ ...headers, ":method": CONNECT, ":authority": authority });
+      stream = this.#session.request({ ...headers, ":method": "CONNECT", ":authority": authority });
     } catch (error) {
       // It closed in this very turn.
       this.retire();
@@ -147,8 +138,6 @@ export class HboneSession {
   }
 }
 
-const METHOD = { CONNECT: "CONNECT" } as const;
-
 /** A CONNECT that is not answered yet. */
 class Opening {
   readonly #stream: ClientHttp2Stream;
@@ -166,13 +155,13 @@ class Opening {
       timeoutMs,
     );
     stream.once("response", this.#answered);
-    socket.on("error", ignore).once("close", this.#closed);
+    socket.once("close", this.#closed);
   }
 
   readonly #answered = (headers: { readonly ":status"?: number }): void => {
     const status = headers[":status"] ?? 0;
     if (status === 200) {
-      this.#socket.off("close", this.#closed).off("error", ignore);
+      this.#socket.off("close", this.#closed);
       this.#settle(this.#socket);
       return;
     }

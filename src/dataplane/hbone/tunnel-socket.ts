@@ -49,6 +49,8 @@ export class TunnelSocket extends Duplex {
     stream.on("error", (error) => this.destroy(cutShort(error)));
     stream.on("close", () => this.#closed());
     stream.pause();
+    // An error without a listener would end the process: it is followed by `close`, which is what is acted on.
+    this.on("error", ignore);
     if (stream.destroyed) process.nextTick(() => this.#closed());
   }
 
@@ -171,11 +173,16 @@ export class TunnelSocket extends Duplex {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     clearTimeout(this.#idle);
     this.#discards = true;
-    // Where both have ended, what nobody read is let in, so that the stream closes by itself; a reset would take back our end.
-    if (this.#remoteEnded && this.writableFinished) this.#stream.resume();
-    // Not by `close`: Node would send END_STREAM before the reset, and what was cut short would look whole.
-    else if (!this.#stream.destroyed) this.#stream.destroy(cutShort());
+    if (!this.#stream.destroyed) this.#leave(error === null && this.#remoteEnded);
     done(error);
+  }
+
+  /** @param orderly where the peer has said all that it had to: then our end is enough, as on a TCP connection. */
+  #leave(orderly: boolean): void {
+    // What nobody read is let in, so that the stream closes by itself.
+    if (orderly) this.#stream.resume().end();
+    // Not by `close`: Node would send END_STREAM before the reset, and what was cut short would look whole.
+    else this.#stream.destroy(cutShort());
   }
 
   #received(chunk: Buffer): void {
@@ -221,3 +228,5 @@ function cutShort(cause?: Error): BulwarkError {
 function familyOf(address: string | undefined): string | undefined {
   return address === undefined ? undefined : address.includes(":") ? "IPv6" : "IPv4";
 }
+
+function ignore(): void {}

@@ -1,10 +1,12 @@
 /** Tunnel servers and clients of one CA, each with an identity of its own, on loopback; torn down with the test. */
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { performServerHandshake, type ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from "node:tls";
 import {
   connectUpstream,
   type TrustDomains,
@@ -32,6 +34,7 @@ import type { SvidSource } from "../../../src/identity/rotation.ts";
 import type { FlowDraft } from "../../../src/model/flow-record.ts";
 import { parseTrustDomain, type TrustDomain } from "../../../src/model/spiffe-id.ts";
 import { svidSource } from "../mesh-fixture.ts";
+import { until as untilSoon } from "../until.ts";
 
 export const AUTHORITY = "10.1.2.3:8080";
 
@@ -196,6 +199,11 @@ export function open({ settings }: TestClient, target: UpstreamTarget): Promise<
   });
 }
 
+/** As the common one, for machines that stand still for a while. */
+export function until(condition: () => boolean, what?: string): Promise<void> {
+  return untilSoon(condition, what, 30_000);
+}
+
 /** All until the other side's end; our own direction stays open. */
 export function readAll(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -207,4 +215,30 @@ export function readAll(socket: Socket): Promise<Buffer> {
       .once("close", () => reject(socket.errored ?? new Error("closed without an end")));
     if (socket.destroyed) reject(socket.errored ?? new Error("destroyed"));
   });
+}
+
+/** A server of the mesh's TLS that is none of ours. @returns its port. */
+export async function startTlsServer(
+  context: TestContext,
+  party: Party,
+  onSession: ((session: ServerHttp2Session) => void) | undefined,
+  onSocket?: (socket: TLSSocket) => void,
+): Promise<number> {
+  const sockets = new Set<TLSSocket>();
+  const options = { ...party.contexts?.options, requestCert: true, ALPNProtocols: ["h2"] };
+  const server = createTlsServer(options as TlsOptions, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {}).once("close", () => sockets.delete(socket));
+    onSocket?.(socket);
+    if (onSession === undefined) return;
+    const session = performServerHandshake(socket);
+    session.on("error", () => {});
+    onSession(session);
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  context.after(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return (server.address() as AddressInfo).port;
 }

@@ -9,7 +9,6 @@ import { Deadlines } from "../../../src/dataplane/deadlines.ts";
 import { UpstreamPool } from "../../../src/dataplane/upstream-pool.ts";
 import type { UpstreamTarget } from "../../../src/dataplane/upstream-target.ts";
 import { CertificateForge } from "../../../tools/corpus/live-certificates.ts";
-import { until } from "../until.ts";
 import {
   AUTHORITY,
   clientOf,
@@ -22,6 +21,7 @@ import {
   type TestClient,
   targetAt,
   testCa,
+  until,
 } from "./hbone-fixture.ts";
 
 type OnTunnel = NonNullable<Parameters<typeof startServer>[2]>;
@@ -155,12 +155,18 @@ test("what is no address and port is refused with 400 and told", async (context)
 });
 
 test("a server that never answers times out, and is not asked on that connection again", async (context) => {
-  const ca = await testCa(context);
-  const server = await startServer(context, await partyOf(context, ca, "server"), () => {});
-  const client = clientOf(context, await partyOf(context, ca, "client"), {}, 300);
-  await assert.rejects(open(client, targetAt(server.port)), { code: "BW_TUNNEL_TIMEOUT" });
+  let answers = true;
+  const { server, client } = await pair(context, (tunnel) => {
+    if (answers) tunnel.accept();
+  });
+  const before = await open(client, targetAt(server.port));
+  answers = false;
+  const impatient = { ...client, settings: { ...client.settings, connectTimeoutMs: 100 } };
+  await assert.rejects(open(impatient, targetAt(server.port)), { code: "BW_TUNNEL_TIMEOUT" });
   assert.equal(client.pool.size, 0);
-  await until(() => server.tunnels[0]?.gone.aborted === true, "the server hears of it");
+  await until(() => server.tunnels[1]?.gone.aborted === true, "the server hears of it");
+  assert.equal(before.destroyed, false, "what stood goes on");
+  before.destroy();
 });
 
 test("a reader that stops stops the writer, and other tunnels of the connection go on", async (context) => {
@@ -172,7 +178,8 @@ test("a reader that stops stops the writer, and other tunnels of the connection 
   const live = await open(client, targetAt(server.port));
   const chunk = Buffer.alloc(64 * 1024, 7);
   let written = 0;
-  while (slow.write(chunk) || written < 8e6) {
+  while (written < 8e6) {
+    slow.write(chunk);
     written += chunk.length;
     if (slow.writableNeedDrain) {
       const drained = await Promise.race([

@@ -10,7 +10,7 @@ import { destinationText, podText, resourceText, routeText } from "../../policy/
 import { shopText, targetedText, USES } from "../../policy/waypoint/waypoint-mesh.ts";
 import { callThroughSidecar, requestOverTls } from "../client.ts";
 import { type RunningMesh, startMesh } from "../mesh-fixture.ts";
-import { until } from "../until.ts";
+import { until } from "./hbone-fixture.ts";
 
 const NET = 190;
 const OFFSET = 61_000;

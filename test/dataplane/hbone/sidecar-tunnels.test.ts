@@ -16,8 +16,7 @@ import {
 import { AMBIENT, ambientPodText } from "../../policy/waypoint/waypoint-mesh.ts";
 import { requestOverTls } from "../client.ts";
 import { type RunningMesh, startMesh } from "../mesh-fixture.ts";
-import { until } from "../until.ts";
-import { clientOf, open, partyOf, type TestClient } from "./hbone-fixture.ts";
+import { clientOf, open, partyOf, type TestClient, until } from "./hbone-fixture.ts";
 
 const NET = 186;
 const TAKES = { "networking.istio.io/tunnel": "http" };
@@ -210,7 +209,7 @@ async function doneBy(mesh: RunningMesh, client: TestClient, question: Question)
       .resume()
       .end(protocol === "tcp" ? "\x00\x01 bytes" : head);
   const isOver = ({ kind }: FlowDraft): boolean => kind !== "handshake";
-  await until(() => flows.some(isOver), `a record of ${JSON.stringify(question)}`, 15_000);
+  await until(() => flows.some(isOver), `a record of ${JSON.stringify(question)}`);
   if (!(socket instanceof Error)) socket.destroy();
   const [flow, ...more] = flows.filter(isOver);
   assert.deepEqual(more, []);
