@@ -74,7 +74,10 @@ async function findCall(request: AskControl, answer: CallAnswer): Promise<CallAc
   const page = (await request("flows.query", { filter: ["--since", since], limit: MAX_RECORDS })) as FlowPage;
   const records = page.flows.map(({ record }) => record);
   const { ip, port } = answer.local;
-  const starts = records.filter(({ source }) => source?.ip === ip && source.port === port);
+  const starts = records.filter(
+    ({ source, traceId }) =>
+      (source?.ip === ip && source.port === port) || (traceId !== undefined && traceId === answer.traceId),
+  );
   // A denial first: one connection may have several records, and the refusal is what is asked for.
   const start = starts.find(({ verdict }) => verdict !== "allow") ?? starts[0];
   if (start === undefined) return { records: [] };

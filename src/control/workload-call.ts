@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import type { IncomingMessage, RequestOptions } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { isIP, type Socket } from "node:net";
@@ -8,6 +10,7 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { http } from "../resources/node-http.ts";
 import type { PodAssignment } from "../substrate/assignment.ts";
 import { dialAsUser } from "../substrate/netns/dial-as-user.ts";
+import { resolveInPod } from "./netns/resolve-in-pod.ts";
 
 export interface WorkloadCall {
   /** `http:`, `https:`, `tcp:` or `tls:`; the latter two take a host and a port only. */
@@ -36,6 +39,8 @@ export interface CallAnswer {
   readonly failure?: string;
   /** The caller's end of its connection to the sidecar: where its flow records begin. */
   readonly local: { readonly ip: string; readonly port: number };
+  /** Where that says nothing of the request: its trace. */
+  readonly traceId?: string;
   /** Milliseconds. */
   readonly durationMs: number;
   readonly startedAtMs: number;
@@ -49,13 +54,13 @@ type Outcome = Pick<CallAnswer, "status" | "statusText" | "httpVersion" | "heade
   Partial<Pick<CallAnswer, "failure" | "tunnelRefused">>;
 
 /**
- * Makes a request as a workload: through its sidecar's outbound proxy, with the workload's secret, as its application would.
- * Refusals are answers. Settles within the call's time.
+ * Makes a request as a workload: through its sidecar's outbound proxy, with the workload's secret, as its application would; without one
+ * (ambient mode, plain pods) by dialling from inside of the pod as its application's user. Refusals are answers. Settles within the call's time.
  * @throws {BulwarkError} BW_CALL_NO_SIDECAR when the workload has none, BW_CALL_URL when the URL is not one that can be called,
  * BW_CLI_INPUT without the right to enter the pod's namespace.
  */
 export async function callAsWorkload(pod: PodAssignment, call: WorkloadCall): Promise<CallAnswer> {
-  if (!pod.proxied)
+  if (!pod.proxied && pod.network === undefined)
     throw new BulwarkError("BW_CALL_NO_SIDECAR", `${pod.workload} has no sidecar to call through`);
   if (pod.network !== undefined && process.getuid?.() !== 0)
     throw new BulwarkError("BW_CLI_INPUT", "calling from inside of a pod needs root, as bringing it up did");
@@ -64,24 +69,34 @@ export async function callAsWorkload(pod: PodAssignment, call: WorkloadCall): Pr
   const from = performance.now();
   const outcome = await attempt.run();
   const durationMs = Math.round(performance.now() - from);
-  return { ...outcome, local: attempt.local, durationMs, startedAtMs };
+  const { local, traceId } = attempt;
+  return { ...outcome, local, durationMs, startedAtMs, ...(traceId === undefined ? {} : { traceId }) };
 }
 
 class Attempt {
   readonly #pod: PodAssignment;
   readonly #call: WorkloadCall;
   readonly #signal: AbortSignal;
+  readonly #requestId: string | undefined;
   local = { ip: "", port: 0 };
 
   constructor(pod: PodAssignment, call: WorkloadCall) {
     this.#pod = pod;
     this.#call = call;
+    const isTraced = call.headers.some(([name]) => /^(x-request-id|traceparent)$/i.test(name));
+    this.#requestId = pod.proxied || isTraced ? undefined : randomUUID();
     this.#signal = AbortSignal.timeout(call.timeoutMs);
+  }
+
+  /** By which the records of the request itself are known; where the caller's own sidecar names it, it is not needed. */
+  get traceId(): string | undefined {
+    return this.#requestId?.replaceAll("-", "");
   }
 
   async run(): Promise<Outcome> {
     const { url, http2 } = this.#call;
     try {
+      if (!this.#pod.proxied) return await this.#through(await this.#dialFromInside());
       if (url.protocol === "http:" && !http2) return await this.#plainHttp();
       const tunnel = await this.#openTunnel();
       return "socket" in tunnel ? await this.#through(tunnel.socket) : tunnel;
@@ -128,7 +143,13 @@ class Attempt {
       createConnection: () => socket,
       path: `${url.pathname}${url.search}`,
       setHost: false,
-      headers: [...withHost(headers, url.host), "connection", "close", ...lengthOf(this.#call)],
+      headers: [
+        ...withHost(headers, url.host),
+        ...this.#traceLines(),
+        "connection",
+        "close",
+        ...lengthOf(this.#call),
+      ],
     });
   }
 
@@ -145,8 +166,7 @@ class Attempt {
 
   #openTunnel(): Promise<{ socket: Socket } | Outcome> {
     const { url } = this.#call;
-    const port = url.port !== "" ? url.port : url.protocol === "https:" ? "443" : "80";
-    const authority = `${url.hostname}:${port}`;
+    const authority = `${url.hostname}:${portOf(url)}`;
     return new Promise((resolve, reject) => {
       const sent = http.request({
         ...this.#proxyAddress(),
@@ -176,6 +196,22 @@ class Attempt {
       });
       sent.end();
     });
+  }
+
+  /** As its application dials: captured by its node's ztunnel, or by nobody. */
+  async #dialFromInside(): Promise<Socket> {
+    const { url } = this.#call;
+    const { network } = this.#pod;
+    if (network === undefined) throw new Error("BUG: a pod without a proxy and without a network");
+    const host = await resolveInPod(this.#pod, url.hostname.replace(/^\[|\]$/g, ""));
+    const { namespace, firstUid, applicationUid } = network;
+    const where = { host, port: Number(portOf(url)), allowHalfOpen: true };
+    const socket = dialAsUser({ namespace, uid: firstUid + applicationUid }, where);
+    this.#noteLocal(socket);
+    this.#signal.addEventListener("abort", () => socket.destroy(), { once: true });
+    await once(socket, "connect", { signal: this.#signal });
+    socket.on("error", () => socket.destroy());
+    return socket;
   }
 
   #openTls(tunnel: Socket): Promise<Socket> {
@@ -210,6 +246,7 @@ class Attempt {
       const stream = session.request(
         {
           ...Object.fromEntries(headers.filter(([name]) => name.toLowerCase() !== "host")),
+          ...Object.fromEntries(pairs(this.#traceLines())),
           ":method": method,
           ":path": `${url.pathname}${url.search}`,
           ":authority": headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? url.host,
@@ -243,7 +280,8 @@ class Attempt {
     const { body, failure } = await collect(socket);
     const answer = { status: 0, statusText: "", httpVersion: "", headers: [], body };
     if (failure !== undefined) return { ...answer, failure };
-    const silent = body.length === 0 && this.#call.body !== undefined;
+    // Without a sidecar that answers CONNECT nothing else tells of a refusal.
+    const silent = body.length === 0 && (this.#call.body !== undefined || !this.#pod.proxied);
     return silent ? { ...answer, failure: "the connection ended without an answer" } : answer;
   }
 
@@ -260,6 +298,11 @@ class Attempt {
     return `Basic ${Buffer.from(`bulwark:${this.#pod.outboundSecret}`).toString("base64")}`;
   }
 
+  /** In ambient mode the first proxy that reads HTTP is the waypoint, to which nothing else leads from the caller's own port. */
+  #traceLines(): string[] {
+    return this.#requestId === undefined ? [] : ["x-request-id", this.#requestId];
+  }
+
   #noteLocal(socket: Socket): void {
     const note = () => {
       if (socket.localAddress !== undefined && this.local.port === 0)
@@ -268,6 +311,14 @@ class Attempt {
     note();
     socket.once("connect", note);
   }
+}
+
+function* pairs(lines: readonly string[]): Iterable<[string, string]> {
+  for (let i = 0; i + 1 < lines.length; i += 2) yield [lines[i] ?? "", lines[i + 1] ?? ""];
+}
+
+function portOf({ port, protocol }: URL): string {
+  return port !== "" ? port : protocol === "https:" ? "443" : "80";
 }
 
 function noAnswer(failure: string): Outcome {
