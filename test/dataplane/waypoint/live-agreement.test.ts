@@ -1,7 +1,8 @@
 /** Random meshes: what a running waypoint does with a request is what `can` says of its hop, by whom and by which rule. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { test } from "node:test";
+import { createServer } from "node:net";
+import { type TestContext, test } from "node:test";
 import fc from "fast-check";
 import { SignJWT } from "jose";
 import type { FlowDraft } from "../../../src/model/flow-record.ts";
@@ -9,11 +10,12 @@ import { decide } from "../../../src/policy/decide.ts";
 import type { Semantics } from "../../../src/policy/inbound.ts";
 import type { AccessRequest } from "../../../src/policy/path/access-request.ts";
 import type { Decision, HopVerdict } from "../../../src/policy/path/decision.ts";
-import { routeText, tokenText } from "../../policy/path/journey-text.ts";
+import { entryText, meshConfigText, routeText, tokenText } from "../../policy/path/journey-text.ts";
 import { ADDRESSES, type World } from "../../policy/reference/reference-ambient.ts";
 import { arbitraryWorld } from "../../policy/waypoint/arbitrary-world.ts";
-import { SERVICE_REF, targetedText } from "../../policy/waypoint/waypoint-mesh.ts";
+import { GATEWAY_REF, SERVICE_REF, targetedText } from "../../policy/waypoint/waypoint-mesh.ts";
 import { worldText } from "../../policy/waypoint/world-mesh.ts";
+import { ALLOWED, AuthorizerServers, DENIED } from "../ext-authz/authorizer-servers.ts";
 import { until } from "../until.ts";
 import { localText, type RunningWaypoint, requestIn, startWaypoint } from "./waypoint-fixture.ts";
 
@@ -34,7 +36,7 @@ const TOKENS = { none: undefined, good: await tokenBy(KEYS), bad: await tokenBy(
 
 interface LiveWorld {
   readonly world: World;
-  /** More resources: routes, rules for tokens, and for what they claim. */
+  /** More resources: routes, rules for tokens and for what they claim, and an authorizer's. */
   readonly more: readonly string[];
 }
 
@@ -47,6 +49,8 @@ interface LiveQuestion {
   readonly path: string;
   readonly header: boolean;
   readonly token: keyof typeof TOKENS;
+  /** What the authorizer says, where it is asked. */
+  readonly extAuthz: "allow" | "deny";
 }
 
 const action = fc.constantFrom<object>(
@@ -90,6 +94,20 @@ const aboutTokens = fc.constantFrom(
   )}`,
 );
 
+const custom = fc
+  .constantFrom<object>(
+    { to: [{ operation: { paths: ["/a*"] } }] },
+    { to: [{ operation: { ports: ["9000"] } }] },
+    { from: [{ source: { namespaces: ["g"] } }] },
+    {},
+  )
+  .map((asked) =>
+    targetedText(
+      { action: "CUSTOM", provider: { name: "authz" }, rules: [asked] },
+      { name: "asked", refs: [GATEWAY_REF] },
+    ),
+  );
+
 function maybe(own: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc.oneof({ weight: 2, arbitrary: fc.constant("") }, { weight: 1, arbitrary: own });
 }
@@ -106,7 +124,7 @@ const boundWorld = arbitraryWorld.map(
 
 const arbitraryLiveWorld: fc.Arbitrary<LiveWorld> = fc.record({
   world: fc.oneof({ weight: 1, arbitrary: arbitraryWorld }, { weight: 3, arbitrary: boundWorld }),
-  more: fc.tuple(maybe(route), maybe(aboutTokens)),
+  more: fc.tuple(maybe(route), maybe(aboutTokens), maybe(custom)),
 });
 
 const arbitraryLiveQuestion: fc.Arbitrary<LiveQuestion> = fc
@@ -119,15 +137,32 @@ const arbitraryLiveQuestion: fc.Arbitrary<LiveQuestion> = fc
     path: fc.constantFrom("/a", "/b", "/ab?q=1", "/c/../a"),
     header: fc.boolean(),
     token: fc.constantFrom<keyof typeof TOKENS>("none", "none", "good", "bad"),
+    extAuthz: fc.constantFrom("allow" as const, "deny" as const),
   })
   .filter(
     ({ client, to, port, protocol }) =>
       client === "ambient" || (to === "service" && (port === 9000 || (port === 80 && protocol === "http"))),
   );
 
+const AUTHORIZER_ADDRESS = "10.1.0.40";
+const AUTHORIZER = [
+  meshConfigText({
+    extensionProviders: [
+      { name: "authz", envoyExtAuthzGrpc: { service: "authz.example", port: 9000, timeout: "20s" } },
+    ],
+  }),
+  entryText("istio-system", "authz", {
+    hosts: ["authz.example"],
+    ports: [{ number: 9000, name: "grpc", protocol: "GRPC" }],
+    location: "MESH_EXTERNAL",
+    resolution: "STATIC",
+    endpoints: [{ address: AUTHORIZER_ADDRESS }],
+  }),
+].join("");
+
 function textOf({ world, more }: LiveWorld): string {
   const auto = '{"name":"auto-it","port":90,"targetPort":8080}';
-  return (worldText(world) + more.join("")).replaceAll(
+  return (AUTHORIZER + worldText(world) + more.join("")).replaceAll(
     '"ports":[{"name":"http","port":80',
     `"ports":[${auto},{"name":"http","port":80`,
   );
@@ -158,7 +193,7 @@ async function saidBy(
   question: LiveQuestion,
   semantics: Semantics,
 ): Promise<Decision> {
-  const { client, to, protocol, method, path } = question;
+  const { client, to, protocol, method, path, extAuthz } = question;
   const pod = address.replace(/\.9$/, ".2");
   const port = portOf(question);
   const request: AccessRequest = {
@@ -168,6 +203,7 @@ async function saidBy(
     method,
     path,
     host: "s.m",
+    extAuthz,
     ...(protocol === "http" ? { headers: headersOf(question) } : {}),
   };
   return decide(mesh, request, { compareModes: false, semantics });
@@ -214,6 +250,17 @@ function compare(hop: HopVerdict, flow: FlowDraft, { protocol }: LiveQuestion): 
   );
 }
 
+async function startAuthorizer(context: TestContext, host: string): Promise<AuthorizerServers> {
+  const authorizer = new AuthorizerServers();
+  const server = createServer(authorizer.accept);
+  await new Promise<void>((resolve) => server.listen(9000, host, resolve));
+  context.after(() => {
+    server.close();
+    for (const socket of authorizer.sockets) socket.destroy();
+  });
+  return authorizer;
+}
+
 for (const [semantics, net] of [
   ["strict", 184],
   ["istio", 185],
@@ -221,6 +268,7 @@ for (const [semantics, net] of [
   test(`a running waypoint does what can says of it (${semantics} semantics)`, async (context) => {
     const sample = fc.sample(arbitraryLiveWorld, { seed: SEED, numRuns: 1 })[0];
     assert.ok(sample);
+    const authorizer = await startAuthorizer(context, localText(AUTHORIZER_ADDRESS, net));
     const waypoint = await startWaypoint(context, textOf(sample), { net, semantics });
     assert.equal(waypoint.address, localText("10.1.0.9", net));
     const seen = new Map<string, number>();
@@ -232,6 +280,7 @@ for (const [semantics, net] of [
         const hop = hops.find((own) => own.side === "waypoint" && own.hop === "m/wp");
         // Whether others send by it is their business: of what ambient clients do not send by it, it serves nothing.
         if (hop === undefined && question.client === "gateway") return;
+        authorizer.grpc = () => (question.extAuthz === "allow" ? ALLOWED : DENIED);
         const flow = await doneBy(waypoint, question);
         if (hop === undefined) assert.deepEqual([flow.verdict, flow.reason], ["deny", "not-served"]);
         else compare(hop, flow, question);
@@ -240,6 +289,8 @@ for (const [semantics, net] of [
       { seed: SEED, numRuns: NUM_RUNS, endOnFailure: true },
     );
     const told = JSON.stringify([...seen]);
-    for (const cause of ["not-served", "no-allow-matched", "deny-matched", "redirect", "no-chain"])
-      assert.ok((seen.get(cause) ?? 0) > 0, `${cause} never came up: ${told}`);
+    const came = (cause: string): boolean => (seen.get(cause) ?? 0) > 0;
+    for (const cause of ["not-served", "no-allow-matched", "deny-matched", "no-chain", "ext-authz-denied"])
+      assert.ok(came(cause), `${cause} never came up: ${told}`);
+    assert.ok([...ANSWERED_HERE].some(came), `no route answered itself: ${told}`);
   });
