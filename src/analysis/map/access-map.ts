@@ -101,7 +101,7 @@ class ServerJudge {
   }
 
   /** Of each caller, the places of those that may let some request of it through, or of which nobody knows. */
-  candidates(nodes: readonly MapNode[]): (from: number) => Iterable<number> | undefined {
+  candidates(nodes: readonly MapNode[]): (from: number) => readonly number[] | undefined {
     const open: number[] = [];
     const named = new Map<string | null, number[]>();
     for (const [at, { workloads }] of nodes.entries()) {
@@ -119,7 +119,8 @@ class ServerJudge {
     return (from) => {
       const [workload] = nodes[from]?.workloads ?? [];
       if (workload === undefined || workload.dataplane === "ambient") return undefined;
-      return [...open, ...(named.get(principalOf(workload)) ?? [])].sort((a, b) => a - b);
+      const own = named.get(principalOf(workload)) ?? [];
+      return own.length === 0 ? open : [...open, ...own].sort((a, b) => a - b);
     };
   }
 

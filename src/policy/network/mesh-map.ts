@@ -16,7 +16,7 @@ export interface MeshMapOptions {
   /** The ends that are pods; {@link mapNodes} without. */
   readonly nodes?: readonly MapNode[];
   /** Of a node's place, those that are worth looking at, ascending; undefined: all. Who wants few lines need not see all pairs. */
-  readonly candidates?: (from: number) => Iterable<number> | undefined;
+  readonly candidates?: (from: number) => readonly number[] | undefined;
 }
 
 /** One line of the map. No line: no connection. */
@@ -96,11 +96,12 @@ function familyMaps(
 function* betweenPods(
   maps: FamilyMaps,
   from: number,
-  candidates: Iterable<number> | undefined,
+  candidates: readonly number[] | undefined,
 ): Generator<{ readonly to: number; readonly connections: ConnectionSet; readonly family?: AddressFamily }> {
   const [only] = maps;
   if (maps.length === 1) {
-    if (candidates === undefined) yield* only.map.toPods(from);
+    if (candidates === undefined || candidates.length >= only.map.candidateCount(from))
+      yield* only.map.toPods(from);
     else
       for (const to of candidates) {
         const connections = only.map.between(from, to);

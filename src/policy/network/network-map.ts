@@ -97,6 +97,19 @@ export class NetworkMap {
     }
   }
 
+  /** How many pods {@link toPods} looks at. */
+  candidateCount(from: number): number {
+    const view = this.#egress.viewOf[from];
+    if (view === undefined) return 0;
+    if (view.otherwise === this.algebra.none)
+      return [...view.byClass.keys()].reduce(
+        (sum, at) => sum + (this.#byDestinationClass.get(at)?.length ?? 0),
+        0,
+      );
+    const own = this.#byCaller.get(this.#ingress.classOf[from] ?? -1) ?? [];
+    return this.#open.length + own.length;
+  }
+
   /** From a pod to outside, parts in their order. */
   *toOutside(from: number): Generator<NetworkEdge> {
     for (const { parts, connections } of this.#outside(this.#egress.viewOf[from], this.#destinations))
