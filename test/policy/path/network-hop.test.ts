@@ -28,7 +28,8 @@ function steps(
   more: Partial<Arrival> = {},
   serverOnly = false,
 ) {
-  const arrival = { workload: workloadOf(mesh, to), port: 8080, ...more } as Arrival;
+  const ends = { sourceIp: "10.0.0.1", destinationIp: "10.0.0.2" };
+  const arrival = { workload: workloadOf(mesh, to), port: 8080, ...ends, ...more } as Arrival;
   return networkSteps(mesh, HTTP, source, arrival, serverOnly);
 }
 
