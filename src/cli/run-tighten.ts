@@ -1,9 +1,11 @@
 import { Evidence } from "../analysis/tighten/evidence.ts";
 import { IdGaps } from "../analysis/tighten/id-gaps.ts";
+import { proposeNetworkPolicies } from "../analysis/tighten/network.ts";
 import { DEFAULT_THRESHOLDS, type PathThresholds } from "../analysis/tighten/path-thresholds.ts";
 import { proposeAuthorization } from "../analysis/tighten/propose.ts";
 import { Replay } from "../analysis/tighten/replay.ts";
 import { reportOf } from "../analysis/tighten/report.ts";
+import { proposeSidecars } from "../analysis/tighten/sidecars.ts";
 import { WorkloadNames } from "../analysis/tighten/workload-names.ts";
 import { loadMesh } from "../index.ts";
 import type { Semantics } from "../policy/inbound.ts";
@@ -28,6 +30,9 @@ export interface TightenOptionsOfCommand extends FlowLogOptions {
   readonly format: "text" | "json" | "markdown";
   readonly semantics: Semantics;
   readonly inactive: "keep" | "close";
+  /** What is proposed besides AuthorizationPolicies. */
+  readonly sidecars?: boolean;
+  readonly network?: boolean;
   readonly identifiers?: number;
   readonly words?: number;
   readonly patterns?: number;
@@ -63,7 +68,8 @@ export async function runTighten(
   });
   const until: ReadUntil = new Map();
   const malformed = collect(logs, until, evidence);
-  if (evidence.granted === 0 && options.inactive === "keep") throw nothingSeen(malformed);
+  if (evidence.granted === 0 && evidence.clients.size === 0 && options.inactive === "keep")
+    throw nothingSeen(malformed);
   const missing = gaps.missing();
   const proposal = await proposeAuthorization(mesh, evidence, {
     semantics,
@@ -73,7 +79,16 @@ export async function runTighten(
   const replay = new Replay(mesh, proposal.mesh, semantics, new Set(options.leaveOutStatus ?? []));
   for (const reading of readings(logs, until, () => {})) if (reading.kind === "server") replay.add(reading);
   const replayed = await replay.finish();
-  const report = reportOf(mesh, evidence, { malformed: malformed.count, missing }, proposal, replayed);
+  const extras = [
+    ...(options.sidecars === true ? [await proposeSidecars(mesh, evidence)] : []),
+    ...(options.network === true ? [await proposeNetworkPolicies(mesh, proposal.servers)] : []),
+  ];
+  const whole = {
+    ...proposal,
+    changes: [...proposal.changes, ...extras.flatMap(({ changes }) => changes)],
+    untouched: [...proposal.untouched, ...extras.flatMap(({ untouched }) => untouched)],
+  };
+  const report = reportOf(mesh, evidence, { malformed: malformed.count, missing }, whole, replayed);
   const render = { text: tightenText, json: tightenJson, markdown: tightenMarkdown }[options.format];
   process.stdout.write(render(report, malformed.shown, options.out));
   if (replayed.refused.length > 0) return EXIT.failed;

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -80,6 +88,12 @@ test("what is written is read behind the mesh as the new mesh: it lets through w
   const again = await bulwark("tighten", MESH, "--flows", FLOWS, "--out", out);
   assert.equal(again.code, 3);
   assert.match(again.stderr, /is not empty/);
+});
+
+test("the example's README shows what the command prints", async () => {
+  const { stdout } = await bulwark("tighten", MESH, "--flows", FLOWS);
+  const shown = stdout.replaceAll(/^(?=.)/gm, "    ");
+  assert.ok(readFileSync("examples/tighten/README.md", "utf8").includes(shown), shown);
 });
 
 test("JSON holds all of it, and Markdown the resources", async () => {

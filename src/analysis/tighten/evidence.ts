@@ -58,6 +58,7 @@ export interface EvidenceOptions {
 
 const MAX_USES = 5_000;
 const MAX_LISTED = 1_000;
+const MAX_UNTOLD = 100_000;
 
 export class Evidence {
   readonly span = new EvidenceSpan();
@@ -72,6 +73,8 @@ export class Evidence {
   readonly tooVaried = new Set<string>();
   /** `namespace/name` of those that a record of any kind shows to be alive. */
   readonly active = new Set<string>();
+  /** `namespace/name` of those of whom a record as a client does not tell the host. */
+  readonly untold = new Set<string>();
   /** Records that were lost, by the log's own word. */
   lost = 0;
   records = 0;
@@ -91,8 +94,11 @@ export class Evidence {
       return;
     }
     this.records++;
-    if (reading.kind === "left-out") this.#leaveOut(reading.why);
-    else if (reading.kind === "client") this.#addClient(reading);
+    if (reading.kind === "left-out") {
+      this.#leaveOut(reading.why);
+      if (reading.why === "untold" && reading.about !== undefined && this.untold.size < MAX_UNTOLD)
+        this.untold.add(reading.about);
+    } else if (reading.kind === "client") this.#addClient(reading);
     else this.#addServer(reading);
   }
 

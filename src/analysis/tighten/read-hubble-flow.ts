@@ -100,7 +100,7 @@ function httpOf(l7: Json | undefined): ObservedHttp | null | undefined {
 function clientFlow(flow: Json, from: Workload | undefined, port: number, timeMs: number): Reading {
   if (from === undefined) return leftOut("unknown-workload");
   const [host] = Array.isArray(flow.destination_names) ? (flow.destination_names as readonly unknown[]) : [];
-  if (typeof host !== "string" || host === "") return leftOut("not-traffic");
+  if (typeof host !== "string" || host === "") return leftOut("untold", from.key);
   return { kind: "client", workload: from.key, host: host.toLowerCase(), port, protocol: "tcp", timeMs };
 }
 

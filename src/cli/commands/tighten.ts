@@ -25,6 +25,8 @@ export function configure(command: Command): void {
       "take pods' addresses in Envoy's logs for identities, where it logs no certificate's",
     )
     .option("--out <folder>", "write the resources there, a file each; without it nothing is written")
+    .option("--sidecars", "also Sidecars with the hosts that clients asked for, and REGISTRY_ONLY")
+    .option("--network", "also NetworkPolicies, for pods that none isolates today")
     .addOption(
       new Option("--inactive <what>", "workloads that nothing was seen to reach: leave them, or close them")
         .choices(["keep", "close"])
@@ -81,5 +83,6 @@ Exit code: 0 proposed, 3 the files or logs are not valid, or show nothing, 1 Bul
 ${examples(
   "bulwark tighten examples/tighten/mesh.yaml --flows examples/tighten/flows.jsonl",
   "bulwark tighten deploy --flows .bulwark --out tightened",
+  "bulwark tighten deploy --flows .bulwark --sidecars --network",
   "bulwark tighten deploy --envoy shop/orders=orders.log --format markdown",
 )}`;
