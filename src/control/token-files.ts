@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { writePrivateFile } from "../identity/key-store.ts";
 import { openTokenIssuer, type ServiceAccountTokenIssuer } from "../identity/service-account-token.ts";
 import { podKey, type SessionHolder } from "../substrate/assignment.ts";
-import { TOKEN_KEYS_FILE } from "./control-process.ts";
+import { TOKEN_KEYS_FILE } from "./own-tokens.ts";
 import type { StateFolder } from "./state-folder.ts";
 import { tokenFile } from "./token-file.ts";
 

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { changeJournal } from "../../src/control/change-journal.ts";
 import { ConfigurationKeeper } from "../../src/control/configuration-keeper.ts";
 import { connectAdmin, dialControl } from "../../src/control/control-link.ts";
-import { ControlPlane } from "../../src/control/control-process.ts";
+import { ControlPlane } from "../../src/control/control-plane.ts";
 import { loadConfiguration } from "../../src/control/load-configuration.ts";
 import type {
   ControlEvent,

@@ -239,6 +239,19 @@ test("who goes to the pod itself, past the waypoint, is refused by the pod's ztu
   assert.match(record.reporter, /^ztunnel /);
 });
 
+test("call acts as a pod without a sidecar, and tells who refused: the waypoint, or the other end's ztunnel", {
+  skip: SKIP,
+}, async () => {
+  assert.equal((await mesh.call("shop/web", "http://orders/orders/7")).result, "answered");
+  const byWaypoint = await mesh.call("shop/catalog", "http://orders/orders/7");
+  assert.deepEqual([byWaypoint.result, byWaypoint.refusal?.reporter], ["refused", "shop/waypoint"]);
+  const past = await mesh.call("shop/web", `http://${podOf("shop/orders").address}:8080/`);
+  const { node = "" } = podOf("shop/orders").network ?? {};
+  assert.deepEqual([past.result, past.refusal?.reporter], ["refused", `ztunnel ${node}`]);
+  const plain = await mesh.call("legacy/cron", "http://orders.shop/");
+  assert.deepEqual([plain.result, plain.refusal?.reason], ["refused", "plaintext-refused"]);
+});
+
 test("HBONE leads to nowhere but the pod that it came to", { skip: SKIP }, async () => {
   const catalog = podOf("shop/catalog");
   const orders = podOf("shop/orders");

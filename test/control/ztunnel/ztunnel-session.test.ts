@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { ConfigurationKeeper } from "../../../src/control/configuration-keeper.ts";
 import { connectAdmin, dialControl } from "../../../src/control/control-link.ts";
-import { ControlPlane } from "../../../src/control/control-process.ts";
+import { ControlPlane } from "../../../src/control/control-plane.ts";
 import { loadConfiguration } from "../../../src/control/load-configuration.ts";
 import type {
   SignAnswer,
