@@ -10,6 +10,7 @@ import { impostor } from "./m3-impostor.ts";
 import { headerInjection } from "./m4-headers.ts";
 import { pathTricks } from "./m6-paths.ts";
 import { smuggling } from "./m7-smuggling.ts";
+import { pastTheWaypoint } from "./m9-past-the-waypoint.ts";
 import { proxyPorts } from "./m10-proxy-ports.ts";
 import { captureGaps } from "./m12-capture-gaps.ts";
 import { denial } from "./m13-denial.ts";
@@ -27,6 +28,7 @@ export const ATTACKS: readonly Attack[] = [
   headerInjection,
   pathTricks,
   smuggling,
+  pastTheWaypoint,
   proxyPorts,
   captureGaps,
   denial,

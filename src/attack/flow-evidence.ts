@@ -72,3 +72,17 @@ export async function refusalOf(
 export function wordsOf(record: FlowRecord): string {
   return describeRefusal(record);
 }
+
+/** The refusal of a connection to a workload, by whoever stands before it: where others of the mesh's lie between, the attacker's end does not name it. */
+export async function refusalAt(
+  mesh: MeshUnderAttack,
+  workload: string,
+  startedAtMs: number,
+): Promise<FlowRecord | undefined> {
+  const since = new Date(startedAtMs - 50).toISOString();
+  const isIt = ({ destination, reporter }: FlowRecord): boolean =>
+    destination?.workload === workload || reporter === workload;
+  const filter = ["--verdict", "deny", "--since", since];
+  const records = await awaitRecords(mesh, filter, (found) => found.some(isIt), mesh.logWaitMs * 2);
+  return records.find(isIt);
+}

@@ -135,7 +135,10 @@ export function serviceAuthority(mesh: MeshUnderAttack, { workload, port }: Http
 }
 
 /** Requests that say something about a target's policies: a plain one, and one for each path and method that policies name. */
-export function sampleRequests(mesh: MeshUnderAttack, target: HttpTarget): readonly AskedRequest[] {
+export function sampleRequests(
+  mesh: MeshUnderAttack,
+  target: Pick<HttpTarget, "host">,
+): readonly AskedRequest[] {
   const operations = mesh.mesh.authorizationPolicies.flatMap(({ spec }) => operationsOf(spec));
   const paths = new Set([
     "/",

@@ -53,10 +53,11 @@ export class WireOfMesh {
   }
 
   /** Kept, and going on, from the first time that it is asked for. */
-  capture(where: WirePlace): Capture {
+  capture(where: WirePlace, links: "all" | "loopback" = "all"): Capture {
     const namespace = this.#namespaceOf(where);
-    const known = this.#captures.get(namespace) ?? new Capture(namespace);
-    this.#captures.set(namespace, known);
+    const key = `${namespace} ${links}`;
+    const known = this.#captures.get(key) ?? new Capture(namespace, links);
+    this.#captures.set(key, known);
     return known;
   }
 

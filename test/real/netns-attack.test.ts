@@ -14,6 +14,7 @@ import { inNamespace, leftBehind, SKIP } from "./netns/in-pod.ts";
 
 const EXAMPLE = resolve(import.meta.dirname, "../../examples/egress");
 const PAYROLL = resolve(EXAMPLE, "../payroll");
+const AMBIENT = resolve(EXAMPLE, "../ambient");
 const GATEWAY = "istio-egress/istio-egressgateway-0";
 
 let mesh: LiveMesh;
@@ -200,6 +201,33 @@ test("a key that leaks from one pod and is used in another is seen, revoked, cut
   assert.ok(report.passed, stdout);
   const use = report.steps.find(({ step }) => step === "use");
   assert.ok(use?.happened.includes(payroll.pod("finance/intranet-0").address), stdout);
+});
+
+test("M9: what a waypoint refuses is refused by the pod's ztunnel too, or said to be open; HBONE leads to its own pod alone", {
+  skip: SKIP,
+}, async (t) => {
+  const shop = await LiveMesh.up([AMBIENT, "--substrate", "netns"]);
+  t.after(() => shop.dispose());
+  const { code, report } = await attack(shop, "m9");
+  assert.equal(code, 0);
+  assert.deepEqual(told(of(report, "not possible here")), []);
+  const to = (results: readonly AttackResult[], workload: string) =>
+    results.filter(({ target }) => target.startsWith(workload));
+  // orders lets its waypoint alone in, catalog everybody.
+  const closed = to(report.results, "shop/orders:");
+  assert.deepEqual(
+    closed.map(({ outcome, logged, evidence }) => [outcome, logged, evidence.packets?.ofTheAttempt]),
+    Array.from({ length: 3 }, () => ["stopped", true, 0]),
+  );
+  const open = to(of(report, "allowed by configuration", /own address/), "shop/catalog:");
+  assert.equal(open.length, 1);
+  assert.ok((open[0]?.evidence.packets?.ofTheAttempt ?? 0) > 0 && open[0]?.fix !== undefined);
+  const tunnels = report.results.filter(({ tried }) => tried.startsWith("HBONE"));
+  assert.equal(tunnels.length, 7);
+  for (const { outcome, logged, control } of tunnels) {
+    assert.deepEqual([outcome, logged], ["stopped", true], told(tunnels).join("\n"));
+    assert.match(control, /^passes: CONNECT: 200/);
+  }
 });
 
 test("at the end nothing is left of it", { skip: SKIP }, async () => {

@@ -11,6 +11,8 @@ const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
 const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
+/** Loopback is the first link of every namespace. */
+const LOOPBACK_INDEX = 1;
 const KERNEL_BUFFER_BYTES = 32 * 1024 * 1024;
 /** Veth links hand on what the sender has not cut yet. */
 const MAX_FRAME_BYTES = 256 * 1024;
@@ -29,9 +31,12 @@ export class Capture {
   #keptBytes = 0;
   #lost = 0;
 
-  /** @throws {BulwarkError} BW_NATIVE_CALLS_MISSING; an error where the namespace is not there. */
-  constructor(namespace: string) {
-    this.#fd = insideNamespace(namespace, openPacketSocket);
+  /**
+   * @param links `loopback`: what processes of the namespace say to each other alone.
+   * @throws {BulwarkError} BW_NATIVE_CALLS_MISSING; an error where the namespace is not there.
+   */
+  constructor(namespace: string, links: "all" | "loopback" = "all") {
+    this.#fd = insideNamespace(namespace, () => openPacketSocket(links === "all" ? 0 : LOOPBACK_INDEX));
     this.#timer = setInterval(() => this.#read(), POLL_MS);
     this.#timer.unref();
   }
@@ -91,14 +96,23 @@ export class Capture {
   }
 }
 
-function openPacketSocket(): number {
+/** @param index of the link; 0: all of them. */
+function openPacketSocket(index: number): number {
   const calls = libc();
   // In network order, in an int.
   const fd = calls.socket(AF_PACKET, SOCK_DGRAM_CLOEXEC_NONBLOCK, ETH_P_ALL << 8);
   if (fd < 0) throw new Error("the kernel gives no packet socket");
   const size = Buffer.alloc(4);
   size.writeInt32LE(KERNEL_BUFFER_BYTES);
-  if (calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length) === 0) return fd;
+  // sockaddr_ll, in host order but for the protocol (packet(7)).
+  const address = Buffer.alloc(20);
+  address.writeUInt16LE(AF_PACKET, 0);
+  address.writeUInt16BE(ETH_P_ALL, 2);
+  address.writeInt32LE(index, 4);
+  const isReady =
+    calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length) === 0 &&
+    calls.bind(fd, address, address.length) === 0;
+  if (isReady) return fd;
   calls.close(fd);
-  throw new Error("the kernel gives the capture no buffer");
+  throw new Error("the kernel gives the capture no buffer, or no link");
 }
