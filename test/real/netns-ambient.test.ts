@@ -435,6 +435,47 @@ test("a pod moves from ambient mode to a sidecar and back by an edit, and is rea
   assert.deepEqual(await lootOf("shop/catalog"), []);
 });
 
+const networkPolicy = (port: number) => `
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: catalog, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: catalog}}
+  policyTypes: [Ingress]
+  ingress: [{ports: [{port: ${port}}]}]
+`;
+
+test("network policies see the tunnel's port, and not the application's, as can says", {
+  skip: SKIP,
+}, async () => {
+  const file = join(files, "mesh.yaml");
+  const original = readFileSync(file, "utf8");
+  const asked = { from: { workload: "shop/web" }, to: { service: "catalog.shop", port: 80 } };
+  const direct = `http://${podOf("shop/catalog").address}:8080/`;
+  const saysCan = async () =>
+    (await can((await loadMesh([files])).mesh, [asked], { semantics: "strict" }))[0];
+  writeFileSync(file, `${original}${networkPolicy(8080)}`);
+  assert.equal((await saysCan())?.allowed, false);
+  await until(
+    async () => (await statuses("shop/web", [["GET", direct]]))[0] === 0,
+    "8080 alone is no way in",
+    60_000,
+  );
+  await logged(
+    "the packets dropped",
+    ({ layer, reason, destination }) =>
+      layer === "network" &&
+      reason === "network-policy" &&
+      destination?.workload === "shop/catalog" &&
+      destination.port === HBONE,
+  );
+  writeFileSync(file, `${original}${networkPolicy(HBONE)}`);
+  assert.equal((await saysCan())?.allowed, true);
+  await until(async () => (await statuses("shop/web", [["GET", direct]]))[0] === 200, "15008 is", 60_000);
+  writeFileSync(file, original);
+});
+
 test("nothing is left when it is taken down", { skip: SKIP }, async () => {
   assert.equal(await mesh.interrupt(), 0);
   await until(() => leftBehind(mesh.state.root).length === 0, "nothing is left", 15_000);

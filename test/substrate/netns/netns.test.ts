@@ -248,4 +248,11 @@ test("ambient pods have no proxy of their own; each node that has some has one z
     (await assign(meshOf(ambient("one", { nodeName: "b" })), first)).ztunnels?.map(({ node }) => node),
     ["b"],
   );
+  const moved = await assign(
+    meshOf(labelled(deployment("one", 1, { nodeName: "b" }), { "sidecar.istio.io/inject": "true" }), sidecar),
+    first,
+  );
+  const one = moved.pods.find(({ name }) => name === "one-0");
+  assert.notEqual(one?.uid, pod("one-0")?.uid, "what was a token of the ambient pod is one of the sidecar's");
+  assert.deepEqual([one?.address, one?.proxied], [pod("one-0")?.address, true]);
 });
