@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FlowDraft } from "../../../src/model/flow-record.ts";
-import { resourceText, routeText } from "../../policy/path/journey-text.ts";
+import { destinationText, resourceText, routeText } from "../../policy/path/journey-text.ts";
 import {
   CLASS_REF,
   GATEWAY_REF,
@@ -364,4 +364,38 @@ test("a pod that shows another identity than its own is sent nothing", async (co
   const { verdict, layer, reason } = await record(waypoint, isRequest);
   assert.deepEqual([verdict, layer, reason], ["error", "upstream", "BW_UPSTREAM_IMPOSTOR"]);
   assert.deepEqual([waypoint.tunnels.length, waypoint.requests.length], [0, 0]);
+});
+
+test("nor is one that is asked for by its own address", async (context) => {
+  const all = waypointText({ labels: { "istio.io/waypoint-for": "workload" } });
+  const waypoint = await startWaypoint(context, shopText().replace(waypointText(), all), {
+    net: 183,
+    impostors: { "m/s": "spiffe://cluster.local/ns/m/sa/thief" },
+  });
+  const answer = await requestIn(await waypoint.open(CLIENT, FROM, "10.1.0.2:8080"), "GET", "/a");
+  assert.equal(answer.status, 503);
+  const { stream } = await waypoint.open(CLIENT, FROM, "10.1.0.2:9000");
+  stream.resume().end("bytes");
+  const { verdict, reason } = await record(waypoint, isConnection);
+  assert.deepEqual([verdict, reason], ["error", "BW_UPSTREAM_IMPOSTOR"]);
+  assert.deepEqual([waypoint.tunnels.length, waypoint.requests.length], [0, 0]);
+});
+
+test("what can cannot tell of a waypoint is not served: a share of the traffic that a canary has", async (context) => {
+  const yaml = shopText({ ...USES, "istio.io/use-waypoint-canary": "other" });
+  const waypoint = await startWaypoint(context, yaml, { net: 183 });
+  assert.equal((await waypoint.open(CLIENT, FROM, HTTP)).status, 404);
+});
+
+test("a cluster that leaves the address to the client leads nowhere: the Host header chooses none", async (context) => {
+  const passthrough = destinationText("m", "s", {
+    host: "s.m.svc.cluster.local",
+    trafficPolicy: { loadBalancer: { simple: "PASSTHROUGH" } },
+  });
+  const waypoint = await startWaypoint(context, shopText(USES, passthrough), { net: 183 });
+  const tunnel = await waypoint.open(CLIENT, FROM, HTTP);
+  const answer = await requestIn(tunnel, "GET", "/a", { host: "127.0.0.1:8080" });
+  assert.equal(answer.status, 503);
+  const { verdict, layer, reason } = await record(waypoint, isRequest);
+  assert.deepEqual([verdict, layer, reason], ["deny", "route", "no-healthy-upstream"]);
 });
