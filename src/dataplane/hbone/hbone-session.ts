@@ -29,7 +29,10 @@ export interface HboneSessionOptions {
 /** Called exactly once: the tunnel, or why there is none. */
 export type TunnelOpened = (outcome: Socket | BulwarkError) => void;
 
-/** The server had no room, or was going away, and has done nothing of what it was asked: RFC 9113 §8.7 lets that be asked again. */
+/**
+ * Nothing of what was asked has reached anybody, and it may be asked again: the server had no room, or was going away (RFC 9113 §8.7), or a connection that had
+ * served others turned out to be dead. Bytes are sent only once a tunnel is answered.
+ */
 export const UNPROCESSED = "BW_TUNNEL_UNPROCESSED";
 
 export class HboneSession {
@@ -39,6 +42,8 @@ export class HboneSession {
   readonly #tunnels = new Set<Socket>();
   #idle: NodeJS.Timeout | undefined;
   #retired = false;
+  /** Whether any tunnel was answered: then its end is no sign of who serves there now. */
+  #served = false;
 
   constructor(options: HboneSessionOptions) {
     const { socket, contexts } = options;
@@ -95,7 +100,9 @@ export class HboneSession {
     const socket = TunnelSocket.over(stream, this.#ends());
     this.#tunnels.add(socket);
     socket.once("close", () => this.#closed(socket));
-    new Opening(stream, socket, timeoutMs, (outcome) => {
+    const isStale = (): boolean => this.#served && this.#options.socket.destroyed;
+    new Opening(stream, socket, timeoutMs, isStale, (outcome) => {
+      if (!(outcome instanceof BulwarkError)) this.#served = true;
       // A server that does not answer one may answer none: whoever asks next is not to wait for the same.
       if (outcome instanceof BulwarkError && outcome.code === "BW_TUNNEL_TIMEOUT") this.retire();
       done(outcome);
@@ -142,13 +149,22 @@ export class HboneSession {
 class Opening {
   readonly #stream: ClientHttp2Stream;
   readonly #socket: Socket;
+  readonly #isStale: () => boolean;
   readonly #done: TunnelOpened;
   readonly #timer: NodeJS.Timeout;
   #settled = false;
 
-  constructor(stream: ClientHttp2Stream, socket: Socket, timeoutMs: number, done: TunnelOpened) {
+  /** @param isStale whether the connection has died that had served others before. */
+  constructor(
+    stream: ClientHttp2Stream,
+    socket: Socket,
+    timeoutMs: number,
+    isStale: () => boolean,
+    done: TunnelOpened,
+  ) {
     this.#stream = stream;
     this.#socket = socket;
+    this.#isStale = isStale;
     this.#done = done;
     this.#timer = setTimeout(
       () => this.#fail("BW_TUNNEL_TIMEOUT", "no answer to CONNECT in time"),
@@ -173,6 +189,7 @@ class Opening {
   readonly #closed = (): void => {
     if (this.#stream.rstCode === constants.NGHTTP2_REFUSED_STREAM)
       this.#fail(UNPROCESSED, "the other end takes no more tunnels on this connection");
+    else if (this.#isStale()) this.#fail(UNPROCESSED, "the connection to the tunnel's server has died");
     else this.#fail("BW_TUNNEL_RESET", "the other end broke the tunnel off instead of answering");
   };
 

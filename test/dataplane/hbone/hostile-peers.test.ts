@@ -236,6 +236,23 @@ test("a server that breaks HTTP/2, or closes, before it answers is an error at o
   await until(() => client.pool.size === 0);
 });
 
+test("a connection that dies under a CONNECT is replaced, if it had served before; a server that always hangs up is an error", async (context) => {
+  let hangUps = 0;
+  const { server, peer } = await serverAndPeer(context, (tunnel) => {
+    if (hangUps-- <= 0) echo(tunnel);
+    else for (const connection of server.connections) connection.destroy();
+  });
+  const client = clientOf(context, peer);
+  (await open(client, targetAt(server.port))).destroy();
+  hangUps = 1;
+  const socket = await open(client, targetAt(server.port));
+  socket.end("again");
+  assert.equal((await readAll(socket)).toString(), "again");
+  hangUps = 100;
+  await assert.rejects(open(client, targetAt(server.port)), { code: "BW_TUNNEL_RESET" });
+  assert.equal(hangUps, 98);
+});
+
 test("many at once open as many connections as they need, and no more", async (context) => {
   const { server, peer } = await serverAndPeer(context);
   const client = clientOf(context, peer, { maxStreamsPerSession: 20 });
