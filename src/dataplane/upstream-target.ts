@@ -62,8 +62,14 @@ export function upstreamTarget(fields: Omit<UpstreamTarget, "poolKey">): Upstrea
   const { host, port, tls, protocol, tunnel } = fields;
   const secured =
     tls === undefined ? "" : `|${tls.kind}|${tls.sni ?? ""}|${tls.sans?.join(",") ?? "*"}|${contextId(tls)}`;
-  const through = tunnel === undefined ? "" : `|${JSON.stringify(tunnel)}`;
+  const through = tunnel === undefined ? "" : `|via ${tunnelKey(tunnel)}`;
   return { ...fields, poolKey: `${host}:${port}|${protocol}${secured}${through}` };
+}
+
+/** Made for each request: written out by hand. */
+function tunnelKey({ host, port, authority, sans, headers }: UpstreamTunnel): string {
+  const said = headers === undefined ? "" : JSON.stringify(headers);
+  return `${host}:${port}|${authority}|${sans?.join(",") ?? "*"}|${said}`;
 }
 
 function contextId(tls: UpstreamTls): string {
