@@ -14,6 +14,7 @@ import { dialControl } from "../../src/control/control-link.ts";
 import type { SignAnswer } from "../../src/control/messages.ts";
 import { podSocket } from "../../src/control/netns/pod-folders.ts";
 import type { CaReport } from "../../src/control/revocation/messages.ts";
+import { tokenFile } from "../../src/control/token-file.ts";
 import { encodeCsr } from "../../src/identity/csr.ts";
 import { KEY_ALGORITHMS } from "../../src/identity/key-algorithm.ts";
 import { can, loadMesh } from "../../src/index.ts";
@@ -352,6 +353,40 @@ test("root in an ambient pod that undoes the capture is nobody: refused where ST
       source.ip === podOf("shop/web").address,
   );
   assert.equal(record.layer, "transport");
+});
+
+test("who has a ztunnel's token gets nothing of another node's pods with it, and each try is on record", {
+  skip: SKIP,
+}, async () => {
+  const own = podOf("shop/web").network?.node;
+  const other =
+    AMBIENT.find((workload) => podOf(workload).network?.node !== own) ?? assert.fail("one node only");
+  const token = readFileSync(tokenFile(mesh.state, `istio-system/ztunnel-${own}`), "utf8").trim();
+  const { privateKey } = await KEY_ALGORITHMS["ecdsa-p256"].generate();
+  const csr = encodeCsr(privateKey).toString("base64");
+  const thief = await dialControl(mesh.state.controlSocket);
+  try {
+    await assert.rejects(thief.request("hello", { token }, ANSWER_MS), { code: "BW_SESSION_TAKEN" });
+    for (const [workload, code] of [
+      [other, "BW_CA_IMPERSONATION_NODE"],
+      [
+        "partner/feed",
+        podOf("partner/feed").network?.node === own
+          ? "BW_CA_IMPERSONATION_NOT_AMBIENT"
+          : "BW_CA_IMPERSONATION_NODE",
+      ],
+    ] as const) {
+      const asked = { token, csr, pod: `${workload}-0`, identity: `spiffe://${identityOf(workload)}` };
+      await assert.rejects(thief.request("sign", asked, ANSWER_MS), { code });
+      const record = await logged(
+        `the refusal for ${workload}`,
+        ({ layer, reason }) => layer === "ca" && reason === code,
+      );
+      assert.equal(record.source?.principal, "cluster.local/ns/istio-system/sa/ztunnel");
+    }
+  } finally {
+    thief.close();
+  }
 });
 
 /** A connection of an application, open and used once. */
