@@ -1,39 +1,24 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Connection } from "../policy/connection.ts";
-import type { GatewayServer, OutboundDecision } from "../policy/outbound/types.ts";
-import type { Denial, Permit } from "../policy/permit.ts";
+import type { GatewayServer } from "../policy/outbound/types.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
-import { authorizeBytes, bytesRefusal } from "./authorize-bytes.ts";
 import { clientCertElement, edgeCertElement } from "./client-cert-header.ts";
 import { subjectOf } from "./edge-tls-server.ts";
 import { endsEdgeTls } from "./edge-tls-servers.ts";
 import { ENCRYPTED_HELLO } from "./encrypted-hello.ts";
 import { judgeFirstBytes } from "./first-bytes.ts";
-import {
-  type GatewayConnection,
-  meshConnection,
-  names,
-  passedConnection,
-  plainConnection,
-} from "./gateway-connection.ts";
+import { GatewayBytes } from "./gateway-bytes.ts";
+import { type GatewayConnection, meshConnection, plainConnection } from "./gateway-connection.ts";
 import { GatewayFront } from "./gateway-front.ts";
 import { GatewayRecords } from "./gateway-records.ts";
 import type { GatewayState } from "./gateway-state.ts";
 import { type FirstBytes, protocolJudge } from "./judge-protocol.ts";
 import type { MeshTlsServer } from "./mesh-tls-server.ts";
 import type { ProxyEnvironment } from "./proxy-environment.ts";
-import { type Refusal, routeGone } from "./recheck.ts";
-import { relayRouted } from "./relay-routed.ts";
 import { RoutingService } from "./routing-service.ts";
 import { serveHttp } from "./serve-http.ts";
 import type { HandshakeFailure, SecuredPeer } from "./tls-acceptor.ts";
-
-/** A connection whose mesh's TLS has ended here, and leave to look at what is inside. */
-interface Outer {
-  readonly connection: Connection;
-  readonly permit: Permit;
-}
 
 /**
  * A gateway: chooses a server by port and server name, ends the mesh's TLS where the server says so, authorizes, and
@@ -44,6 +29,7 @@ export class GatewayListener {
   readonly #env: ProxyEnvironment;
   readonly #tls: MeshTlsServer;
   readonly #records: GatewayRecords;
+  readonly #bytes: GatewayBytes;
   #state: GatewayState;
   #connections = 0;
 
@@ -52,6 +38,7 @@ export class GatewayListener {
     this.#tls = tls;
     this.#state = state;
     this.#records = new GatewayRecords(env, () => this.#state);
+    this.#bytes = new GatewayBytes(env, this.#records, () => this.#state);
   }
 
   set state(state: GatewayState) {
@@ -104,7 +91,7 @@ export class GatewayListener {
         server,
       );
     else
-      this.#routeOpaque(
+      this.#bytes.routeOpaque(
         named,
         named.socket,
         plainConnection(named, this.#env.pod.address, first),
@@ -131,7 +118,7 @@ export class GatewayListener {
       case "PASSTHROUGH":
         if (first.hello.hasEncryptedClientHello)
           this.#records.refuse(accepted, "route", "sni-encrypted", ENCRYPTED_HELLO);
-        else this.#passThrough(accepted, unread);
+        else this.#bytes.passThrough(accepted, unread);
         return;
       default:
         this.#records.refuse(accepted, "transport", "tls-to-plaintext-port");
@@ -149,40 +136,6 @@ export class GatewayListener {
   #shaken(accepted: GatewayConnection, outcome: SecuredPeer | HandshakeFailure, server: GatewayServer): void {
     if ("socket" in outcome) this.#secured(accepted, outcome, server);
     else this.#records.handshakeFailed(accepted, outcome);
-  }
-
-  #passThrough(accepted: GatewayConnection, unread: Buffer): void {
-    const connection = passedConnection(accepted, this.#env.pod.address);
-    this.#authorize(accepted, connection, undefined, (outcome, known) => {
-      if (!outcome.allowed) this.#records.refuseBy(known, outcome.verdict, accepted.sni, connection);
-      else
-        this.#forward(
-          known,
-          accepted.socket,
-          this.#state.routes.routeTls(names(accepted, undefined)),
-          outcome,
-          [connection],
-          undefined,
-          unread,
-        );
-    });
-  }
-
-  /** Decides, after the authorizer of a CUSTOM policy has said its word where one is to be asked; nothing is read meanwhile. */
-  #authorize(
-    accepted: GatewayConnection,
-    connection: Connection,
-    mesh: SecuredPeer | undefined,
-    settled: (outcome: Permit | Denial, accepted: GatewayConnection) => void,
-  ): void {
-    const { source, asked: known } = accepted;
-    const secured = mesh !== undefined;
-    authorizeBytes(
-      () => this.#state.policy,
-      this.#state.authorizers,
-      { socket: accepted.socket, connection, source, secured, known },
-      (outcome, asked) => settled(outcome, asked === undefined ? accepted : { ...accepted, asked }),
-    );
   }
 
   #secured(accepted: GatewayConnection, mesh: SecuredPeer, server: GatewayServer): void {
@@ -226,122 +179,20 @@ export class GatewayListener {
     }
     if (endsEdgeTls(server)) {
       // What is inside comes from outside of the mesh and goes where the server's routes say, whatever it is.
-      this.#routeOpaque(identified, mesh.socket, connection, undefined, NOTHING, mesh);
+      this.#bytes.routeOpaque(identified, mesh.socket, connection, undefined, NOTHING, mesh);
       return;
     }
-    this.#authorize(identified, connection, mesh, (outcome, known) => {
+    this.#bytes.authorize(identified, connection, mesh, (outcome, known) => {
       if (!outcome.allowed) {
         this.#records.refuseBy(known, outcome.verdict, mesh.sni, connection);
         return;
       }
       const { protocolDetectionTimeoutMs } = snapshot.mesh.config;
       judgeFirstBytes(mesh.socket, protocolDetectionTimeoutMs, protocolJudge(), (first, unread) => {
-        if (first !== undefined) this.#inside(known, mesh, first, { connection, permit: outcome }, unread);
+        if (first !== undefined)
+          this.#bytes.inside(known, mesh, first, { connection, permit: outcome }, unread);
       });
     });
-  }
-
-  /** What the application itself opened inside the mesh's TLS. INVARIANT: its server name passes every check that the outer one did. */
-  #inside(
-    accepted: GatewayConnection,
-    mesh: SecuredPeer,
-    first: FirstBytes,
-    outer: Outer,
-    unread: Buffer,
-  ): void {
-    if (first.kind === "broken-tls") {
-      this.#records.refuse(accepted, "protocol", first.reason);
-      return;
-    }
-    if (first.kind === "tls" && first.hello.hasEncryptedClientHello) {
-      this.#records.refuse(accepted, "route", "inner-sni-encrypted", ENCRYPTED_HELLO);
-      return;
-    }
-    const innerSni = first.kind === "tls" ? first.hello.serverName : undefined;
-    if (first.kind === "tls" && innerSni === undefined) {
-      this.#records.refuse(
-        accepted,
-        "route",
-        "inner-sni-missing",
-        "the application's TLS names no server, so nobody can tell where it goes",
-      );
-      return;
-    }
-    // Clear text inside has no name, and a condition on one is not met by the name that the client wrote outside.
-    const trusted = innerSni === undefined && this.#state.policy.semantics === "istio";
-    const connection = trusted
-      ? outer.connection
-      : meshConnection(accepted, this.#env.pod.address, mesh, innerSni ?? "", undefined);
-    this.#routeOpaque(accepted, mesh.socket, connection, innerSni, unread, mesh, outer.connection);
-  }
-
-  #routeOpaque(
-    accepted: GatewayConnection,
-    socket: Socket,
-    connection: Connection,
-    innerSni: string | undefined,
-    unread: Buffer,
-    mesh?: SecuredPeer,
-    outer?: Connection,
-  ): void {
-    this.#authorize(accepted, connection, mesh, (outcome, known) => {
-      if (!outcome.allowed) {
-        this.#records.refuseBy(known, outcome.verdict, innerSni, connection);
-        return;
-      }
-      const decision = this.#state.routes.routeTcp(names(accepted, innerSni));
-      const connections = outer === undefined ? [connection] : [outer, connection];
-      this.#forward(known, socket, decision, outcome, connections, innerSni, unread);
-    });
-  }
-
-  /** @param connections every connection, real and as by its inner name, that must stay permitted. */
-  #forward(
-    accepted: GatewayConnection,
-    socket: Socket,
-    decision: OutboundDecision,
-    leave: Permit,
-    connections: readonly Connection[],
-    innerSni: string | undefined,
-    unread: Buffer,
-  ): void {
-    const name = innerSni ?? accepted.sni;
-    const flow = this.#records.flow(accepted, name);
-    flow.innerSni = innerSni;
-    const { picker, policy } = this.#state;
-    const connection = connections.at(-1);
-    if (connection === undefined) throw new Error("BUG: bytes of no connection");
-    const recheck = (): Refusal | undefined =>
-      this.#refusalNow(accepted, connections, leave) ?? this.#unroutedNow(accepted, innerSni);
-    const { port, startedMs } = accepted;
-    const asked = { port, name };
-    relayRouted(
-      this.#env,
-      { leave, decision, picker, asked, socket, unread, flow, startedMs, policy, connection, recheck },
-      (denied) => this.#records.deny(accepted, denied),
-    );
-  }
-
-  #refusalNow(
-    { asked }: GatewayConnection,
-    connections: readonly Connection[],
-    permit: Permit,
-  ): Refusal | undefined {
-    for (const connection of connections) {
-      const refusal = bytesRefusal(this.#state.policy, connection, permit, asked?.record);
-      if (refusal !== undefined) return refusal;
-    }
-    return undefined;
-  }
-
-  #unroutedNow(accepted: GatewayConnection, innerSni: string | undefined): Refusal | undefined {
-    const { routes } = this.#state;
-    const server = routes.selectServer(accepted.port, accepted.sni);
-    if (server === undefined) return routeGone("no-server");
-    const asked = names(accepted, innerSni);
-    const passes = server.tls?.mode === "PASSTHROUGH" || server.tls?.mode === "AUTO_PASSTHROUGH";
-    const decision = passes ? routes.routeTls(asked) : routes.routeTcp(asked);
-    return decision.kind === "forward" ? undefined : routeGone(decision.reason);
   }
 
   #serveHttp(
