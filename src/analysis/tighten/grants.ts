@@ -94,8 +94,8 @@ function atomOf(
   return {
     principal: use.principal,
     kept: isWhole
-      ? { source: wholeSource(source), when: rule.when ?? [] }
-      : { source: keptSource(source), when: keptWhen(rule.when ?? [], use.sni !== null) },
+      ? { source: wholeSource(source), when: withoutSeenName(rule.when ?? [], use.sni) }
+      : { source: keptSource(source), when: keptWhen(rule.when ?? [], use.sni) },
     keptOperation: keptOperation(operation, {
       isTold: use.method !== null,
       isPattern: isWhole || isPattern,
@@ -128,9 +128,14 @@ function keptSource({
   });
 }
 
-/** Identity and port are named; a server name where it was seen. */
-function keptWhen(when: readonly WhenSpec[], isNamed: boolean): readonly WhenSpec[] {
-  return when.filter(({ key }) => !MADE_SURE.has(key) && !(isNamed && key === "connection.sni"));
+/** Identity and port are named. */
+function keptWhen(when: readonly WhenSpec[], sni: string | null): readonly WhenSpec[] {
+  return withoutSeenName(when, sni).filter(({ key }) => !MADE_SURE.has(key));
+}
+
+/** A server name that was seen, and met the condition, is named itself. */
+function withoutSeenName(when: readonly WhenSpec[], sni: string | null): readonly WhenSpec[] {
+  return sni === null ? when : when.filter(({ key }) => key !== "connection.sni");
 }
 
 const MADE_SURE: ReadonlySet<string> = new Set([

@@ -42,6 +42,7 @@ export function holesOf(mesh: Mesh, evidence: Evidence, { malformed, missing }: 
     ...sampling(mesh),
     ...inactive(mesh, evidence),
     ...weakIdentities(evidence),
+    ...alwaysFailed(evidence),
     ...plural(
       evidence.leftOut.get("denied") ?? 0,
       "record is of a refusal: what was refused is not granted",
@@ -156,4 +157,14 @@ function weakIdentities({ servers }: Evidence): readonly string[] {
       "ways of asking are known by the network plugin's word on the pod, which does not say that the server's proxy let them through",
     ),
   ];
+}
+
+function alwaysFailed({ servers }: Evidence): readonly string[] {
+  const uses = [...servers.values()].flatMap((ports) => [...ports.values()]).flatMap(({ uses: own }) => own);
+  const failed = uses.filter((use) => use.requests === use.failed).length;
+  return plural(
+    failed,
+    "way of asking was only ever answered with a status of 400 or more, as scanners are (--leave-out-status)",
+    "ways of asking were only ever answered with a status of 400 or more, as scanners are (--leave-out-status)",
+  );
 }

@@ -109,7 +109,7 @@ function patternOf(path: Found): PathPattern {
     const pattern = isTemplate ? `${textOf(path)}/{**}` : prefixOf(steps);
     return { pattern, requests, seen };
   }
-  if (places.length === 0) return { pattern: writable(textOf(path)), requests };
+  if (places.length === 0) return exactly(textOf(path), requests);
   const values = Math.max(...places.map(({ wildValues }) => wildValues));
   const samples = places.flatMap((place) => place.samples).slice(0, SHOWN_SAMPLES);
   const pattern = isTemplateText(steps) ? textOf(path) : prefixOf(steps);
@@ -117,6 +117,13 @@ function patternOf(path: Found): PathPattern {
 }
 
 const SHOWN_SAMPLES = 3;
+
+function exactly(path: string, requests: number): PathPattern {
+  const pattern = writable(path);
+  return pattern === path
+    ? { pattern, requests }
+    : { pattern, requests, seen: { values: 1, samples: [path] } };
+}
 
 /** Whether the path can stand in a template: no empty segment but the last, and nothing that a template would read otherwise. */
 function isTemplateText(steps: readonly Step[]): boolean {

@@ -147,19 +147,23 @@ class Proposal {
     }
     const after = await meshWith(this.#mesh, proposed.changes);
     const wider = this.#widerPlans(plans, after);
+    const unproven = this.#unprovenPlans(plans, after);
     const others = this.#disturbed(plans, after);
-    if (wider.size === 0 && others.size === 0)
-      return { kind: "done", proposal: this.#finish(plans, proposed, after) };
     const next = plans.flatMap((plan): Attempt[] => {
       const attempt = attemptOf.get(plan);
       if (attempt === undefined) return [];
+      const isReadable = attempt.carry === "readable";
+      // What cannot be proven is not told in fewer words than today's rules are.
+      if (isReadable && (wider.has(plan) || unproven.has(plan))) return [{ ...attempt, carry: "whole" }];
       const why = wider.get(plan) ?? others.get(plan);
       if (why === undefined) return [attempt];
-      if (wider.has(plan) && attempt.carry === "readable") return [{ group: attempt.group, carry: "whole" }];
       this.leave(keysOf(plan.group.workloads), why);
       return [];
     });
-    return { kind: "again", next };
+    const isSame = next.length === attempts.length && next.every((attempt, at) => attempt === attempts[at]);
+    return isSame
+      ? { kind: "done", proposal: this.#finish(plans, proposed, after) }
+      : { kind: "again", next };
   }
 
   #grantsOf(group: SelectorGroup, carry: Carry): readonly Grant[] {
@@ -185,6 +189,12 @@ class Proposal {
     return found;
   }
 
+  #unprovenPlans(plans: readonly GroupPlan[], after: Mesh): ReadonlySet<GroupPlan> {
+    const isUnproven = ({ group }: GroupPlan): boolean =>
+      group.workloads.some((workload) => this.#proofs.of(workload, after)?.kind === "unproven");
+    return new Set(plans.filter(isUnproven));
+  }
+
   /** Workloads that no plan is for have to be as before: where one is not, the plans that share its policies are to blame. */
   #disturbed(plans: readonly GroupPlan[], after: Mesh): ReadonlyMap<GroupPlan, string> {
     const planned = new Set(plans.flatMap(({ group }) => group.workloads));
@@ -193,9 +203,10 @@ class Proposal {
       if (planned.has(workload)) continue;
       const proof = this.#proofs.of(workload, after);
       if (proof === undefined || (proof.kind === "narrower" && proof.lost.length === 0)) continue;
-      const isRoot = (plan: GroupPlan): boolean => plan.group.namespace === workload.namespace;
-      const blamed = proof.kind === "unproven" ? [] : plans.filter(isRoot);
-      for (const plan of blamed)
+      // By construction its rules are the same.
+      if (proof.kind === "unproven") continue;
+      const near = plans.filter(({ group }) => group.namespace === workload.namespace);
+      for (const plan of near.length > 0 ? near : plans)
         found.set(plan, `its policies hold for ${workload.key} too, for which nothing may change`);
     }
     return found;

@@ -262,3 +262,29 @@ test("missing numbers of a process are missing records", () => {
   for (const id of ["a/b@1:0", "a/b@1:1", "a/b@1:5", "a/b@2:7", "nonsense"]) gaps.add(id);
   assert.deepEqual(gaps.missing(), { records: 3, processes: 1 });
 });
+
+test("what cannot be proven keeps all of today's conditions, and is said to be no wider by construction alone", async () => {
+  const when = [{ key: "request.headers[:path]", values: ["/a*"] }];
+  const rules = [
+    { from: [{ source: { namespaces: ["foo"] } }], to: [{ operation: { notPaths: ["/a/b"] } }], when },
+  ];
+  const mesh = meshOf(pod("foo", "sleep"), authorization("a", { rules }));
+  const tightened = await tighten(mesh, [flow("/a/c")]);
+  assert.equal(tightened.proposal.servers[0]?.proof.kind, "by construction");
+  assert.deepEqual(specs(tightened)["AuthorizationPolicy foo/httpbin-as-seen"]?.rules, [
+    {
+      from: [{ source: { namespaces: ["foo"], principals: [SLEEP] } }],
+      to: [{ operation: { methods: ["GET"], paths: ["/a/c"], ports: ["8080"], notPaths: ["/a/b"] } }],
+      when,
+    },
+  ]);
+});
+
+test("a path that can only be written as a folder does not leave today's rule, proven or not", async () => {
+  const when = [{ key: "request.headers[:path]", values: ["/a*"] }];
+  const rules = [{ to: [{ operation: { paths: ["/a/b*"] } }], when }];
+  const mesh = meshOf(pod("foo", "sleep"), authorization("a", { rules }));
+  const tightened = await tighten(mesh, [flow("/a/b*")]);
+  const [rule] = specs(tightened)["AuthorizationPolicy foo/httpbin-as-seen"]?.rules ?? [];
+  assert.deepEqual(rule?.to?.[0]?.operation?.paths, ["/a/b*"]);
+});

@@ -40,18 +40,30 @@ function written({ action, rules = [] }: AuthorizationSpec): AuthorizationSpec {
   };
 }
 
-/** Policies that validation refuses are left out. */
+function textOf(
+  name: string,
+  namespace: string,
+  spec: object,
+): { readonly file: string; readonly text: string } {
+  const metadata = { name, namespace };
+  const apiVersion = "security.istio.io/v1";
+  return { file: name, text: JSON.stringify({ apiVersion, kind: "AuthorizationPolicy", metadata, spec }) };
+}
+
+/** Rules that validation refuses are left out: no mesh has them. */
 async function meshWith(policies: readonly ArbitraryPolicy[], selectors: readonly object[]): Promise<Mesh> {
-  const texts = policies.map(({ name, namespace, spec }, at) => ({
-    file: name,
-    text: JSON.stringify({
-      apiVersion: "security.istio.io/v1",
-      kind: "AuthorizationPolicy",
-      metadata: { name, namespace },
-      spec: { ...written(spec), ...selectors[at % selectors.length] },
+  const texts = await Promise.all(
+    policies.map(async ({ name, namespace, spec }, at) => {
+      const { rules = [], ...others } = written(spec);
+      const alone = rules.map((rule, index) => textOf(`r${index}`, namespace, { ...others, rules: [rule] }));
+      const valid = new Set((await loadTexts(alone)).resources.map((own) => own.name));
+      const kept = rules.filter((_, index) => valid.has(`r${index}`));
+      return kept.length === 0
+        ? []
+        : [textOf(name, namespace, { ...others, ...selectors[at % selectors.length], rules: kept })];
     }),
-  }));
-  const { resources } = await loadTexts(texts);
+  );
+  const { resources } = await loadTexts(texts.flat());
   return meshOf(
     CONFIG,
     TOKENS,
