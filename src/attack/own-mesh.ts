@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChildProgram } from "../control/child-specs.ts";
 import { loadConfiguration } from "../control/load-configuration.ts";
-import type { NotStarted, RunningMesh } from "../control/mesh-runner.ts";
+import type { NotStarted, RunningMesh } from "../control/running-mesh.ts";
 import { startMesh } from "../control/start-mesh.ts";
 import { findLoopbackAddress } from "../substrate/loopback-address.ts";
 import type { SubstrateName } from "../substrate/substrate.ts";

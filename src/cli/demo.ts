@@ -1,5 +1,5 @@
-import type { RunningMesh } from "../control/mesh-runner.ts";
 import { type CallOutcome, runCall } from "../control/run-call.ts";
+import type { RunningMesh } from "../control/running-mesh.ts";
 import type { WorkloadCall } from "../control/workload-call.ts";
 import { describeRefusal } from "../telemetry/correlate.ts";
 import { demoAttacks } from "./demo-attacks.ts";

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { checkCaAccess } from "../control/ca-grpc/ca-access-configuration.ts";
 import type { IdentityInterfaceChoice } from "../control/identity-interfaces.ts";
 import { parseKeyAccess } from "../control/jwks/key-access.ts";
-import type { RunningMesh } from "../control/mesh-runner.ts";
+import type { RunningMesh } from "../control/running-mesh.ts";
 import { startMesh } from "../control/start-mesh.ts";
 import { defaultStatePath } from "../control/state-folder.ts";
 import { takeStoreAddress } from "../control/store-environment.ts";

@@ -1,20 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { readPrivateFile, writePrivateFile } from "../identity/key-store.ts";
-import type { FlowRecord } from "../model/flow-record.ts";
 import type { BulwarkError } from "../resources/bulwark-error.ts";
 import type { Diagnostic } from "../resources/diagnostic.ts";
 import { type Assignments, podKey, sessionHolders, tokenHolders } from "../substrate/assignment.ts";
 import { openStandInAuthority } from "../substrate/stand-in-authority.ts";
-import type { SubstrateName } from "../substrate/substrate.ts";
 import { AppliedVersions } from "./applied-versions.ts";
-import type { CaSettings } from "./ca-settings.ts";
-import { type ChildProgram, isProxy, MeshChildren, proxyName } from "./child-specs.ts";
+import { isProxy, MeshChildren, proxyName } from "./child-specs.ts";
 import type { CurrentConfiguration } from "./configuration-keeper.ts";
 import { ControlLink, connectAdmin } from "./control-link.ts";
 import { CONTROL_REFUSED_EXIT, forgetRefusal, takeRefusal } from "./control-refusal.ts";
 import { followFlows } from "./follow-flows.ts";
-import type { IdentityInterfaceChoice } from "./identity-interfaces.ts";
 import type { ListeningPart } from "./listening-parts.ts";
 import type { LoadedConfiguration } from "./load-configuration.ts";
 import { LogFollower } from "./log-follower.ts";
@@ -25,72 +21,13 @@ import { PodNetwork } from "./netns/pod-network.ts";
 import { storedMesh } from "./netns/stored-mesh.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { CutOff } from "./revocation/messages.ts";
-import type { RevocationChoice } from "./revocation/revocation-control.ts";
 import type { RpcPeer } from "./rpc.ts";
 import { type RunBook, removeRunBook, writeRunBook } from "./run-book.ts";
+import type { MeshRunnerOptions, RunningMesh } from "./running-mesh.ts";
 import { StartGate } from "./start-gate.ts";
 import { removeSocketFolder, type StateFolder } from "./state-folder.ts";
-import { type ChildSpec, Supervisor, type SupervisorEvent } from "./supervisor.ts";
+import { type ChildSpec, Supervisor } from "./supervisor.ts";
 import { TokenFiles } from "./token-files.ts";
-
-export interface MeshRunnerOptions {
-  readonly statePath: string;
-  readonly sources: readonly string[];
-  /** 0: 24 h. */
-  readonly certTtlSeconds: number;
-  readonly simulateExternal: boolean;
-  /** Default `loopback`. Whether this machine can do `netns` must have been asked. */
-  readonly substrate?: SubstrateName;
-  /** See ControlProcessOptions. */
-  readonly keys?: { readonly refreshMs?: number; readonly allow?: readonly string[] };
-  /** See ControlProcessOptions. */
-  readonly interfaces?: IdentityInterfaceChoice;
-  /** See ControlProcessOptions. */
-  readonly store?: string;
-  /** See ControlProcessOptions. */
-  readonly revocation?: RevocationChoice;
-  /** The CA's own keys; default: made, and kept in files. */
-  readonly ca?: CaSettings;
-  /** By workload (`namespace/name`): a shell command that replaces the built-in echo. */
-  readonly applications: ReadonlyMap<string, string>;
-  readonly program: ChildProgram;
-  /** Whether `flows` events are wanted. */
-  readonly showFlows: boolean;
-  readonly onEvent: (event: RunnerEvent) => void;
-}
-
-export type RunnerEvent =
-  | ControlEvent
-  | { readonly kind: "warning"; readonly message: string }
-  | { readonly kind: "process"; readonly event: SupervisorEvent }
-  | { readonly kind: "output"; readonly name: string; readonly line: string }
-  | { readonly kind: "leftovers"; readonly names: readonly string[] }
-  | { readonly kind: "flows"; readonly records: readonly FlowRecord[] }
-  | { readonly kind: "control-away"; readonly why: string };
-
-/** Files that cannot be a mesh: nothing was started. */
-export interface NotStarted {
-  readonly ok: false;
-  readonly errors: readonly Diagnostic[];
-  readonly warnings: readonly Diagnostic[];
-}
-
-/** A mesh that this process supervises. */
-export interface RunningMesh {
-  readonly ok: true;
-  readonly state: StateFolder;
-  readonly configuration: CurrentConfiguration;
-  readonly warnings: readonly Diagnostic[];
-  /** What was read and has no effect. */
-  readonly notActedOn: readonly Diagnostic[];
-  /** Settles when every proxy has its certificate and its configuration and all of the mesh's own servers listen (built-in applications, stand-ins, DNS), or the mesh is being stopped; rejects when that takes longer, or with why the control plane cannot start. */
-  untilReady(timeoutMs: number): Promise<void>;
-  status(): Promise<StatusReport>;
-  /** Stops everything in order. Nothing of the mesh runs, and no socket is there, when it settles. */
-  stop(): Promise<void>;
-  /** Ends everything at once, without asking it, also in the midst of `stop`. */
-  kill(): void;
-}
 
 const BOOK_RETRY_MS = 1000;
 /** A proxy that starts waits now and then for control. */

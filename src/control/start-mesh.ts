@@ -6,9 +6,10 @@ import { netnsSubstrate } from "../substrate/netns/netns.ts";
 import type { Substrate } from "../substrate/substrate.ts";
 import { ConfigurationKeeper } from "./configuration-keeper.ts";
 import { loadConfiguration } from "./load-configuration.ts";
-import { MeshRunner, type MeshRunnerOptions, type NotStarted, type RunningMesh } from "./mesh-runner.ts";
+import { MeshRunner } from "./mesh-runner.ts";
 import { removeNetwork } from "./netns/pod-network.ts";
 import { lockState, readRunBook, removeRunBook, stopLeftovers } from "./run-book.ts";
+import type { MeshRunnerOptions, NotStarted, RunningMesh } from "./running-mesh.ts";
 import { createStateFolder, removeSocketFolder, type StateFolder, stateUnusable } from "./state-folder.ts";
 
 /**

@@ -6,8 +6,8 @@ import { test } from "node:test";
 import { thisProgram } from "../../src/cli/this-program.ts";
 import type { ChildProgram } from "../../src/control/child-specs.ts";
 import type { ListeningPart } from "../../src/control/listening-parts.ts";
-import type { RunningMesh } from "../../src/control/mesh-runner.ts";
 import { runCall } from "../../src/control/run-call.ts";
+import type { RunningMesh } from "../../src/control/running-mesh.ts";
 import { startMesh } from "../../src/control/start-mesh.ts";
 import { until } from "./until.ts";
 

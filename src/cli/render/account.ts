@@ -1,6 +1,6 @@
 import type { ConfigurationChange } from "../../control/configuration-change.ts";
-import type { NotStarted, RunnerEvent, RunningMesh } from "../../control/mesh-runner.ts";
 import type { StatusReport } from "../../control/messages.ts";
+import type { NotStarted, RunnerEvent, RunningMesh } from "../../control/running-mesh.ts";
 import type { FlowRecord } from "../../model/flow-record.ts";
 import { type Diagnostic, formatDiagnostic } from "../../resources/diagnostic.ts";
 import { formatFlowLine } from "../../telemetry/flow-format.ts";
