@@ -16,7 +16,7 @@ metadata: {name: m, labels: {istio.io/dataplane-mode: ambient}}
 ---
 ${POD("a")}${POD("b")}
 `;
-const net = 78;
+const net = 228;
 const b = { ip: `127.${net}.0.2`, port: 9000 };
 
 test("a configuration that cannot be read is refused whole: what was in force before still is", async (context) => {
@@ -50,14 +50,14 @@ test("a pod whose identity or listeners cannot be had is named, and the others a
   });
   assert.equal(
     (
-      await converse(fixture.dialInClear("127.78.5.1", { ip: `127.${net}.0.1`, port: 9000 }), "x")
+      await converse(fixture.dialInClear("127.228.5.1", { ip: `127.${net}.0.1`, port: 9000 }), "x")
     ).bytes.toString(),
     "x",
   );
-  assert.equal((await converse(fixture.dialInClear("127.78.5.1", b), "x")).error, "ECONNREFUSED");
+  assert.equal((await converse(fixture.dialInClear("127.228.5.1", b), "x")).error, "ECONNREFUSED");
   isBroken = false;
   await ztunnel.apply(mesh, placement, anew);
-  assert.equal((await converse(fixture.dialInClear("127.78.5.1", b), "x")).bytes.toString(), "x");
+  assert.equal((await converse(fixture.dialInClear("127.228.5.1", b), "x")).bytes.toString(), "x");
 });
 
 test("an identity that was revoked before its pod came gets nothing through, and no key of it is kept", async (context) => {

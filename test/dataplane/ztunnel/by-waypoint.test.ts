@@ -45,8 +45,8 @@ spec: {selector: {app: server}, ports: [{name: tcp, port: 80, targetPort: 9000}]
 const PAST = PODS + GATEWAY("service") + SERVICE("");
 const BOUND = PODS + GATEWAY("service") + SERVICE("istio.io/use-waypoint: wp");
 const HOST = "s.m.svc.cluster.local";
-const net = 74;
-const server = { ip: "127.74.0.2", port: 9000 };
+const net = 224;
+const server = { ip: "127.224.0.2", port: 9000 };
 
 test("what is dialled by a service's address goes by its waypoint, under the pod's own identity; the pod's ztunnel sees the waypoint's", async (context) => {
   const fixture = await AmbientFixture.start(context, BOUND, { net });

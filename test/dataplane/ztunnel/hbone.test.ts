@@ -37,8 +37,8 @@ spec: {selector: {matchLabels: {app: server}}, rules: [{from: [{source: {princip
 `;
 const ONLY_OTHER = ONLY_CLIENT.replace("only-client", "only-other").replace("sa/client", "sa/other");
 const CLIENT = "cluster.local/ns/team-a/sa/client";
-const net = 72;
-const [client, server, other, plain] = [1, 2, 3, 4].map((n) => `127.72.0.${n}`) as [
+const net = 222;
+const [client, server, other, plain] = [1, 2, 3, 4].map((n) => `127.222.0.${n}`) as [
   string,
   string,
   string,
@@ -101,7 +101,7 @@ test("pods without ambient mode are dialled in clear, from the pod's own network
     "x",
   );
   assert.deepEqual(fixture.callers, [client]);
-  await converse(fixture.dial("team-a/client", { ip: "127.72.8.8", port: 9000 }), "x");
+  await converse(fixture.dial("team-a/client", { ip: "127.222.8.8", port: 9000 }), "x");
   const outside = await fixture.flow(({ reason }) => reason === "ECONNREFUSED");
   assert.deepEqual([outside.verdict, outside.layer, outside.upstream], ["error", "upstream", undefined]);
   for (const ip of ["127.0.0.1", client]) {
@@ -246,7 +246,7 @@ test("pods that go take their listeners, connections and keys along; the others 
   );
   await eventually(() => isOver(toServer), "the connection to end");
   assert.equal(fixture.ztunnels.get("node-a")?.stats().pods, 2);
-  const gone = await converse(fixture.dialInClear("127.72.5.1", { ip: server, port: 9000 }), "x");
+  const gone = await converse(fixture.dialInClear("127.222.5.1", { ip: server, port: 9000 }), "x");
   assert.equal(gone.error, "ECONNREFUSED");
   toOther.write("b");
   await eventually(() => heard.other === 2, "the other to go on");

@@ -19,9 +19,9 @@ metadata: {name: team-a, labels: {istio.io/dataplane-mode: ambient}}
 ---
 ${POD("client")}${POD("server")}
 `;
-const net = 76;
-const client = "127.76.0.1";
-const server = "127.76.0.2";
+const net = 226;
+const client = "127.226.0.1";
+const server = "127.226.0.2";
 
 function dialTunnels(): Socket {
   const socket = connect({ host: server, port: 15008, localAddress: client, allowHalfOpen: true });

@@ -27,12 +27,12 @@ const DENY_OUTSIDER = `
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: no-outsider, namespace: team-a}
-spec: {selector: {matchLabels: {app: server}}, action: DENY, rules: [{from: [{source: {ipBlocks: [127.71.5.0/24]}}]}]}
+spec: {selector: {matchLabels: {app: server}}, action: DENY, rules: [{from: [{source: {ipBlocks: [127.221.5.0/24]}}]}]}
 ---
 `;
-const OUTSIDER = "127.71.5.1";
-const net = 71;
-const server = { ip: "127.71.0.2", port: 9000 };
+const OUTSIDER = "127.221.5.1";
+const net = 221;
+const server = { ip: "127.221.0.2", port: 9000 };
 
 test("plaintext to a captured pod is relayed, from its client's own address, and leaves one record", async (context) => {
   const fixture = await AmbientFixture.start(context, MESH, { net });
@@ -67,15 +67,15 @@ test("plaintext is refused where PeerAuthentication or a rule says so, with both
     [byRule.layer, byRule.reason, byRule.policy, byRule.rule],
     ["authorization", "deny-matched", "AuthorizationPolicy team-a/no-outsider", 0],
   );
-  assert.equal((await converse(fixture.dialInClear("127.71.6.1", server), "hi")).bytes.toString(), "hi");
-  assert.deepEqual(fixture.callers, ["127.71.6.1"]);
+  assert.equal((await converse(fixture.dialInClear("127.221.6.1", server), "hi")).bytes.toString(), "hi");
+  assert.deepEqual(fixture.callers, ["127.221.6.1"]);
 });
 
 test("a connection that a change of policy forbids is cut, and one that it does not goes on", async (context) => {
   const fixture = await AmbientFixture.start(context, MESH, { net });
   const [forbidden, allowed] = [
     fixture.dialInClear(OUTSIDER, server),
-    fixture.dialInClear("127.71.6.1", server),
+    fixture.dialInClear("127.221.6.1", server),
   ];
   const heard = { forbidden: 0, allowed: 0 };
   forbidden.on("data", (chunk: Buffer) => (heard.forbidden += chunk.length)).on("error", () => {});
@@ -95,12 +95,12 @@ test("a connection that a change of policy forbids is cut, and one that it does 
 
 test("ztunnel's own ports, what nothing redirected, and addresses that are not the pod's are never sent on", async (context) => {
   const fixture = await AmbientFixture.start(context, MESH, { net });
-  const target = { ip: "127.71.0.2", port: 15006 };
+  const target = { ip: "127.221.0.2", port: 15006 };
   for (const meant of [
     undefined,
-    ...[15001, 15006, 15008, 15053].map((port) => ({ ip: "127.71.0.2", port })),
+    ...[15001, 15006, 15008, 15053].map((port) => ({ ip: "127.221.0.2", port })),
     { ip: "127.0.0.1", port: 9000 },
-    { ip: "127.71.0.1", port: 9000 },
+    { ip: "127.221.0.1", port: 9000 },
   ]) {
     fixture.flows.length = 0;
     const heard = await converse(fixture.sockets.redirected(OUTSIDER, target, meant), "hello");
@@ -122,7 +122,7 @@ test("an application that does not listen is an error and no refusal; a half-clo
   await converse(fixture.dialInClear(OUTSIDER, server), "hello");
   const flow = await fixture.flow(() => true);
   assert.deepEqual([flow.verdict, flow.layer, flow.reason], ["error", "upstream", "ECONNREFUSED"]);
-  const late = await converse(fixture.dialInClear(OUTSIDER, { ip: "127.71.0.1", port: 9000 }), "x");
+  const late = await converse(fixture.dialInClear(OUTSIDER, { ip: "127.221.0.1", port: 9000 }), "x");
   assert.equal(late.bytes.toString(), "after the end");
 });
 

@@ -9,7 +9,7 @@ import { AmbientFixture, converse, eventually } from "./ambient-fixture.ts";
 
 const SEED = 20_261_122;
 const NUM_RUNS = 60;
-const net = 77;
+const net = 227;
 const WORKLOADS = ["m/c", "m/s", "k/c", "p/plain"] as const;
 const PORTS = [9000, 9001] as const;
 

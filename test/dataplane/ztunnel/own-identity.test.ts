@@ -27,7 +27,7 @@ spec: {serviceAccountName: ${ACCOUNTS[at]}, containers: [{name: app, image: app,
   ),
 ].join("");
 const KEYS = NAMES.map((name, at) => `${NAMESPACES[at]}/${name}`);
-const net = 75;
+const net = 225;
 
 const dials = fc.array(fc.tuple(fc.nat(KEYS.length - 1), fc.nat(KEYS.length - 1), fc.boolean()), {
   minLength: 4,

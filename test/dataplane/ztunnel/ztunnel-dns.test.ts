@@ -31,7 +31,7 @@ metadata: {name: wild, namespace: team-a}
 spec: {hosts: ["*.wild.example"], resolution: DYNAMIC_DNS, location: MESH_EXTERNAL, ports: [{number: 80, name: http, protocol: HTTP}]}
 ---
 `;
-const net = 73;
+const net = 223;
 
 function resolverOf(): Resolver {
   const resolver = new Resolver({ timeout: 2000, tries: 1 });
