@@ -9,6 +9,7 @@ import type { EgressRoute } from "./egress-targets.ts";
 import type { FootholdUser } from "./foothold/foothold.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import { mayConnect } from "./network-reach.ts";
+import { once } from "./once.ts";
 import { noted } from "./step-order.ts";
 import { workloadOf } from "./targets.ts";
 import { isGateway, settled, type Trial, tryWay } from "./try-way.ts";
@@ -76,14 +77,6 @@ interface Scene {
   readonly wire: WireOfMesh;
   readonly route: EgressRoute;
   readonly control: () => Promise<Attempt>;
-}
-
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
 }
 
 function impossible(step: Pick<AttackStep, "tried" | "from" | "target">, why: string): AttackStep {

@@ -22,12 +22,14 @@ const PROXY_PORTS: Readonly<Record<number, string>> = {
   15001: "the outbound capture port",
   15004: "the proxy's debug port",
   15006: "the inbound capture port",
+  15008: "the HBONE port",
   15020: "the proxy's merged metrics",
   15021: "the proxy's health port",
   15053: "the proxy's DNS",
   15090: "the proxy's metrics",
 };
 
+const TLS_ALERT = 0x15;
 const METADATA = "169.254.169.254";
 /** The cluster's own: where pods find it, or would. */
 const CONTROL_PLACES: readonly { readonly what: string; readonly host: string; readonly port: number }[] = [
@@ -110,7 +112,8 @@ async function reach(
     return { reached: false, happened: dialled.failure, evidence: { bytesReceived: 0 }, local, startedAtMs };
   const heard = await converse(dialled.socket, { say: [say], quietMs: 150, timeoutMs: 1500 });
   const status = /^HTTP\/1\.1 (\d{3})/.exec(heard.bytes.toString("latin1"))?.[1];
-  const isRefusal = status === "403" || status === "502" || status === "503";
+  const isAlert = heard.bytes[0] === TLS_ALERT;
+  const isRefusal = isAlert || status === "403" || status === "502" || status === "503";
   return {
     reached: heard.bytes.length > 0 && !isRefusal,
     happened: heard.bytes.length === 0 ? "closed without a byte" : preview(heard.bytes),

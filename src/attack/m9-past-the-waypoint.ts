@@ -3,20 +3,21 @@ import { randomBytes } from "node:crypto";
 import { resolveTargetPort } from "../model/build-services.ts";
 import type { Service, Workload } from "../model/mesh.ts";
 import { withVirtualAddresses } from "../model/virtual-addresses.ts";
-import { compileAmbient, decideAmbient } from "../policy/ambient/ambient-policy.ts";
-import { Connection } from "../policy/connection.ts";
 import { waypointOfService } from "../policy/waypoint/waypoints.ts";
 import { type PodAssignment, toPlacement } from "../substrate/assignment.ts";
+import { ambientPods, verdictOn } from "./ambient-targets.ts";
 import type { Attack, AttackResult, AttackStep } from "./attack.ts";
 import { type Attempt, conclude, notPossible, type Promised } from "./conclude.ts";
 import { refusalAt } from "./flow-evidence.ts";
-import { connectThroughHbone, HBONE_PORT } from "./hbone-connect.ts";
+import { HBONE_PORT } from "./hbone-connect.ts";
 import { parseAnswers } from "./http-answer.ts";
+import { wrongDestinations } from "./m9-wrong-destinations.ts";
 import { requestBytes } from "./mesh-request.ts";
 import type { MeshUnderAttack } from "./mesh-under-attack.ts";
 import { mayConnect } from "./network-reach.ts";
+import { once } from "./once.ts";
 import { type AskedRequest, verdictWords } from "./promise.ts";
-import { principalOf, sampleRequests, workloadOf } from "./targets.ts";
+import { sampleRequests, workloadOf } from "./targets.ts";
 import { settled } from "./try-way.ts";
 import type { WireOfMesh } from "./wire-of-mesh.ts";
 
@@ -38,7 +39,7 @@ export const pastTheWaypoint: Attack = {
     if (wire === undefined) return [];
     return [
       ...guardedPods(mesh).flatMap((behind) => pastSteps(mesh, wire, behind)),
-      ...wrongDestinations(mesh, wire),
+      ...wrongDestinations(mesh),
     ];
   },
 };
@@ -64,12 +65,6 @@ interface Stage {
   readonly scene: Scene;
   readonly allowed: AskedRequest;
   readonly refused: AskedRequest;
-}
-
-function ambientPods({ assignments }: MeshUnderAttack): readonly PodAssignment[] {
-  return assignments.pods.filter(
-    ({ ambient, role, replica }) => ambient === true && role === "application" && replica === 0,
-  );
 }
 
 function guardedPods(mesh: MeshUnderAttack): readonly Guarded[] {
@@ -278,90 +273,5 @@ function promisedFor({ mesh, workload, pod, attacker, port }: Scene, tls: "mtls"
     words: `${verdictWords(verdict)} at the pod's ztunnel`,
     finding: `${workload.key}:${port} takes connections past its waypoint: policies of the waypoint do not hold for them`,
     fix: `add an ALLOW policy for ${workload.key} (by selector) that names the waypoint's service account alone`,
-  };
-}
-
-function verdictOn(
-  mesh: MeshUnderAttack,
-  workload: Workload,
-  pod: PodAssignment,
-  port: number,
-  client: PodAssignment | undefined,
-) {
-  const connection = new Connection({
-    tls: client === undefined ? "plaintext" : "mtls",
-    principal: client === undefined ? null : principalOf(client),
-    sourceIp: client?.address ?? "127.0.0.1",
-    destinationIp: pod.address,
-    destinationPort: port,
-  });
-  return decideAmbient(compileAmbient(mesh.mesh, workload, { semantics: "strict" }), connection);
-}
-
-/** With the certificate of a pod behind a sidecar, which its root has: ambient pods hold none. */
-function wrongDestinations(mesh: MeshUnderAttack, wire: WireOfMesh): readonly AttackStep[] {
-  const holders = mesh.assignments.pods.filter(({ proxied, role }) => proxied && role === "application");
-  for (const holder of holders)
-    for (const pod of ambientPods(mesh)) {
-      const port = pod.applicationPorts[0]?.port;
-      if (port === undefined || !mayConnect(mesh, holder, pod, HBONE_PORT)) continue;
-      if (!verdictOn(mesh, workloadOf(mesh, pod), pod, port, holder).allowed) continue;
-      return destinations(mesh, pod, port).map(([what, authority]) =>
-        hboneStep({ mesh, wire, holder, pod, port }, what, authority),
-      );
-    }
-  return [];
-}
-
-function destinations(
-  mesh: MeshUnderAttack,
-  pod: PodAssignment,
-  port: number,
-): readonly (readonly [string, string])[] {
-  const other = mesh.assignments.pods.find(({ address }) => address !== pod.address);
-  return [
-    ["another pod", `${other?.address ?? "10.244.0.1"}:${port}`],
-    ["the pod's loopback", `127.0.0.1:${port}`],
-    ["the metadata address", "169.254.169.254:80"],
-    ["ztunnel's own port 15008", `${pod.address}:${HBONE_PORT}`],
-    ["ztunnel's own port 15001", `${pod.address}:15001`],
-    ["ztunnel's own port 15006", `${pod.address}:15006`],
-    ["a name", `localhost:${port}`],
-  ];
-}
-
-interface Tunnel {
-  readonly mesh: MeshUnderAttack;
-  readonly wire: WireOfMesh;
-  readonly holder: PodAssignment;
-  readonly pod: PodAssignment;
-  readonly port: number;
-}
-
-function hboneStep({ mesh, holder, pod, port }: Tunnel, what: string, authority: string): AttackStep {
-  const step = {
-    tried: `HBONE to ${what} (${authority})`,
-    from: `${holder.workload} (its certificate)`,
-    target: `the ztunnel of ${pod.workload}`,
-  };
-  const run = async () => {
-    const credentials = await mesh.identityOf(holder);
-    const control = await connectThroughHbone(holder, pod, credentials, `${pod.address}:${port}`);
-    const asked = await connectThroughHbone(holder, pod, credentials, authority);
-    const attempt = { ...asked, findRecord: () => refusalAt(mesh, pod.workload, asked.startedAtMs) };
-    const promised = {
-      allowed: false,
-      words: "refused: a tunnel leads to the pod that it came to, and to no port of ztunnel's",
-    };
-    return [await conclude(mesh, { attack: ID, step, promised, control, attempt })];
-  };
-  return { ...step, run };
-}
-
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make();
-    return made;
   };
 }

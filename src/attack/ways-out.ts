@@ -53,6 +53,8 @@ const INTERNET = "1.1.1.1";
 /** A packet that is dropped is answered by nothing. */
 const TIMEOUT_MS = 700;
 const DATAGRAM_TIMEOUT_MS = 300;
+/** Of what is asked in the mesh, and answered: a busy machine takes its time. */
+const ANSWER_TIMEOUT_MS = 8000;
 /** Protocols that no proxy sees, by IANA's number. */
 const ICMP = 1;
 const PROTOCOLS = [
@@ -87,8 +89,8 @@ function captured(to: Outside): WayOut[] {
     { ...base, tried: "another port of the host", host, port: OTHER_PORT, act: bytes(host, OTHER_PORT) },
     { ...base, tried: "IPv6", host: host6, port, act: tls(host6, port) },
     { ...base, tried: "an address of the internet", host: INTERNET, port, act: tls(INTERNET, port) },
-    ...dns("its own DNS server", { user, host: resolver }),
-    ...dns("a DNS server outside", { user, host }),
+    ...dns("its own DNS server", { user, host: resolver, isAnswered: true }),
+    ...dns("a DNS server outside", { user, host, isAnswered: true }),
     { user, name, tried: "UDP 443 (QUIC)", host, port, act: datagram(host, port) },
     { user, name, tried: "UDP 443 (QUIC) over IPv6", host: host6, port, act: datagram(host6, port) },
   ];
@@ -139,7 +141,7 @@ function pastTheSidecar(to: Outside): WayOut[] {
       port,
       act: tls(INTERNET, port, as),
     },
-    ...dns("the proxy's own uid, the cluster's DNS", { user: "root", host: resolver, as }),
+    ...dns("the proxy's own uid, the cluster's DNS", { user: "root", host: resolver, as, isAnswered: true }),
     ...dns("the proxy's own uid, a DNS server outside", { user: "root", host, as }),
   ];
 }
@@ -186,7 +188,7 @@ function withoutTcp({ host, host6, name, port, gateway }: Outside): WayOut[] {
 
 function byRules({ host, name, port }: Outside): WayOut[] {
   const flush = { kind: "run", words: ["nft", "flush", "ruleset"] } as const;
-  const out = bytes(host, port, () => clientHello(name));
+  const out = bytes(host, port, () => clientHello(name), undefined, TIMEOUT_MS);
   return [
     {
       user: "root",
@@ -206,18 +208,32 @@ function byRules({ host, name, port }: Outside): WayOut[] {
 
 function dns(
   whose: string,
-  { user, host, as }: { readonly user: FootholdUser; readonly host: string; readonly as?: number },
+  {
+    user,
+    host,
+    as,
+    isAnswered = false,
+  }: {
+    readonly user: FootholdUser;
+    readonly host: string;
+    readonly as?: number;
+    /** In the mesh, by whoever is asked there. */
+    readonly isAnswered?: boolean;
+  },
 ): WayOut[] {
   const question = (marker: string) => dnsQuestion(`${marker}.tunnel.example`);
   const base = { user, host, port: DNS_PORT, name: "tunnel.example", isDns: true };
+  const [udpMs, tcpMs] = isAnswered
+    ? [ANSWER_TIMEOUT_MS, ANSWER_TIMEOUT_MS]
+    : [DATAGRAM_TIMEOUT_MS, TIMEOUT_MS];
   return [
-    { ...base, tried: `DNS as a tunnel: ${whose}`, act: datagram(host, DNS_PORT, as, question) },
+    { ...base, tried: `DNS as a tunnel: ${whose}`, act: datagram(host, DNS_PORT, as, question, udpMs) },
     {
       ...base,
       tried: `DNS as a tunnel: ${whose}, over TCP`,
       isTcp: true,
       overTcp: true,
-      act: bytes(host, DNS_PORT, (marker) => overTcp(question(marker)), as),
+      act: bytes(host, DNS_PORT, (marker) => overTcp(question(marker)), as, tcpMs),
     },
   ];
 }
@@ -229,6 +245,8 @@ export function bytes(
   port: number,
   say: Say = (marker) => Buffer.from(marker),
   as?: number,
+  // What is captured is answered, or closed, by the sidecar.
+  timeoutMs = as === undefined ? ANSWER_TIMEOUT_MS : TIMEOUT_MS,
 ): WayOut["act"] {
   return async (order, marker) =>
     order({
@@ -236,7 +254,7 @@ export function bytes(
       host,
       port,
       say: (await say(marker)).toString("base64"),
-      timeoutMs: TIMEOUT_MS,
+      timeoutMs,
       ...(as === undefined ? {} : { as }),
     });
 }
@@ -257,6 +275,7 @@ function datagram(
   port: number,
   as?: number,
   say: Say = (marker) => Buffer.from(marker),
+  timeoutMs = DATAGRAM_TIMEOUT_MS,
 ): WayOut["act"] {
   return async (order, marker) =>
     order({
@@ -264,7 +283,7 @@ function datagram(
       host,
       port,
       say: (await say(marker)).toString("base64"),
-      timeoutMs: DATAGRAM_TIMEOUT_MS,
+      timeoutMs,
       ...(as === undefined ? {} : { as }),
     });
 }

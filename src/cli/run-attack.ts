@@ -2,6 +2,7 @@ import type { MeshUnderAttack } from "../attack/mesh-under-attack.ts";
 import { withOwnMesh } from "../attack/own-mesh.ts";
 import { type AttackProgress, type AttackReport, runAttacks } from "../attack/run-attacks.ts";
 import { RunningMeshUnderAttack } from "../attack/running-mesh.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
 import { formatDiagnostic } from "../resources/diagnostic.ts";
 import type { SubstrateName } from "../substrate/substrate.ts";
 import { chooseSubstrate } from "./choose-substrate.ts";
@@ -21,6 +22,8 @@ export interface AttackOptions extends StateOptions {
 
 /** Attacks the running mesh, or one of its own made of these sources. @throws {BulwarkError} */
 export async function runAttack(sources: readonly string[], options: AttackOptions): Promise<ExitCode> {
+  if (sources.length === 0 && (options.substrate ?? "loopback") !== "loopback")
+    throw new BulwarkError("BW_CLI_INPUT", "--substrate is for a mesh that is brought up: name its files");
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
   const attack = (mesh: MeshUnderAttack) =>
