@@ -1,5 +1,5 @@
 /**
- * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [revocation] [map] [verify] [tighten] [dataplane] [hbone] [netns] [--quick]`. Each runs in a process of its own, so that
+ * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [revocation] [map] [verify] [tighten] [dataplane] [hbone] [netns] [netns-pods] [--quick]`. Each runs in a process of its own, so that
  * none measures a heap and compiled code that another has shaped. What else is given goes to every section (see each file's head).
  */
 import { spawnSync } from "node:child_process";
@@ -20,6 +20,7 @@ const SECTIONS: Readonly<Record<string, { readonly file: string; readonly quick:
   dataplane: { file: "dataplane/main.ts", quick: ["--quick"] },
   hbone: { file: "hbone/main.ts", quick: ["--rounds", "1", "--seconds", "1"] },
   netns: { file: "netns/main.ts", quick: ["--quick"] },
+  "netns-pods": { file: "netns-pods/main.ts", quick: ["--pods", "8"] },
 };
 
 const given = process.argv.slice(2);

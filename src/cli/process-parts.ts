@@ -73,6 +73,8 @@ export async function runProcessPart(part: ProcessPart, args: readonly string[])
     case "warm-up":
       // Loads what a proxy is made of, for the compile cache alone.
       await import("../control/proxy-process.ts");
+      // Loaded with a proxy's first token, from where it can read alone.
+      await import("jose");
       return;
     case "network":
       return (await import("../control/netns/network-process.ts")).runNetworkProcess({ statePath });

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { Assignments, PodAssignment } from "../assignment.ts";
 import { podKey } from "../assignment.ts";
 import { meshTag } from "./addresses.ts";
@@ -15,6 +16,8 @@ import {
   removePodsScript,
   standInsScript,
 } from "./scripts.ts";
+
+const NOT_MADE = "the pods' namespaces could not be made";
 
 /** Makes the network of one mesh as its assignments change, and removes it. Only namespaces of this mesh are touched. */
 export class NetnsHost {
@@ -36,22 +39,23 @@ export class NetnsHost {
     this.#hasFabric = true;
     const wanted = new Map(pods.filter(isNetworked).map((pod) => [pod.network.namespace, pod]));
     const gone = [...this.#pods.values()].filter((pod) => !isSame(wanted.get(pod.network.namespace), pod));
-    const script = [removePodsScript(gone)];
+    await runAtOnce(gone, removePodsScript, "pods that are gone could not be removed");
     for (const pod of gone) this.#pods.delete(pod.network.namespace);
     const added = [...wanted.values()].filter(({ network }) => !this.#pods.has(network.namespace));
-    if (added.length > 0) script.push(podsScript(this.tag, added));
+    await runAtOnce(added, (part) => podsScript(this.tag, part), NOT_MADE);
+    const script: string[] = [];
     for (const pod of wanted.values()) if (this.#capturesOtherwise(pod)) script.push(captureScript(pod));
     const rules = `${fabricElements(pods)}${moreRules}`;
     script.push(standInsScript(this.tag, standIns), load(fabricOf(this.tag), rules));
-    await runScript(script.join(""), "the pods' namespaces could not be made");
+    await runScript(script.join(""), NOT_MADE);
     for (const [namespace, pod] of wanted) this.#pods.set(namespace, pod);
   }
 
   /** Removes everything of this mesh, also what an `up` that was killed has left. */
   async remove(): Promise<readonly string[]> {
     const names = leftovers(this.tag);
-    if (names.length > 0)
-      await runScript(names.map(removeNamespace).join(""), "the mesh's namespaces could not be removed");
+    const scriptOf = (part: readonly string[]) => part.map(removeNamespace).join("");
+    await runAtOnce(names, scriptOf, "the mesh's namespaces could not be removed");
     this.#pods.clear();
     this.#hasFabric = false;
     return names;
@@ -63,6 +67,23 @@ export class NetnsHost {
       JSON.stringify([interception, ambient]);
     return known !== undefined && captured(known) !== captured(network);
   }
+}
+
+/**
+ * Runs a script for each processor, with its part of a list. Each command of a script waits for the one before: alone, it leaves the other
+ * processors idle. Settles when all have ended, also where one has failed: nothing may go on behind the back of what comes next.
+ * @throws {BulwarkError} BW_NETNS_FAILED
+ */
+async function runAtOnce<T>(
+  all: readonly T[],
+  scriptOf: (part: readonly T[]) => string,
+  what: string,
+): Promise<void> {
+  const width = availableParallelism();
+  const parts = Map.groupBy(all.entries(), ([index]) => index % width);
+  const runs = [...parts.values()].map((part) => runScript(scriptOf(part.map(([, each]) => each)), what));
+  const failed = (await Promise.allSettled(runs)).find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
 }
 
 /** Namespaces of a mesh that are there, with or without a mesh. */

@@ -108,8 +108,7 @@ function makeNamespaces({ network }: NetworkedPod): string {
 : > ${user}
 unshare --user --net sleep 60 &
 pid=$!
-own=$(readlink /proc/self/ns/user)
-while [ "$(readlink /proc/$pid/ns/user)" = "$own" ] || [ "$(readlink /proc/$pid/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do kill -0 $pid; done
+while [ /proc/$pid/ns/user -ef /proc/$$/ns/user ] || [ /proc/$pid/ns/net -ef /proc/$$/ns/net ]; do kill -0 $pid; done
 echo "0 ${firstUid} ${UIDS_OF_A_POD}" > /proc/$pid/uid_map
 echo "0 ${firstUid} ${UIDS_OF_A_POD}" > /proc/$pid/gid_map
 mount --bind /proc/$pid/ns/user ${user}
