@@ -56,7 +56,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "tighten",
-    summary: "the least AuthorizationPolicies that logged traffic needs, proven no wider than today's",
+    summary: "the least AuthorizationPolicies for logged traffic, proven no wider",
     load: () => import("./commands/tighten.ts"),
   },
   {
