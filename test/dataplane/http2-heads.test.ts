@@ -3,25 +3,12 @@ import assert from "node:assert/strict";
 import { createServer as createHttp2Server } from "node:http2";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { FRAME, frame, framesIn, HTTP2_PREFACE, requestFrame } from "./http2-frames.ts";
+import { FRAME, frame, framesIn, requestFrame } from "./http2-frames.ts";
+import { HTTP2_BEGINNING, HTTP2_SERVER_MESH } from "./http2-server-mesh.ts";
 import { type RunningPod, startMesh } from "./mesh-fixture.ts";
 import { until } from "./until.ts";
 
-const MESH = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: istio-system}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: server, namespace: a, labels: {app: server}}
-spec: {serviceAccountName: server, containers: [{name: app, image: app, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: server, namespace: a}
-spec: {selector: {app: server}, ports: [{name: grpc, port: 8080}]}
----
+const MESH = `${HTTP2_SERVER_MESH}---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: closed, namespace: a}
@@ -36,9 +23,7 @@ async function answerTo(
   let received: Buffer = Buffer.alloc(0);
   const all: (readonly [string, string])[] = [...fields, [":scheme", "http"], [":authority", "server.a"]];
   const request = requestFrame(1, all.sort());
-  const socket = connect(8080, pod.address, () =>
-    socket.write(Buffer.concat([HTTP2_PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0)), request])),
-  );
+  const socket = connect(8080, pod.address, () => socket.write(Buffer.concat([HTTP2_BEGINNING, request])));
   socket
     .on("error", () => {})
     .on("data", (chunk: Buffer) => {

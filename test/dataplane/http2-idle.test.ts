@@ -13,31 +13,13 @@ import { Http2Idle } from "../../src/dataplane/http2-idle.ts";
 import { serveHttp2 } from "../../src/dataplane/http2-server.ts";
 import type { Http2Upstreams } from "../../src/dataplane/http2-upstreams.ts";
 import { DEFAULT_LIMITS } from "../../src/dataplane/limits.ts";
-import { FRAME, frame, HTTP2_PREFACE } from "./http2-frames.ts";
+import { HTTP2_BEGINNING, HTTP2_SERVER_MESH } from "./http2-server-mesh.ts";
 import { startMesh } from "./mesh-fixture.ts";
 import { until } from "./until.ts";
 
-const MESH = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: istio-system}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: server, namespace: a, labels: {app: server}}
-spec: {serviceAccountName: server, containers: [{name: app, image: app, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: server, namespace: a}
-spec: {selector: {app: server}, ports: [{name: grpc, port: 8080}]}
-`;
-
-const BEGINNING = Buffer.concat([HTTP2_PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))]);
-
 test("an HTTP/2 connection on which nothing moves is closed", async (context) => {
-  const mesh = await startMesh(context, MESH, { net: 58, limits: { idleTimeoutMs: 400 } });
-  const socket = connect(8080, mesh.pod("a/server").pod.address, () => socket.write(BEGINNING));
+  const mesh = await startMesh(context, HTTP2_SERVER_MESH, { net: 58, limits: { idleTimeoutMs: 400 } });
+  const socket = connect(8080, mesh.pod("a/server").pod.address, () => socket.write(HTTP2_BEGINNING));
   await once(socket.on("error", () => {}).resume(), "close");
 });
 
@@ -87,7 +69,7 @@ test("of an HTTP/2 connection that is over nothing is kept", async (context) => 
   });
   const { port } = server.address() as AddressInfo;
   for (let count = 0; count < 40; count++) {
-    const socket = connect(port, "127.0.0.1", () => socket.write(BEGINNING));
+    const socket = connect(port, "127.0.0.1", () => socket.write(HTTP2_BEGINNING));
     await once(socket, "data");
     if (count % 2 === 0) socket.destroy();
     else socket.end();

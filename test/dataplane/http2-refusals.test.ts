@@ -4,25 +4,10 @@ import { once } from "node:events";
 import { createServer as createHttp2Server, performServerHandshake } from "node:http2";
 import { connect, createServer as createTcpServer, type Socket } from "node:net";
 import { test } from "node:test";
-import { END_HEADERS, FRAME, frame, framesIn, HTTP2_PREFACE, requestFrame } from "./http2-frames.ts";
+import { END_HEADERS, FRAME, frame, framesIn, requestFrame } from "./http2-frames.ts";
+import { HTTP2_BEGINNING, HTTP2_SERVER_MESH } from "./http2-server-mesh.ts";
 import { type RunningPod, startMesh } from "./mesh-fixture.ts";
 import { until } from "./until.ts";
-
-const MESH = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: istio-system}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: server, namespace: a, labels: {app: server}}
-spec: {serviceAccountName: server, containers: [{name: app, image: app, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: server, namespace: a}
-spec: {selector: {app: server}, ports: [{name: grpc, port: 8080}]}
-`;
 
 const GOOD = [
   [":method", "GET"],
@@ -48,7 +33,7 @@ interface Wire {
 function open({ pod }: RunningPod, ...frames: readonly Buffer[]): Wire {
   let received: Buffer = Buffer.alloc(0);
   const socket = connect(8080, pod.address, () => {
-    socket.write(Buffer.concat([HTTP2_PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0)), ...frames]));
+    socket.write(Buffer.concat([HTTP2_BEGINNING, ...frames]));
   });
   socket.on("error", () => {});
   socket.on("data", (chunk: Buffer) => {
@@ -62,7 +47,7 @@ const application = {
 };
 
 test("a stream that HTTP/2's layer refuses is recorded, by the next stream or the connection's end", async (context) => {
-  const mesh = await startMesh(context, MESH, { net: 52, ...application });
+  const mesh = await startMesh(context, HTTP2_SERVER_MESH, { net: 52, ...application });
   const server = mesh.pod("a/server");
   const refusals = () => server.flows.filter(({ reason }) => reason === "http2-stream-refused");
   for (const [what, fields] of Object.entries(REFUSED)) {
@@ -85,7 +70,7 @@ test("a stream that HTTP/2's layer refuses is recorded, by the next stream or th
 });
 
 test("a connection with sound requests only leaves no denial", async (context) => {
-  const mesh = await startMesh(context, MESH, { net: 53, ...application });
+  const mesh = await startMesh(context, HTTP2_SERVER_MESH, { net: 53, ...application });
   const server = mesh.pod("a/server");
   const wire = open(server, requestFrame(1, GOOD), requestFrame(3, GOOD));
   await until(() => server.flows.filter(({ status }) => status === 200).length === 2, "the answers");
@@ -98,7 +83,7 @@ test("a connection with sound requests only leaves no denial", async (context) =
 });
 
 test("a connection that breaks HTTP/2's framing is closed and recorded with what it broke", async (context) => {
-  const mesh = await startMesh(context, MESH, { net: 54, ...application });
+  const mesh = await startMesh(context, HTTP2_SERVER_MESH, { net: 54, ...application });
   const server = mesh.pod("a/server");
   const broken = {
     "a stream id of servers": requestFrame(2, GOOD),
@@ -121,7 +106,7 @@ test("a connection that breaks HTTP/2's framing is closed and recorded with what
 
 test("a header block that is not finished in time ends the connection and is recorded", async (context) => {
   const limits = { headTimeoutMs: 300 };
-  const mesh = await startMesh(context, MESH, { net: 55, limits, ...application });
+  const mesh = await startMesh(context, HTTP2_SERVER_MESH, { net: 55, limits, ...application });
   const server = mesh.pod("a/server");
   const { socket } = open(server, frame(FRAME.headers, 0, 1, Buffer.alloc(0)));
   await until(() => server.flows.some(({ reason }) => reason === "http2-stream-refused"), "the record");
@@ -130,10 +115,10 @@ test("a header block that is not finished in time ends the connection and is rec
 });
 
 test("an HTTP/2 client that ends its half is closed", async (context) => {
-  const mesh = await startMesh(context, MESH, { net: 56, ...application });
+  const mesh = await startMesh(context, HTTP2_SERVER_MESH, { net: 56, ...application });
   const server = mesh.pod("a/server");
   const socket = connect({ port: 8080, host: server.pod.address, allowHalfOpen: true }, () =>
-    socket.end(Buffer.concat([HTTP2_PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))])),
+    socket.end(HTTP2_BEGINNING),
   );
   await once(socket.on("error", () => {}).resume(), "close");
   await until(() => server.proxy.stats().openConnections === 0, "its end");
@@ -153,7 +138,7 @@ test("a session to a server that has ended its half is not given another request
       stream.respond({ ":status": 200 }, { endStream: true });
     });
   };
-  const mesh = await startMesh(context, MESH, {
+  const mesh = await startMesh(context, HTTP2_SERVER_MESH, {
     net: 57,
     httpServer: () => createTcpServer({ allowHalfOpen: true }, serve),
   });
