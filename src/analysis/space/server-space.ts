@@ -1,22 +1,19 @@
-/**
- * What servers let through, as functions over the space of all requests. The rules' own predicates decide: each is asked about one request
- * of every cell, so that analysis and proxies cannot disagree on what a pattern means, only on where a decision may change.
- */
+/** What servers let through, as functions over the space of all requests. */
 import { inboundBypass } from "../../model/traffic-capture.ts";
 import type { Authorization } from "../../policy/authorization.ts";
-import type { Clause, CompiledRule } from "../../policy/authorization-rule.ts";
-import type { Condition, Predicate } from "../../policy/condition.ts";
+import type { CompiledRule } from "../../policy/authorization-rule.ts";
 import { CAPTURE_PORT, chainOf, type InboundPolicy, refuseTransport } from "../../policy/inbound.ts";
 import { parseIpAddress } from "../../policy/ip-address.ts";
 import { isAudienceAllowed } from "../../policy/jwt/audience.ts";
-import type { PathNormalization } from "../../policy/normalize-path.ts";
 import { AnalysisLimit } from "./analysis-limit.ts";
-import { aspectsOf, claim } from "./aspect.ts";
-import { type AtomContext, Atoms } from "./atoms.ts";
+import { claim } from "./aspect.ts";
+import { Atoms } from "./atoms.ts";
 import { buildDimensions } from "./build-dimensions.ts";
 import { AND, type Diagram, Diagrams, ELSE, NO, type Operation, OR, type Outcome, YES } from "./diagram.ts";
 import { ABSENT, type Dimension, HTTP, TCP } from "./dimension.ts";
-import { connectionOf, type Point, requestOf, sampleOf } from "./request-space.ts";
+import { addAtoms, addRule, PREFLIGHT_METHOD, refuseTokenHeaders } from "./policy-atoms.ts";
+import { connectionOf, type Point, sampleOf } from "./request-space.ts";
+import { RuleDiagrams, withCells } from "./rule-diagrams.ts";
 
 /** Outcome of a request about which an external authorizer is asked: who allows it says no policy. */
 export const ASKS: Outcome = 2;
@@ -35,10 +32,7 @@ export class ServerSpace {
   /** The points that are requests at all: without a token there is no claim, and the like. */
   readonly requests: Diagram;
   readonly #at: ReadonlyMap<string, number>;
-  /** By protocol: a condition may look at other dimensions there. */
-  readonly #conditions = [new Map<Condition, Diagram>(), new Map<Condition, Diagram>()] as const;
-
-  readonly #pathNormalization: PathNormalization;
+  readonly #rules: RuleDiagrams;
 
   /**
    * @param questions what else is to be told apart, for {@link matching}.
@@ -49,7 +43,6 @@ export class ServerSpace {
     if (first === undefined) throw new Error("BUG: a space of no servers");
     if (policies.some(({ pathNormalization }) => pathNormalization !== first.pathNormalization))
       throw new AnalysisLimit("paths are not normalised alike on both sides");
-    this.#pathNormalization = first.pathNormalization;
     const atoms = new Atoms();
     for (const policy of policies) addAtoms(atoms, policy);
     for (const { http, tcp, trustDomains } of questions)
@@ -63,6 +56,7 @@ export class ServerSpace {
     });
     this.diagrams = new Diagrams(this.dimensions.map(({ size }) => size));
     this.#at = new Map(this.dimensions.map(({ id }, at) => [id, at]));
+    this.#rules = new RuleDiagrams(this.dimensions, this.#at, this.diagrams, first.pathNormalization);
     this.requests = this.#requests();
   }
 
@@ -124,7 +118,7 @@ export class ServerSpace {
         [protocol],
         diagrams.all(
           OR,
-          rules.map((rule) => this.#rule(rule, protocol)),
+          rules.map((rule) => this.#rules.of(rule, protocol)),
           NO,
         ),
       );
@@ -248,7 +242,7 @@ export class ServerSpace {
     const matched = (rules: readonly { readonly rule: CompiledRule }[]): Diagram =>
       diagrams.all(
         OR,
-        rules.map(({ rule }) => this.#rule(rule, protocol)),
+        rules.map(({ rule }) => this.#rules.of(rule, protocol)),
         NO,
       );
     const denied = diagrams.or(matched(deny?.rules ?? []), matched(broken?.rules ?? []));
@@ -256,87 +250,6 @@ export class ServerSpace {
     const permitted = diagrams.and(diagrams.minus(allowed, denied), jwt);
     const asked = custom === null ? NO : diagrams.and(matched(custom.set.rules), permitted);
     return diagrams.apply(ASKED_OR, asked, permitted);
-  }
-
-  #rule(rule: CompiledRule, protocol: number): Diagram {
-    const { diagrams } = this;
-    const clause = (conditions: Clause): Diagram =>
-      diagrams.all(
-        AND,
-        conditions.map((condition) => this.#condition(condition, protocol)),
-        YES,
-      );
-    return diagrams.and(
-      diagrams.all(OR, rule.sources.map(clause), NO),
-      diagrams.all(OR, rule.operations.map(clause), NO),
-    );
-  }
-
-  #condition(condition: Condition, protocol: number): Diagram {
-    const known = this.#conditions[protocol]?.get(condition);
-    if (known !== undefined) return known;
-    const made = this.#ask(condition, protocol);
-    this.#conditions[protocol]?.set(condition, made);
-    return made;
-  }
-
-  /** Asks the condition about a request of every cell that it looks at. */
-  #ask({ field, matches, asks, forbids }: Condition, protocol: number): Diagram {
-    const { diagrams } = this;
-    const places = this.#placesOf(field, protocol);
-    const base = this.#point([[this.#place("protocol"), protocol]]);
-    const holds =
-      (predicate: Predicate): Holds =>
-      (cells) => {
-        const sample = sampleOf(this.dimensions, withCells(base, cells));
-        return predicate(connectionOf(sample), requestOf(sample, this.#pathNormalization));
-      };
-    if (!places.some((place) => this.dimensions[place]?.kind === "member"))
-      return this.#askCells(places, [], holds(matches));
-    const some = (predicate: Predicate | null): Diagram | null =>
-      predicate === null ? null : this.#someMember(places, holds(predicate));
-    return diagrams.minus(some(asks) ?? YES, some(forbids) ?? NO);
-  }
-
-  /** Of several texts some one has to match: which, is found by asking about each alone. */
-  #someMember(places: readonly number[], holds: Holds): Diagram {
-    const found = places.filter((place) => holds([[place, 1]]));
-    return this.diagrams.all(
-      OR,
-      found.map((place) => this.diagrams.within(place, [1])),
-      NO,
-    );
-  }
-
-  #askCells(
-    places: readonly number[],
-    chosen: readonly (readonly [number, number])[],
-    holds: Holds,
-  ): Diagram {
-    const [place, ...rest] = places;
-    if (place === undefined) return holds(chosen) ? YES : NO;
-    const size = this.dimensions[place]?.size ?? 0;
-    const children: (readonly [number, Diagram])[] = [];
-    for (let cell = 0; cell < size; cell++) {
-      children.push([cell, this.#askCells(rest, [...chosen, [place, cell]], holds)]);
-    }
-    return this.diagrams.choose(place, NO, children);
-  }
-
-  /** In the order of dimensions. On TCP a client is where its peer is: nobody tells of another. */
-  #placesOf(field: string, protocol: number): readonly number[] {
-    return aspectsOf(field)
-      .flatMap((aspect) => {
-        if (aspect.kind === "many") {
-          return this.dimensions.flatMap((dimension, at) =>
-            dimension.kind === "member" && dimension.aspect.id === aspect.id ? [at] : [],
-          );
-        }
-        const id = aspect.id === "remote.ip" && protocol === TCP ? "source.ip" : aspect.id;
-        const at = this.#at.get(id);
-        return at === undefined ? [] : [at];
-      })
-      .toSorted((a, b) => a - b);
   }
 
   #point(cells: readonly (readonly [number, number])[]): Point {
@@ -407,12 +320,6 @@ export class ServerSpace {
   }
 }
 
-/** What a browser asks with, before it sends anything of its own. */
-const PREFLIGHT_METHOD = "OPTIONS";
-
-/** Whether something holds of a request of these cells. */
-type Holds = (cells: readonly (readonly [place: number, cell: number])[]) => boolean;
-
 /** Who decides about a connection, and what of its TLS they see. */
 type Taker = "http" | "tcp" | "anonymous" | "opaque";
 
@@ -429,64 +336,3 @@ const ASKED_OR: Operation = {
   name: "asked or",
   of: (asked: Outcome, allowed: Outcome): Outcome => (asked === NO ? allowed : ASKS),
 };
-
-function withCells(point: Point, cells: readonly (readonly [number, number])[]): Point {
-  const copy = [...point];
-  for (const [place, cell] of cells) copy[place] = cell;
-  return copy;
-}
-
-function addAtoms(atoms: Atoms, policy: InboundPolicy): void {
-  const { includeInboundPorts = "*", excludeInboundPorts = [] } = policy.workload.capture ?? {};
-  const captured = includeInboundPorts === "*" ? [] : includeInboundPorts;
-  for (const port of [
-    ...policy.ports.keys(),
-    ...(policy.transportPorts ?? []),
-    ...captured,
-    ...excludeInboundPorts,
-    CAPTURE_PORT,
-  ])
-    atoms.ports.add(port);
-  if (policy.jwt?.rules.some(({ required }) => required) === true)
-    atoms.textsOf("method").exact.add(PREFLIGHT_METHOD);
-  const trustDomains = [...policy.trustDomains, ...policy.federated];
-  for (const trustDomain of trustDomains) atoms.addTrustDomain(trustDomain);
-  for (const authorization of [policy.http, policy.tcp]) {
-    const sets = [authorization.custom?.set, authorization.broken, authorization.deny, authorization.allow];
-    for (const { rule } of sets.flatMap((set) => set?.rules ?? [])) addRule(atoms, rule, trustDomains);
-  }
-  for (const { issuer, audiences } of policy.jwt?.rules ?? []) {
-    if (issuer === "") throw new AnalysisLimit("tokens of any issuer are not analysed");
-    addAudiences(atoms, audiences);
-  }
-}
-
-/** What a token makes of headers, or takes from them, hangs together with its claims. */
-function refuseTokenHeaders(atoms: Atoms, { jwt }: InboundPolicy): void {
-  const names = [
-    ...(jwt?.outputs ?? []),
-    ...(jwt?.rules ?? []).flatMap(({ locations }) => locations.headers.map(({ name }) => name)),
-  ];
-  const asked = names.find((name) => atoms.aspects.has(`header ${name}`));
-  if (asked !== undefined)
-    throw new AnalysisLimit(
-      `conditions on the header ${asked}, which tokens come in or make, are not analysed`,
-    );
-}
-
-function addRule(atoms: Atoms, rule: CompiledRule, trustDomains: readonly string[]): void {
-  const policyNamespace = rule.policy.slice(rule.policy.indexOf(" ") + 1).split("/")[0] ?? "";
-  const context: AtomContext = { trustDomains, policyNamespace };
-  for (const condition of [...rule.sources, ...rule.operations].flat())
-    atoms.addCondition(condition, context);
-}
-
-function addAudiences(atoms: Atoms, audiences: ReadonlySet<string>): void {
-  if (audiences.size === 0) return;
-  const aspect = claim("[aud]");
-  atoms.aspects.set(aspect.id, aspect);
-  for (const audience of audiences) {
-    for (const scheme of ["", "http://", "https://"])
-      for (const slash of ["", "/"]) atoms.textsOf(aspect.id).exact.add(scheme + audience + slash);
-  }
-}

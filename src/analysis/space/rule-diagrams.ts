@@ -1,0 +1,128 @@
+/**
+ * Rules as sets of requests. Their own predicates decide: each is asked about one request of every cell, so that analysis and proxies cannot
+ * disagree on what a pattern means, only on where a decision may change.
+ */
+import type { Clause, CompiledRule } from "../../policy/authorization-rule.ts";
+import type { Condition, Predicate } from "../../policy/condition.ts";
+import type { PathNormalization } from "../../policy/normalize-path.ts";
+import { aspectsOf } from "./aspect.ts";
+import { AND, type Diagram, type Diagrams, NO, OR, YES } from "./diagram.ts";
+import { type Dimension, TCP } from "./dimension.ts";
+import { connectionOf, type Point, requestOf, sampleOf } from "./request-space.ts";
+
+/** Whether something holds of a request of these cells. */
+type Holds = (cells: readonly (readonly [place: number, cell: number])[]) => boolean;
+
+export class RuleDiagrams {
+  readonly dimensions: readonly Dimension[];
+  readonly diagrams: Diagrams;
+  readonly #at: ReadonlyMap<string, number>;
+  readonly #pathNormalization: PathNormalization;
+  /** By protocol: a condition may look at other dimensions there. */
+  readonly #conditions = [new Map<Condition, Diagram>(), new Map<Condition, Diagram>()] as const;
+
+  /** @param at places of the dimensions, by their ids. */
+  constructor(
+    dimensions: readonly Dimension[],
+    at: ReadonlyMap<string, number>,
+    diagrams: Diagrams,
+    pathNormalization: PathNormalization,
+  ) {
+    this.dimensions = dimensions;
+    this.diagrams = diagrams;
+    this.#at = at;
+    this.#pathNormalization = pathNormalization;
+  }
+
+  /** The requests that the rule matches, of one protocol. */
+  of(rule: CompiledRule, protocol: number): Diagram {
+    const { diagrams } = this;
+    const clause = (conditions: Clause): Diagram =>
+      diagrams.all(
+        AND,
+        conditions.map((condition) => this.#condition(condition, protocol)),
+        YES,
+      );
+    return diagrams.and(
+      diagrams.all(OR, rule.sources.map(clause), NO),
+      diagrams.all(OR, rule.operations.map(clause), NO),
+    );
+  }
+
+  #condition(condition: Condition, protocol: number): Diagram {
+    const known = this.#conditions[protocol]?.get(condition);
+    if (known !== undefined) return known;
+    const made = this.#ask(condition, protocol);
+    this.#conditions[protocol]?.set(condition, made);
+    return made;
+  }
+
+  /** Asks the condition about a request of every cell that it looks at. */
+  #ask({ field, matches, asks, forbids }: Condition, protocol: number): Diagram {
+    const { diagrams } = this;
+    const places = this.#placesOf(field, protocol);
+    const base = withCells(
+      this.dimensions.map(() => 0),
+      [[this.#at.get("protocol") ?? 0, protocol]],
+    );
+    const holds =
+      (predicate: Predicate): Holds =>
+      (cells) => {
+        const sample = sampleOf(this.dimensions, withCells(base, cells));
+        return predicate(connectionOf(sample), requestOf(sample, this.#pathNormalization));
+      };
+    if (!places.some((place) => this.dimensions[place]?.kind === "member"))
+      return this.#askCells(places, [], holds(matches));
+    const some = (predicate: Predicate | null): Diagram | null =>
+      predicate === null ? null : this.#someMember(places, holds(predicate));
+    return diagrams.minus(some(asks) ?? YES, some(forbids) ?? NO);
+  }
+
+  /** Of several texts some one has to match: which, is found by asking about each alone. */
+  #someMember(places: readonly number[], holds: Holds): Diagram {
+    const found = places.filter((place) => holds([[place, 1]]));
+    return this.diagrams.all(
+      OR,
+      found.map((place) => this.diagrams.within(place, [1])),
+      NO,
+    );
+  }
+
+  #askCells(
+    places: readonly number[],
+    chosen: readonly (readonly [number, number])[],
+    holds: Holds,
+  ): Diagram {
+    const [place, ...rest] = places;
+    if (place === undefined) return holds(chosen) ? YES : NO;
+    const size = this.dimensions[place]?.size ?? 0;
+    const children: (readonly [number, Diagram])[] = [];
+    for (let cell = 0; cell < size; cell++) {
+      children.push([cell, this.#askCells(rest, [...chosen, [place, cell]], holds)]);
+    }
+    return this.diagrams.choose(place, NO, children);
+  }
+
+  /** In the order of dimensions. On TCP a client is where its peer is: nobody tells of another. */
+  #placesOf(field: string, protocol: number): readonly number[] {
+    return aspectsOf(field)
+      .flatMap((aspect) => {
+        if (aspect.kind === "many") {
+          return this.dimensions.flatMap((dimension, at) =>
+            dimension.kind === "member" && dimension.aspect.id === aspect.id ? [at] : [],
+          );
+        }
+        const id = aspect.id === "remote.ip" && protocol === TCP ? "source.ip" : aspect.id;
+        const at = this.#at.get(id);
+        return at === undefined ? [] : [at];
+      })
+      .toSorted((a, b) => a - b);
+  }
+}
+
+/** The point with other cells at some places. */
+export function withCells(point: Point, cells: readonly (readonly [number, number])[]): Point {
+  const copy = [...point];
+  for (const [place, cell] of cells) copy[place] = cell;
+  return copy;
+}
