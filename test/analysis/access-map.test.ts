@@ -245,6 +245,29 @@ test("a line tells ports and requests; what a policy refuses whole has none", ()
   ]);
 });
 
+test("a condition on the client's address is one on the peer's where no HTTP tells of another", () => {
+  const at = (name: string, ip: string): string =>
+    `---\napiVersion: v1\nkind: Pod\nmetadata: {name: ${name}, namespace: shop, labels: {app: ${name}}}\nspec: {serviceAccountName: ${name}, containers: [{name: c, image: i}]}\nstatus: {podIP: ${ip}}\n`;
+  const closed = `---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: two, namespace: shop}
+spec: {selector: {matchLabels: {app: two}}, rules: [{from: [{source: {notRemoteIpBlocks: [10.0.0.1]}}]}]}
+`;
+  const from = (ip: string): string[] =>
+    lines(meshOf(at("one", ip) + at("two", "10.0.0.2") + closed)).filter((line) =>
+      line.startsWith("shop/one[Pod] => shop/two"),
+    );
+  assert.ok(
+    from("10.0.0.3").some((line) => line.endsWith("TCP any port : any TCP")),
+    from("10.0.0.3").join(),
+  );
+  assert.ok(
+    from("10.0.0.1").every((line) => line.includes(": HTTP; client addresses ")),
+    from("10.0.0.1").join(),
+  );
+});
+
 test("a network policy takes ports from a line, and UDP goes past proxies only where that is asked for", () => {
   const network = `---
 apiVersion: networking.k8s.io/v1

@@ -38,7 +38,10 @@ export class Atoms {
   readonly aspects = new Map<string, Aspect>();
 
   addCondition({ field, values, notValues }: Condition, context: AtomContext): void {
-    for (const aspect of aspectsOf(field)) {
+    // On TCP nobody tells of another client than the peer: what asks for the client asks for that.
+    const own = aspectsOf(field);
+    const peers = own.some(({ id }) => id === "remote.ip") ? aspectsOf("source.ip") : [];
+    for (const aspect of [...own, ...peers]) {
       this.aspects.set(aspect.id, aspect);
       for (const value of [...values, ...notValues]) this.#addValue(aspect, field, value, context);
     }

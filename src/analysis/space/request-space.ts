@@ -139,7 +139,7 @@ export function connectionOf(sample: SampleRequest): Connection {
     tls: sample.principal === null ? clear : "mtls",
     principal: sample.principal,
     sourceIp: sample.sourceIp,
-    remoteIp: sample.remoteIp ?? undefined,
+    remoteIp: (isHttp ? sample.remoteIp : null) ?? undefined,
     destinationIp: sample.destinationIp,
     destinationPort: sample.port,
     sni: sample.sni,
