@@ -5,6 +5,7 @@ import { bodyReader } from "./codec/http1-body.ts";
 import { BODY_MALFORMED, type BodyReader } from "./codec/http1-body-reader.ts";
 import { parseResponseHead, type RequestHead, type ResponseHead } from "./codec/http1-head.ts";
 import { findHeadEnd, HEAD_INCOMPLETE } from "./codec/http1-head-end.ts";
+import { refusedAt } from "./hbone/refused-at.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { ForwardAction } from "./http-service.ts";
 import type { Revocation } from "./recheck.ts";
@@ -350,6 +351,7 @@ export class Http1Exchange implements StreamHandler {
       error instanceof BulwarkError ? error.code : ((error as NodeJS.ErrnoException).code ?? "error");
     this.#action.flow.explanation = [error.message.split("\n", 1)[0] ?? ""];
     this.#action.flow.status = status;
+    this.#action.flow.upstream ??= refusedAt(error);
     this.#finish("error", code);
     this.#upstream?.stream.destroy();
     this.#client.answerFailure(status, FAILURES[status] ?? "upstream failure");

@@ -5,8 +5,10 @@ import {
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
+import type { FlowUpstream } from "../model/flow-record.ts";
 import type { HeldBody } from "./ext-authz/stream-peek.ts";
 import { grpcAnswer } from "./grpc-answer.ts";
+import { refusedAt } from "./hbone/refused-at.ts";
 import type { HttpEnvironment } from "./http-environment.ts";
 import type { ForwardAction, RequestView } from "./http-service.ts";
 import { editedHeaders, linesToHeaders } from "./http2-headers.ts";
@@ -33,7 +35,7 @@ export async function relayStream(
   const relay = new Relay(downstream, view, action, env, startedMs, held);
   onStarted((revocation) => relay.revoke(revocation));
   const opened = await openSession(action, upstreams);
-  if (opened instanceof Error) relay.fail(503, opened.message);
+  if (opened instanceof Error) relay.fail(503, opened.message, refusedAt(opened));
   else relay.run(opened.session, opened.target);
 }
 
@@ -111,8 +113,9 @@ class Relay {
     downstream.once("close", () => this.#downstreamClosed());
   }
 
-  fail(status: number, message: string): void {
+  fail(status: number, message: string, upstream?: FlowUpstream): void {
     this.#action.flow.explanation = [message];
+    this.#action.flow.upstream ??= upstream;
     this.#action.flow.status = status;
     this.#record("error", "upstream-failed");
     if (this.#downstream.destroyed) return;

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { ByteStream } from "./byte-stream.ts";
 import { type Connected, connectUpstream } from "./connect-upstream.ts";
+import { refusedAt } from "./hbone/refused-at.ts";
 import type { ForwardAction, Leave, MutableFlow } from "./http-service.ts";
 import type { RelayEnvironment } from "./proxy-environment.ts";
 import type { Refusal } from "./recheck.ts";
@@ -158,6 +159,7 @@ function fail(
   flow.layer = "upstream";
   flow.reason =
     error instanceof BulwarkError ? error.code : ((error as NodeJS.ErrnoException).code ?? "error");
+  flow.upstream ??= refusedAt(error);
   const what = error.message.split("\n", 1)[0] ?? "";
   flow.explanation = isTlsInTls(request, target) ? [what, TLS_IN_TLS] : [what];
   flow.durationMs = performance.now() - startedMs;

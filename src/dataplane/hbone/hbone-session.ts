@@ -7,6 +7,7 @@ import { unmapped } from "../capture/original-destination.ts";
 import { CUT } from "../reset-connection.ts";
 import type { TlsContexts } from "../tls-contexts.ts";
 import type { UpstreamTunnel } from "../upstream-target.ts";
+import { tunnelRefused } from "./refused-at.ts";
 import { TunnelSocket } from "./tunnel-socket.ts";
 
 /** What a tunnel may have on its way to a reader that has stopped: a hundred of them hold 25 MB. ztunnel's is 4 MiB. */
@@ -101,7 +102,7 @@ export class HboneSession {
     this.#tunnels.add(socket);
     socket.once("close", () => this.#closed(socket));
     const isStale = (): boolean => this.#served && this.#options.socket.destroyed;
-    new Opening(stream, socket, timeoutMs, isStale, (outcome) => {
+    new Opening(stream, socket, { authority, timeoutMs, isStale }, (outcome) => {
       if (!(outcome instanceof BulwarkError)) this.#served = true;
       // A server that does not answer one may answer none: whoever asks next is not to wait for the same.
       if (outcome instanceof BulwarkError && outcome.code === "BW_TUNNEL_TIMEOUT") this.retire();
@@ -145,8 +146,16 @@ export class HboneSession {
   }
 }
 
+interface OpeningOptions {
+  readonly authority: string;
+  readonly timeoutMs: number;
+  /** Whether the connection has died that had served others before. */
+  readonly isStale: () => boolean;
+}
+
 /** A CONNECT that is not answered yet. */
 class Opening {
+  readonly #authority: string;
   readonly #stream: ClientHttp2Stream;
   readonly #socket: Socket;
   readonly #isStale: () => boolean;
@@ -154,16 +163,15 @@ class Opening {
   readonly #timer: NodeJS.Timeout;
   #settled = false;
 
-  /** @param isStale whether the connection has died that had served others before. */
   constructor(
     stream: ClientHttp2Stream,
     socket: Socket,
-    timeoutMs: number,
-    isStale: () => boolean,
+    { authority, timeoutMs, isStale }: OpeningOptions,
     done: TunnelOpened,
   ) {
     this.#stream = stream;
     this.#socket = socket;
+    this.#authority = authority;
     this.#isStale = isStale;
     this.#done = done;
     this.#timer = setTimeout(
@@ -181,8 +189,8 @@ class Opening {
       this.#settle(this.#socket);
       return;
     }
-    const what = `the other end of the tunnel refused it with ${status}`;
-    this.#settle(new BulwarkError("BW_TUNNEL_REFUSED", what, { detail: { status } }));
+    const { localAddress: localIp, localPort } = this.#socket;
+    this.#settle(tunnelRefused(status, { authority: this.#authority, localIp, localPort }));
     this.#socket.destroy();
   };
 

@@ -1,5 +1,6 @@
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import type { RequestEdit } from "../codec/head-writer.ts";
+import { refusedAt } from "../hbone/refused-at.ts";
 import type { HttpEnvironment } from "../http-environment.ts";
 import type { ForwardAction, RequestView } from "../http-service.ts";
 import { linesToHeaders } from "../http2-headers.ts";
@@ -276,6 +277,7 @@ export class RoutedExchange implements CallHandler {
       error instanceof BulwarkError ? error.code : ((error as NodeJS.ErrnoException).code ?? "error");
     this.#action.flow.explanation = [error.message.split("\n", 1)[0] ?? ""];
     this.#status = status;
+    this.#action.flow.upstream ??= refusedAt(error);
     this.#finish("error", code);
     this.#down.fail(status, FAILURES[status] ?? "upstream failure");
   }

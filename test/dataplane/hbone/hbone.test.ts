@@ -8,6 +8,8 @@ import { createSecureContext, createServer as createTlsServer } from "node:tls";
 import { Deadlines } from "../../../src/dataplane/deadlines.ts";
 import { UpstreamPool } from "../../../src/dataplane/upstream-pool.ts";
 import type { UpstreamTarget } from "../../../src/dataplane/upstream-target.ts";
+import type { FlowUpstream } from "../../../src/model/flow-record.ts";
+import type { BulwarkError } from "../../../src/resources/bulwark-error.ts";
 import { CertificateForge } from "../../../tools/corpus/live-certificates.ts";
 import {
   AUTHORITY,
@@ -131,9 +133,14 @@ test("a refused tunnel is an error with its status, and the connection stays of 
     if (refuse) tunnel.refuse(403, "denied");
     else tunnel.accept().end("let in");
   });
-  await assert.rejects(open(client, targetAt(server.port)), {
-    code: "BW_TUNNEL_REFUSED",
-    detail: { status: 403 },
+  await assert.rejects(open(client, targetAt(server.port)), (error: BulwarkError) => {
+    const { status, upstream } = error.detail as { status: number; upstream: FlowUpstream };
+    const [asked] = server.tunnels;
+    assert.deepEqual([error.code, status], ["BW_TUNNEL_REFUSED", 403]);
+    // What joins the two ends' records.
+    assert.deepEqual([upstream.ip, upstream.port], [asked?.ip, asked?.port]);
+    assert.equal(upstream.localPort, asked?.source.port);
+    return true;
   });
   refuse = false;
   const socket = await open(client, targetAt(server.port));
@@ -144,9 +151,10 @@ test("a refused tunnel is an error with its status, and the connection stays of 
 
 test("what is no address and port is refused with 400 and told", async (context) => {
   const { server, client } = await pair(context);
-  await assert.rejects(open(client, targetAt(server.port, { authority: "server.a.svc:80" })), {
-    code: "BW_TUNNEL_REFUSED",
-    detail: { status: 400 },
+  const asked = open(client, targetAt(server.port, { authority: "server.a.svc:80" }));
+  await assert.rejects(asked, (error: BulwarkError) => {
+    assert.deepEqual([error.code, error.detail.status], ["BW_TUNNEL_REFUSED", 400]);
+    return true;
   });
   const [refusal] = server.refusals;
   assert.deepEqual([refusal?.reason, refusal?.status], ["authority-malformed", 400]);
