@@ -34,8 +34,9 @@ export function readRunBook(state: StateFolder): RunBook | undefined {
   };
 }
 
+/** Written at each start of a process. A power cut ends all that it names: what is left of it then matters to nobody. */
 export function writeRunBook(state: StateFolder, book: RunBook): void {
-  writePrivateFile(state.runBook, `${JSON.stringify(book, undefined, 1)}\n`);
+  writePrivateFile(state.runBook, `${JSON.stringify(book, undefined, 1)}\n`, { outlivesPowerCut: false });
 }
 
 export function removeRunBook(state: StateFolder): void {

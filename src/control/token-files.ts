@@ -100,7 +100,8 @@ export class TokenFiles {
     let token = await this.#mint(pod);
     // A cut-off may have been told meanwhile.
     if (this.#isTakenForOlder(podKey(pod), pod)) token = await this.#mint(pod);
-    writePrivateFile(tokenFile(this.#state, podKey(pod)), `${token}\n`);
+    // After a power cut every pod starts anew, with another.
+    writePrivateFile(tokenFile(this.#state, podKey(pod)), `${token}\n`, { outlivesPowerCut: false });
     this.#onWritten(pod);
   }
 

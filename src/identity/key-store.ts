@@ -44,6 +44,8 @@ export function ensurePrivateFolder(folder: string): void {
 export interface WritePrivateFileOptions {
   /** Fail, and change nothing, when the file is there already. */
   readonly exclusive?: boolean;
+  /** Whole after a kill, but perhaps torn or of before after a power cut: for what then means nothing any more, at a fraction of the cost. */
+  readonly outlivesPowerCut?: false;
 }
 
 /**
@@ -59,9 +61,10 @@ export function writePrivateFile(
   return attempt(`cannot write ${path}`, () => {
     const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString("hex")}.tmp`);
     try {
-      writeAndSync(temporary, data);
+      const isLasting = options.outlivesPowerCut !== false;
+      write(temporary, data, isLasting);
       const placed = options.exclusive === true ? linkIfAbsent(temporary, path) : renameOver(temporary, path);
-      syncFolder(dirname(path));
+      if (isLasting) syncFolder(dirname(path));
       return placed;
     } finally {
       rmSync(temporary, { force: true });
@@ -143,13 +146,13 @@ export function removeStaleTemporaries(folder: string): void {
   });
 }
 
-function writeAndSync(path: string, data: string | Buffer): void {
+function write(path: string, data: string | Buffer, isLasting: boolean): void {
   const file = openSync(path, "wx", 0o600);
   try {
     // The umask may only take bits away, but a folder's default ACL may add some.
     fchmodSync(file, 0o600);
     writeFileSync(file, data);
-    fsyncSync(file);
+    if (isLasting) fsyncSync(file);
   } finally {
     closeSync(file);
   }

@@ -104,7 +104,8 @@ export class PodFolders {
     if (pod.network === undefined || pod.proxied !== true) return;
     const view = { ...this.#state, tokenFolder: join(this.of(pod).proxyState, "tokens") };
     const file = tokenFile(view, podKey(pod));
-    writePrivateFile(file, readFileSync(tokenFile(this.#state, podKey(pod)), "utf8"));
+    const token = readFileSync(tokenFile(this.#state, podKey(pod)), "utf8");
+    writePrivateFile(file, token, { outlivesPowerCut: false });
     const owner = pod.network.firstUid + PROXY_UID;
     chownSync(file, owner, owner);
   }
