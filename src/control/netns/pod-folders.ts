@@ -3,6 +3,7 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -16,6 +17,7 @@ import { CLUSTER_DOMAIN } from "../../policy/outbound/host-name.ts";
 import { type PodAssignment, podKey, type SessionHolder } from "../../substrate/assignment.ts";
 import { CLUSTER_DNS } from "../../substrate/netns/addresses.ts";
 import type { PodFiles } from "../../substrate/netns/launch.ts";
+import { PRIVATE_FOLDERS } from "../../substrate/netns/private-folders.ts";
 import type { NetworkedPod } from "../../substrate/netns/scripts.ts";
 import { STAND_IN_CA_FILE } from "../../substrate/stand-in-authority.ts";
 import type { RunBook } from "../run-book.ts";
@@ -52,6 +54,7 @@ export class PodFolders {
   prepare(simulatesExternal: boolean): void {
     openFolder(controlFolder(this.#state));
     mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    this.#emptyPrivateFolders();
     const file = join(this.#root, ROOTS_FILE);
     rmSync(file, { force: true });
     if (!simulatesExternal) return;
@@ -70,14 +73,19 @@ export class PodFolders {
       hosts: join(folder, "hosts"),
       ...(existsSync(roots) ? { rootCertificates: roots } : {}),
       run: join(folder, "run"),
+      private: PRIVATE_FOLDERS.map((own) => join(folder, "private", own)),
       proxyState: join(folder, "proxy"),
       controlFolder: controlFolder(this.#state),
     };
   }
 
   make(pod: NetworkedPod): void {
-    const { resolvConf, hosts, run, proxyState } = this.of(pod);
+    const { resolvConf, hosts, run, private: privateFolders, proxyState } = this.of(pod);
     mkdirSync(run, { recursive: true, mode: 0o755 });
+    for (const own of privateFolders) {
+      mkdirSync(own, { recursive: true });
+      chmodSync(own, 0o1777);
+    }
     writePublicFile(resolvConf, resolvConfOf(pod));
     writePublicFile(hosts, hostsOf(pod));
     openFolder(proxyState);
@@ -123,6 +131,15 @@ export class PodFolders {
   /** Nothing runs any more. What proxies could not hand over stays, for the next start. */
   close(): void {
     rmSync(controlFolder(this.#state), { recursive: true, force: true });
+    this.#emptyPrivateFolders();
+  }
+
+  #emptyPrivateFolders(): void {
+    if (!existsSync(this.#root)) return;
+    for (const { name } of readdirSync(this.#root, { withFileTypes: true }).filter((each) =>
+      each.isDirectory(),
+    ))
+      rmSync(join(this.#root, name, "private"), { recursive: true, force: true });
   }
 
   get #root(): string {

@@ -12,6 +12,8 @@ export interface PodFiles {
   readonly rootCertificates?: string;
   /** An empty folder: what comes to lie on `/run`, so that no socket of the machine's is in reach. */
   readonly run: string;
+  /** The pod's own in the place of each of `PRIVATE_FOLDERS`. */
+  readonly private: readonly string[];
   /** For the proxy alone: what it finds at {@link PROXY_STATE}. */
   readonly proxyState: string;
   /** For the proxy alone: the folder of control's socket. */
@@ -45,8 +47,13 @@ if [ -n "$PROGRAM" ]; then
   mount --bind "$PROGRAM" "$RUN/program"
 fi
 mount --rbind "$RUN" /run
-unset USERNS RESOLV HOSTS ROOTS RUN VIEW CONTROL PROGRAM
-exec nsenter --user=/proc/self/fd/9 -- setpriv $PRIVILEGES -- /bin/sh -c 'exec 9<&-; unset PRIVILEGES; exec "$@"' sh "$@"
+# Held open: one of them may cover the way to the next.
+exec 6<"$TMP" 7<"$VAR_TMP" 8<"$SHM"
+mount -n -c --bind /proc/self/fd/6 /tmp
+[ ! -d /var/tmp ] || mount -n -c --bind /proc/self/fd/7 /var/tmp
+[ ! -d /dev/shm ] || mount -n -c --bind /proc/self/fd/8 /dev/shm
+unset USERNS RESOLV HOSTS ROOTS RUN VIEW CONTROL PROGRAM TMP VAR_TMP SHM
+exec nsenter --user=/proc/self/fd/9 -- setpriv $PRIVILEGES -- /bin/sh -c 'exec 6<&- 7<&- 8<&- 9<&-; unset PRIVILEGES; exec "$@"' sh "$@"
 `;
 
 /** How a command is run in a pod, from outside, by root. The environment is the caller's to give, with {@link Launch.env} added. */
@@ -70,6 +77,7 @@ export function launchInPod(
   { withProgram = user === "proxy" }: LaunchOptions = {},
 ): Launch {
   const isProxy = user === "proxy";
+  const [tmp = "", varTmp = "", shm = ""] = files.private;
   return {
     command: "nsenter",
     args: [
@@ -90,6 +98,9 @@ export function launchInPod(
       HOSTS: files.hosts,
       ROOTS: files.rootCertificates ?? "",
       RUN: files.run,
+      TMP: tmp,
+      VAR_TMP: varTmp,
+      SHM: shm,
       VIEW: isProxy ? files.proxyState : "",
       CONTROL: isProxy ? files.controlFolder : "",
       PROGRAM: withProgram ? (hiddenProgramFolder() ?? "") : "",

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { PRIVATE_FOLDERS } from "./private-folders.ts";
 
 /** The folder that this program is installed in, its packages included. */
 const PROGRAM_FOLDER = resolve(import.meta.dirname, "../../..");
@@ -9,7 +10,7 @@ export const PROGRAM_IN_POD = "/run/program";
 const OTHERS_READ = 0o004;
 const OTHERS_ENTER = 0o001;
 
-/** The program's folder where other users cannot enter one of those above it, as in root's home; undefined where they can. */
+/** The program's folder where other users cannot enter one of those above it, as in root's home, or pods have another in its place; undefined where they can. */
 export function hiddenProgramFolder(): string | undefined {
   return isReachable(PROGRAM_FOLDER) ? undefined : PROGRAM_FOLDER;
 }
@@ -33,6 +34,7 @@ export function whyNotRunnable(): string | undefined {
 }
 
 function isReachable(folder: string): boolean {
+  if (PRIVATE_FOLDERS.some((own) => folder === own || folder.startsWith(`${own}/`))) return false;
   for (let at = folder; ; at = dirname(at)) {
     if ((statSync(at).mode & OTHERS_ENTER) === 0) return false;
     if (at === dirname(at)) return true;
