@@ -12,24 +12,25 @@ const MAX_ERROR_TEXT = 2000;
  * @throws {BulwarkError} BW_NETNS_FAILED, with what the failing command said.
  */
 export async function runScript(script: string, what: string): Promise<string> {
-  const { code, out, error } = await new Promise<{ code: number | null; out: string; error: string }>(
-    (resolve) => {
-      const child = spawn("/bin/sh", ["-eu", "-s"], { env: ENVIRONMENT, stdio: ["pipe", "pipe", "pipe"] });
-      let out = "";
-      let error = "";
-      child.stdout.setEncoding("utf8").on("data", (text: string) => {
-        out += text;
-      });
-      child.stderr.setEncoding("utf8").on("data", (text: string) => {
-        error = `${error}${text}`.slice(-MAX_ERROR_TEXT);
-      });
-      child.on("error", (cause) => resolve({ code: null, out, error: cause.message }));
-      child.on("close", (code) => resolve({ code, out, error }));
-      // EPIPE of a script that failed before it was read whole: its exit code tells.
-      child.stdin.on("error", () => {});
-      child.stdin.end(script);
-    },
-  );
-  if (code === 0) return out;
-  throw new BulwarkError("BW_NETNS_FAILED", `${what}: ${error.trim() || `exit code ${code}`}`);
+  const { how, out, error } = await new Promise<{ how: string; out: string; error: string }>((resolve) => {
+    const child = spawn("/bin/sh", ["-eu", "-s"], { env: ENVIRONMENT, stdio: ["pipe", "pipe", "pipe"] });
+    let out = "";
+    let error = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      out += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      error = `${error}${text}`.slice(-MAX_ERROR_TEXT);
+    });
+    child.on("error", (cause) => resolve({ how: "not started", out, error: cause.message }));
+    // A Ctrl-C at the terminal is for the script, too.
+    child.on("close", (code, signal) =>
+      resolve({ how: signal === null ? `exit code ${code}` : `interrupted by ${signal}`, out, error }),
+    );
+    // EPIPE of a script that failed before it was read whole: its exit code tells.
+    child.stdin.on("error", () => {});
+    child.stdin.end(script);
+  });
+  if (how === "exit code 0") return out;
+  throw new BulwarkError("BW_NETNS_FAILED", `${what}: ${error.trim() || how}`);
 }
