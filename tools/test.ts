@@ -91,7 +91,13 @@ const run = spawnSync(
   {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, TMPDIR: temporary, NODE_COMPILE_CACHE: COMPILE_CACHE },
+    // Tests that mean network namespaces say so: what root gets without being asked is not what others get.
+    env: {
+      BULWARK_SUBSTRATE: "loopback",
+      ...process.env,
+      TMPDIR: temporary,
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
+    },
   },
 );
 const left = readdirSync(temporary).filter((name) => !name.startsWith(TOGETHER));

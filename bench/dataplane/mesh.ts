@@ -29,7 +29,7 @@ export class BenchMesh {
     rmSync(this.#state.root, { recursive: true, force: true });
     const serve = `exec env GOMAXPROCS=1 '${loadProgram}' serve`;
     const own = ["--quiet", "--substrate", substrate, "--state", this.#state.root];
-    const args = ["up", join(import.meta.dirname, "mesh.yaml"), ...own];
+    const args = ["up", join(import.meta.dirname, "mesh.yaml"), "--substrate", "loopback", ...own];
     this.#up = spawn(
       join(ROOT, "bin/bulwark"),
       [...args, "--app", `bench/web=${serve}`, "--app", `bench/ledger=${serve}`],

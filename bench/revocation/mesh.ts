@@ -26,9 +26,13 @@ export class RevocationMesh {
     const sources = join(folder, "mesh");
     mkdirSync(sources);
     writeFileSync(join(sources, "mesh.yaml"), manifests(this.clients));
-    this.#up = spawn(join(ROOT, "bin/bulwark"), ["up", sources, "--quiet", "--state", this.state.root], {
-      stdio: ["ignore", "ignore", "ignore"],
-    });
+    this.#up = spawn(
+      join(ROOT, "bin/bulwark"),
+      ["up", sources, "--quiet", "--substrate", "loopback", "--state", this.state.root],
+      {
+        stdio: ["ignore", "ignore", "ignore"],
+      },
+    );
     this.#ended = new Promise((done) => this.#up.once("exit", () => done()));
   }
 

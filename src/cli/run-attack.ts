@@ -56,7 +56,7 @@ async function onOwnMesh(
   const outcome = await withOwnMesh(
     {
       sources,
-      substrate: await chooseSubstrate(options.substrate),
+      substrate: await chooseSubstrate(options.substrate ?? "loopback"),
       signal,
       program: thisProgram(),
       certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),

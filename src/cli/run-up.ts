@@ -69,7 +69,7 @@ export async function runUp(sources: readonly string[], options: UpOptions): Pro
     statePath: options.state ?? defaultStatePath(),
     sources,
     certTtlSeconds: Math.round((options.certTtl ?? 0) / 1000),
-    simulateExternal: options.simulateExternal === true,
+    ...(options.simulateExternal === undefined ? {} : { simulateExternal: options.simulateExternal }),
     substrate,
     ca,
     keys: keySettings(options),
@@ -142,6 +142,8 @@ function aborting(asked: Promise<string>): AbortSignal {
 
 /** @throws {BulwarkError} BW_NETNS_UNAVAILABLE, BW_CLI_INPUT. */
 async function chosenSubstrate({ substrate: asked, workloadApi }: UpOptions): Promise<SubstrateName> {
+  // What cannot be had on namespaces has them not chosen.
+  if (asked === undefined && workloadApi === true) return "loopback";
   const substrate = await chooseSubstrate(asked);
   if (substrate === "netns" && workloadApi === true)
     throw new BulwarkError(

@@ -36,6 +36,10 @@ export interface MeshRunnerOptions {
   readonly onEvent: (event: RunnerEvent) => void;
 }
 
+/** As it is asked for: where pods are network namespaces, hosts outside are played unless that is declined, since nothing else leads to them. */
+export type MeshOptions = Omit<MeshRunnerOptions, "simulateExternal"> &
+  Partial<Pick<MeshRunnerOptions, "simulateExternal">>;
+
 export type RunnerEvent =
   | ControlEvent
   | { readonly kind: "warning"; readonly message: string }

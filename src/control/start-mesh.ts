@@ -1,6 +1,7 @@
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
 import type { Assignments } from "../substrate/assignment.ts";
+import { externalHosts } from "../substrate/external-hosts.ts";
 import { loopbackSubstrate } from "../substrate/loopback.ts";
 import { netnsSubstrate } from "../substrate/netns/netns.ts";
 import type { Substrate } from "../substrate/substrate.ts";
@@ -9,16 +10,18 @@ import { loadConfiguration } from "./load-configuration.ts";
 import { MeshRunner } from "./mesh-runner.ts";
 import { removeNetwork } from "./netns/pod-network.ts";
 import { lockState, readRunBook, removeRunBook, stopLeftovers } from "./run-book.ts";
-import type { MeshRunnerOptions, NotStarted, RunningMesh } from "./running-mesh.ts";
+import type { MeshOptions, MeshRunnerOptions, NotStarted, RunningMesh } from "./running-mesh.ts";
 import { createStateFolder, removeSocketFolder, type StateFolder, stateUnusable } from "./state-folder.ts";
 
 /**
  * Brings up a mesh from files and keeps it up.
  * @throws {BulwarkError} BW_STATE_IN_USE, BW_STATE_UNUSABLE, BW_SUBSTRATE_NO_ADDRESS, BW_CA_…, BW_KEYSTORE_….
  */
-export async function startMesh(options: MeshRunnerOptions): Promise<RunningMesh | NotStarted> {
-  const loaded = await loadConfiguration(options.sources);
+export async function startMesh(asked: MeshOptions): Promise<RunningMesh | NotStarted> {
+  const loaded = await loadConfiguration(asked.sources);
   if (!loaded.ok) return loaded;
+  const { simulateExternal = asked.substrate === "netns" && externalHosts(loaded.mesh).size > 0 } = asked;
+  const options: MeshRunnerOptions = { ...asked, simulateExternal };
   const state = createStateFolder(options.statePath);
   const release = lockState(state);
   try {

@@ -15,7 +15,9 @@ export function bulwark(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
-  return finished(spawn(BULWARK, args, { env: { ...process.env, NO_COLOR: "1", ...env } }));
+  return finished(
+    spawn(BULWARK, args, { env: { BULWARK_SUBSTRATE: "loopback", ...process.env, NO_COLOR: "1", ...env } }),
+  );
 }
 
 function finished(child: ChildProcess): Promise<Finished> {

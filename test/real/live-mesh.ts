@@ -70,6 +70,7 @@ export class LiveMesh {
       BULWARK,
       ["up", ...this.#args, "--state", this.state.root, "--format", "json", "--quiet"],
       {
+        env: { BULWARK_SUBSTRATE: "loopback", ...process.env },
         stdio: ["ignore", "pipe", "pipe"],
       },
     );

@@ -32,7 +32,9 @@ const files = temporaryFolder();
 let mesh: LiveMesh;
 before(async () => {
   cpSync(EXAMPLE, files, { recursive: true });
-  if (SKIP === false) mesh = await LiveMesh.up([files, "--simulate-external", "--substrate", "netns"]);
+  // As its reader would: root on Linux gets namespaces, and in them stand-ins, without a word.
+  process.env.BULWARK_SUBSTRATE = "";
+  if (SKIP === false) mesh = await LiveMesh.up([files]);
 });
 after(async () => {
   await mesh?.dispose();

@@ -18,14 +18,16 @@ export function configure(command: Command): void {
     .argument("<source...>", "folders or files of Kubernetes and Istio YAML or JSON")
     .addOption(stateOption())
     .addOption(formatOption())
-    .option("--simulate-external", "stand-ins for every external host, so that all works offline")
+    .option(
+      "--simulate-external",
+      "stand-ins for every external host, so that all works offline (default: with network namespaces)",
+    )
+    .option("--no-simulate-external", "none, also with network namespaces")
     .addOption(
       new Option(
         "--substrate <name>",
-        "where pods live: addresses of 127/8, or network namespaces (Linux, root); auto: namespaces where they can be had",
-      )
-        .choices([...SUBSTRATES, "auto"])
-        .default("loopback"),
+        "where pods live: addresses of 127/8, or network namespaces (Linux, root); default: $BULWARK_SUBSTRATE, else namespaces where they can be had; auto: the same, and say why not",
+      ).choices([...SUBSTRATES, "auto"]),
     )
     .option("--app <workload=command>", "run this command as the application, once a replica", collect)
     .option(
