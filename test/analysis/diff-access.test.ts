@@ -95,6 +95,53 @@ test("every witness is answered otherwise before and after, and random requests 
   assert.ok(witnesses > 10, `${witnesses} witnesses`);
 });
 
+test("in ambient mode, too, witnesses flip, and nothing flips that was not told", async () => {
+  const AMBIENT = resource(
+    "Namespace",
+    "foo",
+    {},
+    { namespace: "", labels: { "istio.io/dataplane-mode": "ambient" } },
+  );
+  let witnesses = 0;
+  for (const semantics of ["istio", "strict"] as const)
+    await fc.assert(
+      fc.asyncProperty(
+        arbitraryPolicies,
+        arbitraryPolicies,
+        fc.constantFrom("STRICT" as const, "PERMISSIVE" as const),
+        fc.array(arbitraryCall, { minLength: 20, maxLength: 20 }),
+        async (old, now, mode, calls) => {
+          const before = meshWith(old, AMBIENT, strict(mode));
+          const after = meshWith(now, AMBIENT);
+          assert.equal(before.workloads.find(({ key }) => key === "foo/httpbin")?.dataplane, "ambient");
+          const { changes, notAnalysed } = diffAccess(before, after, { semantics, regionLimit: 1000 });
+          assert.deepEqual(notAnalysed, []);
+          const ask = async (mesh: Mesh, request: AccessRequest): Promise<boolean> => {
+            const [decision] = await can(mesh, [request], { semantics });
+            return decision?.allowed ?? assert.fail();
+          };
+          for (const { change, witness } of changes) {
+            witnesses++;
+            const answers = [await ask(before, witness), await ask(after, witness)];
+            assert.deepEqual(
+              answers,
+              change === "widened" ? [false, true] : [true, false],
+              JSON.stringify(witness),
+            );
+          }
+          for (const call of calls) {
+            const request = requestFor(call);
+            const [was, is] = [await ask(before, request), await ask(after, request)];
+            if (was === is) continue;
+            assert.ok(only(changes, is ? "widened" : "narrowed").length > 0, JSON.stringify(request));
+          }
+        },
+      ),
+      { seed: SEED, numRuns: Number(process.env.ANALYSIS_RUNS ?? 15) },
+    );
+  assert.ok(witnesses > 10, `${witnesses} witnesses`);
+});
+
 test("meshes of other text and the same meaning have no difference", () => {
   const rule = { from: [{ source: { principals: ["cluster.local/ns/foo/sa/sleep"] } }] };
   const get = { ...rule, to: [{ operation: { methods: ["GET"] } }] };

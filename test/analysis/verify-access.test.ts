@@ -87,8 +87,21 @@ const NARROW: fc.Arbitrary<RuleSpec> = arbitraryRule.filter(
   ({ from = [], to = [] }) => from.length + to.length > 0,
 );
 
-for (const semantics of ["istio", "strict"] as const) {
-  test(`proofs survive a search for counterexamples, and witnesses are answered as said (${semantics})`, async () => {
+const AMBIENT = resource(
+  "Namespace",
+  "foo",
+  {},
+  { namespace: "", labels: { "istio.io/dataplane-mode": "ambient" } },
+);
+
+for (const [semantics, mode] of [
+  ["istio", "sidecar"],
+  ["strict", "sidecar"],
+  ["istio", "ambient"],
+  ["strict", "ambient"],
+] as const) {
+  test(`proofs survive a search for counterexamples, and witnesses are answered as said (${semantics}, ${mode})`, async () => {
+    const dataplane = mode === "ambient" ? [AMBIENT] : [];
     const seen = { proven: 0, violated: 0, searched: 0 };
     await fc.assert(
       fc.asyncProperty(
@@ -109,6 +122,7 @@ for (const semantics of ["istio", "strict"] as const) {
           const mesh = meshOf(
             CONFIG,
             TOKENS,
+            ...dataplane,
             resource("PeerAuthentication", "default", { mtls: { mode } }),
             ...policies.map(({ name, namespace, spec }) => authorization(name, { ...spec }, { namespace })),
           );

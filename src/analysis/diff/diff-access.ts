@@ -1,15 +1,16 @@
 /** Who may reach what after a change that could not before, and the other way round: computed, not sampled. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { AuthorizationCache } from "../../policy/authorization-cache.ts";
-import { compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
+import { compileInbound, type Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
 import type { Resource } from "../../resources/resource.ts";
+import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { describeRegion, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
 import { ABSENT } from "../space/dimension.ts";
 import { coverWithRegions, diagramOf, type Region } from "../space/regions.ts";
-import { ASKS, ServerSpace } from "../space/server-space.ts";
+import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
 import { witnessOf } from "../space/witness.ts";
 import { type Cause, causeAt, changedResources } from "./causes.ts";
 import { type ClientChange, type ClientDiff, clientChanges } from "./client/client-changes.ts";
@@ -218,11 +219,11 @@ function compile(
   workload: Workload | undefined,
   semantics: Semantics,
   cache: AuthorizationCache,
-): InboundPolicy | undefined {
+): AnalysedServer | undefined {
   if (workload === undefined) return undefined;
   if (workload.role !== "application")
     throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
-  if (workload.dataplane === "ambient") throw new AnalysisLimit("ztunnel's policies are not analysed");
+  if (workload.dataplane === "ambient") return ambientServer(mesh, workload, semantics);
   return compileInbound(mesh, workload, { semantics, cache });
 }
 
@@ -239,7 +240,7 @@ interface ClassFacts {
   readonly limit: number;
 }
 
-type Sides = readonly [before: InboundPolicy | undefined, after: InboundPolicy | undefined];
+type Sides = readonly [before: AnalysedServer | undefined, after: AnalysedServer | undefined];
 
 function compare(sides: Sides, facts: ClassFacts): readonly AccessChange[] {
   const space = new ServerSpace(sides.filter((side) => side !== undefined));

@@ -37,7 +37,10 @@ export class Atoms {
   readonly ports = new Set<number>();
   readonly aspects = new Map<string, Aspect>();
 
-  addCondition({ field, values, notValues }: Condition, context: AtomContext): void {
+  addCondition(
+    { field, values, notValues }: Pick<Condition, "field" | "values" | "notValues">,
+    context: AtomContext,
+  ): void {
     // On TCP nobody tells of another client than the peer: what asks for the client asks for that.
     const own = aspectsOf(field);
     const peers = own.some(({ id }) => id === "remote.ip") ? aspectsOf("source.ip") : [];

@@ -1,5 +1,5 @@
 /** Regions in words. */
-import { CAPTURE_PORT } from "../../policy/inbound.ts";
+import { ZTUNNEL_PORTS } from "./ambient-server.ts";
 import { ABSENT, type Dimension, HTTP } from "./dimension.ts";
 import type { Region } from "./regions.ts";
 import type { TextCells } from "./text-cells.ts";
@@ -72,10 +72,10 @@ export function describeCells(dimension: Dimension, cells: ReadonlySet<number>):
   }
 }
 
-/** The proxy's own port is none that anybody asks for: regions take it in or not as it suits them. */
+/** Proxies' own ports are none that anybody asks for: regions take it in or not as it suits them. */
 function describePorts(ports: readonly number[], cells: ReadonlySet<number>): string {
   const other = ports.length - 1;
-  const isTold = (port: number | undefined): boolean => port !== CAPTURE_PORT;
+  const isTold = (port: number | undefined): boolean => port === undefined || !ZTUNNEL_PORTS.includes(port);
   if (!cells.has(other))
     return [...cells]
       .map((cell) => ports[cell])

@@ -2,6 +2,7 @@
  * Rules as sets of requests. Their own predicates decide: each is asked about one request of every cell, so that analysis and proxies cannot
  * disagree on what a pattern means, only on where a decision may change.
  */
+import type { L4Entry, L4Rule } from "../../policy/ambient/l4-rule.ts";
 import type { Clause, CompiledRule } from "../../policy/authorization-rule.ts";
 import type { Condition, Predicate } from "../../policy/condition.ts";
 import type { PathNormalization } from "../../policy/normalize-path.ts";
@@ -13,13 +14,16 @@ import { connectionOf, type Point, requestOf, sampleOf } from "./request-space.t
 /** Whether something holds of a request of these cells. */
 type Holds = (cells: readonly (readonly [place: number, cell: number])[]) => boolean;
 
+/** What is asked of a condition of either kind. */
+type Asked = Pick<Condition, "field" | "matches"> & Partial<Pick<Condition, "asks" | "forbids">>;
+
 export class RuleDiagrams {
   readonly dimensions: readonly Dimension[];
   readonly diagrams: Diagrams;
   readonly #at: ReadonlyMap<string, number>;
   readonly #pathNormalization: PathNormalization;
   /** By protocol: a condition may look at other dimensions there. */
-  readonly #conditions = [new Map<Condition, Diagram>(), new Map<Condition, Diagram>()] as const;
+  readonly #conditions = [new Map<Asked, Diagram>(), new Map<Asked, Diagram>()] as const;
 
   /** @param at places of the dimensions, by their ids. */
   constructor(
@@ -49,7 +53,22 @@ export class RuleDiagrams {
     );
   }
 
-  #condition(condition: Condition, protocol: number): Diagram {
+  /** As ztunnel judges: whatever is said on the connection. */
+  ofL4({ clauses }: L4Rule): Diagram {
+    const { diagrams } = this;
+    const entry = (conditions: L4Entry): Diagram =>
+      conditions.length === 0
+        ? NO
+        : diagrams.all(
+            AND,
+            conditions.map((condition) => this.#condition(condition, TCP)),
+            YES,
+          );
+    const matched = clauses.map((entries) => diagrams.all(OR, entries.map(entry), NO));
+    return diagrams.all(AND, matched, YES);
+  }
+
+  #condition(condition: Asked, protocol: number): Diagram {
     const known = this.#conditions[protocol]?.get(condition);
     if (known !== undefined) return known;
     const made = this.#ask(condition, protocol);
@@ -58,7 +77,7 @@ export class RuleDiagrams {
   }
 
   /** Asks the condition about a request of every cell that it looks at. */
-  #ask({ field, matches, asks, forbids }: Condition, protocol: number): Diagram {
+  #ask({ field, matches, asks = null, forbids = null }: Asked, protocol: number): Diagram {
     const { diagrams } = this;
     const places = this.#placesOf(field, protocol);
     const base = withCells(

@@ -5,6 +5,8 @@ import type { CompiledRule } from "../../policy/authorization-rule.ts";
 import { CAPTURE_PORT, chainOf, type InboundPolicy, refuseTransport } from "../../policy/inbound.ts";
 import { parseIpAddress } from "../../policy/ip-address.ts";
 import { isAudienceAllowed } from "../../policy/jwt/audience.ts";
+import { ambientOutcomes } from "./ambient-outcomes.ts";
+import { type AmbientServer, addAmbientAtoms, ZTUNNEL_PORTS } from "./ambient-server.ts";
 import { AnalysisLimit } from "./analysis-limit.ts";
 import { claim } from "./aspect.ts";
 import { Atoms } from "./atoms.ts";
@@ -25,6 +27,9 @@ export interface RequestRules {
   readonly trustDomains: readonly string[];
 }
 
+/** Behind a sidecar or without a proxy, or in ambient mode. */
+export type AnalysedServer = InboundPolicy | AmbientServer;
+
 /** The space in which some servers decide. Build one from all that are to be compared. */
 export class ServerSpace {
   readonly dimensions: readonly Dimension[];
@@ -33,18 +38,24 @@ export class ServerSpace {
   readonly requests: Diagram;
   readonly #at: ReadonlyMap<string, number>;
   readonly #rules: RuleDiagrams;
+  /** Ports that no application has. */
+  readonly #undialled: readonly number[];
 
   /**
    * @param questions what else is to be told apart, for {@link matching}.
    * @throws {AnalysisLimit} where policies or questions name what is not analysed.
    */
-  constructor(policies: readonly InboundPolicy[], questions: readonly RequestRules[] = []) {
-    const [first] = policies;
+  constructor(servers: readonly AnalysedServer[], questions: readonly RequestRules[] = []) {
+    const [first] = servers;
     if (first === undefined) throw new Error("BUG: a space of no servers");
-    if (policies.some(({ pathNormalization }) => pathNormalization !== first.pathNormalization))
+    if (servers.some(({ pathNormalization }) => pathNormalization !== first.pathNormalization))
       throw new AnalysisLimit("paths are not normalised alike on both sides");
     const atoms = new Atoms();
+    const policies = servers.filter((server): server is InboundPolicy => !("ambient" in server));
+    const ambient = servers.filter((server) => "ambient" in server);
     for (const policy of policies) addAtoms(atoms, policy);
+    for (const server of ambient) addAmbientAtoms(atoms, server);
+    this.#undialled = [CAPTURE_PORT, ...(ambient.length > 0 ? ZTUNNEL_PORTS : [])];
     for (const { http, tcp, trustDomains } of questions)
       for (const rule of [...http, ...tcp]) addRule(atoms, rule, trustDomains);
     for (const policy of policies) refuseTokenHeaders(atoms, policy);
@@ -66,7 +77,17 @@ export class ServerSpace {
   }
 
   /** What the server does with every request: {@link NO}, {@link YES}, {@link ASKS}. Restricted to {@link requests}. */
-  outcomes(policy: InboundPolicy): Diagram {
+  outcomes(server: AnalysedServer): Diagram {
+    if (!("ambient" in server)) return this.#inboundOutcomes(server);
+    const places = { port: this.#place("port"), identity: this.#place("identity") };
+    const own = this.ofTrustDomains([server.ambient.trustDomain]);
+    return this.restrict(
+      ambientOutcomes(this.#rules, places, server.ambient),
+      this.diagrams.and(own, this.requests),
+    );
+  }
+
+  #inboundOutcomes(policy: InboundPolicy): Diagram {
     if (policy.unprotected) return this.requests;
     if (policy.gateway !== null)
       throw new AnalysisLimit("gateways' own listeners are not analysed as servers");
@@ -136,7 +157,8 @@ export class ServerSpace {
   }
 
   /** Requests that may be CORS preflights, which need no token where one is required; {@link NO} where none is. */
-  preflights(policy: InboundPolicy): Diagram {
+  preflights(policy: AnalysedServer): Diagram {
+    if ("ambient" in policy) return NO;
     const { jwt } = policy;
     const place = this.#place("method");
     const method = this.dimensions[place];
@@ -307,7 +329,8 @@ export class ServerSpace {
       this.dimensions.flatMap((dimension, at) => (isHttp(dimension) ? [diagrams.within(at, [0])] : [])),
       YES,
     );
-    const dialled = diagrams.not(this.toPort(CAPTURE_PORT));
+    const undialled = this.#undialled.map((port) => this.toPort(port));
+    const dialled = diagrams.not(diagrams.all(OR, undialled, NO));
     return diagrams.all(
       AND,
       [

@@ -2,14 +2,15 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { AuthorizationCache } from "../../policy/authorization-cache.ts";
 import { decide } from "../../policy/decide.ts";
-import { compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
+import { compileInbound, type Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
 import { KnownCallers } from "../diff/known-callers.ts";
 import { serverFacts } from "../diff/server-facts.ts";
 import { witnessRequest } from "../diff/witness-request.ts";
+import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { type Diagram, NO, type Operation, YES } from "../space/diagram.ts";
-import { type RequestRules, ServerSpace } from "../space/server-space.ts";
+import { type AnalysedServer, type RequestRules, ServerSpace } from "../space/server-space.ts";
 import { witnessOf } from "../space/witness.ts";
 import { type Invariant, requestRules } from "./invariant.ts";
 
@@ -153,18 +154,18 @@ class Judge {
     }
   }
 
-  #compile(workload: Workload | undefined): InboundPolicy {
+  #compile(workload: Workload | undefined): AnalysedServer {
     if (workload === undefined) throw new Error("BUG: a class of no workloads");
     if (workload.role !== "application")
       throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
-    if (workload.dataplane === "ambient") throw new AnalysisLimit("ztunnel's policies are not analysed");
+    if (workload.dataplane === "ambient") return ambientServer(this.#mesh, workload, this.#semantics);
     return compileInbound(this.#mesh, workload, { semantics: this.#semantics, cache: this.#cache });
   }
 
   /** All or none: what was found before a limit is not kept. */
   async #judgeAll(
     space: ServerSpace,
-    policy: InboundPolicy,
+    policy: AnalysedServer,
     judged: readonly Judged[],
     keys: readonly string[],
   ): Promise<void> {
@@ -189,10 +190,12 @@ class Judge {
   }
 
   /** What the invariant is about. Nobody is promised anything whose certificates no server takes. */
-  #subject(space: ServerSpace, { invariant, rules }: Judged, policy: InboundPolicy): Diagram {
+  #subject(space: ServerSpace, { invariant, rules }: Judged, server: AnalysedServer): Diagram {
     const matched = space.matching(rules);
     if (invariant.claim !== "always") return matched;
-    return space.diagrams.and(matched, space.ofTrustDomains([...policy.trustDomains, ...policy.federated]));
+    const taken =
+      "ambient" in server ? [server.ambient.trustDomain] : [...server.trustDomains, ...server.federated];
+    return space.diagrams.and(matched, space.ofTrustDomains(taken));
   }
 
   /** Undefined: it is proven. */

@@ -29,8 +29,8 @@ export function configure(command: Command): void {
 }
 
 const HELP = `
-Computed, not sampled, for workloads behind sidecars: what they let in (mutual TLS, tokens, AuthorizationPolicies), where they may send (Sidecars,
-routes, ServiceEntries, egress); and for network policies. Gateways, waypoints and ztunnels are not compared: that what they hang on changed is said.
+Computed, not sampled: what workloads behind sidecars or ztunnels let in (mutual TLS, tokens, AuthorizationPolicies), where sidecars may send
+(routes, ServiceEntries, egress); and network policies. Gateways, waypoints, and where ztunnels send, are not: that what they hang on changed is said.
 Exit code: 0 told, 2 with --fail-on: there is such a change, or it cannot be told, 3 the files are not valid, 1 Bulwark failed.
 ${examples(
   "bulwark diff examples/diff/before examples/diff/after",
