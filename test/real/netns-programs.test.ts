@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { globSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { meshTag } from "../../src/substrate/netns/addresses.ts";
@@ -20,6 +20,8 @@ const PYTHON = "/usr/bin/python3";
 const [PACKAGES = ""] = globSync(
   resolve(import.meta.dirname, "../../.cache/venv/lib/python3.*/site-packages"),
 );
+/** Pods have a /tmp of their own: a checkout in the machine's is none of their business. */
+let packages = "";
 const SECRET = "a-password-that-must-not-be-seen";
 
 const workload = (name: string, ports: string, uid: number) => `
@@ -133,6 +135,10 @@ let mesh: LiveMesh;
 
 before(async () => {
   if (SKIP !== false) return;
+  packages = mkdtempSync("/var/lib/bw-test-");
+  chmodSync(packages, 0o755);
+  for (const name of ["grpc", "typing_extensions.py"])
+    cpSync(join(PACKAGES, name), join(packages, name), { recursive: true });
   const bin = globSync("/usr/lib/postgresql/*/bin").at(-1) ?? assert.fail("postgresql is not installed");
   const { stdout: uid } = await run("id", ["-u", "postgres"]);
   const file = join(files, "mesh.yaml");
@@ -148,7 +154,7 @@ before(async () => {
 after(async () => {
   await mesh?.dispose();
   rmSync(files, { recursive: true, force: true });
-  for (const folder of globSync("/tmp/bw-pg-*")) rmSync(folder, { recursive: true, force: true });
+  if (packages !== "") rmSync(packages, { recursive: true, force: true });
 });
 
 /** Waits for the server's record of a connection of this client, and checks that it was mutual TLS. */
@@ -256,7 +262,7 @@ print(call("/shop.Cart/Add"))
 try: print(call("/shop.Admin/Drop"))
 except grpc.RpcError as error: print(error.code().name, error.details())
 `;
-  const { stdout, stderr } = await inPod(mesh, WEB, ["env", `PYTHONPATH=${PACKAGES}`, PYTHON, "-c", script]);
+  const { stdout, stderr } = await inPod(mesh, WEB, ["env", `PYTHONPATH=${packages}`, PYTHON, "-c", script]);
   assert.deepEqual(
     stdout.trim().split("\n"),
     ["b'two apples'", "PERMISSION_DENIED RBAC: access denied"],
