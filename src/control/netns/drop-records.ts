@@ -149,7 +149,7 @@ export class DropRecords {
       case "not-the-gateway":
         return `only ${this.#gateways} may leave the mesh`;
       case "not-tcp":
-        return `${protocol} would pass by a proxy; UDP and SCTP go where none stands, and nothing else does`;
+        return `${protocol} is judged by no proxy: where one stands, at either end, only TCP goes; elsewhere UDP and SCTP do, too`;
       case "spoofed-address":
         return "the source address is not the pod's";
       case "from-outside":

@@ -15,7 +15,8 @@ const TIMEOUT_MS = 2000;
  */
 export async function resolveInPod({ namespace, network }: PodAssignment, host: string): Promise<string> {
   if (isIP(host) !== 0 || network === undefined) return host;
-  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: 2 });
+  // One try: another would be sent later, from a socket that is made when this process is outside again, to whomever has that address there.
+  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: 1 });
   resolver.setServers([CLUSTER_DNS.address]);
   let failure: unknown;
   for (const name of searched(host, namespace)) {

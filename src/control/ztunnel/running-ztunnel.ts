@@ -13,6 +13,7 @@ import type { FlowLines } from "../../telemetry/flow-spill.ts";
 import type { ProxyReport, ZtunnelConfigurationPush } from "../messages.ts";
 import type { RevocationUpdate } from "../revocation/messages.ts";
 import type { TrustAnswer, TrustUpdate } from "../rotation/messages.ts";
+import type { SessionWork } from "../session-process.ts";
 import { presentPods } from "./present-pods.ts";
 import { ZtunnelIdentities, type ZtunnelIdentitiesOptions } from "./ztunnel-identities.ts";
 
@@ -36,7 +37,7 @@ interface Wanted {
 }
 
 /** The ztunnel with its identities and its way to the flow log, from the first welcome to the end of the process. */
-export class RunningZtunnel {
+export class RunningZtunnel implements SessionWork<ZtunnelConfigurationPush> {
   readonly flows: FlowBuffer;
   readonly #options: RunningZtunnelOptions;
   readonly #identities: ZtunnelIdentities;
