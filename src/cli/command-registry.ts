@@ -55,6 +55,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/verify.ts"),
   },
   {
+    name: "audit",
+    summary: "everything that is wrong with a mesh, why it matters, and how to mend it",
+    load: () => import("./commands/audit.ts"),
+  },
+  {
+    name: "explain",
+    summary: "what a rule of the audit looks for, why, and how to mend what it finds",
+    load: () => import("./commands/explain.ts"),
+  },
+  {
     name: "tighten",
     summary: "the least AuthorizationPolicies for logged traffic, proven no wider",
     load: () => import("./commands/tighten.ts"),

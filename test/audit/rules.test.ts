@@ -1,11 +1,15 @@
 /** Every rule over its own meshes: `bad` gives exactly what expected.json says, `good` and `fixed` nothing. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { test } from "node:test";
+import { AuditContext } from "../../src/analysis/audit/audit-context.ts";
 import type { Finding } from "../../src/analysis/audit/finding.ts";
 import { AUDIT_RULES } from "../../src/analysis/audit/rules.ts";
-import { auditFolder } from "./audit-folder.ts";
+import { runRules } from "../../src/analysis/audit/run-rules.ts";
+import { EditedFiles } from "../../src/cli/audit-fixes.ts";
+import { loadMesh } from "../../src/index.ts";
+import { auditFolder, NOW } from "./audit-folder.ts";
 
 const RULES = join(import.meta.dirname, "rules");
 
@@ -36,6 +40,15 @@ for (const rule of AUDIT_RULES) {
       assert.ok(index >= 0, `${JSON.stringify(one)} is not among ${JSON.stringify(left, undefined, 1)}`);
       left.splice(index, 1);
     }
+  });
+
+  test(`${rule.id}: what its edits make of the bad mesh is the mended one`, async () => {
+    const { mesh, rejected } = await loadMesh([join(folder, "bad")]);
+    const { found } = runRules(new AuditContext(mesh, rejected, { now: NOW }), [rule]);
+    const files = new EditedFiles();
+    for (const { edits } of found) assert.ok(files.apply(edits));
+    for (const { file, after } of files.changed())
+      assert.equal(after, readFileSync(join(folder, "fixed", relative(join(folder, "bad"), file)), "utf8"));
   });
 
   for (const mesh of ["good", "fixed"])

@@ -41,11 +41,11 @@ export interface Finding extends SameCheck {
   readonly controls: readonly string[];
 }
 
-/** One change of a resource's text, or a resource that is to be added. Nothing else of the file changes. */
+/** One change of a resource's text, or a resource that is to be added to the file of another. Nothing else of the file changes. */
 export type Edit =
   | { readonly edit: "set"; readonly resource: Resource; readonly path: FieldPath; readonly value: unknown }
   | { readonly edit: "delete"; readonly resource: Resource; readonly path: FieldPath }
-  | { readonly edit: "add"; readonly object: Readonly<Record<string, unknown>> };
+  | { readonly edit: "add"; readonly beside: Resource; readonly object: Readonly<Record<string, unknown>> };
 
 /** A place where a rule does not hold. */
 export interface Hit extends SameCheck {

@@ -5,7 +5,7 @@ import type { FindingSeverity, Hit, SameCheck } from "./finding.ts";
 /**
  * Ids are append-only. BW01xx: what `istioctl analyze` finds, under its own number; BW03xx: what Kiali finds besides; BW04xx: Snowcat;
  * BW05xx: pods, Pod Security Standards and Kubernetes' benchmarks; BW06xx: what follows from the sets of requests (shadowed, dead, too
- * broad …); BW07xx: images, signatures, versions; BW08xx: exposure and isolation; BW09xx: where Istio fails open.
+ * broad …); BW07xx: images, signatures, versions; BW08xx: exposure and isolation; BW095x on: where Istio fails open (BW0901–BW0949 are diagnostics of the loader).
  */
 export type RuleId = `BW0${number}`;
 

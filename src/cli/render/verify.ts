@@ -6,6 +6,7 @@ import type {
   MeshVerification,
   Witness,
 } from "../../analysis/verify/verify-access.ts";
+import { markdownText } from "./markdown.ts";
 import { plain, style } from "./style.ts";
 
 const SHOWN_NAMES = 5;
@@ -107,7 +108,7 @@ export function verifyMarkdown(verification: MeshVerification): string {
     ...section("Violated", of("violated")),
     ...section("Not proven", of("unclear")),
     ...section("Proven", of("proven")),
-    escaped(summaryOf(verification)),
+    markdownText(summaryOf(verification)),
   ];
   return `${sections.join("\n\n")}\n`;
 }
@@ -115,9 +116,10 @@ export function verifyMarkdown(verification: MeshVerification): string {
 function section(title: string, results: readonly InvariantResult[]): readonly string[] {
   if (results.length === 0) return [];
   const items = results.map((result) =>
-    [`- ${escaped(headOf(result))}`, ...notesOf(result).map((note) => `  - ${itemOf(note.trim())}`)].join(
-      "\n",
-    ),
+    [
+      `- ${markdownText(headOf(result))}`,
+      ...notesOf(result).map((note) => `  - ${itemOf(note.trim())}`),
+    ].join("\n"),
   );
   return [`### ${title}`, items.join("\n")];
 }
@@ -126,11 +128,6 @@ const EXAMPLE = "for example: ";
 
 /** A request stays as it is, to be copied. */
 function itemOf(note: string): string {
-  if (!note.startsWith(EXAMPLE)) return escaped(note);
+  if (!note.startsWith(EXAMPLE)) return markdownText(note);
   return `${EXAMPLE}\`${plain(note.slice(EXAMPLE.length)).replaceAll("`", "'")}\``;
-}
-
-/** Names and patterns are text, whatever Markdown would make of them. */
-function escaped(text: string): string {
-  return plain(text).replace(/[\\`*_{}[\]<>|#]/g, "\\$&");
 }

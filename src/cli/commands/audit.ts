@@ -1,0 +1,54 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { FINDING_SEVERITIES } from "../../analysis/audit/finding.ts";
+import { collect, examples } from "../options.ts";
+import { type AuditOptionsOfCommand, runAudit } from "../run-audit.ts";
+
+export function configure(command: Command): void {
+  command
+    .argument("<mesh...>", "folders or files of the mesh")
+    .addOption(
+      new Option("--format <format>", "how to print")
+        .choices(["text", "json", "sarif", "markdown"])
+        .default("text"),
+    )
+    .addOption(
+      new Option("--severity <severity>", "the least that is told of")
+        .choices(FINDING_SEVERITIES)
+        .default("info"),
+    )
+    .addOption(
+      new Option("--fail-on <severity>", "the least that ends with exit code 2")
+        .choices([...FINDING_SEVERITIES, "never"])
+        .default("medium"),
+    )
+    .option("--rule <id>", "only this rule (BW0128, or IST0128 of istioctl); may be given again", collect)
+    .option("--skip <id>", "all rules but this one; may be given again", collect)
+    .option("--fix", "mend in the files what can be mended safely, and change nothing else")
+    .option("--dry-run", "with --fix: print the patch, and write nothing")
+    .option(
+      "--as-of <day>",
+      "judge certificates, suppressions and advisories as on this day (2027-01-31)",
+      parseDay,
+    )
+    .addHelpText("after", HELP)
+    .action(async (mesh: readonly string[], options: AuditOptionsOfCommand) => {
+      process.exitCode = await runAudit(mesh, options);
+    });
+}
+
+/** Noon of the day, UTC, in milliseconds since the epoch. */
+function parseDay(text: string): number {
+  const ms = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T12:00:00Z`) : Number.NaN;
+  if (Number.isNaN(ms)) throw new InvalidArgumentError("Write a day as in 2027-01-31.");
+  return ms;
+}
+
+const HELP = `
+Every rule has a page: \`bulwark explain BW0128\`. A finding that is accepted is suppressed on its resource, for a reason and until a day:
+  metadata: {annotations: {bulwark.dev/suppress: "BW0128 until 2027-01-31: why"}}
+Exit code: 0 nothing of --fail-on's weight, 2 something, 3 the files or the arguments are not valid, 1 Bulwark failed.
+${examples(
+  "bulwark audit examples/payroll",
+  "bulwark audit deploy --format sarif > audit.sarif",
+  "bulwark audit deploy --fix --dry-run",
+)}`;

@@ -1,0 +1,102 @@
+import { writeFileSync } from "node:fs";
+import { AuditContext } from "../analysis/audit/audit-context.ts";
+import { FINDING_SEVERITIES, type Finding, type FindingSeverity } from "../analysis/audit/finding.ts";
+import type { AuditRule } from "../analysis/audit/rule.ts";
+import { AUDIT_RULES } from "../analysis/audit/rules.ts";
+import { type Audit, type FoundHere, runRules } from "../analysis/audit/run-rules.ts";
+import { loadMesh } from "../index.ts";
+import { BulwarkError } from "../resources/bulwark-error.ts";
+import { suggestion } from "../resources/did-you-mean.ts";
+import { EditedFiles, patchOf } from "./audit-fixes.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+import { type AuditReport, auditJson, auditMarkdown, auditText } from "./render/audit.ts";
+import { auditSarif } from "./render/audit-sarif.ts";
+
+export interface AuditOptionsOfCommand {
+  readonly format: "text" | "json" | "sarif" | "markdown";
+  readonly failOn: FindingSeverity | "never";
+  readonly severity: FindingSeverity;
+  readonly rule?: readonly string[];
+  readonly skip?: readonly string[];
+  readonly fix?: true;
+  readonly dryRun?: true;
+  /** Milliseconds since the epoch. */
+  readonly asOf?: number;
+}
+
+/** @throws {BulwarkError} BW_CLI_INPUT, BW_MESH_INVALID */
+export async function runAudit(
+  sources: readonly string[],
+  options: AuditOptionsOfCommand,
+): Promise<ExitCode> {
+  const rules = chosenRules(options);
+  if (options.dryRun === true && options.fix === undefined)
+    throw new BulwarkError("BW_CLI_INPUT", "`--dry-run` says what `--fix` would change: give both");
+  const { mesh, rejected } = await loadMesh(sources);
+  const audit = runRules(new AuditContext(mesh, rejected, { now: options.asOf ?? Date.now() }), rules);
+  const shown = audit.found.filter(({ finding }) => isAtLeast(finding, options.severity));
+  if (options.fix === true) return fix(shown, options);
+  process.stdout.write(RENDERERS[options.format](reportOf(audit, shown), rules));
+  return exitCodeFor(shown, options.failOn);
+}
+
+const RENDERERS = { text: auditText, json: auditJson, markdown: auditMarkdown, sarif: auditSarif };
+
+function reportOf(audit: Audit, shown: readonly FoundHere[]): AuditReport {
+  const findings = shown.map(({ finding, edits }) => {
+    const patch = patchOf(edits);
+    return patch === undefined ? finding : { ...finding, patch };
+  });
+  return { findings, suppressed: audit.suppressed, rules: audit.rules };
+}
+
+/** Writes what can be mended safely, or shows it; what remains decides the exit code. */
+function fix(shown: readonly FoundHere[], { dryRun, failOn }: AuditOptionsOfCommand): ExitCode {
+  const files = new EditedFiles();
+  const left: FoundHere[] = [];
+  let mended = 0;
+  for (const found of shown) {
+    if (found.edits.length > 0 && files.apply(found.edits)) mended += 1;
+    else left.push(found);
+  }
+  const changed = files.changed();
+  if (dryRun === true) process.stdout.write(files.patch());
+  else for (const { file, after } of changed) writeFileSync(file, after);
+  const verb = dryRun === true ? "can be mended" : "mended";
+  process.stderr.write(
+    `${mended} ${mended === 1 ? "finding" : "findings"} ${verb} in ${changed.length} ${changed.length === 1 ? "file" : "files"}; ${left.length} left to you\n`,
+  );
+  return exitCodeFor(left, failOn);
+}
+
+function exitCodeFor(found: readonly FoundHere[], failOn: FindingSeverity | "never"): ExitCode {
+  if (failOn === "never") return EXIT.ok;
+  return found.some(({ finding }) => isAtLeast(finding, failOn)) ? EXIT.denied : EXIT.ok;
+}
+
+function isAtLeast({ severity }: Finding, least: FindingSeverity): boolean {
+  return FINDING_SEVERITIES.indexOf(severity) <= FINDING_SEVERITIES.indexOf(least);
+}
+
+function chosenRules({ rule: only = [], skip = [] }: AuditOptionsOfCommand): readonly AuditRule[] {
+  for (const id of [...only, ...skip]) findRule(id);
+  return AUDIT_RULES.filter((rule) => (only.length === 0 || names(rule, only)) && !names(rule, skip));
+}
+
+function names(rule: AuditRule, ids: readonly string[]): boolean {
+  return ids.some((id) => rule.id === id || Object.values(rule.same ?? {}).includes(id));
+}
+
+/** The rule of this id, Bulwark's own or another tool's. @throws {BulwarkError} BW_CLI_INPUT */
+export function findRule(id: string): AuditRule {
+  const found = AUDIT_RULES.find((rule) => names(rule, [id]));
+  if (found !== undefined) return found;
+  const meant = suggestion(
+    id,
+    AUDIT_RULES.map((rule) => rule.id),
+  );
+  throw new BulwarkError(
+    "BW_CLI_INPUT",
+    `there is no rule \`${id}\`: ${meant === "" ? "`bulwark explain` lists them" : meant}`,
+  );
+}
