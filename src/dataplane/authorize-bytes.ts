@@ -7,6 +7,7 @@ import type { Denial, Permit } from "../policy/permit.ts";
 import {
   type AskedAnswer,
   type AskedPeers,
+  askedPeers,
   authorizeAsked,
   forgetOthers,
 } from "./ext-authz/authorize-asked.ts";
@@ -35,11 +36,7 @@ export function authorizeBytes(
   { socket, connection, source, secured, known }: JudgedBytes,
   settled: (outcome: Permit | Denial, asked: AskedAnswer | undefined) => void,
 ): void {
-  const principal = secured ? policy().workload.spiffeId : "";
-  const peers = (): AskedPeers => ({
-    source: { ip: connection.sourceIp, port: source.port ?? 0, principal: connection.subject ?? "" },
-    destination: { ip: connection.destinationIp, port: connection.destinationPort, principal },
-  });
+  const peers = (): AskedPeers => askedPeers(policy(), connection, source.port, secured);
   authorizeAsked(policy, authorizers, connection, known, peers, (outcome, asked) => {
     if (!socket.destroyed) settled(outcome, asked);
   });

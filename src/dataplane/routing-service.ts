@@ -9,6 +9,7 @@ import type { Verdict } from "../policy/verdict.ts";
 import { type FieldLines, joinFieldLines, NO_FIELD_LINES } from "./codec/head-writer.ts";
 import { explainDenial } from "./explain-denial.ts";
 import { askAboutRequest, type Passed } from "./ext-authz/ask-request.ts";
+import { askedPeers } from "./ext-authz/authorize-asked.ts";
 import type { AuthorizerClient } from "./ext-authz/authorizer-client.ts";
 import { headersAfter, joinEdits, type LineEdit } from "./ext-authz/edit-lines.ts";
 import { withToldHeaders } from "./ext-authz/told-answer.ts";
@@ -135,12 +136,7 @@ export class RoutingService implements HttpService {
       request,
       view,
       body,
-      source: { ip: connection.sourceIp, port: source.port ?? 0, principal: connection.subject ?? "" },
-      destination: {
-        ip: connection.destinationIp,
-        port: connection.destinationPort,
-        principal: tls === undefined ? "" : policy.workload.spiffeId,
-      },
+      ...askedPeers(policy, connection, source.port, tls !== undefined),
       http2,
       forwarded: headersAfter(view.headers, edit),
       flow,

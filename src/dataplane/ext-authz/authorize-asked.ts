@@ -10,6 +10,23 @@ import type { CheckInput } from "./check-input.ts";
 /** Both ends of a connection, as its authorizer is told. */
 export type AskedPeers = Pick<CheckInput, "source" | "destination">;
 
+/** @param sourcePort 0 where it is not known. @param isTls whether the client was shown the workload's certificate. */
+export function askedPeers(
+  { workload }: InboundPolicy,
+  connection: Connection,
+  sourcePort: number | undefined,
+  isTls: boolean,
+): AskedPeers {
+  return {
+    source: { ip: connection.sourceIp, port: sourcePort ?? 0, principal: connection.subject ?? "" },
+    destination: {
+      ip: connection.destinationIp,
+      port: connection.destinationPort,
+      principal: isTls ? workload.spiffeId : "",
+    },
+  };
+}
+
 /** What an authorizer said of a connection: for its record, and for policy. */
 export interface AskedAnswer {
   readonly record: FlowAuthorizer;
