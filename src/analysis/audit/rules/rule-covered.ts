@@ -1,0 +1,34 @@
+import type { AuditContext } from "../audit-context.ts";
+import { type IdleRule, idleRules, ruleText } from "../facts/rule-effects.ts";
+import type { Hit } from "../finding.ts";
+import type { AuditRule } from "../rule.ts";
+
+export const ruleCovered: AuditRule = {
+  id: "BW0601",
+  title: "A rule of an AuthorizationPolicy that others make redundant",
+  severity: "low",
+  attacks: [],
+  what:
+    "Rules of ALLOW and DENY policies without which every request would be decided as it is with them, at every workload that the policy selects: other rules of the " +
+    "same action match all that this one matches. Computed over all requests, not sampled. All rules that are told can go together. Policies in dry run, at waypoints and at ztunnels are not looked at.",
+  why: "Whoever narrows this rule to keep somebody out keeps nobody out: the other rule still lets them in. Of a DENY: whoever relies on it does not see that the other one carries it alone.",
+  fix: "Take the rule away; or, where it was meant to be the limit, narrow the rule that covers it.",
+  controls: [],
+  check: covered,
+};
+
+function* covered(audit: AuditContext): Iterable<Hit> {
+  for (const idle of audit.fact(idleRules)) if (idle.reason === "covered") yield hitOf(idle);
+}
+
+function hitOf({ policy, rule, action, by, witness }: IdleRule): Hit {
+  const verb = action === "ALLOW" ? "allows" : "denies";
+  const [one] = by;
+  const others = one === undefined ? "other rules do together" : `${ruleText(one)} does`;
+  return {
+    resource: policy,
+    path: ["spec", "rules", rule],
+    title: `\`rules[${rule}]\` ${verb} nothing but what ${others}`,
+    ...(witness === undefined ? {} : { witness }),
+  };
+}
