@@ -33,7 +33,10 @@ export function admitPods(resources: readonly Resource[]): AdmittedResources {
   }
   return {
     resources: refused.size === 0 ? resources : resources.filter((resource) => !refused.has(resource)),
-    rejected: [...refused].map(([{ kind, namespace, name }, errors]) => ({ kind, namespace, name, errors })),
+    rejected: [...refused].map(([resource, errors]) => {
+      const { kind, namespace, name } = resource;
+      return { kind, namespace, name, errors, resource };
+    }),
     warnings: [...[...undeclared].map(undeclaredWarning), ...unproven, ...undiscoveredRoot(resources)],
   };
 }

@@ -13,6 +13,8 @@ export interface RejectedResource {
   readonly namespace: string;
   readonly name: string;
   readonly errors: readonly Diagnostic[];
+  /** As it was written: its fields may be of any type. Absent where not even an object could be made of it. */
+  readonly resource?: Resource;
 }
 
 export interface LoadedResources {
@@ -100,7 +102,13 @@ class Loading {
     const { errors, warnings } = validated;
     for (const warning of warnings) this.#report(warning);
     if (errors.length > 0 && !this.#tolerates(object, errors)) {
-      this.rejected.push({ kind, namespace, name, errors });
+      this.rejected.push({
+        kind,
+        namespace,
+        name,
+        errors,
+        resource: takenAs(read, createdAtOf(validated.body, 0)),
+      });
       return;
     }
     for (const error of errors) this.#report({ ...error, severity: "warning" });

@@ -12,7 +12,7 @@ export interface AuditSettings {
 
 export class AuditContext {
   readonly mesh: Mesh;
-  /** Resources that take no part, which is why they are in none of the lists. */
+  /** Resources that take no part: they are in `every` alone. */
   readonly rejected: readonly RejectedResource[];
   readonly settings: AuditSettings;
   readonly #facts = new Map<unknown, unknown>();
@@ -23,10 +23,15 @@ export class AuditContext {
     this.settings = settings;
   }
 
-  /** Every resource of the kind. @param group `networking.istio.io`; empty for Kubernetes' core. */
+  /** Every resource of the kind that takes part. @param group `networking.istio.io`; empty for Kubernetes' core. */
   of<Spec = Readonly<Record<string, unknown>>>(group: string, kind: string): readonly Resource<Spec>[] {
     const all = this.fact(resourcesByKind).get(`${group}/${kind}`) ?? [];
     return all as readonly Resource<Spec>[];
+  }
+
+  /** As {@link of}, with those that were rejected: fields may be missing, or of any type. For what is wrong with a text rather than with a mesh. */
+  every(group: string, kind: string): readonly Resource[] {
+    return this.fact(writtenByKind).get(`${group}/${kind}`) ?? [];
   }
 
   /** What `work` makes of this audit, made once, whoever asks: `work` itself is the key, so it must be a named function of a module. */
@@ -38,4 +43,12 @@ export class AuditContext {
 
 function resourcesByKind({ mesh }: AuditContext): ReadonlyMap<string, readonly Resource[]> {
   return Map.groupBy(mesh.resources, ({ apiVersion, kind }) => `${apiGroup(apiVersion)}/${kind}`);
+}
+
+function writtenByKind({ mesh, rejected }: AuditContext): ReadonlyMap<string, readonly Resource[]> {
+  const refused = rejected.flatMap(({ resource }) => (resource === undefined ? [] : [resource]));
+  return Map.groupBy(
+    [...mesh.resources, ...refused],
+    ({ apiVersion, kind }) => `${apiGroup(apiVersion)}/${kind}`,
+  );
 }
