@@ -11,6 +11,11 @@ import { auditFolder } from "./audit-folder.ts";
 const CLAIMS: Readonly<Record<string, { readonly istio: boolean; readonly strict?: boolean }>> = {
   BW0601: { istio: true },
   BW0603: { istio: false },
+  BW0609: { istio: true },
+  BW0616: { istio: true },
+  BW0617: { istio: true },
+  BW0618: { istio: true },
+  BW0619: { istio: true },
 };
 
 for (const [id, { istio, strict = istio }] of Object.entries(CLAIMS))

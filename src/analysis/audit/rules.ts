@@ -1,17 +1,45 @@
 /** All rules, by their ids. */
 import type { AuditRule } from "./rule.ts";
 import { allowDenied } from "./rules/allow-denied.ts";
+import { allowNegatives } from "./rules/allow-negatives.ts";
+import { claimsUnread } from "./rules/claims-unread.ts";
+import { denyByName } from "./rules/deny-by-name.ts";
+import { hostPort } from "./rules/host-port.ts";
+import { hostUnverified } from "./rules/host-unverified.ts";
+import { issuerUnknown } from "./rules/issuer-unknown.ts";
+import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
+import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
+import { namespaceOutside } from "./rules/namespace-outside.ts";
+import { pathNever } from "./rules/path-never.ts";
+import { pathVariants } from "./rules/path-variants.ts";
+import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
+import { portUnverified } from "./rules/port-unverified.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
 import { suppressionVoid } from "./rules/suppression-void.ts";
+import { tokenOptional } from "./rules/token-optional.ts";
 
 export const AUDIT_RULES: readonly AuditRule[] = [
   suppressionVoid, // BW0002
+  namespaceOutside, // BW0102
+  podWithoutProxy, // BW0103
   resourceRejected, // BW0106
+  manyInjectionLabels, // BW0123
+  hostUnverified, // BW0128
+  portUnverified, // BW0129
+  injectedByDefault, // BW0148
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603
   ruleUnreached, // BW0604
+  pathNever, // BW0607
+  claimsUnread, // BW0608
+  tokenOptional, // BW0609
+  issuerUnknown, // BW0610
+  allowNegatives, // BW0616
+  denyByName, // BW0617
+  pathVariants, // BW0618
+  hostPort, // BW0619
 ];

@@ -1,0 +1,53 @@
+import type { SourceSpec } from "../../../policy/authorization-spec.ts";
+import type { AuditContext } from "../audit-context.ts";
+import { compiledIn, type EnforcedRule, enforcedRules, probesIn } from "../facts/enforced-rules.ts";
+import { isNegativeOnly, openPorts } from "../facts/plaintext-ports.ts";
+import { accessRequestOf, isLetThrough, isMatched } from "../facts/sample-requests.ts";
+import type { Hit } from "../finding.ts";
+import type { AuditRule } from "../rule.ts";
+
+export const allowNegatives: AuditRule = {
+  id: "BW0616",
+  title: "An ALLOW rule that says who may not, and so lets in who has no name",
+  severity: "high",
+  attacks: ["M1"],
+  what:
+    "Rules of ALLOW policies with a source that names callers by `notPrincipals`, `notNamespaces`, `notServiceAccounts` or `notTrustDomains` alone, at a workload with a port that takes plaintext: " +
+    "a caller without a certificate has none of these names, so it matches. Shown by a request in clear that is let through. Silent where every port is STRICT, or another field keeps such requests out.",
+  why: "Whoever is kept out by name calls again without mutual TLS, from a pod without a sidecar or past its own, and is let in (ISTIO-SECURITY-2021-004).",
+  fix: 'Say who may, not who may not; or add `principals: ["*"]` beside it, which asks for a certificate; and have the workload be STRICT.',
+  controls: [],
+  check: negatives,
+};
+
+function* negatives(audit: AuditContext): Iterable<Hit> {
+  for (const rule of audit.fact(enforcedRules)) {
+    if (rule.action !== "ALLOW") continue;
+    const at = (rule.spec.from ?? []).findIndex(
+      ({ source }) => source !== undefined && isNegativeOnly(source as SourceSpec),
+    );
+    if (at < 0) continue;
+    const witness = inClear(audit, rule);
+    if (witness !== undefined)
+      yield {
+        resource: rule.policy,
+        path: ["spec", "rules", rule.index, "from", at],
+        title: `\`rules[${rule.index}]\` lets in callers without any identity: it only says who is not meant`,
+        witness,
+      };
+  }
+}
+
+function inClear(audit: AuditContext, rule: EnforcedRule): Hit["witness"] {
+  for (const server of rule.classes) {
+    const compiled = compiledIn(server, rule);
+    if (server.inbound.gateway !== null || compiled === undefined) continue;
+    for (const sample of probesIn(audit, server, rule))
+      for (const port of openPorts(server, sample.port)) {
+        const clear = { ...sample, port, principal: null };
+        if (isMatched(compiled, server, clear) && isLetThrough(server, clear))
+          return accessRequestOf(clear, server.workload.key);
+      }
+  }
+  return undefined;
+}
