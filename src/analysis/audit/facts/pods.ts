@@ -1,0 +1,104 @@
+/** Pods, and templates of pods, as they are written. `istioctl` looks at pods alone; files rarely have any, so templates count as pods here. */
+import { podOf } from "../../../model/build-workloads.ts";
+import type { Labels } from "../../../model/mesh.ts";
+import { matchesLabels } from "../../../model/selector.ts";
+import type { FieldPath, Resource } from "../../../resources/resource.ts";
+import type { AuditContext } from "../audit-context.ts";
+import { type Fields, fieldsOf, itemsOf, labelsOf, textOf } from "./written.ts";
+
+export interface AuditedPod {
+  readonly resource: Resource;
+  readonly namespace: string;
+  readonly labels: Labels;
+  readonly annotations: Labels;
+  /** Its `spec`, and where that stands in the resource. */
+  readonly spec: Fields;
+  readonly at: FieldPath;
+}
+
+export interface AuditedContainer {
+  readonly name: string;
+  readonly image: string;
+  readonly container: Fields;
+  readonly path: FieldPath;
+  readonly role: "containers" | "initContainers" | "ephemeralContainers";
+}
+
+/** Of every resource that is, or has, a pod, whether it takes part or not. */
+export function podsOf({ mesh, rejected }: AuditContext): readonly AuditedPod[] {
+  const refused = rejected.flatMap(({ resource }) => (resource === undefined ? [] : [resource]));
+  return [...mesh.resources, ...refused].flatMap((resource) => {
+    const written = podOf(resource);
+    if (written === undefined) return [];
+    const metadata = fieldsOf(written.pod.metadata);
+    return [
+      {
+        resource,
+        namespace: resource.namespace,
+        labels: labelsOf(metadata.labels),
+        annotations: labelsOf(metadata.annotations),
+        spec: fieldsOf(written.pod.spec),
+        at: [...written.at, "spec"],
+      },
+    ];
+  });
+}
+
+const ROLES = ["initContainers", "containers", "ephemeralContainers"] as const;
+
+export function containersOf({ spec, at }: AuditedPod): readonly AuditedContainer[] {
+  return ROLES.flatMap((role) =>
+    [...itemsOf(spec[role])].map(([index, container]) => ({
+      name: textOf(container.name),
+      image: textOf(container.image),
+      container,
+      path: [...at, role, index],
+      role,
+    })),
+  );
+}
+
+/** Pods by their namespaces. */
+export function podsByNamespace(audit: AuditContext): ReadonlyMap<string, readonly AuditedPod[]> {
+  return Map.groupBy(audit.fact(podsOf), ({ namespace }) => namespace);
+}
+
+/**
+ * Pods by one of their labels, `key=value`, so that a selector is not held against all.
+ * @returns pods that the selector takes; all of them for an empty one
+ */
+export function podsSelected(
+  audit: AuditContext,
+  selector: Labels,
+  namespace?: string,
+): readonly AuditedPod[] {
+  const [first] = Object.entries(selector);
+  const candidates =
+    first === undefined
+      ? namespace === undefined
+        ? audit.fact(podsOf)
+        : (audit.fact(podsByNamespace).get(namespace) ?? [])
+      : (audit.fact(podsByLabel).get(`${first[0]}=${first[1]}`) ?? []);
+  return candidates.filter(
+    (pod) => (namespace === undefined || pod.namespace === namespace) && matchesLabels(selector, pod.labels),
+  );
+}
+
+function podsByLabel(audit: AuditContext): ReadonlyMap<string, readonly AuditedPod[]> {
+  const byLabel = new Map<string, AuditedPod[]>();
+  for (const pod of audit.fact(podsOf))
+    for (const [key, value] of Object.entries(pod.labels)) {
+      const entry = `${key}=${value}`;
+      const known = byLabel.get(entry);
+      if (known === undefined) byLabel.set(entry, [pod]);
+      else known.push(pod);
+    }
+  return byLabel;
+}
+
+export const PROXY_CONTAINER = "istio-proxy";
+
+/** Istio's own, by the labels that its charts set. */
+export function isControlPlane({ labels }: { readonly labels: Labels }): boolean {
+  return labels.istio !== undefined || labels.release === "istio";
+}

@@ -1,0 +1,31 @@
+import type { AuditContext } from "../audit-context.ts";
+import { isUnverified } from "../facts/client-tls.ts";
+import { fieldsOf, textOf } from "../facts/written.ts";
+import type { Hit } from "../finding.ts";
+import type { AuditRule } from "../rule.ts";
+
+export const hostUnverified: AuditRule = {
+  id: "BW0128",
+  title: "A DestinationRule that leaves to every public CA who the server is",
+  severity: "low",
+  same: { istio: "IST0128" },
+  attacks: ["M3"],
+  what: "`trafficPolicy.tls` of mode SIMPLE or MUTUAL without `caCertificates`, and without `credentialName`, which brings a CA of its own and counts where the rule has a `workloadSelector`. Proxies of Istio 1.21 and later verify by the system's CAs then; earlier ones accept any certificate unless VERIFY_CERTIFICATE_AT_CLIENT is set.",
+  why: "A certificate of any public CA is enough to stand in for the server; before Istio 1.21 any certificate is: somebody on the way reads and changes everything, and both ends look secure.",
+  fix: "Name the CA that signs the server's certificate in `caCertificates` (`system`, if the public ones are meant), and the server's names in `subjectAltNames`.",
+  controls: [],
+  check: unverifiedHosts,
+};
+
+function* unverifiedHosts(audit: AuditContext): Iterable<Hit> {
+  for (const resource of audit.every("networking.istio.io", "DestinationRule")) {
+    const { host, trafficPolicy } = fieldsOf(resource.spec);
+    const tls = fieldsOf(fieldsOf(trafficPolicy).tls);
+    if (!isUnverified(tls, resource)) continue;
+    yield {
+      resource,
+      path: ["spec", "trafficPolicy", "tls", "mode"],
+      title: `\`${textOf(host)}\` is called by TLS of mode ${textOf(tls.mode)} without \`caCertificates\``,
+    };
+  }
+}

@@ -1,0 +1,23 @@
+import type { AuditContext } from "../audit-context.ts";
+import { injectorTakesAll, unlabelledNamespaces } from "../facts/injection-labels.ts";
+import type { Hit } from "../finding.ts";
+import type { AuditRule } from "../rule.ts";
+
+export const namespaceOutside: AuditRule = {
+  id: "BW0102",
+  title: "A namespace whose pods are not in the mesh",
+  severity: "info",
+  same: { istio: "IST0102" },
+  attacks: ["M12"],
+  what: "A namespace with neither `istio-injection`, nor `istio.io/rev`, nor `istio.io/dataplane-mode`, where the injector takes nobody by default. Kubernetes' own namespaces and the root namespace are left out.",
+  why: "Pods there have no identity, speak in clear, and no AuthorizationPolicy of theirs is enforced by anybody.",
+  fix: "Label it `istio-injection: enabled` or `istio.io/dataplane-mode: ambient`; or `istio-injection: disabled`, to say that it is meant.",
+  controls: [],
+  check: outside,
+};
+
+function* outside(audit: AuditContext): Iterable<Hit> {
+  if (audit.fact(injectorTakesAll)) return;
+  for (const resource of audit.fact(unlabelledNamespaces))
+    yield { resource, title: "its pods get neither a sidecar nor a ztunnel" };
+}
