@@ -2,6 +2,11 @@
 import type { AuditRule } from "./rule.ts";
 import { allowDenied } from "./rules/allow-denied.ts";
 import { allowNegatives } from "./rules/allow-negatives.ts";
+import { annotationAlpha } from "./rules/annotation-alpha.ts";
+import { annotationDeprecated } from "./rules/annotation-deprecated.ts";
+import { annotationInvalid } from "./rules/annotation-invalid.ts";
+import { annotationMisplaced } from "./rules/annotation-misplaced.ts";
+import { annotationUnknown } from "./rules/annotation-unknown.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
 import { hostPort } from "./rules/host-port.ts";
@@ -26,9 +31,14 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   namespaceOutside, // BW0102
   podWithoutProxy, // BW0103
   resourceRejected, // BW0106
+  annotationMisplaced, // BW0107
+  annotationUnknown, // BW0108
   manyInjectionLabels, // BW0123
+  annotationInvalid, // BW0125
   hostUnverified, // BW0128
   portUnverified, // BW0129
+  annotationDeprecated, // BW0135
+  annotationAlpha, // BW0136
   injectedByDefault, // BW0148
   ruleCovered, // BW0601
   ruleDead, // BW0602

@@ -22,8 +22,9 @@ export function asksForIdentity(source: SourceSpec): boolean {
   return POSITIVE.some((field) => (source[field]?.length ?? 0) > 0);
 }
 
-/** Whether callers are named by what they are not alone. */
+/** Whether callers are named by what they are not alone; `notPrincipals: ["*"]` says by itself that they have no name. */
 export function isNegativeOnly(source: SourceSpec): boolean {
+  if (source.notPrincipals?.includes("*") === true) return false;
   return NEGATIVE.some((field) => (source[field]?.length ?? 0) > 0) && !asksForIdentity(source);
 }
 

@@ -46,19 +46,20 @@ export function arrivesAsHttp({ inbound }: ServerClass, sample: SampleRequest): 
   return chain.protocol === "http" && refuseTransport(inbound, connection, chain) === null;
 }
 
-/** @param workload `namespace/name` of the server */
-export function accessRequestOf(sample: SampleRequest, workload: string): AccessRequest {
+/** With the caller's address only where a policy asks for addresses. */
+export function accessRequestOf(sample: SampleRequest, server: ServerClass): AccessRequest {
   const { protocol, port, principal, sourceIp, remoteIp, sni, headers, claims } = sample;
   const isHttp = protocol === "http";
   const pairs = headers.flatMap((name, at) => (at % 2 === 0 ? [[name, headers[at + 1] ?? ""] as const] : []));
+  const asksForAddress = server.authorization.some(({ spec }) => ADDRESSES.test(JSON.stringify(spec)));
   const all = remoteIp === null ? pairs : [...pairs, ["x-forwarded-for", remoteIp] as const];
   return {
     from: {
       principal,
-      ...(sourceIp === USUAL_ADDRESS ? {} : { ip: sourceIp }),
+      ...(asksForAddress ? { ip: sourceIp } : {}),
       ...(principal === null ? {} : { alpn: isHttp ? ["istio-http/1.1", "istio"] : ["istio"] }),
     },
-    to: { workload, port },
+    to: { workload: server.workload.key, port },
     protocol: isHttp && !isHttp1Method(sample.method) ? "grpc" : protocol,
     ...(sni === "" || principal === null ? {} : { sni }),
     ...(isHttp ? { method: sample.method, path: sample.path, host: sample.host } : {}),
@@ -67,8 +68,9 @@ export function accessRequestOf(sample: SampleRequest, workload: string): Access
   };
 }
 
-/** Of requests about whose address nobody asks. */
-export const USUAL_ADDRESS = "192.0.2.1";
+const ADDRESSES = /[iI]pBlocks|source\.ip|remote\.ip/;
+
+const USUAL_ADDRESS = "192.0.2.1";
 
 /** A request as plain as they come. */
 export function plainSample(port: number, principal: string | null): SampleRequest {

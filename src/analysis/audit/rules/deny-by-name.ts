@@ -50,7 +50,7 @@ function inClear(audit: AuditContext, rule: EnforcedRule): Hit["witness"] {
         const clear = { ...sample, port, principal: null };
         const named = { ...clear, principal: sample.principal };
         if (!isMatched(compiled, server, named) || isMatched(compiled, server, clear)) continue;
-        if (isLetThrough(server, clear)) return accessRequestOf(clear, server.workload.key);
+        if (isLetThrough(server, clear)) return accessRequestOf(clear, server);
       }
     }
   }

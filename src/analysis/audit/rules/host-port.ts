@@ -50,11 +50,18 @@ function hostIn(audit: AuditContext, rule: EnforcedRule, host: string): Hit["wit
     for (const probe of probesIn(audit, server, rule)) {
       const own = { ...probe, host };
       if (!arrivesAsHttp(server, own) || isLetThrough(server, own)) continue;
-      for (const other of [`${host}:${own.port}`, `${host}.`]) {
+      for (const other of othersOf(host, own.port)) {
         const varied = { ...own, host: other };
-        if (isLetThrough(server, varied)) return accessRequestOf(varied, server.workload.key);
+        if (isLetThrough(server, varied)) return accessRequestOf(varied, server);
       }
     }
   }
   return undefined;
+}
+
+function othersOf(host: string, port: number): readonly string[] {
+  const bare = host.replace(/:\d*$/, "");
+  return bare === host
+    ? [`${host}:${port}`, `${host}.`]
+    : [bare, `${bare}:${port}`].filter((other) => other !== host);
 }

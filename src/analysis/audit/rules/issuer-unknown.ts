@@ -11,7 +11,7 @@ export const issuerUnknown: AuditRule = {
   attacks: ["M5"],
   what:
     "Values of `requestPrincipals` and `request.auth.principal` (`issuer/subject`) whose issuer none of the RequestAuthentications of the same workloads has, while they have others: " +
-    "tokens of that issuer are refused with 401, so no request has such a principal. Patterns that begin with a star are not looked at.",
+    "tokens of that issuer are refused with 401, so no request has such a principal. The value is split at its last slash, so that `https://login.*` asks for an issuer `https:/`, which nobody is.",
   why: "A DENY by such a principal keeps nobody out, an ALLOW lets nobody in. Mostly a slash or `https://` too many or too few: issuers are compared letter by letter.",
   fix: "Write the issuer as RequestAuthentication has it, then a slash and the subject; or trust it there.",
   controls: [],
@@ -54,11 +54,10 @@ function issuersOf(classes: readonly ServerClass[]): readonly string[] {
   return issuers.has("") ? [] : [...issuers];
 }
 
-/** Whether a principal of the issuer can match: the subject may be anything, slashes split at the last. */
-function canBeOf(value: string, issuer: string): boolean {
-  if (value.startsWith("*")) return true;
-  const own = `${issuer}/`;
-  if (!value.endsWith("*")) return value.slice(0, value.lastIndexOf("/") + 1) === own;
-  const prefix = value.slice(0, -1);
-  return own.startsWith(prefix) || (prefix.startsWith(own) && !prefix.slice(own.length).includes("/"));
+/** As rules read it: split at the last slash, so that `https://login.*` asks for the issuer `https:/`. */
+function canBeOf(value: string, own: string): boolean {
+  const slash = value.lastIndexOf("/");
+  const issuer = slash < 0 ? value : value.slice(0, slash);
+  if (value.startsWith("*")) return slash < 0 || own.endsWith(issuer.slice(1));
+  return slash < 0 && value.endsWith("*") ? own.startsWith(value.slice(0, -1)) : issuer === own;
 }

@@ -46,7 +46,7 @@ function firstVariant(audit: AuditContext, rule: EnforcedRule, field: "paths" | 
           resource: rule.policy,
           path: ["spec", "rules", rule.index, "to", entry, "operation", field, at],
           title: `\`${value}\` is refused, ${found.paths.map((path) => `\`${path}\``).join(", ")} let in`,
-          witness: accessRequestOf(found.sample, server.workload.key),
+          witness: accessRequestOf(found.sample, server),
         };
       }
     }

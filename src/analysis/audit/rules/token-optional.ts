@@ -85,7 +85,7 @@ function withoutToken(audit: AuditContext, server: ServerClass): Hit["witness"] 
   const callers = [null, `${trustDomain}/ns/${server.workload.namespace}/sa/default`];
   for (const caller of callers) {
     const sample = plainSample(port, caller);
-    if (isLetThrough(server, sample)) return accessRequestOf(sample, server.workload.key);
+    if (isLetThrough(server, sample)) return accessRequestOf(sample, server);
   }
   return undefined;
 }
