@@ -19,6 +19,7 @@ export function witnessRequest(
 ): AccessRequest {
   const { protocol, port, principal, sourceIp, remoteIp, sni, headers, claims } = sample;
   const isHttp = protocol === "http";
+  const spoken = isHttp && !isHttp1Method(sample.method) ? "grpc" : protocol;
   const asks = (id: string): boolean => dimensions.some((dimension) => dimension.id === id);
   const pairs = Array.from({ length: headers.length / 2 }, (_, at) => {
     return [headers[2 * at] ?? "", headers[2 * at + 1] ?? ""] as const;
@@ -31,13 +32,20 @@ export function witnessRequest(
       principal,
       ...(asks("source.ip") ? { ip: sourceIp } : {}),
       ...(principal === null && sni !== "" ? { tls: "simple" as const } : {}),
-      ...(principal === null ? {} : { alpn: isHttp ? ["istio-http/1.1", "istio"] : ["istio"] }),
+      ...(principal === null ? {} : { alpn: ALPN[spoken] }),
     },
     to: { workload, port },
-    protocol: isHttp && !isHttp1Method(sample.method) ? "grpc" : protocol,
+    protocol: spoken,
     ...(asks("sni") && (principal !== null || sni !== "") ? { sni } : {}),
     ...(isHttp ? { method: sample.method, path: sample.path, host: sample.host } : {}),
     ...(isHttp && allHeaders.length > 0 ? { headers: allHeaders } : {}),
     ...(isHttp && claims !== null ? { jwt: { claims } } : {}),
   };
 }
+
+/** As the client's own proxy offers them: a server answers HTTP/2 only where it was agreed on. */
+const ALPN = {
+  http: ["istio-http/1.1", "istio"],
+  grpc: ["istio-h2", "istio"],
+  tcp: ["istio"],
+} as const;
