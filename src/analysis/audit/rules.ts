@@ -1,29 +1,39 @@
 /** All rules, by their ids. */
 import type { AuditRule } from "./rule.ts";
+import { allowAnybody } from "./rules/allow-anybody.ts";
 import { allowDenied } from "./rules/allow-denied.ts";
 import { allowNegatives } from "./rules/allow-negatives.ts";
+import { allowWholeMesh } from "./rules/allow-whole-mesh.ts";
 import { annotationAlpha } from "./rules/annotation-alpha.ts";
 import { annotationDeprecated } from "./rules/annotation-deprecated.ts";
 import { annotationInvalid } from "./rules/annotation-invalid.ts";
 import { annotationMisplaced } from "./rules/annotation-misplaced.ts";
 import { annotationUnknown } from "./rules/annotation-unknown.ts";
+import { applicationAsProxy } from "./rules/application-as-proxy.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
 import { hostPort } from "./rules/host-port.ts";
 import { hostUnverified } from "./rules/host-unverified.ts";
+import { imageAutoInPod } from "./rules/image-auto-in-pod.ts";
+import { imageAutoUninjected } from "./rules/image-auto-uninjected.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
+import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
 import { namespaceOutside } from "./rules/namespace-outside.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
+import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
 import { portUnverified } from "./rules/port-unverified.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
+import { statusNegative } from "./rules/status-negative.ts";
 import { suppressionVoid } from "./rules/suppression-void.ts";
+import { targetPortShared } from "./rules/target-port-shared.ts";
+import { tcpAttributes } from "./rules/tcp-attributes.ts";
 import { tokenOptional } from "./rules/token-optional.ts";
 
 export const AUDIT_RULES: readonly AuditRule[] = [
@@ -33,13 +43,20 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   resourceRejected, // BW0106
   annotationMisplaced, // BW0107
   annotationUnknown, // BW0108
+  portProtocolsMixed, // BW0116
   manyInjectionLabels, // BW0123
   annotationInvalid, // BW0125
   hostUnverified, // BW0128
   portUnverified, // BW0129
   annotationDeprecated, // BW0135
   annotationAlpha, // BW0136
+  targetPortShared, // BW0137
+  applicationAsProxy, // BW0144
+  imageAutoUninjected, // BW0146
+  imageAutoInPod, // BW0147
   injectedByDefault, // BW0148
+  statusNegative, // BW0171
+  jwksFetchUnrestricted, // BW0175
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603
@@ -48,6 +65,9 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   claimsUnread, // BW0608
   tokenOptional, // BW0609
   issuerUnknown, // BW0610
+  allowAnybody, // BW0612
+  allowWholeMesh, // BW0613
+  tcpAttributes, // BW0614
   allowNegatives, // BW0616
   denyByName, // BW0617
   pathVariants, // BW0618
