@@ -12,6 +12,7 @@ const CLAIMS: Readonly<Record<string, { readonly istio: boolean; readonly strict
   BW0601: { istio: true },
   BW0603: { istio: false },
   BW0609: { istio: true },
+  BW0612: { istio: true },
   BW0616: { istio: true },
   BW0617: { istio: true },
   BW0618: { istio: true },

@@ -18,14 +18,18 @@ import { imageAutoInPod } from "./rules/image-auto-in-pod.ts";
 import { imageAutoUninjected } from "./rules/image-auto-uninjected.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
+import { jwksInClear } from "./rules/jwks-in-clear.ts";
 import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
 import { namespaceOutside } from "./rules/namespace-outside.ts";
+import { onlyObserved } from "./rules/only-observed.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
 import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
 import { portUnverified } from "./rules/port-unverified.ts";
+import { principalPattern } from "./rules/principal-pattern.ts";
+import { providerUnusable } from "./rules/provider-unusable.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
@@ -72,4 +76,8 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   denyByName, // BW0617
   pathVariants, // BW0618
   hostPort, // BW0619
+  jwksInClear, // BW0621
+  onlyObserved, // BW0622
+  providerUnusable, // BW0623
+  principalPattern, // BW0624
 ];
