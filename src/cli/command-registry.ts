@@ -65,6 +65,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/explain.ts"),
   },
   {
+    name: "blast",
+    summary: "what each compromise would cost: what it yields, whom it reaches, and how",
+    load: () => import("./commands/blast.ts"),
+  },
+  {
     name: "tighten",
     summary: "the least AuthorizationPolicies for logged traffic, proven no wider",
     load: () => import("./commands/tighten.ts"),

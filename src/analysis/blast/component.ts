@@ -1,0 +1,98 @@
+/** What can be compromised, and what that may yield: one name for each, as `--compromise` takes it and reports print it. */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { asWaypoint } from "../../policy/waypoint/waypoints.ts";
+import { suggestion } from "../../resources/did-you-mean.ts";
+
+/**
+ * `kind/rest`, or `istiod`, `apiserver`, `ca`. Components: workload, sidecar, waypoint, gateway (`ns/name`), node, ztunnel, cni (a node's
+ * name), istiod, apiserver, key (`<trust domain>/ns/<ns>/sa/<sa>`), token (`ns/account`). What they yield besides: account, secret, secrets,
+ * pods, kubelet, policies, proxies, network-policies, inside.
+ */
+export type HoldingId = string;
+
+export const ISTIOD: HoldingId = "istiod";
+export const API_SERVER: HoldingId = "apiserver";
+/** The right to sign for any identity of the mesh. */
+export const CA: HoldingId = "ca";
+/** A node that no file names. */
+export const SOME_NODE: HoldingId = "node/?";
+export const EVERY_NODE: HoldingId = "node/*";
+
+export type ComponentKind =
+  | "workload"
+  | "sidecar"
+  | "waypoint"
+  | "gateway"
+  | "node"
+  | "ztunnel"
+  | "cni"
+  | "istiod"
+  | "apiserver"
+  | "key"
+  | "token";
+
+export function kindOf(id: HoldingId): string {
+  const slash = id.indexOf("/");
+  return slash < 0 ? id : id.slice(0, slash);
+}
+
+/** What stands behind the kind: `team-a/app-a`. */
+export function restOf(id: HoldingId): string {
+  return id.slice(id.indexOf("/") + 1);
+}
+
+/** `namespace` and `name` of a rest that has both. */
+export function namesOf(id: HoldingId): readonly [namespace: string, name: string] {
+  const [namespace = "", ...name] = restOf(id).split("/");
+  return [namespace, name.join("/")];
+}
+
+/** Without `spiffe://`. */
+export function principalOf({ spiffeId }: Workload): string {
+  return spiffeId.slice("spiffe://".length);
+}
+
+export type WorkloadPart = "application" | "waypoint" | "gateway" | "istiod" | "ztunnel" | "cni";
+
+/** What of the mesh a workload's pods are. The parts of Istio itself are known by the labels that its charts give them. */
+export function partOf(mesh: Mesh, workload: Workload): WorkloadPart {
+  if (asWaypoint(mesh, workload) !== undefined) return "waypoint";
+  if (workload.role === "gateway") return "gateway";
+  const { labels, name, namespace } = workload;
+  if (labels.app === "istiod" || labels.istio === "pilot") return "istiod";
+  const isRoot = namespace === mesh.config.rootNamespace || namespace === "kube-system";
+  if (isRoot && (labels.app === "ztunnel" || name === "ztunnel")) return "ztunnel";
+  if (isRoot && (labels["k8s-app"] === "istio-cni-node" || name === "istio-cni-node")) return "cni";
+  return "application";
+}
+
+/** The component that a workload's compromise is; of ztunnel and the CNI agent there is one for each node instead. */
+export function componentOf(part: WorkloadPart, { key }: Workload): HoldingId | undefined {
+  if (part === "ztunnel" || part === "cni") return undefined;
+  if (part === "istiod") return ISTIOD;
+  return `${part === "application" ? "workload" : part}/${key}`;
+}
+
+const SHORT: ReadonlySet<string> = new Set([ISTIOD, API_SERVER]);
+
+/**
+ * Finds what the user named among the mesh's components; keys and tokens are whatever is written, as a leaked one may be of anybody's.
+ * @returns the name, or why there is none.
+ */
+export function findComponent(
+  written: string,
+  known: ReadonlySet<HoldingId>,
+): { readonly id: HoldingId } | { readonly problem: string } {
+  const id = written.replace(/^key\/spiffe:\/\//, "key/");
+  if (known.has(id) || SHORT.has(id)) return { id };
+  if (/^key\/[^/]+\/ns\/[^/]+\/sa\/[^/]+$/.test(id)) return { id };
+  if (/^token\/[^/]+\/[^/]+$/.test(id)) return { id };
+  if (kindOf(id) === "key")
+    return { problem: `\`${written}\` is no key: write key/<trust domain>/ns/<namespace>/sa/<account>` };
+  if (kindOf(id) === "token")
+    return { problem: `\`${written}\` is no token: write token/<namespace>/<account>` };
+  const meant = suggestion(id, [...known]);
+  return {
+    problem: `there is no component \`${written}\`${meant === "" ? "; without --compromise all are listed" : `: ${meant}`}`,
+  };
+}

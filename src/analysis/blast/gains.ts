@@ -1,0 +1,373 @@
+/**
+ * What each holding yields at once, with the reason: the table of compromises, and Kubernetes RBAC. A holding yields another when whoever has
+ * the one needs nobody's leave for the other. Worst case: code execution in a component is that of its containers' root.
+ */
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import type { FieldPath, Resource } from "../../resources/resource.ts";
+import { accountGains } from "./account-gains.ts";
+import {
+  API_SERVER,
+  CA,
+  componentOf,
+  EVERY_NODE,
+  type HoldingId,
+  ISTIOD,
+  kindOf,
+  namesOf,
+  partOf,
+  restOf,
+  SOME_NODE,
+  type WorkloadPart,
+} from "./component.ts";
+import { gatewaySecrets } from "./gateway-secrets.ts";
+import { NodePlacement } from "./placement.ts";
+import { accountsOf, podFacts } from "./pod-facts.ts";
+import { Rbac } from "./rbac.ts";
+import type { Right } from "./rbac-rights.ts";
+
+/** A place in a file that is a reason. */
+export interface Evidence {
+  readonly resource: Resource;
+  readonly path: FieldPath;
+}
+
+export interface Gain {
+  readonly to: HoldingId;
+  /** For a person, one line. */
+  readonly why: string;
+  readonly evidence: readonly Evidence[];
+  /** Where a right of RBAC is the reason: what could be taken away. */
+  readonly right?: Right;
+}
+
+/** What is looked up again and again. */
+export class GainGraph {
+  readonly mesh: Mesh;
+  readonly rbac: Rbac;
+  readonly placement: NodePlacement;
+  readonly parts: ReadonlyMap<Workload, WorkloadPart>;
+  readonly byKey: ReadonlyMap<string, Workload>;
+  readonly byNamespace: ReadonlyMap<string, readonly Workload[]>;
+  readonly hasAmbient: boolean;
+  readonly #secrets: ReadonlyMap<string, readonly Resource[]>;
+  readonly #accounts: ReadonlyMap<string, readonly string[]>;
+  readonly #gains = new Map<HoldingId, readonly Gain[]>();
+
+  constructor(mesh: Mesh) {
+    this.mesh = mesh;
+    this.hasAmbient = mesh.workloads.some(({ dataplane }) => dataplane === "ambient");
+    this.rbac = new Rbac(mesh.resources);
+    this.placement = new NodePlacement(mesh);
+    this.parts = new Map(mesh.workloads.map((workload) => [workload, partOf(mesh, workload)]));
+    this.byKey = new Map(mesh.workloads.map((workload) => [workload.key, workload]));
+    this.byNamespace = grouped(mesh.workloads, ({ namespace }) => namespace);
+    const secrets = mesh.resources.filter(({ kind, apiVersion }) => kind === "Secret" && apiVersion === "v1");
+    this.#secrets = grouped(secrets, ({ namespace }) => namespace);
+    this.#accounts = accountNames(mesh);
+  }
+
+  gainsOf(id: HoldingId): readonly Gain[] {
+    let gains = this.#gains.get(id);
+    if (gains === undefined) {
+      gains = this.#find(id).filter(({ to }) => to !== id);
+      this.#gains.set(id, gains);
+    }
+    return gains;
+  }
+
+  /** Names of the namespace's accounts that files have, or that workloads run under. */
+  accountsIn(namespace: string): readonly string[] {
+    return this.#accounts.get(namespace) ?? [];
+  }
+
+  secretsIn(namespace: string): readonly Resource[] {
+    return this.#secrets.get(namespace) ?? [];
+  }
+
+  keyOf(namespace: string, account: string): HoldingId {
+    return `key/${this.mesh.config.trustDomain}/ns/${namespace}/sa/${account}`;
+  }
+
+  /** The component that a workload is; for ztunnels and CNI agents those of its nodes. */
+  componentsOf(workload: Workload): readonly HoldingId[] {
+    const part = this.parts.get(workload) ?? "application";
+    const own = componentOf(part, workload);
+    return own === undefined ? this.placement.of(workload).nodes.map((node) => `${part}/${node}`) : [own];
+  }
+
+  #find(id: HoldingId): readonly Gain[] {
+    const own = this.byKey.get(restOf(id));
+    switch (kindOf(id)) {
+      case "workload":
+        return own === undefined ? [] : this.#ofPod(own);
+      case "sidecar":
+        return own === undefined ? [] : [...this.#keyOfProxy(own), ...this.#tokenOf(own)];
+      case "waypoint":
+      case "gateway":
+        return own === undefined ? [] : [...this.#ofPod(own), ...gatewaySecrets(this.mesh, own)];
+      case "token":
+        return this.#ofToken(id);
+      case "account":
+        return accountGains(this, id);
+      case "secret":
+        return this.#ofSecret(id);
+      case "secrets":
+        return this.#ofSecrets(restOf(id));
+      case "pods":
+        return this.#ofNewPods(restOf(id));
+      case "proxies":
+        return this.#ofProxies(restOf(id));
+      case "node":
+        return this.#ofNode(id);
+      case "kubelet":
+        return this.#ofKubelet(restOf(id));
+      case "ztunnel":
+        return this.#ofZtunnel(restOf(id));
+      case "cni":
+        return this.#ofAgent("cni", restOf(id));
+      case ISTIOD:
+        return ISTIOD_GAINS;
+      default:
+        return [];
+    }
+  }
+
+  #ofPod(workload: Workload): readonly Gain[] {
+    const { secrets, toNode } = podFacts(this.mesh, workload);
+    const places = this.placement.of(workload);
+    const nodes = places.nodes.length === 0 ? [SOME_NODE] : places.nodes.map((node) => `node/${node}`);
+    return [
+      ...this.#keyOfProxy(workload),
+      ...this.#tokenOf(workload),
+      ...secrets.map(({ name, text, ...evidence }) => ({
+        to: `secret/${workload.namespace}/${name}`,
+        why: text,
+        evidence: [evidence],
+      })),
+      ...toNode.flatMap(({ text, ...evidence }) =>
+        nodes.map((to) => ({ to, why: text, evidence: [evidence] })),
+      ),
+    ];
+  }
+
+  /** In ambient mode the key is in the node's ztunnel. */
+  #keyOfProxy(workload: Workload): readonly Gain[] {
+    const { namespace, serviceAccount, resource, kind } = workload;
+    const part = this.parts.get(workload);
+    if (workload.dataplane !== "sidecar" && part !== "waypoint") return [];
+    const why =
+      kind === "WorkloadEntry"
+        ? "the machine's proxy has the key"
+        : "its proxy is in the pod, with the key in its memory and a token for the CA beside it";
+    return [{ to: this.keyOf(namespace, serviceAccount), why, evidence: [{ resource, path: [] }] }];
+  }
+
+  #tokenOf(workload: Workload): readonly Gain[] {
+    const { token } = podFacts(this.mesh, workload);
+    if (token === undefined) return [];
+    const { text, ...evidence } = token;
+    return [
+      { to: `token/${workload.namespace}/${workload.serviceAccount}`, why: text, evidence: [evidence] },
+    ];
+  }
+
+  #ofToken(id: HoldingId): readonly Gain[] {
+    const [namespace, account] = namesOf(id);
+    const resource = accountsOf(this.mesh).get(`${namespace}/${account}`);
+    const evidence = resource === undefined ? [] : [{ resource, path: [] }];
+    return [
+      {
+        to: `account/${namespace}/${account}`,
+        why: "the API server takes its holder for the account",
+        evidence,
+      },
+      {
+        to: this.keyOf(namespace, account),
+        why: "the CA gives who shows it a certificate of the account",
+        evidence,
+      },
+    ];
+  }
+
+  #ofSecret(id: HoldingId): readonly Gain[] {
+    const [namespace, name] = namesOf(id);
+    const resource = this.secretsIn(namespace).find((secret) => secret.name === name);
+    const evidence = resource === undefined ? [] : [{ resource, path: ["data"] }];
+    if (namespace === this.mesh.config.rootNamespace && CA_SECRETS.has(name))
+      return [{ to: CA, why: "it holds the key of the mesh's CA", evidence }];
+    const account = resource?.annotations["kubernetes.io/service-account.name"];
+    if (resource?.body.type !== "kubernetes.io/service-account-token" || account === undefined) return [];
+    return [{ to: `token/${namespace}/${account}`, why: "it is a token that never ends", evidence }];
+  }
+
+  /** All Secrets of a namespace, those besides that no file has. */
+  #ofSecrets(namespace: string): readonly Gain[] {
+    if (namespace === "*")
+      return [{ to: CA, why: "the CA's key is a Secret of the root namespace", evidence: [] }];
+    const known = this.secretsIn(namespace).map(
+      (resource): Gain => ({
+        to: `secret/${namespace}/${resource.name}`,
+        why: "it is a Secret of the namespace",
+        evidence: [{ resource, path: [] }],
+      }),
+    );
+    if (namespace !== this.mesh.config.rootNamespace) return known;
+    return [...known, { to: CA, why: "the CA's key is a Secret of this namespace", evidence: [] }];
+  }
+
+  /** Whoever may make pods in a namespace has its accounts and Secrets, and where nothing forbids privileged pods every node. */
+  #ofNewPods(namespace: string): readonly Gain[] {
+    const labels = this.mesh.namespaces.get(namespace)?.labels ?? {};
+    const level = labels["pod-security.kubernetes.io/enforce"];
+    const free = level === undefined || level === "privileged";
+    return [
+      ...this.accountsIn(namespace).map((account) => ({
+        to: `token/${namespace}/${account}`,
+        why: "a pod runs under any account of its namespace",
+        evidence: [],
+      })),
+      {
+        to: `secrets/${namespace}`,
+        why: "a pod mounts any Secret of its namespace",
+        evidence: [],
+      },
+      ...(free
+        ? [
+            {
+              to: EVERY_NODE,
+              why: `nothing keeps privileged pods out of the namespace (pod-security.kubernetes.io/enforce: ${level ?? "unset"})`,
+              evidence: this.#namespaceEvidence(namespace),
+            },
+          ]
+        : []),
+    ];
+  }
+
+  #namespaceEvidence(namespace: string): readonly Evidence[] {
+    const resource = this.mesh.resources.find(
+      ({ kind, apiVersion, name }) => kind === "Namespace" && apiVersion === "v1" && name === namespace,
+    );
+    return resource === undefined ? [] : [{ resource, path: ["metadata"] }];
+  }
+
+  #ofProxies(namespace: string): readonly Gain[] {
+    const isWide = namespace === "*" || namespace === this.mesh.config.rootNamespace;
+    const there = isWide ? this.mesh.workloads : (this.byNamespace.get(namespace) ?? []);
+    return there.flatMap((workload) => {
+      const part = this.parts.get(workload) ?? "application";
+      if (part === "waypoint" || part === "gateway")
+        return [{ to: `${part}/${workload.key}`, why: IN_PROXY, evidence: [] }];
+      return part === "application" && workload.dataplane === "sidecar"
+        ? [{ to: `sidecar/${workload.key}`, why: IN_PROXY, evidence: [] }]
+        : [];
+    });
+  }
+
+  #ofNode(id: HoldingId): readonly Gain[] {
+    const node = restOf(id);
+    if (id === EVERY_NODE) {
+      const nodes = this.placement.names.map((name) => `node/${name}`);
+      const pods = this.mesh.workloads
+        .filter(({ kind }) => kind !== "WorkloadEntry")
+        .flatMap((workload) => this.componentsOf(workload));
+      return [...new Set([...nodes, ...pods])].map((to) => ({
+        to,
+        why: "it runs on some node",
+        evidence: [],
+      }));
+    }
+    const there = id === SOME_NODE ? [] : this.placement.on(node);
+    const pods = there.flatMap((workload) =>
+      this.componentsOf(workload).flatMap((to): readonly Gain[] =>
+        kindOf(to) === "ztunnel" || kindOf(to) === "cni"
+          ? []
+          : [{ to, why: "it runs on the node", evidence: [{ resource: workload.resource, path: [] }] }],
+      ),
+    );
+    const agents = this.hasAmbient
+      ? [
+          { to: `ztunnel/${node}`, why: "the node's ztunnel runs there", evidence: [] },
+          { to: `cni/${node}`, why: "the node's CNI agent runs there", evidence: [] },
+        ]
+      : [];
+    const kubelet = { to: `kubelet/${node}`, why: "the kubelet's credentials are on the node", evidence: [] };
+    return [...pods, ...agents, kubelet];
+  }
+
+  /** The node authorizer lets a kubelet have what pods of its node refer to, and tokens of their accounts. */
+  #ofKubelet(node: string): readonly Gain[] {
+    return this.placement.on(node).flatMap((workload) => {
+      const evidence = [{ resource: workload.resource, path: [] }];
+      const { secrets } = podFacts(this.mesh, workload);
+      return [
+        ...secrets.map(({ name }) => ({
+          to: `secret/${workload.namespace}/${name}`,
+          why: "a pod of the node refers to it",
+          evidence,
+        })),
+        {
+          to: `token/${workload.namespace}/${workload.serviceAccount}`,
+          why: "a kubelet asks for tokens of the accounts of its node's pods",
+          evidence,
+        },
+      ];
+    });
+  }
+
+  #ofZtunnel(node: string): readonly Gain[] {
+    const keys = this.placement
+      .on(node)
+      .filter(({ dataplane }) => dataplane === "ambient")
+      .map((workload) => ({
+        to: this.keyOf(workload.namespace, workload.serviceAccount),
+        why: `it has the key of ${workload.key}, whose pod is on the node`,
+        evidence: [{ resource: workload.resource, path: [] }],
+      }));
+    return [...keys, ...this.#ofAgent("ztunnel", node)];
+  }
+
+  /** What its own pod yields, where files have it. */
+  #ofAgent(part: WorkloadPart, node: string): readonly Gain[] {
+    return this.placement
+      .on(node)
+      .filter((workload) => this.parts.get(workload) === part)
+      .flatMap((workload) => this.#tokenOf(workload));
+  }
+}
+
+const IN_PROXY = "its settings put code of the attacker's into the proxy";
+/** @see https://istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/ */
+const CA_SECRETS: ReadonlySet<string> = new Set(["cacerts", "istio-ca-secret"]);
+
+const ISTIOD_GAINS: readonly Gain[] = [
+  { to: CA, why: "it signs every certificate of the mesh", evidence: [] },
+  { to: "proxies/*", why: "it configures every proxy", evidence: [] },
+  {
+    to: API_SERVER,
+    why: "its rights on Secrets, webhooks and the CA's certificates amount to it",
+    evidence: [],
+  },
+];
+
+function accountNames(mesh: Mesh): ReadonlyMap<string, readonly string[]> {
+  const names = new Map<string, Set<string>>();
+  const add = (namespace: string, account: string): void => {
+    const known = names.get(namespace);
+    if (known === undefined) names.set(namespace, new Set([account]));
+    else known.add(account);
+  };
+  for (const { namespace, name } of accountsOf(mesh).values()) add(namespace, name);
+  for (const { namespace, serviceAccount, kind } of mesh.workloads)
+    if (kind !== "WorkloadEntry") add(namespace, serviceAccount);
+  return new Map([...names].map(([namespace, own]) => [namespace, [...own].sort()]));
+}
+
+function grouped<T>(all: readonly T[], keyOf: (one: T) => string): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of all) {
+    const group = groups.get(keyOf(one));
+    if (group === undefined) groups.set(keyOf(one), [one]);
+    else group.push(one);
+  }
+  return groups;
+}

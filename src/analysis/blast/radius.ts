@@ -1,0 +1,278 @@
+/**
+ * How far a compromise goes: what may be sent requests from what is held (one hop), and what comes of it if each of those is compromised in turn
+ * (transitively). Kept apart throughout: to reach is to be let through, to control is to run code there or to act as its identity.
+ */
+
+import type { Mesh } from "../../model/mesh.ts";
+import type { Semantics } from "../../policy/inbound.ts";
+import { addBits, type Bits, bitsIn, countBits, hasBit, noBits, setBit } from "./bits.ts";
+import type { HoldingId } from "./component.ts";
+import { EntryPoints } from "./entry-points.ts";
+import { GainGraph } from "./gains.ts";
+import { type Holdings, HoldingsIndex, workloadsByPrincipal } from "./holdings.ts";
+import { NetworkRows } from "./network-rows.ts";
+
+/** Sets of workloads, as bits by their places in the mesh's list. */
+export interface Radius {
+  /** Run code in, or act as. */
+  readonly controlled: Bits;
+  /** Let through at once, not controlled. */
+  readonly reached: Bits;
+  /** What else follows, if all that is reached is compromised in turn. */
+  readonly further: Bits;
+}
+
+export interface RadiusCounts {
+  readonly controlled: number;
+  readonly reached: number;
+  readonly further: number;
+}
+
+/** What may be sent, so far. All but `taken` by entry points. */
+interface Sending {
+  readonly keys: Bits;
+  readonly free: Bits;
+  readonly captured: Bits;
+  readonly direct: Bits;
+}
+
+/** All that follows, and the means of it: who gets here has it all. */
+interface Outcome extends Sending {
+  readonly taken: Bits;
+  readonly expanded: Bits;
+  /** Entry points of which the targets are expanded. */
+  readonly looked: Bits;
+}
+
+export class BlastModel {
+  readonly mesh: Mesh;
+  readonly graph: GainGraph;
+  readonly entries: EntryPoints;
+  readonly network: NetworkRows;
+  readonly holdings: HoldingsIndex;
+  /** Workloads that count: all but the parts of Istio that every pod speaks to. */
+  readonly counted: Bits;
+  readonly #byPrincipal: ReadonlyMap<string, readonly number[]>;
+  readonly #outcomes = new Map<number, Outcome>();
+
+  constructor(mesh: Mesh, semantics: Semantics) {
+    this.mesh = mesh;
+    this.graph = new GainGraph(mesh);
+    this.entries = new EntryPoints(this.graph, semantics);
+    this.network = new NetworkRows(this.graph, this.entries);
+    this.holdings = new HoldingsIndex(this.graph);
+    this.#byPrincipal = workloadsByPrincipal(this.graph);
+    this.counted = noBits(mesh.workloads.length);
+    for (const [at, workload] of mesh.workloads.entries())
+      if (!INFRASTRUCTURE.has(this.graph.parts.get(workload) ?? "")) setBit(this.counted, at);
+  }
+
+  get total(): number {
+    return countBits(this.counted);
+  }
+
+  radiusOf(start: HoldingId): Radius {
+    const own = this.holdings.of(start);
+    const controlled = this.controlledBy(own);
+    const sending = this.#sending();
+    this.#add(own, sending);
+    const reached = this.#targets(this.#open(sending, own));
+    const everything = own.isAll ? this.counted : this.#outcome(start, own).taken;
+    return this.#parted(controlled, reached, everything);
+  }
+
+  countsOf(start: HoldingId): RadiusCounts {
+    const { controlled, reached, further } = this.radiusOf(start);
+    return {
+      controlled: countBits(controlled),
+      reached: countBits(reached),
+      further: countBits(further),
+    };
+  }
+
+  /** Workloads that are run code in, and those as whom it may act. */
+  controlledBy({ isCa, code, keys }: Holdings): Bits {
+    if (isCa) return this.counted.slice();
+    const bits = noBits(this.mesh.workloads.length);
+    for (const at of code) setBit(bits, at);
+    for (const key of keys) for (const at of this.#byPrincipal.get(key) ?? []) setBit(bits, at);
+    return bits;
+  }
+
+  /** Entry points that are open to who has all of these. */
+  openTo(all: readonly Holdings[]): Bits {
+    const sending = this.#sending();
+    for (const own of all) this.#add(own, sending);
+    const [first] = all;
+    return all.some(({ isAll }) => isAll) || first === undefined
+      ? this.network.everything
+      : this.#open(sending, first);
+  }
+
+  #parted(controlled: Bits, reached: Bits, everything: Bits): Radius {
+    const own = controlled.map((word, at) => word & (this.counted[at] ?? 0));
+    const once = reached.map((word, at) => word & ~(own[at] ?? 0) & (this.counted[at] ?? 0));
+    const rest = everything.map(
+      (word, at) => word & ~(own[at] ?? 0) & ~(once[at] ?? 0) & (this.counted[at] ?? 0),
+    );
+    return { controlled: own, reached: once, further: rest };
+  }
+
+  #sending(): Sending {
+    const { size } = this.entries;
+    return { keys: noBits(size), free: noBits(size), captured: noBits(size), direct: noBits(size) };
+  }
+
+  #add(own: Holdings, into: Sending): void {
+    const { entries, network, mesh } = this;
+    if (own.isCa) addBits(into.keys, network.everything);
+    for (const key of own.keys) entries.addFor(key, into.keys);
+    if (own.isAnywhere) addBits(into.free, network.everything);
+    for (const row of this.#rows(own.free)) addBits(into.free, row);
+    for (const row of this.#rows(own.captured)) addBits(into.captured, row);
+    for (const at of own.captured) {
+      const workload = mesh.workloads[at];
+      if (workload !== undefined)
+        this.#addThroughZtunnel(workload.spiffeId.slice(9), network.from(workload), into);
+    }
+    for (const namespace of own.loosened) this.#addNamespace(namespace, "target", into.keys);
+    for (const namespace of own.opened) {
+      this.#addNamespace(namespace, "end", into.free);
+      this.#addNamespace(namespace, "end", into.captured);
+    }
+    for (const namespace of own.inside) this.#addNamespace(namespace, "target", into.direct);
+  }
+
+  #rows(places: readonly number[]): ReadonlySet<Bits> {
+    const rows = new Set<Bits>();
+    for (const at of places) {
+      const workload = this.mesh.workloads[at];
+      if (workload !== undefined) rows.add(this.network.from(workload));
+    }
+    return rows;
+  }
+
+  /** As its own pod, by the tunnel where the other side takes it, else in clear as nobody. */
+  #addThroughZtunnel(principal: string, row: Bits, { direct }: Sending): void {
+    const { entries } = this;
+    const own = noBits(entries.size);
+    entries.addFor(principal, own);
+    for (let word = 0; word < direct.length; word++) {
+      const tunnelled = (own[word] ?? 0) & (entries.tunnels[word] ?? 0);
+      const clear = (entries.anonymous[word] ?? 0) & (entries.withoutTunnel[word] ?? 0);
+      direct[word] = ((direct[word] ?? 0) | ((row[word] ?? 0) & (tunnelled | clear))) >>> 0;
+    }
+  }
+
+  #addNamespace(namespace: string, which: "target" | "end", into: Bits): void {
+    if (namespace === "*") addBits(into, this.network.everything);
+    for (const [at, entry] of this.entries.all.entries())
+      if (this.mesh.workloads[entry[which]]?.namespace === namespace) setBit(into, at);
+  }
+
+  #open({ keys, free, captured, direct }: Sending, { isAll }: Pick<Holdings, "isAll">): Bits {
+    if (isAll) return this.network.everything;
+    const { anonymous, withoutTunnel } = this.entries;
+    const open = new Uint32Array(direct.length);
+    for (let at = 0; at < open.length; at++) {
+      const asked = (keys[at] ?? 0) | (anonymous[at] ?? 0);
+      const past = (captured[at] ?? 0) & (withoutTunnel[at] ?? 0);
+      open[at] = (direct[at] ?? 0) | (asked & ((free[at] ?? 0) | past));
+    }
+    return open;
+  }
+
+  #targets(open: Bits): Bits {
+    const targets = noBits(this.mesh.workloads.length);
+    for (const at of bitsIn(open)) setBit(targets, this.entries.all[at]?.target ?? 0);
+    return targets;
+  }
+
+  /** Results of workloads are kept: whoever reaches one of them has all that it has. */
+  #outcome(start: HoldingId, own: Holdings): Outcome {
+    const at = this.#placeOf(start);
+    // A sidecar has less than its whole pod.
+    const isKept = at !== undefined && !start.startsWith("sidecar/");
+    const known = isKept ? this.#outcomes.get(at) : undefined;
+    if (known !== undefined) return known;
+    const outcome: Outcome = {
+      ...this.#sending(),
+      taken: this.controlledBy(own),
+      expanded: noBits(this.mesh.workloads.length),
+      looked: noBits(this.entries.size),
+    };
+    if (isKept) setBit(outcome.expanded, at);
+    this.#add(own, outcome);
+    const made = this.#grow(outcome, at);
+    if (isKept) this.#outcomes.set(at, made);
+    return made;
+  }
+
+  /** The place of a workload whose own compromise this is. */
+  #placeOf(start: HoldingId): number | undefined {
+    if (!/^(workload|sidecar|waypoint|gateway)\//.test(start)) return undefined;
+    const [only] = this.holdings.of(start).code;
+    return only;
+  }
+
+  #grow(outcome: Outcome, self: number | undefined): Outcome {
+    for (let grown = true; grown; ) {
+      grown = false;
+      for (const at of bitsIn(this.#unlooked(outcome))) {
+        setBit(outcome.looked, at);
+        const target = this.entries.all[at]?.target ?? 0;
+        if (hasBit(outcome.expanded, target)) continue;
+        grown = true;
+        const known = this.#outcomes.get(target);
+        // Each has the other: what one has is all there is.
+        if (known !== undefined && self !== undefined && hasBit(known.expanded, self)) return known;
+        if (known === undefined) this.#expand(target, outcome);
+        else join(known, outcome);
+        setBit(outcome.expanded, target);
+        setBit(outcome.taken, target);
+      }
+    }
+    return outcome;
+  }
+
+  #unlooked(outcome: Outcome): Bits {
+    const open = this.#open(outcome, NOT_ALL);
+    for (let word = 0; word < open.length; word++)
+      open[word] = (open[word] ?? 0) & ~(outcome.looked[word] ?? 0);
+    return open;
+  }
+
+  #expand(target: number, outcome: Outcome): void {
+    for (const own of this.heldAt(target)) {
+      if (own.isAll) {
+        addBits(outcome.taken, this.counted);
+        addBits(outcome.expanded, this.counted);
+        for (const bits of [outcome.keys, outcome.free]) addBits(bits, this.network.everything);
+        return;
+      }
+      addBits(outcome.taken, this.controlledBy(own));
+      this.#add(own, outcome);
+    }
+  }
+
+  /** What the compromise of a workload yields. */
+  heldAt(target: number): readonly Holdings[] {
+    const workload = this.mesh.workloads[target];
+    if (workload === undefined) return [];
+    return this.graph.componentsOf(workload).map((id) => this.holdings.of(id));
+  }
+}
+
+const NOT_ALL = { isAll: false };
+
+const INFRASTRUCTURE: ReadonlySet<string> = new Set(["istiod", "ztunnel", "cni"]);
+
+function join(known: Outcome, into: Outcome): void {
+  addBits(into.keys, known.keys);
+  addBits(into.free, known.free);
+  addBits(into.captured, known.captured);
+  addBits(into.direct, known.direct);
+  addBits(into.taken, known.taken);
+  addBits(into.expanded, known.expanded);
+  addBits(into.looked, known.looked);
+}

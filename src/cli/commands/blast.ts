@@ -1,0 +1,49 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Mode } from "../../analysis/blast/modes.ts";
+import { examples, parseCount } from "../options.ts";
+import { BLAST_FORMATS } from "../render/blast.ts";
+import { type BlastOptions, runBlast } from "../run-blast.ts";
+
+export function configure(command: Command): void {
+  command
+    .argument("<mesh...>", "folders or files of the mesh")
+    .option(
+      "--compromise <component>",
+      "in full, what this one yields and reaches; without, every one with its score",
+    )
+    .option(
+      "--compare <modes>",
+      "the same mesh with its applications behind sidecars, and in ambient mode: sidecar,ambient",
+      parseModes,
+    )
+    .addOption(new Option("--format <format>", "how to print").choices(BLAST_FORMATS).default("text"))
+    .addOption(
+      new Option("--semantics <semantics>", "what Istio does with these files, or Bulwark's own proxies")
+        .choices(["istio", "strict"])
+        .default("istio"),
+    )
+    .option("--witnesses <count>", "for so many steps a request is looked for", parseCount(0, 1_000_000), 500)
+    .addHelpText("after", HELP)
+    .action(async (mesh: readonly string[], options: BlastOptions) => {
+      process.exitCode = await runBlast(mesh, options);
+    });
+}
+
+const MODES: readonly string[] = ["sidecar", "ambient"];
+
+function parseModes(text: string): readonly Mode[] {
+  const modes = text.split(",");
+  if (modes.some((mode) => !MODES.includes(mode))) throw new InvalidArgumentError("Write sidecar,ambient.");
+  return [...new Set(modes)] as Mode[];
+}
+
+const HELP = `
+Components: workload/NS/NAME, sidecar/NS/NAME, waypoint/NS/NAME, gateway/NS/NAME, node/NAME, ztunnel/NODE, cni/NODE, istiod, apiserver,
+key/TRUST-DOMAIN/ns/NS/sa/ACCOUNT, token/NS/ACCOUNT. To reach is not to control: docs/blast.md says what each word means.
+Exit code: 0 printed, 3 the files or the component are not valid, 1 Bulwark failed.
+${examples(
+  "bulwark blast examples/compromise",
+  "bulwark blast examples/compromise --compromise workload/shop/orders",
+  "bulwark blast examples/compromise --compromise ztunnel/node-1 --format json",
+  "bulwark blast examples/compromise --compromise workload/shop/web --compare sidecar,ambient",
+)}`;

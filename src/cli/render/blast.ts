@@ -1,0 +1,207 @@
+/** What compromises cost, for a person, a program, a pull request and a drawing. */
+import type { Mode } from "../../analysis/blast/modes.ts";
+import type { BlastOverview } from "../../analysis/blast/overview.ts";
+import type { BlastReport, GainStep, ReachStep } from "../../analysis/blast/report.ts";
+import { scoreText } from "../../analysis/blast/score.ts";
+import { blastDot } from "./blast-dot.ts";
+import { plain, style } from "./style.ts";
+import { table } from "./table.ts";
+
+export const BLAST_FORMATS = ["text", "json", "markdown", "dot"] as const;
+export type BlastFormat = (typeof BLAST_FORMATS)[number];
+
+/** One of the two: of the whole mesh, or of one component. */
+export interface BlastAnswer {
+  readonly mode?: Mode;
+  readonly overview?: BlastOverview;
+  readonly report?: BlastReport;
+}
+
+const SHOWN_COMPONENTS = 40;
+const SHOWN_STEPS = 12;
+const SHOWN_NAMES = 6;
+
+export function renderBlast(answers: readonly BlastAnswer[], format: BlastFormat): string {
+  switch (format) {
+    case "json":
+      return `${JSON.stringify(answers.length === 1 ? answers[0] : { modes: answers }, null, 2)}\n`;
+    case "dot":
+      return blastDot(answers.flatMap(({ report }) => (report === undefined ? [] : [report])));
+    case "text":
+      return (
+        answers.map((answer) => [heading(answer), textOf(answer)].join("")).join("\n") +
+        differenceText(answers)
+      );
+    case "markdown":
+      return `## What a compromise costs\n\n${answers.map((answer) => markdownOf(answer)).join("\n\n")}\n`;
+  }
+}
+
+function heading({ mode }: BlastAnswer): string {
+  if (mode === undefined) return "";
+  return `${style("bold", mode === "sidecar" ? "Behind sidecars" : "In ambient mode")}\n`;
+}
+
+function textOf({ overview, report }: BlastAnswer): string {
+  return [
+    ...(overview === undefined ? [] : [overviewText(overview)]),
+    ...(report === undefined ? [] : [reportText(report)]),
+  ].join("\n");
+}
+
+const HEAD = ["COMPONENT", "SCORE", "CONTROLS", "REACHES", "FURTHER"];
+
+function rowsOf({ components }: BlastOverview, most: number): readonly (readonly string[])[] {
+  return components
+    .slice(0, most)
+    .map(({ component, score, controlled, reached, further }) => [
+      component,
+      scoreText(score),
+      String(controlled),
+      String(reached),
+      String(further),
+    ]);
+}
+
+function overviewText(overview: BlastOverview): string {
+  const { components, meshScore, workloads, notAnalysed } = overview;
+  const more = components.length - SHOWN_COMPONENTS;
+  return [
+    table(HEAD, rowsOf(overview, SHOWN_COMPONENTS)),
+    ...(more > 0 ? [`and ${more} more (--format json has all)\n`] : []),
+    `\nscore of the mesh: ${scoreText(meshScore)} of 100, the mean of its workloads, over ${workloads} workloads\n`,
+    ...notAnalysed
+      .map(({ workload, why }) => plain(`not analysed: ${workload}: ${why}; it counts as open`))
+      .map((line) => `${line}\n`),
+  ].join("");
+}
+
+function names(all: readonly string[]): string {
+  if (all.length === 0) return "none";
+  const shown = all.slice(0, SHOWN_NAMES).join(", ");
+  return all.length > SHOWN_NAMES ? `${shown} and ${all.length - SHOWN_NAMES} more` : shown;
+}
+
+/** The cells of a report's table: what is gained, by kind. */
+export function factLines(report: BlastReport): readonly (readonly [title: string, text: string])[] {
+  const { gained, position, mayAskFor, also, externalHosts, controls } = report;
+  const of = (...kinds: readonly string[]): readonly string[] =>
+    kinds.flatMap((kind) => (gained[kind] ?? []).map((name) => (name === kind ? kind : name)));
+  const kinds: readonly (readonly [string, readonly string[]])[] = [
+    ["keys", of("key")],
+    ["tokens", of("token")],
+    ["Secrets", of("secret", "secrets")],
+    ["nodes", of("node")],
+    ["CA, cluster", of("ca", "istiod", "apiserver")],
+    ["may loosen", of("policies", "network-policies", "proxies")],
+  ];
+  return [
+    ...kinds.flatMap(([title, list]) =>
+      list.length === 0 && title !== "keys" && title !== "tokens" ? [] : [[title, names(list)] as const],
+    ),
+    [
+      "network",
+      position.traffic.length === 0 ? position.text : `${position.text}: ${names(position.traffic)}`,
+    ],
+    ["CA signs", mayAskFor === "all" ? "any identity" : names(mayAskFor)],
+    ["controls", names(controls)],
+    ...(externalHosts.length === 0 ? [] : [["hosts outside", names(externalHosts)] as const]),
+    ...also.map((text) => ["also", text] as const),
+  ];
+}
+
+function reportText(report: BlastReport): string {
+  const { component, score, counts, workloads, gains, reaches, further } = report;
+  const lines = factLines(report).map(([title, text]) => `  ${title.padEnd(13)} ${plain(text)}`);
+  return [
+    `${style("bold", plain(component))}  score ${scoreText(score)} of 100 (controls ${counts.controlled}, reaches ${counts.reached}, further ${counts.further} of ${workloads} workloads)`,
+    ...lines,
+    ...section("gains, with the reason", gains, gainLines),
+    ...section("reaches: what it holds is let through to", reaches, reachLines),
+    ...section("further, if each of those is compromised in turn", further, reachLines),
+    "",
+  ].join("\n");
+}
+
+function section<T>(
+  title: string,
+  steps: readonly T[],
+  lines: (step: T) => readonly string[],
+): readonly string[] {
+  if (steps.length === 0) return [];
+  const more = steps.length - SHOWN_STEPS;
+  return [
+    "",
+    style("bold", title),
+    ...steps.slice(0, SHOWN_STEPS).flatMap(lines).map(plain),
+    ...(more > 0 ? [`  and ${more} more (--format json has all)`] : []),
+  ];
+}
+
+function gainLines({ from, to, why, places }: GainStep): readonly string[] {
+  return [`  ${from} → ${to}: ${why}`, ...places.map((place) => `      ${place}`)];
+}
+
+function reachLines(step: ReachStep): readonly string[] {
+  const { witness, hop, why } = step;
+  return [
+    `  ${hop > 1 ? `hop ${hop}: ` : ""}${reachText(step)}: ${why}`,
+    ...(witness === undefined ? [] : [`      for example: ${JSON.stringify(witness)}`]),
+  ];
+}
+
+const WAYS = {
+  direct: "",
+  hbone: " through its tunnel port",
+  clear: " in clear",
+  waypoint: " through its waypoint",
+} as const;
+
+function reachText({ from, as, to, port, way }: ReachStep): string {
+  const who = as === null ? "without an identity" : `as ${as}`;
+  return `${to}:${port}${WAYS[way]}, from ${from ?? "anywhere"} ${who}`;
+}
+
+function differenceText(answers: readonly BlastAnswer[]): string {
+  const [first, second] = answers.map(({ overview }) => overview);
+  if (first === undefined || second === undefined) return "";
+  return `\nscore of the mesh: ${answers.map(({ mode, overview }) => `${mode} ${scoreText(overview?.meshScore ?? 0)}`).join(", ")}\n`;
+}
+
+function markdownOf({ mode, overview, report }: BlastAnswer): string {
+  const title =
+    mode === undefined ? [] : [`### ${mode === "sidecar" ? "Behind sidecars" : "In ambient mode"}`];
+  return [
+    ...title,
+    ...(overview === undefined
+      ? []
+      : [
+          markdownTable(HEAD, rowsOf(overview, SHOWN_COMPONENTS)),
+          `Score of the mesh: ${scoreText(overview.meshScore)} of 100.`,
+        ]),
+    ...(report === undefined ? [] : [markdownReport(report)]),
+  ].join("\n\n");
+}
+
+function markdownReport(report: BlastReport): string {
+  const { component, score, reaches, further } = report;
+  const steps = [...reaches, ...further].slice(0, SHOWN_COMPONENTS);
+  return [
+    `### ${escaped(component)}: score ${scoreText(score)}`,
+    markdownTable(["", ""], factLines(report)),
+    markdownTable(
+      ["hop", "reached", "why"],
+      steps.map((step) => [String(step.hop), reachText(step), step.why]),
+    ),
+  ].join("\n\n");
+}
+
+function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(" | ")} |`;
+  return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)].join("\n");
+}
+
+/** Names and patterns are text, whatever Markdown would make of them. */
+function escaped(text: string): string {
+  return plain(text).replace(/[\\`*_{}[\]<>|#]/g, "\\$&");
+}
