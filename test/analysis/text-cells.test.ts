@@ -1,20 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { textCells } from "../../src/analysis/space/text-cells.ts";
+import { plainCells } from "../../src/analysis/space/plain-cells.ts";
+import { automatonCells, textCells } from "../../src/analysis/space/text-cells.ts";
+import type { TextCells } from "../../src/analysis/space/text-division.ts";
 import {
   any,
   containing,
   endingWith,
   exactly,
   literal,
+  NOT_EMPTY,
   some,
   startingWith,
   type TextLanguage,
 } from "../../src/analysis/space/text-language.ts";
 
 const SEED = 20261122;
-const RUNS = 300;
+const RUNS = 50 * Number(process.env.ANALYSIS_RUNS ?? 6);
 const NO_SLASH = { but: true, text: "/" };
 
 /** Each language with what it says, written without automata. */
@@ -111,6 +114,56 @@ function allTexts(characters: readonly string[], length: number): readonly strin
   const shorter = allTexts(characters, length - 1);
   return ["", ...shorter.flatMap((text) => characters.map((character) => text + character))];
 }
+
+const arbitraryPattern = fc
+  .tuple(fc.constantFrom(startingWith, endingWith), arbitraryText)
+  .map(([make, text]) => make(text));
+const LETTERS = { but: false, text: "/abc" };
+
+function placeIn({ cells, cellOf }: TextCells, text: string): unknown {
+  const { only, languages } = cells[cellOf(text) ?? -1] ?? {};
+  return [only, languages];
+}
+
+test("beginnings and ends are divided without an automaton as with one, and the examples are no longer", () => {
+  let plain = 0;
+  fc.assert(
+    fc.property(
+      fc.array(arbitraryPattern, { maxLength: 5 }),
+      fc.boolean(),
+      fc.constantFrom(
+        [[], []],
+        [[startingWith("/")], ["//", "/./"].map(containing)],
+        [[{ label: "letters", pieces: [some(LETTERS)] }], [startingWith("."), endingWith("/")]],
+      ),
+      fc.uniqueArray(arbitraryText, { maxLength: 4 }),
+      fc.array(arbitraryText, { minLength: 10, maxLength: 10 }),
+      (patterns, isFilled, [universe = [], never = []], exact, texts) => {
+        const languages = [
+          ...new Map([...patterns, ...(isFilled ? [NOT_EMPTY] : [])].map((own) => [own.label, own])).values(),
+        ];
+        const question = { universe, never, languages, exact: new Set(exact), alphabet: "abc" };
+        const own = plainCells(question);
+        if (own === undefined) return;
+        plain++;
+        const whole = automatonCells(question);
+        const summary = (cells: typeof own.cells): readonly string[] =>
+          cells.map((cell) => `${cell.only ?? ""} ${[...cell.languages].join()}`).sort();
+        assert.deepEqual(summary(own.cells), summary(whole.cells));
+        for (const [at, { sample }] of own.cells.entries()) {
+          assert.equal(own.cellOf(sample), at);
+          const other = whole.cells[whole.cellOf(sample) ?? assert.fail(sample)];
+          assert.ok(sample.length <= (other?.sample.length ?? 0), `${sample} ${other?.sample}`);
+        }
+        for (const text of texts) {
+          assert.deepEqual(placeIn(own, text), placeIn(whole, text), text);
+        }
+      },
+    ),
+    { seed: SEED, numRuns: RUNS },
+  );
+  assert.ok(plain > RUNS / 2, `${plain} of ${RUNS} without an automaton`);
+});
 
 test("where single texts take a whole cell's place, the cell is gone", () => {
   const { cells } = textCells({

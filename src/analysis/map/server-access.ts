@@ -22,7 +22,7 @@ import { type Diagram, NO, YES } from "../space/diagram.ts";
 import { ABSENT, type Dimension } from "../space/dimension.ts";
 import { coverWithRegions, type Region } from "../space/regions.ts";
 import { ASKS, ServerSpace } from "../space/server-space.ts";
-import type { TextCells } from "../space/text-cells.ts";
+import type { TextCells } from "../space/text-division.ts";
 
 /** Who asks, as far as a server sees it. */
 export interface Caller {

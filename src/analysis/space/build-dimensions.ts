@@ -7,7 +7,8 @@ import { AnalysisLimit } from "./analysis-limit.ts";
 import { type Aspect, HOST, METHOD, PATH } from "./aspect.ts";
 import type { Atoms } from "./atoms.ts";
 import type { Dimension, MemberDimension, TextDimension } from "./dimension.ts";
-import { type TextCells, textCells } from "./text-cells.ts";
+import { identityCells } from "./identity-cells.ts";
+import { textCells } from "./text-cells.ts";
 import {
   ALL,
   any,
@@ -124,6 +125,16 @@ function hosts(divided: DividedTexts): DividedTexts {
 
 /** Paths as they are once they are normal: others are none that rules see. */
 function pathsOf(mode: PathNormalization): Universe {
+  const known = PATHS.get(mode);
+  if (known !== undefined) return known;
+  const made = normalPaths(mode);
+  PATHS.set(mode, made);
+  return made;
+}
+
+const PATHS = new Map<PathNormalization, Universe>();
+
+function normalPaths(mode: PathNormalization): Universe {
   const canonical = mode === "NONE" ? [] : ["/./", "/../", "\\"];
   const merged = mode.includes("MERGE_SLASHES") ? ["//"] : [];
   const ends = mode === "NONE" ? [] : ["/.", "/.."];
@@ -135,21 +146,33 @@ function pathsOf(mode: PathNormalization): Universe {
   };
 }
 
-function divide(
-  atoms: Atoms,
-  id: string,
+function divide(atoms: Atoms, id: string, universe: Universe): DividedTexts {
+  const { exact, languages } = atoms.textsOf(id);
+  const key = JSON.stringify([[...languages.keys()], [...exact]]);
+  const known = DIVIDED.get(universe) ?? new Map<string, DividedTexts>();
+  DIVIDED.set(universe, known);
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  const made = divideAnew([...languages.values()], exact, universe);
+  const [oldest] = known.keys();
+  if (known.size >= KEPT_DIVISIONS && oldest !== undefined) known.delete(oldest);
+  known.set(key, made);
+  return made;
+}
+
+/** Workloads whose policies name the same methods and paths are many. By what there is to be divided, and what divides it. */
+const DIVIDED = new WeakMap<Universe, Map<string, DividedTexts>>();
+const KEPT_DIVISIONS = 64;
+
+function divideAnew(
+  languages: readonly TextLanguage[],
+  named: ReadonlySet<string>,
   { all, never, alphabet, has = () => true }: Universe,
 ): DividedTexts {
-  const { exact, languages } = atoms.textsOf(id);
-  const asked = [...languages.values()];
-  const texts: TextCells = textCells({
-    universe: all,
-    never,
-    languages: asked,
-    exact: new Set([...exact].filter(has)),
-    alphabet,
-  });
-  return { texts, languages: asked };
+  const exact = new Set([...named].filter(has));
+  const question = { universe: all, never, languages, exact, alphabet };
+  const identities = all.includes(SPIFFE_ID) ? identityCells(question) : undefined;
+  return { texts: identities ?? textCells(question), languages };
 }
 
 /** The usual ports first, as examples; the last cell is any other. */

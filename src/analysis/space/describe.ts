@@ -2,7 +2,7 @@
 import { ZTUNNEL_PORTS } from "./ambient-server.ts";
 import { ABSENT, type Dimension, HTTP } from "./dimension.ts";
 import type { Region } from "./regions.ts";
-import type { TextCells } from "./text-cells.ts";
+import type { TextCells } from "./text-division.ts";
 import type { TextLanguage } from "./text-language.ts";
 
 /** What a region says of one dimension: `paths`, `/a*, except /a/b`. */

@@ -1,7 +1,7 @@
 /** One dimension of a space of requests: what it is about, and its cells. */
 import type { AddressCells } from "./address-cells.ts";
 import type { Aspect } from "./aspect.ts";
-import type { TextCells } from "./text-cells.ts";
+import type { TextCells } from "./text-division.ts";
 import type { TextLanguage } from "./text-language.ts";
 
 interface Common {

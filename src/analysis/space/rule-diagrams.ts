@@ -5,14 +5,19 @@
 import type { L4Entry, L4Rule } from "../../policy/ambient/l4-rule.ts";
 import type { Clause, CompiledRule } from "../../policy/authorization-rule.ts";
 import type { Condition, Predicate } from "../../policy/condition.ts";
+import type { Connection } from "../../policy/connection.ts";
+import type { HttpRequest } from "../../policy/http-request.ts";
 import type { PathNormalization } from "../../policy/normalize-path.ts";
 import { aspectsOf } from "./aspect.ts";
 import { AND, type Diagram, type Diagrams, NO, OR, YES } from "./diagram.ts";
 import { type Dimension, TCP } from "./dimension.ts";
 import { connectionOf, type Point, requestOf, sampleOf } from "./request-space.ts";
 
-/** Whether something holds of a request of these cells. */
-type Holds = (cells: readonly (readonly [place: number, cell: number])[]) => boolean;
+/** A request of some cells, as predicates are asked about it. */
+interface Example {
+  readonly connection: Connection;
+  readonly request: HttpRequest | null;
+}
 
 /** What is asked of a condition of either kind. */
 type Asked = Pick<Condition, "field" | "matches"> & Partial<Pick<Condition, "asks" | "forbids">>;
@@ -24,6 +29,9 @@ export class RuleDiagrams {
   readonly #pathNormalization: PathNormalization;
   /** By protocol: a condition may look at other dimensions there. */
   readonly #conditions = [new Map<Asked, Diagram>(), new Map<Asked, Diagram>()] as const;
+  /** By protocol, place and cell. */
+  readonly #examples: readonly [Example[][], Example[][]] = [[], []];
+  readonly #base: Point;
 
   /** @param at places of the dimensions, by their ids. */
   constructor(
@@ -36,6 +44,7 @@ export class RuleDiagrams {
     this.diagrams = diagrams;
     this.#at = at;
     this.#pathNormalization = pathNormalization;
+    this.#base = dimensions.map(() => 0);
   }
 
   /** The requests that the rule matches, of one protocol. */
@@ -80,26 +89,22 @@ export class RuleDiagrams {
   #ask({ field, matches, asks = null, forbids = null }: Asked, protocol: number): Diagram {
     const { diagrams } = this;
     const places = this.#placesOf(field, protocol);
-    const base = withCells(
-      this.dimensions.map(() => 0),
-      [[this.#at.get("protocol") ?? 0, protocol]],
-    );
-    const holds =
-      (predicate: Predicate): Holds =>
-      (cells) => {
-        const sample = sampleOf(this.dimensions, withCells(base, cells));
-        return predicate(connectionOf(sample), requestOf(sample, this.#pathNormalization));
-      };
-    if (!places.some((place) => this.dimensions[place]?.kind === "member"))
-      return this.#askCells(places, [], holds(matches));
-    const some = (predicate: Predicate | null): Diagram | null =>
-      predicate === null ? null : this.#someMember(places, holds(predicate));
-    return diagrams.minus(some(asks) ?? YES, some(forbids) ?? NO);
+    const [place] = places;
+    if (places.some((own) => this.dimensions[own]?.kind === "member")) {
+      const some = (predicate: Predicate | null): Diagram | null =>
+        predicate === null ? null : this.#someMember(places, protocol, predicate);
+      return diagrams.minus(some(asks) ?? YES, some(forbids) ?? NO);
+    }
+    if (place === undefined || places.length > 1) return this.#askCells(places, [], protocol, matches);
+    const found: number[] = [];
+    for (let cell = 0; cell < (this.dimensions[place]?.size ?? 0); cell++)
+      if (this.#holdsAt(protocol, place, cell, matches)) found.push(cell);
+    return diagrams.within(place, found);
   }
 
   /** Of several texts some one has to match: which, is found by asking about each alone. */
-  #someMember(places: readonly number[], holds: Holds): Diagram {
-    const found = places.filter((place) => holds([[place, 1]]));
+  #someMember(places: readonly number[], protocol: number, predicate: Predicate): Diagram {
+    const found = places.filter((place) => this.#holdsAt(protocol, place, 1, predicate));
     return this.diagrams.all(
       OR,
       found.map((place) => this.diagrams.within(place, [1])),
@@ -110,16 +115,36 @@ export class RuleDiagrams {
   #askCells(
     places: readonly number[],
     chosen: readonly (readonly [number, number])[],
-    holds: Holds,
+    protocol: number,
+    predicate: Predicate,
   ): Diagram {
     const [place, ...rest] = places;
-    if (place === undefined) return holds(chosen) ? YES : NO;
+    if (place === undefined) {
+      const { connection, request } = this.#exampleOf(protocol, chosen);
+      return predicate(connection, request) ? YES : NO;
+    }
     const size = this.dimensions[place]?.size ?? 0;
     const children: (readonly [number, Diagram])[] = [];
     for (let cell = 0; cell < size; cell++) {
-      children.push([cell, this.#askCells(rest, [...chosen, [place, cell]], holds)]);
+      children.push([cell, this.#askCells(rest, [...chosen, [place, cell]], protocol, predicate)]);
     }
     return this.diagrams.choose(place, NO, children);
+  }
+
+  /** Made once for all conditions: it is dearer than asking. */
+  #holdsAt(protocol: number, place: number, cell: number, predicate: Predicate): boolean {
+    const known = this.#examples[protocol === TCP ? 1 : 0];
+    const ofPlace = known[place] ?? [];
+    known[place] = ofPlace;
+    const example = ofPlace[cell] ?? this.#exampleOf(protocol, [[place, cell]]);
+    ofPlace[cell] = example;
+    return predicate(example.connection, example.request);
+  }
+
+  #exampleOf(protocol: number, cells: readonly (readonly [number, number])[]): Example {
+    const point = withCells(this.#base, [[this.#at.get("protocol") ?? 0, protocol], ...cells]);
+    const sample = sampleOf(this.dimensions, point);
+    return { connection: connectionOf(sample), request: requestOf(sample, this.#pathNormalization) };
   }
 
   /** In the order of dimensions. On TCP a client is where its peer is: nobody tells of another. */

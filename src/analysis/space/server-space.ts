@@ -98,14 +98,13 @@ export class ServerSpace {
     const port = this.#place("port");
     const identity = this.#place("identity");
     const ports = this.dimensions[port];
+    const byTrustDomain = this.#identitiesByTrustDomain();
     const transport = (protocol: number, at: number): Diagram => {
       const takers = new Map<Taker, number[]>();
-      for (let cell = 0; cell < (this.dimensions[identity]?.size ?? 0); cell++) {
-        const taker = this.#takerOf(policy, { port: at, protocol, identity: cell });
+      for (const [first = ABSENT, ...others] of byTrustDomain) {
+        const taker = this.#takerOf(policy, { port: at, protocol, identity: first });
         if (taker === undefined) continue;
-        const cells = takers.get(taker);
-        if (cells === undefined) takers.set(taker, [cell]);
-        else cells.push(cell);
+        takers.set(taker, [...(takers.get(taker) ?? []), first, ...others]);
       }
       return diagrams.all(
         ELSE,
@@ -151,7 +150,7 @@ export class ServerSpace {
     const place = this.#place("identity");
     const dimension = this.dimensions[place];
     const texts = dimension?.kind === "identity" ? dimension.texts.cells : [];
-    const isOwn = (sample: string): boolean => trustDomains.includes(sample.split("/")[2] ?? "");
+    const isOwn = (sample: string): boolean => trustDomains.includes(trustDomainOf(sample));
     const cells = texts.flatMap(({ sample }, cell) => (isOwn(sample) ? [cell + 1] : []));
     return this.diagrams.within(place, [ABSENT, ...cells]);
   }
@@ -242,6 +241,19 @@ export class ServerSpace {
     if (tls?.mode === "DISABLE") return "opaque";
     if (chain.tls !== "pass") return "tcp";
     return chain.inspectsTls ? "anonymous" : "opaque";
+  }
+
+  /** Cells of identities, {@link ABSENT} apart. Who takes a connection asks of an identity for its trust domain alone. */
+  #identitiesByTrustDomain(): readonly (readonly number[])[] {
+    const dimension = this.dimensions[this.#place("identity")];
+    const groups = new Map<string, number[]>([["", [ABSENT]]]);
+    for (const [at, { sample }] of (dimension?.kind === "identity" ? dimension.texts.cells : []).entries()) {
+      const trustDomain = trustDomainOf(sample);
+      const known = groups.get(trustDomain);
+      if (known === undefined) groups.set(trustDomain, [at + 1]);
+      else known.push(at + 1);
+    }
+    return [...groups.values()];
   }
 
   /** TLS that goes through undecrypted shows no identity, and where nobody looks for TLS no server name. */
@@ -341,6 +353,11 @@ export class ServerSpace {
       YES,
     );
   }
+}
+
+/** Of a SPIFFE ID with its scheme. */
+function trustDomainOf(id: string): string {
+  return id.split("/")[2] ?? "";
 }
 
 /** Who decides about a connection, and what of its TLS they see. */

@@ -57,5 +57,32 @@ export function containing(text: string): TextLanguage {
   return { label: `*${text}*`, pieces: [any(), ...literal(text), any()] };
 }
 
+/** All that texts are made of: whatever patterns name, the rest is there too. One character stands for all beyond ASCII. */
+export const CHARACTERS = [
+  ...Array.from({ length: 0x7f - 0x20 }, (_, at) => String.fromCharCode(0x20 + at)),
+  "é",
+];
+
 /** Present, and not empty. */
 export const NOT_EMPTY: TextLanguage = { label: "*", pieces: [some()] };
+
+/** Whether the pieces, one after the other, take all of the text. */
+export function takesText(pieces: readonly Piece[], text: string): boolean {
+  let places = reachable(pieces, [0]);
+  for (const character of text) {
+    const moved = [...places].flatMap((at) => {
+      const piece = pieces[at];
+      if (piece === undefined || !takes(piece.characters, character)) return [];
+      return piece.times === "one" ? [at + 1] : [at, at + 1];
+    });
+    places = reachable(pieces, moved);
+  }
+  return places.has(pieces.length);
+}
+
+/** With what lies behind pieces that need not take anything. */
+function reachable(pieces: readonly Piece[], places: readonly number[]): ReadonlySet<number> {
+  const reached = new Set(places);
+  for (const at of reached) if (pieces[at]?.times === "any") reached.add(at + 1);
+  return reached;
+}
