@@ -12,6 +12,9 @@ import { annotationUnknown } from "./rules/annotation-unknown.ts";
 import { applicationAsProxy } from "./rules/application-as-proxy.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
+import { deprecatedFields } from "./rules/deprecated-fields.ts";
+import { destinationRefused } from "./rules/destination-in-clear.ts";
+import { externalNamePort } from "./rules/external-name-port.ts";
 import { hostPort } from "./rules/host-port.ts";
 import { hostUnverified } from "./rules/host-unverified.ts";
 import { imageAutoInPod } from "./rules/image-auto-in-pod.ts";
@@ -19,18 +22,26 @@ import { imageAutoUninjected } from "./rules/image-auto-uninjected.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
+import { mirrorOutside } from "./rules/mirror-outside.ts";
+import { mtlsException } from "./rules/mtls-exception.ts";
+import { mtlsSelectorRoot } from "./rules/mtls-selector-root.ts";
+import { mtlsServicePort } from "./rules/mtls-service-port.ts";
 import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
 import { namespaceOutside } from "./rules/namespace-outside.ts";
+import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
 import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
+import { portUnnamed } from "./rules/port-unnamed.ts";
 import { portUnverified } from "./rules/port-unverified.ts";
 import { principalPattern } from "./rules/principal-pattern.ts";
 import { providerUnusable } from "./rules/provider-unusable.ts";
+import { proxyImageDiffers } from "./rules/proxy-image-differs.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
+import { routeCovered } from "./rules/route-covered.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
@@ -42,14 +53,17 @@ import { tokenOptional } from "./rules/token-optional.ts";
 
 export const AUDIT_RULES: readonly AuditRule[] = [
   suppressionVoid, // BW0002
+  deprecatedFields, // BW0100
   namespaceOutside, // BW0102
   podWithoutProxy, // BW0103
   resourceRejected, // BW0106
   annotationMisplaced, // BW0107
   annotationUnknown, // BW0108
   portProtocolsMixed, // BW0116
+  portUnnamed, // BW0118
   manyInjectionLabels, // BW0123
   annotationInvalid, // BW0125
+  networkRegistryUnknown, // BW0126
   hostUnverified, // BW0128
   portUnverified, // BW0129
   annotationDeprecated, // BW0135
@@ -59,6 +73,8 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   imageAutoUninjected, // BW0146
   imageAutoInPod, // BW0147
   injectedByDefault, // BW0148
+  externalNamePort, // BW0150
+  proxyImageDiffers, // BW0158
   statusNegative, // BW0171
   jwksFetchUnrestricted, // BW0175
   ruleCovered, // BW0601
@@ -80,4 +96,10 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   onlyObserved, // BW0622
   providerUnusable, // BW0623
   principalPattern, // BW0624
+  mtlsException, // BW0630
+  mtlsSelectorRoot, // BW0634
+  mtlsServicePort, // BW0635
+  routeCovered, // BW0640
+  mirrorOutside, // BW0642
+  destinationRefused, // BW0650
 ];

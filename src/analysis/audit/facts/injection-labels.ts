@@ -1,14 +1,13 @@
 /** Which namespaces' pods get a sidecar, as labels and the injector's settings say it. */
 import type { Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
+import { SYSTEM_NAMESPACES } from "./pods.ts";
 import { fieldsOf, textOf } from "./written.ts";
 
 export const INJECTION_LABEL = "istio-injection";
 export const REVISION_LABEL = "istio.io/rev";
 export const DATAPLANE_LABEL = "istio.io/dataplane-mode";
 export const INJECT_LABEL = "sidecar.istio.io/inject";
-/** Namespaces that hold no applications of the mesh. */
-const SYSTEM = new Set(["kube-system", "kube-public", "kube-node-lease"]);
 
 /** All but Istio's own. */
 export function applicationNamespaces(audit: AuditContext): readonly Resource[] {
@@ -19,7 +18,7 @@ export function applicationNamespaces(audit: AuditContext): readonly Resource[] 
 export function unlabelledNamespaces(audit: AuditContext): readonly Resource[] {
   return audit.fact(applicationNamespaces).filter(({ name, labels }) => {
     const isSaid = labels[DATAPLANE_LABEL] === "ambient" || (labels[INJECTION_LABEL] ?? "") !== "";
-    return !isSaid && labels[REVISION_LABEL] === undefined && !SYSTEM.has(name);
+    return !isSaid && labels[REVISION_LABEL] === undefined && !SYSTEM_NAMESPACES.has(name);
   });
 }
 

@@ -96,6 +96,14 @@ function podsByLabel(audit: AuditContext): ReadonlyMap<string, readonly AuditedP
   return byLabel;
 }
 
+/** Namespaces that hold no applications of the mesh: nobody injects them. */
+export const SYSTEM_NAMESPACES: ReadonlySet<string> = new Set([
+  "kube-system",
+  "kube-public",
+  "kube-node-lease",
+  "local-path-storage",
+]);
+
 export const PROXY_CONTAINER = "istio-proxy";
 
 /** Istio's own, by the labels that its charts set. */
