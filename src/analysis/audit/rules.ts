@@ -11,10 +11,14 @@ import { annotationMisplaced } from "./rules/annotation-misplaced.ts";
 import { annotationUnknown } from "./rules/annotation-unknown.ts";
 import { applicationAsProxy } from "./rules/application-as-proxy.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
+import { controlPlaneByAddress } from "./rules/control-plane-by-address.ts";
+import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
 import { deprecatedFields } from "./rules/deprecated-fields.ts";
-import { destinationRefused } from "./rules/destination-in-clear.ts";
+import { destinationInClear } from "./rules/destination-in-clear.ts";
+import { destinationRefused } from "./rules/destination-refused.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
+import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
 import { hostPort } from "./rules/host-port.ts";
 import { hostUnverified } from "./rules/host-unverified.ts";
 import { imageAutoInPod } from "./rules/image-auto-in-pod.ts";
@@ -49,7 +53,12 @@ import { statusNegative } from "./rules/status-negative.ts";
 import { suppressionVoid } from "./rules/suppression-void.ts";
 import { targetPortShared } from "./rules/target-port-shared.ts";
 import { tcpAttributes } from "./rules/tcp-attributes.ts";
+import { tcpWithoutAddress } from "./rules/tcp-without-address.ts";
+import { telemetriesConflict } from "./rules/telemetries-conflict.ts";
+import { telemetriesForAll } from "./rules/telemetries-for-all.ts";
+import { telemetryWithoutProvider } from "./rules/telemetry-without-provider.ts";
 import { tokenOptional } from "./rules/token-optional.ts";
+import { webhookBroken } from "./rules/webhook-broken.ts";
 
 export const AUDIT_RULES: readonly AuditRule[] = [
   suppressionVoid, // BW0002
@@ -66,17 +75,25 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   networkRegistryUnknown, // BW0126
   hostUnverified, // BW0128
   portUnverified, // BW0129
+  tcpWithoutAddress, // BW0134
   annotationDeprecated, // BW0135
   annotationAlpha, // BW0136
   targetPortShared, // BW0137
+  webhookBroken, // BW0139
   applicationAsProxy, // BW0144
   imageAutoUninjected, // BW0146
   imageAutoInPod, // BW0147
   injectedByDefault, // BW0148
   externalNamePort, // BW0150
+  telemetryWithoutProvider, // BW0157
   proxyImageDiffers, // BW0158
+  telemetriesConflict, // BW0159
+  telemetriesForAll, // BW0160
+  controlPlaneUnnamed, // BW0163
+  controlPlaneByAddress, // BW0164
   statusNegative, // BW0171
   jwksFetchUnrestricted, // BW0175
+  gatewayApiOutdated, // BW0176
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603
@@ -102,4 +119,5 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   routeCovered, // BW0640
   mirrorOutside, // BW0642
   destinationRefused, // BW0650
+  destinationInClear, // BW0651
 ];
