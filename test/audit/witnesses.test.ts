@@ -17,6 +17,10 @@ const CLAIMS: Readonly<Record<string, { readonly istio: boolean; readonly strict
   BW0617: { istio: true },
   BW0618: { istio: true },
   BW0619: { istio: true },
+  BW0630: { istio: true },
+  BW0635: { istio: true },
+  BW0650: { istio: false },
+  BW0651: { istio: true },
 };
 
 for (const [id, { istio, strict = istio }] of Object.entries(CLAIMS))

@@ -18,7 +18,8 @@ const OWN_PORTS: ReadonlySet<number> = new Set([15_001, 15_006, 15_008, 15_020, 
 
 /** Whether it passes whoever is asked besides; an authorizer's answer counts as a refusal. Not for gateways. */
 export function isLetThrough(server: ServerClass, sample: SampleRequest): boolean {
-  if (OWN_PORTS.has(sample.port)) return false;
+  // No request says which address of the server it goes to.
+  if (OWN_PORTS.has(sample.port) || server.policyText.includes("destination.ip")) return false;
   if (server.isAmbient) return decideAmbient(server.ambient, connectionOf(sample)).allowed;
   const { inbound } = server;
   const connection = connectionOf(sample);
@@ -51,7 +52,7 @@ export function accessRequestOf(sample: SampleRequest, server: ServerClass): Acc
   const { protocol, port, principal, sourceIp, remoteIp, sni, headers, claims } = sample;
   const isHttp = protocol === "http";
   const pairs = headers.flatMap((name, at) => (at % 2 === 0 ? [[name, headers[at + 1] ?? ""] as const] : []));
-  const asksForAddress = server.authorization.some(({ spec }) => ADDRESSES.test(JSON.stringify(spec)));
+  const asksForAddress = ADDRESSES.test(server.policyText);
   const all = remoteIp === null ? pairs : [...pairs, ["x-forwarded-for", remoteIp] as const];
   return {
     from: {

@@ -24,6 +24,7 @@ export class ServerClass {
   readonly #cache: AuthorizationCache;
   #inbound: InboundPolicy | undefined;
   #ambient: AmbientPolicy | undefined;
+  #text: string | undefined;
 
   constructor(
     workload: Workload,
@@ -55,6 +56,12 @@ export class ServerClass {
   get inbound(): InboundPolicy {
     this.#inbound ??= compileInbound(this.#mesh, this.workload, { semantics: "istio", cache: this.#cache });
     return this.#inbound;
+  }
+
+  /** What its AuthorizationPolicies say, to be searched for what they ask of. */
+  get policyText(): string {
+    this.#text ??= JSON.stringify(this.authorization.map(({ spec }) => spec));
+    return this.#text;
   }
 
   /** What ztunnel decides, as Istio does. */
