@@ -36,6 +36,9 @@ export interface Right {
   readonly grants: readonly [Grant, ...Grant[]];
   /** For a person: `create pods`. */
   readonly text: string;
+  /** Verbs and resources that the first of the grants is needed for. */
+  readonly verbs: readonly string[];
+  readonly resources: readonly string[];
 }
 
 interface Row {
@@ -202,7 +205,8 @@ function rightsByRow({ kind, needs, text }: Row, grants: readonly Grant[]): read
       );
       const found = rest.filter((other) => other !== undefined);
       if (found.length < rest.length) return [];
-      return [{ kind, scope: scopeOf(grant), grants: [grant, ...found], text }];
+      const { verbs, resources } = first;
+      return [{ kind, scope: scopeOf(grant), grants: [grant, ...found], text, verbs, resources }];
     });
 }
 

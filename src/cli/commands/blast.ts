@@ -23,11 +23,20 @@ export function configure(command: Command): void {
         .default("istio"),
     )
     .option("--witnesses <count>", "for so many steps a request is looked for", parseCount(0, 1_000_000), 500)
+    .option("--cut [steps]", "which few changes shrink it most, in so many steps (3)", parseSteps)
+    .option("--out <folder>", "write the changes of --cut there, a file each")
     .addHelpText("after", HELP)
-    .action(async (mesh: readonly string[], options: BlastOptions) => {
-      process.exitCode = await runBlast(mesh, options);
+    .action(async (mesh: readonly string[], { cut, ...options }: Given) => {
+      const steps = cut === true ? DEFAULT_STEPS : cut;
+      process.exitCode = await runBlast(mesh, { ...options, ...(steps === undefined ? {} : { cut: steps }) });
     });
 }
+
+/** An option whose value may be left out is `true` then. */
+type Given = Omit<BlastOptions, "cut"> & { readonly cut?: number | true };
+
+const DEFAULT_STEPS = 3;
+const parseSteps = parseCount(1, 20);
 
 const MODES: readonly string[] = ["sidecar", "ambient"];
 
@@ -45,5 +54,6 @@ ${examples(
   "bulwark blast examples/compromise",
   "bulwark blast examples/compromise --compromise workload/shop/orders",
   "bulwark blast examples/compromise --compromise ztunnel/node-1 --format json",
+  "bulwark blast examples/compromise --compromise workload/ops/deployer --cut --out changes",
   "bulwark blast examples/compromise --compromise workload/shop/web --compare sidecar,ambient",
 )}`;

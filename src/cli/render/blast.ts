@@ -1,4 +1,5 @@
 /** What compromises cost, for a person, a program, a pull request and a drawing. */
+import type { Cut, CutStep } from "../../analysis/blast/cut/propose-cut.ts";
 import type { Mode } from "../../analysis/blast/modes.ts";
 import type { BlastOverview } from "../../analysis/blast/overview.ts";
 import type { BlastReport, GainStep, ReachStep } from "../../analysis/blast/report.ts";
@@ -15,6 +16,7 @@ export interface BlastAnswer {
   readonly mode?: Mode;
   readonly overview?: BlastOverview;
   readonly report?: BlastReport;
+  readonly cut?: Cut;
 }
 
 const SHOWN_COMPONENTS = 40;
@@ -42,11 +44,25 @@ function heading({ mode }: BlastAnswer): string {
   return `${style("bold", mode === "sidecar" ? "Behind sidecars" : "In ambient mode")}\n`;
 }
 
-function textOf({ overview, report }: BlastAnswer): string {
+function textOf({ overview, report, cut }: BlastAnswer): string {
   return [
     ...(overview === undefined ? [] : [overviewText(overview)]),
     ...(report === undefined ? [] : [reportText(report)]),
+    ...(cut === undefined ? [] : [cutText(cut)]),
   ].join("\n");
+}
+
+function cutText({ before, steps }: Cut): string {
+  if (steps.length === 0) return `${style("bold", "cut")}\n  no change that is known shrinks it\n`;
+  const lines = steps.flatMap((step, at) => [
+    `  ${at + 1}. ${stepText(step)}`,
+    ...step.changes.map(({ title }) => `     ${plain(title)}`),
+  ]);
+  return [style("bold", `cut: from score ${scoreText(before.score)}, step by step`), ...lines, ""].join("\n");
+}
+
+function stepText({ score, counts, weight }: CutStep): string {
+  return `score ${scoreText(score)} (controls ${counts.controlled}, reaches ${counts.reached}, further ${counts.further}), at a cost of ${weight}`;
 }
 
 const HEAD = ["COMPONENT", "SCORE", "CONTROLS", "REACHES", "FURTHER"];
@@ -168,7 +184,7 @@ function differenceText(answers: readonly BlastAnswer[]): string {
   return `\nscore of the mesh: ${answers.map(({ mode, overview }) => `${mode} ${scoreText(overview?.meshScore ?? 0)}`).join(", ")}\n`;
 }
 
-function markdownOf({ mode, overview, report }: BlastAnswer): string {
+function markdownOf({ mode, overview, report, cut }: BlastAnswer): string {
   const title =
     mode === undefined ? [] : [`### ${mode === "sidecar" ? "Behind sidecars" : "In ambient mode"}`];
   return [
@@ -180,7 +196,13 @@ function markdownOf({ mode, overview, report }: BlastAnswer): string {
           `Score of the mesh: ${scoreText(overview.meshScore)} of 100.`,
         ]),
     ...(report === undefined ? [] : [markdownReport(report)]),
+    ...(cut === undefined ? [] : [markdownCut(cut)]),
   ].join("\n\n");
+}
+
+function markdownCut({ steps }: Cut): string {
+  const rows = steps.map((step) => [step.changes.map(({ title }) => title).join("; "), stepText(step)]);
+  return rows.length === 0 ? "No change that is known shrinks it." : markdownTable(["change", "then"], rows);
 }
 
 function markdownReport(report: BlastReport): string {
