@@ -3,11 +3,13 @@ import type { Mesh } from "../../model/mesh.ts";
 import type { RejectedResource } from "../../resources/load.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { apiGroup } from "../../resources/scope.ts";
+import type { TrustSettings } from "../trust/trust-settings.ts";
 
 /** What a mesh does not say of itself. */
 export interface AuditSettings {
   /** Milliseconds since the epoch: certificates, suppressions and advisories are judged by it. */
   readonly now: number;
+  readonly trust?: TrustSettings;
 }
 
 export class AuditContext {

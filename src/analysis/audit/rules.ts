@@ -1,5 +1,6 @@
 /** All rules, by their ids. */
 import type { AuditRule } from "./rule.ts";
+import { advisoriesStale } from "./rules/advisories-stale.ts";
 import { allowAnybody } from "./rules/allow-anybody.ts";
 import { allowDenied } from "./rules/allow-denied.ts";
 import { allowNegatives } from "./rules/allow-negatives.ts";
@@ -23,6 +24,10 @@ import { hostPort } from "./rules/host-port.ts";
 import { hostUnverified } from "./rules/host-unverified.ts";
 import { imageAutoInPod } from "./rules/image-auto-in-pod.ts";
 import { imageAutoUninjected } from "./rules/image-auto-uninjected.ts";
+import { imageInvalid } from "./rules/image-invalid.ts";
+import { imageMoving } from "./rules/image-moving.ts";
+import { imageRegistry } from "./rules/image-registry.ts";
+import { imageUnpinned } from "./rules/image-unpinned.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
@@ -44,11 +49,14 @@ import { portUnverified } from "./rules/port-unverified.ts";
 import { principalPattern } from "./rules/principal-pattern.ts";
 import { providerUnusable } from "./rules/provider-unusable.ts";
 import { proxyImageDiffers } from "./rules/proxy-image-differs.ts";
+import { proxyPrivileges } from "./rules/proxy-privileges.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
 import { routeCovered } from "./rules/route-covered.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
+import { signatureMissing } from "./rules/signature-missing.ts";
+import { signatureRefused } from "./rules/signature-refused.ts";
 import { statusNegative } from "./rules/status-negative.ts";
 import { suppressionVoid } from "./rules/suppression-void.ts";
 import { targetPortShared } from "./rules/target-port-shared.ts";
@@ -58,6 +66,8 @@ import { telemetriesConflict } from "./rules/telemetries-conflict.ts";
 import { telemetriesForAll } from "./rules/telemetries-for-all.ts";
 import { telemetryWithoutProvider } from "./rules/telemetry-without-provider.ts";
 import { tokenOptional } from "./rules/token-optional.ts";
+import { versionUnknown } from "./rules/version-unknown.ts";
+import { versionVulnerable } from "./rules/version-vulnerable.ts";
 import { webhookBroken } from "./rules/webhook-broken.ts";
 
 export const AUDIT_RULES: readonly AuditRule[] = [
@@ -120,4 +130,14 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   mirrorOutside, // BW0642
   destinationRefused, // BW0650
   destinationInClear, // BW0651
+  imageInvalid, // BW0701
+  imageMoving, // BW0702
+  imageUnpinned, // BW0703
+  imageRegistry, // BW0704
+  signatureRefused, // BW0705
+  signatureMissing, // BW0706
+  versionVulnerable, // BW0710
+  versionUnknown, // BW0711
+  advisoriesStale, // BW0712
+  proxyPrivileges, // BW0720
 ];

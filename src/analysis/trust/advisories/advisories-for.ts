@@ -2,8 +2,8 @@
 import type { Advisory, AdvisoryData, Component, VersionRange } from "./advisory.ts";
 import { compareVersions, parseVersion, releaseOf, type Version } from "./version.ts";
 
-/** Beyond this age data of advisories is reported as stale: Istio and Envoy publish several times a year. */
-export const ADVISORIES_STALE_DAYS = 60;
+/** Beyond this age data of advisories is reported as stale: Istio has a new minor each quarter, and advisories with most of them. */
+export const ADVISORIES_STALE_DAYS = 90;
 
 export type AffectedBy =
   | {
