@@ -17,6 +17,7 @@ import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
 import { deprecatedFields } from "./rules/deprecated-fields.ts";
 import { destinationInClear } from "./rules/destination-in-clear.ts";
+import { destinationPortOpen } from "./rules/destination-port-open.ts";
 import { destinationRefused } from "./rules/destination-refused.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
 import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
@@ -31,6 +32,7 @@ import { imageUnpinned } from "./rules/image-unpinned.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
+import { meshHostsConflict } from "./rules/mesh-hosts-conflict.ts";
 import { mirrorOutside } from "./rules/mirror-outside.ts";
 import { mtlsException } from "./rules/mtls-exception.ts";
 import { mtlsSelectorRoot } from "./rules/mtls-selector-root.ts";
@@ -43,6 +45,7 @@ import { onlyObserved } from "./rules/only-observed.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
+import { policySelectsNothing } from "./rules/policy-selects-nothing.ts";
 import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
 import { portUnnamed } from "./rules/port-unnamed.ts";
 import { portUnverified } from "./rules/port-unverified.ts";
@@ -50,11 +53,15 @@ import { principalPattern } from "./rules/principal-pattern.ts";
 import { providerUnusable } from "./rules/provider-unusable.ts";
 import { proxyImageDiffers } from "./rules/proxy-image-differs.ts";
 import { proxyPrivileges } from "./rules/proxy-privileges.ts";
+import { referenceLost } from "./rules/reference-lost.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
 import { routeCovered } from "./rules/route-covered.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
+import { sidecarInAmbient } from "./rules/sidecar-in-ambient.ts";
+import { sidecarsConflict } from "./rules/sidecars-conflict.ts";
+import { sidecarsForAll } from "./rules/sidecars-for-all.ts";
 import { signatureMissing } from "./rules/signature-missing.ts";
 import { signatureRefused } from "./rules/signature-refused.ts";
 import { statusNegative } from "./rules/status-negative.ts";
@@ -73,16 +80,22 @@ import { webhookBroken } from "./rules/webhook-broken.ts";
 export const AUDIT_RULES: readonly AuditRule[] = [
   suppressionVoid, // BW0002
   deprecatedFields, // BW0100
+  referenceLost, // BW0101
   namespaceOutside, // BW0102
   podWithoutProxy, // BW0103
   resourceRejected, // BW0106
   annotationMisplaced, // BW0107
   annotationUnknown, // BW0108
+  meshHostsConflict, // BW0109
+  sidecarsConflict, // BW0110
+  sidecarsForAll, // BW0111
+  destinationPortOpen, // BW0112
   portProtocolsMixed, // BW0116
   portUnnamed, // BW0118
   manyInjectionLabels, // BW0123
   annotationInvalid, // BW0125
   networkRegistryUnknown, // BW0126
+  policySelectsNothing, // BW0127
   hostUnverified, // BW0128
   portUnverified, // BW0129
   tcpWithoutAddress, // BW0134
@@ -101,6 +114,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   telemetriesForAll, // BW0160
   controlPlaneUnnamed, // BW0163
   controlPlaneByAddress, // BW0164
+  sidecarInAmbient, // BW0167
   statusNegative, // BW0171
   jwksFetchUnrestricted, // BW0175
   gatewayApiOutdated, // BW0176

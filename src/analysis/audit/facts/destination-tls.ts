@@ -3,15 +3,19 @@
 import { resolveTargetPort } from "../../../model/build-services.ts";
 import type { DestinationRuleSpec, Mesh, Service, ServicePort, Workload } from "../../../model/mesh.ts";
 import { matchesLabels } from "../../../model/selector.ts";
+import { ruleForClient } from "../../../policy/outbound/destination-rules.ts";
 import { isHostSubset, isWildcard, resolveShortName } from "../../../policy/outbound/host-name.ts";
-import { indexPeerMtls, type MutualTlsMode, type PeerMtls } from "../../../policy/outbound/peer-mtls.ts";
+import { type MeshIndex, meshIndex } from "../../../policy/outbound/mesh-index.ts";
+import type { MutualTlsMode, PeerMtls } from "../../../policy/outbound/peer-mtls.ts";
+import type { RegistryService } from "../../../policy/outbound/registry.ts";
 import {
   type DestinationRuleShape,
   type PortedTrafficPolicy,
   shapeOf,
 } from "../../../policy/outbound/resource-shapes.ts";
+import { policyForPort } from "../../../policy/outbound/traffic-policy.ts";
 import type { AccessRequest } from "../../../policy/path/access-request.ts";
-import type { FieldPath, Resource } from "../../../resources/resource.ts";
+import { type FieldPath, type Resource, resourceName } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
 import type { Hit } from "../finding.ts";
 
@@ -29,38 +33,45 @@ export interface TlsChoice {
 
 /** One for each rule, place in it and service: of the first of its ports that shows it. */
 export function tlsChoices({ mesh }: AuditContext): readonly TlsChoice[] {
-  const peers = indexPeerMtls(mesh);
-  const services = servicesByHost(mesh);
-  const wildcards = [...services.keys()];
-  const exact = new Set(mesh.destinationRules.map((rule) => `${rule.namespace} ${hostOf(rule)}`));
-  const clients = clientsByNamespace(mesh);
-  return mesh.destinationRules.flatMap((rule) => {
-    const places = placesOf(shapeOf<DestinationRuleShape>(rule));
-    if (places.length === 0) return [];
-    const host = hostOf(rule);
-    const named = isWildcard(host)
-      ? wildcards.filter((own) => isHostSubset(own, host) && !exact.has(`${rule.namespace} ${own}`))
-      : [host];
-    return named.flatMap((name) =>
-      (services.get(name) ?? []).flatMap((service) => choicesFor(rule, places, service, peers, clients)),
-    );
+  const written = mesh.destinationRules.filter(
+    (rule) => placesOf(shapeOf<DestinationRuleShape>(rule)).length > 0,
+  );
+  if (written.length === 0) return [];
+  const index = meshIndex(mesh);
+  const services = Map.groupBy(index.registry.services, ({ hostname }) => hostname);
+  const names = [...services.keys()];
+  const clients = new Clients(mesh);
+  return written.flatMap((rule) => {
+    const host = resolveShortName(
+      shapeOf<DestinationRuleShape>(rule).host ?? "",
+      rule.namespace,
+    ).toLowerCase();
+    const named = isWildcard(host) ? names.filter((own) => isHostSubset(own, host)) : [host];
+    return named
+      .flatMap((name) => services.get(name) ?? [])
+      .flatMap((service) => choicesFor(index, clients, rule, service));
   });
 }
 
-function hostOf(rule: Resource<DestinationRuleSpec>): string {
-  return resolveShortName(shapeOf<DestinationRuleShape>(rule).host ?? "", rule.namespace).toLowerCase();
-}
+/** Workloads whose sidecars do what DestinationRules say. */
+class Clients {
+  readonly #byNamespace: ReadonlyMap<string, readonly Workload[]>;
+  readonly #some: readonly Workload[];
 
-function servicesByHost(mesh: Mesh): ReadonlyMap<string, readonly Service[]> {
-  return Map.groupBy(mesh.services, ({ hostname }) => hostname.toLowerCase());
-}
+  constructor({ workloads }: Mesh) {
+    const sidecars = workloads.filter(
+      ({ role, dataplane }) => role === "application" && dataplane === "sidecar",
+    );
+    this.#byNamespace = Map.groupBy(sidecars, ({ namespace }) => namespace);
+    this.#some = [...this.#byNamespace.values()].flatMap((own) => own.slice(0, 1)).slice(0, 20);
+  }
 
-/** A client for each namespace, and under the empty name one for all. */
-function clientsByNamespace({ workloads }: Mesh): ReadonlyMap<string, readonly Workload[]> {
-  const sidecars = workloads.filter(
-    ({ role, dataplane }) => role === "application" && dataplane === "sidecar",
-  );
-  return new Map([["", sidecars.slice(0, 50)], ...Map.groupBy(sidecars, ({ namespace }) => namespace)]);
+  /** Those whom a rule of `namespace` may hold for, the likeliest first. */
+  for(namespace: string, service: RegistryService): readonly Workload[] {
+    const own = this.#byNamespace.get(namespace) ?? [];
+    const near = namespace === service.namespace ? [] : (this.#byNamespace.get(service.namespace) ?? []);
+    return [...own.slice(0, 20), ...near.slice(0, 5), ...this.#some];
+  }
 }
 
 /** Where a mode is written out. */
@@ -110,22 +121,24 @@ function placesIn(
 }
 
 function choicesFor(
+  index: MeshIndex,
+  clients: Clients,
   rule: Resource<DestinationRuleSpec>,
-  places: readonly Place[],
-  service: Service,
-  peers: PeerMtls,
-  clients: ReadonlyMap<string, readonly Workload[]>,
+  service: RegistryService,
 ): readonly TlsChoice[] {
-  const isOwners = rule.namespace === service.namespace;
-  const callers = clients.get(isOwners ? "" : rule.namespace) ?? [];
-  if (callers.length === 0) return [];
-  return places.flatMap((place) => {
+  return placesOf(shapeOf<DestinationRuleShape>(rule)).flatMap((place) => {
     for (const port of service.ports) {
       const isMeant =
         place.port === undefined ? !place.notPorts.includes(port.port) : place.port === port.port;
-      const found = isMeant ? serverAt(service, port, place, peers) : undefined;
+      const found = isMeant ? serverAt(service.model, port, place, index.peerMtls) : undefined;
       if (found === undefined) continue;
-      const caller = callers.find(({ key }) => key !== found.workload.key) ?? callers[0];
+      const caller = clients
+        .for(rule.namespace, service)
+        .find(
+          (client) =>
+            client.key !== found.workload.key && holdsFor(index, client, rule, service, port, place),
+        );
+      if (caller === undefined) continue;
       return [
         {
           rule,
@@ -134,14 +147,27 @@ function choicesFor(
           hostname: service.hostname,
           port: port.port,
           server: found.mode,
-          ...(caller === undefined || place.subset !== undefined
-            ? {}
-            : { witness: callOf(caller, service, port) }),
+          ...(place.subset === undefined ? { witness: callOf(caller, service, port) } : {}),
         },
       ];
     }
     return [];
   });
+}
+
+/** Whether it is this rule, of all that name the host, that the client's sidecar goes by. */
+function holdsFor(
+  { destinationRules }: MeshIndex,
+  { namespace, labels }: Workload,
+  rule: Resource,
+  service: RegistryService,
+  { port }: ServicePort,
+  place: Place,
+): boolean {
+  const merged = ruleForClient(destinationRules.candidates(namespace, service), namespace, labels);
+  if (merged?.from.includes(resourceName(rule)) !== true) return false;
+  const subset = merged.subsets.find(({ name }) => name === place.subset);
+  return policyForPort(merged, subset, port)?.tls?.mode === place.mode;
 }
 
 function serverAt(
@@ -159,7 +185,11 @@ function serverAt(
   return undefined;
 }
 
-function callOf({ key }: Workload, { hostname }: Service, { port, protocol }: ServicePort): AccessRequest {
+function callOf(
+  { key }: Workload,
+  { hostname }: RegistryService,
+  { port, protocol }: ServicePort,
+): AccessRequest {
   const isTcp = !["http", "http2", "grpc", "auto"].includes(protocol);
   const to = { service: hostname, port };
   return isTcp
