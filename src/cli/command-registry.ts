@@ -41,7 +41,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "map",
-    summary: "who can connect to whom, by network policies",
+    summary: "who can reach whom, at which ports and by what requests",
     load: () => import("./commands/map.ts"),
   },
   {

@@ -30,7 +30,12 @@ export function entryFilter(mesh: Mesh, filter: MapFilter): (entry: MapEntry) =>
     if (exposure === true && source !== undefined && destination !== undefined) return false;
     if (from !== undefined && !isNamed(from, entry.from, source)) return false;
     if (to !== undefined && !isNamed(to, entry.to, destination)) return false;
-    if (focus !== undefined && !isNamed(focus, entry.from, source) && !isNamed(focus, entry.to, destination))
+    if (
+      focus !== undefined &&
+      !isNamed(focus, entry.from, source) &&
+      !isNamed(focus, entry.to, destination) &&
+      !isWay(focus, entry)
+    )
       return false;
     return (
       namespace === undefined ||
@@ -39,11 +44,19 @@ export function entryFilter(mesh: Mesh, filter: MapFilter): (entry: MapEntry) =>
   };
 }
 
+/** Whether it goes by one of these gateways or waypoints. */
+function isWay(names: readonly string[], { from }: MapEntry): boolean {
+  const [, way] = from.split(" by ");
+  const bare = way?.slice(0, way.lastIndexOf("["));
+  return bare !== undefined && names.some((name) => [way, bare, bare.split("/")[1]].includes(name));
+}
+
 /** `namespace/name[Kind]`, `namespace/name`, `name`, `outside`, or the end itself as it is printed. */
 function means(name: string, label: string, node: MapNode | undefined): boolean {
   if (name === label) return true;
   if (node === undefined) return name === OUTSIDE;
-  const bare = label.slice(0, label.lastIndexOf("["));
+  // A line by a waypoint names that, too: the end is the client.
+  const bare = node.label.slice(0, node.label.lastIndexOf("["));
   return name === bare || name === bare.slice(bare.indexOf("/") + 1);
 }
 

@@ -12,6 +12,7 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type Diagnostic, formatDiagnostic } from "../resources/diagnostic.ts";
 import { loadResources } from "../resources/load.ts";
 import { resourceName } from "../resources/resource.ts";
+import { provideStockGateways } from "../substrate/stock-gateways.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { entryFilter, type MapFilter } from "./map-filter.ts";
 import { renderMap, type ShownEntry } from "./render/map.ts";
@@ -60,7 +61,9 @@ async function loadForMap(
     ...diagnostics.filter(({ severity }) => severity === "error"),
     ...policies.flatMap((policy) => policy.errors),
   ];
-  const mesh = buildMesh(resources);
+  if (resources.length === 0 && rejected.length === 0) errors.push(nothingRead(paths));
+  const stock = networkOnly === true ? { resources, provided: [] } : provideStockGateways(resources);
+  const mesh = buildMesh(stock.resources);
   errors.push(...conflictingPriorities(networkPolicies(mesh)));
   if (errors.length > 0) throw invalid(errors);
   const about: readonly Diagnostic[] = [
@@ -73,6 +76,10 @@ async function loadForMap(
     notes: [
       ...others.map((resource) => `rejected: ${resourceName(resource)} takes no part`),
       ...about.map(formatDiagnostic),
+      ...stock.provided.map(
+        ({ workload, selectedBy }) =>
+          `note: ${workload} is in no file, and taken to be there: ${selectedBy.join(", ")} stands for it`,
+      ),
       ...(networkOnly === true || pastProxies === true ? [] : [PAST_PROXIES]),
       ...(resources.some(isNetworkPolicy)
         ? []
@@ -89,6 +96,16 @@ const POLICY_KINDS: ReadonlySet<string> = new Set([
 
 const PAST_PROXIES =
   "note: to pods with a proxy this shows TCP alone; UDP and SCTP go past proxies, as network policies let them: --past-proxies shows them";
+
+/** No map is not the map of a mesh where nobody reaches anybody. */
+function nothingRead(paths: readonly string[]): Diagnostic {
+  return {
+    code: "BW0901_NOTHING_READ",
+    severity: "error",
+    message: `no resource was found in ${paths.map((path) => `\`${path}\``).join(", ")}`,
+    help: "name folders or files of Kubernetes and Istio YAML or JSON",
+  };
+}
 
 function invalid(errors: readonly Diagnostic[]): BulwarkError {
   return new BulwarkError(

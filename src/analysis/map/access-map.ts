@@ -2,15 +2,25 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { AuthorizationCache } from "../../policy/authorization-cache.ts";
 import { compileInbound, type Semantics } from "../../policy/inbound.ts";
-import { addressRange } from "../../policy/network/address-range.ts";
 import type { NetworkProtocol } from "../../policy/network/connection-set.ts";
 import { INGRESS_CONTROLLER, type MapNode, mapNodes } from "../../policy/network/map-nodes.ts";
 import { type MapEntry, type MeshMapOptions, meshMap } from "../../policy/network/mesh-map.ts";
 import { formatPorts, type PortSet, unionPorts } from "../../policy/network/port-set.ts";
+import { isUndecidedThroughHbone, throughHbone } from "../../policy/through-hbone.ts";
+import {
+  asWaypoint,
+  ingressUsesWaypoint,
+  waypointOfService,
+  waypointOfWorkload,
+} from "../../policy/waypoint/waypoints.ts";
 import { serverFacts } from "../diff/server-facts.ts";
+import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { callerAt, principalOf } from "./caller.ts";
 import { gatewayExposures } from "./gateway-exposures.ts";
+import { type MeshWay, meshWay, portsBehind } from "./mesh-way.ts";
 import { type Caller, type PortAccess, ServerAccess } from "./server-access.ts";
+import { waypointLines } from "./waypoint-lines.ts";
 
 export interface AccessMapOptions extends MeshMapOptions {
   readonly semantics: Semantics;
@@ -39,7 +49,9 @@ export interface AccessEntry extends MapEntry {
  */
 export function* accessMap(mesh: Mesh, options: AccessMapOptions): Generator<AccessEntry> {
   const judge = new ServerJudge(mesh, options);
-  const nodes = mapNodes(mesh).flatMap((node) => apart(mesh, node));
+  const nodes = mapNodes(mesh)
+    .flatMap((node) => apart(mesh, node))
+    .map((node) => withWaypoints(mesh, node));
   const { keep = () => true } = options;
   const candidates = judge.candidates(nodes);
   for (const entry of meshMap(mesh, { ...options, nodes, candidates })) {
@@ -47,6 +59,8 @@ export function* accessMap(mesh: Mesh, options: AccessMapOptions): Generator<Acc
     const judged = judge.judge(entry);
     if (judged !== undefined) yield judged;
   }
+  const podAccess = (server: Workload, way: MeshWay) => judge.accessOf(server, way);
+  for (const line of waypointLines(mesh, nodes, podAccess, options)) if (keep(line)) yield line;
   for (const { entry, from, via } of gatewayExposures(mesh, nodes, options)) {
     const judged = judge.judge(entry);
     if (judged === undefined) continue;
@@ -54,6 +68,13 @@ export function* accessMap(mesh: Mesh, options: AccessMapOptions): Generator<Acc
     const exposed = { ...line, from, via };
     if (keep(exposed)) yield exposed;
   }
+}
+
+/** Pods of a waypoint are known as what they run. */
+function withWaypoints(mesh: Mesh, node: MapNode): MapNode {
+  const { workloads } = node;
+  if (workloads.every((own) => asWaypoint(mesh, own) === undefined)) return node;
+  return { ...node, workloads: workloads.map((own) => asWaypoint(mesh, own) ?? own) };
 }
 
 /** Pods of one owner that servers' policies, or their own identities, tell apart stand by their own names. */
@@ -77,6 +98,8 @@ class ServerJudge {
   readonly #cache = new AuthorizationCache();
   readonly #classes = new Map<string, ServerAccess | AnalysisLimit>();
   readonly #ofWorkload = new Map<Workload, ServerAccess | AnalysisLimit>();
+  /** The same behind sidecars, through HBONE. */
+  readonly #ofTunnelled = new Map<Workload, ServerAccess | AnalysisLimit>();
 
   constructor(mesh: Mesh, options: AccessMapOptions) {
     this.#mesh = mesh;
@@ -88,9 +111,12 @@ class ServerJudge {
     const server = entry.destination?.workloads[0];
     if (server === undefined) return unjudged(entry, LEAVES);
     if (entry.from === INGRESS_CONTROLLER) return unjudged(entry, CONTROLLER);
+    if (server.role === "waypoint") return unjudged(entry, WAYPOINT);
     try {
-      const caller = callerOf(entry, server);
-      const access = this.#accessOf(server).from(caller, entry.set.ports.TCP);
+      this.#refuseByWaypoint(entry, server);
+      const way = meshWay(this.#mesh, entry.source?.workloads[0], server);
+      const caller = callerOf(entry, server, way);
+      const access = this.accessOf(server, way).from(caller, portsBehind(way, entry.set.ports.TCP));
       const past = this.#options.pastProxies === true ? NOT_TCP : [];
       const connections = connectionsText(access, entry, server, past);
       return connections === "" ? undefined : { ...entry, connections, access, past };
@@ -100,9 +126,29 @@ class ServerJudge {
     }
   }
 
+  /**
+   * Who speaks to a pod by a waypoint does not speak to it.
+   * @throws {AnalysisLimit} where what the waypoint lets through is not in the map's lines.
+   */
+  #refuseByWaypoint({ source }: MapEntry, server: Workload): void {
+    const [client] = source?.workloads ?? [];
+    if (server.dataplane !== "ambient" || client === undefined) return;
+    if (client.dataplane === "ambient" && waypointOfWorkload(this.#mesh, server).kind !== "none")
+      throw new AnalysisLimit("a waypoint for workloads stands before it");
+    if (client.role !== "gateway") return;
+    const byWaypoint = this.#mesh.services.some(
+      (service) =>
+        service.endpoints.some(({ workload }) => workload === server) &&
+        ingressUsesWaypoint(this.#mesh, service) &&
+        waypointOfService(this.#mesh, service).kind !== "none",
+    );
+    if (byWaypoint) throw new AnalysisLimit("the gateway sends to its waypoint");
+  }
+
   /** Of each caller, the places of those that may let some request of it through, or of which nobody knows. */
   candidates(nodes: readonly MapNode[]): (from: number) => readonly number[] | undefined {
     const open: number[] = [];
+    const behindSidecars: number[] = [];
     const named = new Map<string | null, number[]>();
     for (const [at, { workloads }] of nodes.entries()) {
       const callers = this.#namedCallers(workloads[0]);
@@ -110,6 +156,7 @@ class ServerJudge {
         open.push(at);
         continue;
       }
+      if (workloads[0]?.dataplane === "sidecar") behindSidecars.push(at);
       for (const principal of [...callers.principals, ...(callers.anonymous ? [null] : [])]) {
         const list = named.get(principal);
         if (list === undefined) named.set(principal, [at]);
@@ -118,9 +165,11 @@ class ServerJudge {
     }
     return (from) => {
       const [workload] = nodes[from]?.workloads ?? [];
-      if (workload === undefined || workload.dataplane === "ambient") return undefined;
+      if (workload === undefined) return undefined;
       const own = named.get(principalOf(workload)) ?? [];
-      return own.length === 0 ? open : [...open, ...own].sort((a, b) => a - b);
+      // To a sidecar a ztunnel speaks otherwise than sidecars do, which the named callers are of.
+      if (speaksHboneAlone(workload)) return ascending(open, own, behindSidecars);
+      return own.length === 0 ? open : ascending(open, own);
     };
   }
 
@@ -128,82 +177,78 @@ class ServerJudge {
   #namedCallers(server: Workload | undefined): ReturnType<ServerAccess["namedCallers"]> {
     if (server === undefined || server.dataplane === "none" || this.#options.pastProxies === true)
       return undefined;
-    const found = this.#found(server);
+    const found = this.#found(server, false);
     return found instanceof AnalysisLimit ? undefined : found.namedCallers();
   }
 
-  #accessOf(server: Workload): ServerAccess {
-    const found = this.#found(server);
+  /** @throws {AnalysisLimit} where it is not analysed. */
+  accessOf(server: Workload, way: MeshWay): ServerAccess {
+    const found = this.#found(server, way === "hbone" && server.dataplane === "sidecar");
     if (found instanceof AnalysisLimit) throw found;
     return found;
   }
 
-  #found(server: Workload): ServerAccess | AnalysisLimit {
-    let found = this.#ofWorkload.get(server);
+  #found(server: Workload, isTunnelled: boolean): ServerAccess | AnalysisLimit {
+    const known = isTunnelled ? this.#ofTunnelled : this.#ofWorkload;
+    let found = known.get(server);
     if (found === undefined) {
-      const key = serverFacts(this.#mesh, server).text;
-      found = this.#classes.get(key) ?? this.#compile(server);
+      const key = `${isTunnelled ? "hbone\n" : ""}${serverFacts(this.#mesh, server).text}`;
+      found = this.#classes.get(key) ?? orLimit(() => this.#compile(server, isTunnelled));
       this.#classes.set(key, found);
-      this.#ofWorkload.set(server, found);
+      known.set(server, found);
     }
     return found;
   }
 
-  #compile(server: Workload): ServerAccess | AnalysisLimit {
-    try {
-      if (server.dataplane === "ambient") return new AnalysisLimit("ztunnel's policies");
-      if (server.role !== "application") return new AnalysisLimit(`a ${server.role}'s own listeners`);
-      const options = { semantics: this.#options.semantics, cache: this.#cache };
-      return new ServerAccess(
-        compileInbound(this.#mesh, server, options),
-        this.#options.keepsRegions === true,
-      );
-    } catch (error) {
-      if (error instanceof AnalysisLimit) return error;
-      throw error;
-    }
+  #compile(server: Workload, isTunnelled: boolean): ServerAccess {
+    const { semantics, keepsRegions = false } = this.#options;
+    if (server.role !== "application") throw new AnalysisLimit(`a ${server.role}'s own listeners`);
+    if (server.dataplane === "ambient")
+      return new ServerAccess(ambientServer(this.#mesh, server, semantics), keepsRegions);
+    const policy = compileInbound(this.#mesh, server, { semantics, cache: this.#cache });
+    if (!isTunnelled) return new ServerAccess(policy, keepsRegions);
+    if (isUndecidedThroughHbone(policy, true) || isUndecidedThroughHbone(policy, false))
+      throw new AnalysisLimit("an external authorizer behind HBONE");
+    return new ServerAccess(throughHbone(policy), keepsRegions);
   }
+}
+
+function orLimit(make: () => ServerAccess): ServerAccess | AnalysisLimit {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof AnalysisLimit) return error;
+    throw error;
+  }
+}
+
+function speaksHboneAlone({ dataplane, role }: Workload): boolean {
+  return dataplane === "ambient" || role === "waypoint";
+}
+
+function ascending(...lists: readonly (readonly number[])[]): readonly number[] {
+  return [...new Set(lists.flat())].sort((a, b) => a - b);
 }
 
 const NOT_TCP: readonly NetworkProtocol[] = ["SCTP", "UDP"];
 const LEAVES = "not judged: it leaves the mesh by the client's own proxy";
+const WAYPOINT = "not judged: what a waypoint lets through is in the lines by it";
 const CONTROLLER = "not judged: the controller's identity is not known";
 
 function unjudged(entry: MapEntry, why: string): AccessEntry {
   return { ...entry, access: null, why };
 }
 
-const CALLERS = new WeakMap<MapNode, Caller>();
-
-/** As the pod's own proxy speaks: with its identity, by mutual TLS. */
-function callerOf(entry: MapEntry, server: Workload): Caller {
-  const { source, set } = entry;
-  if (set.ports.TCP.length === 0 || server.dataplane === "none") return ANYBODY;
-  const known = source === undefined ? undefined : CALLERS.get(source);
-  const caller = known ?? makeCaller(entry);
-  if (source !== undefined) CALLERS.set(source, caller);
-  return caller;
-}
-
 /** Whom no proxy asks who he is. */
 const ANYBODY: Caller = { principal: null };
 
-function makeCaller({ source, range }: MapEntry): Caller {
-  if (source === undefined)
-    return { principal: null, ...(range === undefined ? {} : { addresses: [range] }) };
-  const [workload] = source.workloads;
-  if (workload?.dataplane === "ambient") throw new AnalysisLimit("what a ztunnel sends to a sidecar");
-  const known = source.workloads.map(({ addresses }) => addresses.flatMap((own) => addressRange(own) ?? []));
-  const isKnown = known.every((own) => own.length > 0);
-  return {
-    principal: workload === undefined ? null : principalOf(workload),
-    ...(isKnown ? { addresses: known.flat() } : {}),
-  };
-}
-
-/** As which it is known to a server; null: it has no proxy that would show a certificate. */
-function principalOf({ dataplane, spiffeId }: Workload): string | null {
-  return dataplane === "sidecar" ? spiffeId.slice("spiffe://".length) : null;
+/** As the client's own data plane speaks. */
+function callerOf(entry: MapEntry, server: Workload, way: MeshWay): Caller {
+  const { source, set, range } = entry;
+  if (set.ports.TCP.length === 0 || server.dataplane === "none") return ANYBODY;
+  return source === undefined
+    ? { principal: null, ...(range === undefined ? {} : { addresses: [range] }) }
+    : callerAt(source, way);
 }
 
 const TCP_TEXTS = new WeakMap<readonly PortAccess[], string>();

@@ -1,6 +1,6 @@
 /** What the servers' side of workloads with equal policies lets through, by who asks and at which port. */
 
-import { CAPTURE_PORT, type InboundPolicy } from "../../policy/inbound.ts";
+import { CAPTURE_PORT } from "../../policy/inbound.ts";
 import {
   type AddressRange,
   addressRange,
@@ -16,12 +16,13 @@ import {
   subtractPorts,
   unionPorts,
 } from "../../policy/network/port-set.ts";
+import { ZTUNNEL_PORTS } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { describeRegion, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, YES } from "../space/diagram.ts";
 import { ABSENT, type Dimension } from "../space/dimension.ts";
 import { coverWithRegions, type Region } from "../space/regions.ts";
-import { ASKS, ServerSpace } from "../space/server-space.ts";
+import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
 import type { TextCells } from "../space/text-division.ts";
 
 /** Who asks, as far as a server sees it. */
@@ -68,7 +69,7 @@ export class ServerAccess {
   readonly #byPorts = new WeakMap<readonly PortAccess[], Map<PortSet, readonly PortAccess[]>>();
 
   /** @throws {AnalysisLimit} where the policy is not analysed. */
-  constructor(policy: InboundPolicy, keepsRegions: boolean) {
+  constructor(policy: AnalysedServer, keepsRegions: boolean) {
     const space = new AccessSpace(policy, keepsRegions);
     const named = new Map<string, number>();
     const others: number[] = [];
@@ -158,7 +159,7 @@ class AccessSpace {
   readonly #known = new Map<string, readonly PortAccess[]>();
   readonly #keepsRegions: boolean;
 
-  constructor(policy: InboundPolicy, keepsRegions: boolean) {
+  constructor(policy: AnalysedServer, keepsRegions: boolean) {
     this.#keepsRegions = keepsRegions;
     this.#space = new ServerSpace([policy]);
     const outcomes = this.#space.outcomes(policy);
@@ -241,15 +242,15 @@ class AccessSpace {
     }));
   }
 
-  /** The proxy's own port is nobody's: it counts for none, so that it cuts no range. */
+  /** The proxy's own ports are nobody's: they count for none, so that they cut no range. */
   #portsOfCells(): readonly PortSet[] {
     const dimension = this.#space.dimensions[this.#place("port")];
     if (dimension?.kind !== "port") throw new Error("BUG: the port is no dimension of ports");
-    const named = dimension.ports.slice(0, -1).filter((port) => port !== CAPTURE_PORT);
+    const named = dimension.ports.slice(0, -1).filter((port) => !isProxyPort(port));
     const single = (port: number): PortSet => portRange(port, port);
     const others = named.map(single).reduce((left, own) => subtractPorts(left, own), ALL_PORTS);
     return dimension.ports.map((port, cell) =>
-      cell === dimension.ports.length - 1 ? others : port === CAPTURE_PORT ? NO_PORTS : single(port),
+      cell === dimension.ports.length - 1 ? others : isProxyPort(port) ? NO_PORTS : single(port),
     );
   }
 
@@ -260,6 +261,10 @@ class AccessSpace {
     const isWhole = rest === NO;
     return this.#keepsRegions ? { sayings, isWhole, regions, dimensions } : { sayings, isWhole };
   }
+}
+
+function isProxyPort(port: number): boolean {
+  return port === CAPTURE_PORT || ZTUNNEL_PORTS.includes(port);
 }
 
 const NOTHING: readonly PortAccess[] = [];

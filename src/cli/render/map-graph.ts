@@ -32,11 +32,16 @@ function graphOf(entries: Iterable<ShownEntry>): Graph {
     }
     return id;
   };
-  const edges = [...entries].map((entry) => ({
-    from: idOf(entry.from, entry.source?.pod.namespace),
-    to: idOf(entry.to, entry.destination?.pod.namespace),
-    label: entryLabel(entry),
-  }));
+  const edges = [...entries].map((entry) => {
+    const { source, destination } = entry;
+    // By a waypoint: the client is the end, and the way belongs to the arrow.
+    const way = source === undefined ? "" : entry.from.slice(source.label.length).trim();
+    return {
+      from: idOf(source?.label ?? entry.from, source?.pod.namespace),
+      to: idOf(entry.to, destination?.pod.namespace),
+      label: way === "" ? entryLabel(entry) : `${way}: ${entryLabel(entry)}`,
+    };
+  });
   return { inside, outside, edges };
 }
 

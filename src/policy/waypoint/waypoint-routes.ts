@@ -17,6 +17,8 @@ import { chainProtocol } from "../port-protocol.ts";
 import { waypointOfService } from "./waypoints.ts";
 
 export interface WaypointRoutes {
+  /** Whether no route is bound: whatever the waypoint lets through goes to the service's own pods. */
+  readonly arePlain: boolean;
   /** @param port of the service. */
   routeHttp(port: number, request: RequestParts & { readonly path: string }): OutboundDecision;
   /** @param speaksHttp whether the bytes are a clear HTTP request: then a successful answer has a status. */
@@ -43,6 +45,7 @@ export function compileWaypointRoutes(mesh: Mesh, waypoint: Workload, service: S
     );
   const tables = new Map<number, HttpTable>();
   return {
+    arePlain: bound.length === 0,
     routeHttp(port, request) {
       let table = tables.get(port);
       if (table === undefined) {
