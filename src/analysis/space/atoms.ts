@@ -67,6 +67,18 @@ export class Atoms {
     this.addLanguage("identity", trustDomainLanguage(name));
   }
 
+  /** All that the other has, in its order. */
+  addAll(other: Atoms): void {
+    for (const [id, aspect] of other.aspects) this.aspects.set(id, aspect);
+    for (const port of other.ports) this.ports.add(port);
+    for (const [id, blocks] of other.blocks) for (const block of blocks) this.addBlock(id, block);
+    for (const [id, { exact, languages }] of other.texts) {
+      const own = this.textsOf(id);
+      for (const text of exact) own.exact.add(text);
+      for (const [label, language] of languages) own.languages.set(label, language);
+    }
+  }
+
   addBlock(id: string, block: CidrBlock): void {
     const known = this.blocks.get(id);
     if (known === undefined) this.blocks.set(id, [block]);

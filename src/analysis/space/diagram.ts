@@ -115,11 +115,9 @@ export class Diagrams {
 
   /** The requests whose cell of `dimension` is one of these. */
   within(dimension: number, cells: Iterable<number>): Diagram {
-    return this.choose(
-      dimension,
-      NO,
-      [...cells].map((cell) => [cell, YES] as const),
-    );
+    const named = [...cells];
+    if (named.some((cell, at) => at > 0 && cell <= (named[at - 1] ?? 0))) named.sort((a, b) => a - b);
+    return this.#reduce(dimension, NO, named, new Array<Diagram>(named.length).fill(YES));
   }
 
   /** Applies the operation to the outcomes of two functions, request by request. */
@@ -348,6 +346,11 @@ function childAt(node: Node, cell: number): Diagram {
 }
 
 function mostFrequent(rest: Diagram, restCount: number, children: readonly Diagram[]): Diagram {
+  const [only = rest] = children;
+  if (children.every((child) => child === only)) {
+    const isRest = restCount > children.length || (restCount === children.length && rest < only);
+    return isRest ? rest : only;
+  }
   const counts = new Map<Diagram, number>();
   for (const child of children) counts.set(child, (counts.get(child) ?? 0) + 1);
   if (restCount > 0) counts.set(rest, restCount);

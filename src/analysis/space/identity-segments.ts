@@ -24,8 +24,17 @@ const TEMPLATE: readonly (string | undefined)[] = [
   undefined,
 ];
 
+/** Invariants are looked at beside the policies of every workload. */
+const KNOWN = new WeakMap<TextLanguage, { readonly patterns: SegmentPatterns | "none" | undefined }>();
+
 /** @returns `none`: it takes no identity. Undefined: what it says of one name hangs on another. */
-export function segmentPatterns({ pieces }: TextLanguage): SegmentPatterns | "none" | undefined {
+export function segmentPatterns(language: TextLanguage): SegmentPatterns | "none" | undefined {
+  const known = KNOWN.get(language) ?? { patterns: patternsIn(language) };
+  KNOWN.set(language, known);
+  return known.patterns;
+}
+
+function patternsIn({ pieces }: TextLanguage): SegmentPatterns | "none" | undefined {
   const chunks = chunksOf(pieces);
   if (chunks === undefined) return undefined;
   if (chunks.length > TEMPLATE.length) return "none";

@@ -3,7 +3,7 @@ import type { CompiledRule } from "../../policy/authorization-rule.ts";
 import { CAPTURE_PORT, type InboundPolicy } from "../../policy/inbound.ts";
 import { AnalysisLimit } from "./analysis-limit.ts";
 import { claim } from "./aspect.ts";
-import type { AtomContext, Atoms } from "./atoms.ts";
+import { type AtomContext, Atoms } from "./atoms.ts";
 
 /** What a browser asks with, before it sends anything of its own. */
 export const PREFLIGHT_METHOD = "OPTIONS";
@@ -46,11 +46,29 @@ export function refuseTokenHeaders(atoms: Atoms, { jwt }: InboundPolicy): void {
     );
 }
 
-export function addRule(atoms: Atoms, rule: CompiledRule, trustDomains: readonly string[]): void {
+function addRule(atoms: Atoms, rule: CompiledRule, trustDomains: readonly string[]): void {
   const policyNamespace = rule.policy.slice(rule.policy.indexOf(" ") + 1).split("/")[0] ?? "";
   const context: AtomContext = { trustDomains, policyNamespace };
   for (const condition of [...rule.sources, ...rule.operations].flat())
     atoms.addCondition(condition, context);
+}
+
+/** Of rules that are asked about in many spaces, what they name is found once. */
+const NAMED = new WeakMap<readonly CompiledRule[], Atoms>();
+
+/** @param trustDomains always the same for the same list of rules. */
+export function addRules(
+  atoms: Atoms,
+  rules: readonly CompiledRule[],
+  trustDomains: readonly string[],
+): void {
+  let named = NAMED.get(rules);
+  if (named === undefined) {
+    named = new Atoms();
+    for (const rule of rules) addRule(named, rule, trustDomains);
+    NAMED.set(rules, named);
+  }
+  atoms.addAll(named);
 }
 
 function addAudiences(atoms: Atoms, audiences: ReadonlySet<string>): void {

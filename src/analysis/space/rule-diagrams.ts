@@ -12,6 +12,7 @@ import { aspectsOf } from "./aspect.ts";
 import { AND, type Diagram, type Diagrams, NO, OR, YES } from "./diagram.ts";
 import { type Dimension, TCP } from "./dimension.ts";
 import { connectionOf, type Point, requestOf, sampleOf } from "./request-space.ts";
+import type { TextCells } from "./text-division.ts";
 
 /** A request of some cells, as predicates are asked about it. */
 interface Example {
@@ -96,10 +97,21 @@ export class RuleDiagrams {
       return diagrams.minus(some(asks) ?? YES, some(forbids) ?? NO);
     }
     if (place === undefined || places.length > 1) return this.#askCells(places, [], protocol, matches);
+    return diagrams.within(place, this.#cellsOf(matches, protocol, place));
+  }
+
+  #cellsOf(predicate: Predicate, protocol: number, place: number): readonly number[] {
+    const dimension = this.dimensions[place];
+    const isShared = dimension?.kind === "text" || dimension?.kind === "field";
+    const known = isShared
+      ? ANSWERS[protocol === TCP ? 1 : 0].get(dimension.texts)?.get(predicate)
+      : undefined;
+    if (known !== undefined) return known;
     const found: number[] = [];
-    for (let cell = 0; cell < (this.dimensions[place]?.size ?? 0); cell++)
-      if (this.#holdsAt(protocol, place, cell, matches)) found.push(cell);
-    return diagrams.within(place, found);
+    for (let cell = 0; cell < (dimension?.size ?? 0); cell++)
+      if (this.#holdsAt(protocol, place, cell, predicate)) found.push(cell);
+    if (isShared) keepAnswer(protocol, dimension.texts, predicate, found);
+    return found;
   }
 
   /** Of several texts some one has to match: which, is found by asking about each alone. */
@@ -162,6 +174,28 @@ export class RuleDiagrams {
       })
       .toSorted((a, b) => a - b);
   }
+}
+
+/**
+ * The cells where a predicate about one text holds, by protocol. Texts are divided alike for many servers, and invariants are asked about at all of them.
+ */
+const ANSWERS = [
+  new WeakMap<TextCells, Map<Predicate, readonly number[]>>(),
+  new WeakMap<TextCells, Map<Predicate, readonly number[]>>(),
+] as const;
+/** Beyond, those of policies that are gone are forgotten. */
+const KEPT_ANSWERS = 2_000;
+
+function keepAnswer(
+  protocol: number,
+  texts: TextCells,
+  predicate: Predicate,
+  cells: readonly number[],
+): void {
+  const known = ANSWERS[protocol === TCP ? 1 : 0].get(texts) ?? new Map<Predicate, readonly number[]>();
+  if (known.size >= KEPT_ANSWERS) known.clear();
+  known.set(predicate, cells);
+  ANSWERS[protocol === TCP ? 1 : 0].set(texts, known);
 }
 
 /** The point with other cells at some places. */

@@ -1,6 +1,5 @@
 /** Whether what is wanted of a mesh is so: proven over all requests, or shown not to be by one. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
-import { AuthorizationCache } from "../../policy/authorization-cache.ts";
 import { decide } from "../../policy/decide.ts";
 import { compileInbound, type Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
@@ -114,12 +113,12 @@ const NOTHING_SELECTED: Finding = {
 function classesOf(mesh: Mesh, judged: readonly Judged[]): readonly WorkloadClass[] {
   const classes = new Map<string, WorkloadClass>();
   for (const workload of mesh.workloads) {
-    const selecting = judged.filter(({ invariant }) => invariant.selects(workload));
-    if (selecting.length === 0) continue;
-    const numbers = selecting.map((one) => judged.indexOf(one));
+    const numbers = judged.flatMap(({ invariant }, at) => (invariant.selects(workload) ? [at] : []));
+    if (numbers.length === 0) continue;
     const key = `${numbers.join()}\n${serverFacts(mesh, workload).text}`;
     const known = classes.get(key);
-    if (known === undefined) classes.set(key, { workloads: [workload], judged: selecting });
+    if (known === undefined)
+      classes.set(key, { workloads: [workload], judged: numbers.flatMap((at) => judged[at] ?? []) });
     else known.workloads.push(workload);
   }
   return [...classes.values()];
@@ -128,7 +127,6 @@ function classesOf(mesh: Mesh, judged: readonly Judged[]): readonly WorkloadClas
 class Judge {
   readonly #mesh: Mesh;
   readonly #semantics: Semantics;
-  readonly #cache = new AuthorizationCache();
   readonly #callers: KnownCallers;
 
   constructor(mesh: Mesh, semantics: Semantics) {
@@ -159,7 +157,7 @@ class Judge {
     if (workload.role !== "application")
       throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
     if (workload.dataplane === "ambient") return ambientServer(this.#mesh, workload, this.#semantics);
-    return compileInbound(this.#mesh, workload, { semantics: this.#semantics, cache: this.#cache });
+    return compileInbound(this.#mesh, workload, { semantics: this.#semantics });
   }
 
   /** All or none: what was found before a limit is not kept. */
