@@ -11,8 +11,10 @@ import { EditedFiles, patchOf } from "./audit-fixes.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type AuditReport, auditJson, auditMarkdown, auditText } from "./render/audit.ts";
 import { auditSarif } from "./render/audit-sarif.ts";
+import { plain } from "./render/style.ts";
+import { type AdvisoriesUsed, readTrust, type TrustOptions } from "./trust/trust-options.ts";
 
-export interface AuditOptionsOfCommand {
+export interface AuditOptionsOfCommand extends TrustOptions {
   readonly format: "text" | "json" | "sarif" | "markdown";
   readonly failOn: FindingSeverity | "never";
   readonly severity: FindingSeverity;
@@ -32,22 +34,26 @@ export async function runAudit(
   const rules = chosenRules(options);
   if (options.dryRun === true && options.fix === undefined)
     throw new BulwarkError("BW_CLI_INPUT", "`--dry-run` says what `--fix` would change: give both");
-  const { mesh, rejected } = await loadMesh(sources);
-  const audit = runRules(new AuditContext(mesh, rejected, { now: options.asOf ?? Date.now() }), rules);
+  const { mesh, rejected, warnings } = await loadMesh(sources);
+  const now = options.asOf ?? Date.now();
+  const trust = await readTrust(new AuditContext(mesh, rejected, { now }), options, now);
+  for (const note of trust.notes) process.stderr.write(`${plain(note)}\n`);
+  const settings = { now, trust: trust.settings };
+  const audit = runRules(new AuditContext(mesh, rejected, settings, warnings), rules);
   const shown = audit.found.filter(({ finding }) => isAtLeast(finding, options.severity));
   if (options.fix === true) return fix(shown, options);
-  process.stdout.write(RENDERERS[options.format](reportOf(audit, shown), rules));
+  process.stdout.write(RENDERERS[options.format](reportOf(audit, shown, trust.advisories), rules));
   return exitCodeFor(shown, options.failOn);
 }
 
 const RENDERERS = { text: auditText, json: auditJson, markdown: auditMarkdown, sarif: auditSarif };
 
-function reportOf(audit: Audit, shown: readonly FoundHere[]): AuditReport {
+function reportOf(audit: Audit, shown: readonly FoundHere[], advisories: AdvisoriesUsed): AuditReport {
   const findings = shown.map(({ finding, edits }) => {
     const patch = patchOf(edits);
     return patch === undefined ? finding : { ...finding, patch };
   });
-  return { findings, suppressed: audit.suppressed, rules: audit.rules };
+  return { findings, suppressed: audit.suppressed, rules: audit.rules, advisories };
 }
 
 /** Writes what can be mended safely, or shows it; what remains decides the exit code. */

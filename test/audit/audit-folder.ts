@@ -18,9 +18,9 @@ export async function auditFolder(
   rules: readonly AuditRule[],
   settings: Partial<AuditSettings> = {},
 ): Promise<Audit> {
-  const { mesh, rejected } = await loadMesh([folder]);
+  const { mesh, rejected, warnings } = await loadMesh([folder]);
   const audit = runRules(
-    new AuditContext(mesh, rejected, { now: NOW, ...settingsOf(folder), ...settings }),
+    new AuditContext(mesh, rejected, { now: NOW, ...settingsOf(folder), ...settings }, warnings),
     rules,
   );
   const found = audit.found.map(({ finding, edits }) => ({

@@ -43,8 +43,8 @@ for (const rule of AUDIT_RULES) {
   });
 
   test(`${rule.id}: what its edits make of the bad mesh is the mended one`, async () => {
-    const { mesh, rejected } = await loadMesh([join(folder, "bad")]);
-    const { found } = runRules(new AuditContext(mesh, rejected, { now: NOW }), [rule]);
+    const { mesh, rejected, warnings } = await loadMesh([join(folder, "bad")]);
+    const { found } = runRules(new AuditContext(mesh, rejected, { now: NOW }, warnings), [rule]);
     const files = new EditedFiles();
     for (const { edits } of found) assert.ok(files.apply(edits));
     for (const { file, after } of files.changed())

@@ -1,5 +1,6 @@
 /** What rules look at: the mesh as it was compiled, and whatever more than one of them needs, worked out once. */
 import type { Mesh } from "../../model/mesh.ts";
+import type { Diagnostic } from "../../resources/diagnostic.ts";
 import type { RejectedResource } from "../../resources/load.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { apiGroup } from "../../resources/scope.ts";
@@ -17,12 +18,20 @@ export class AuditContext {
   /** Resources that take no part: they are in `every` alone. */
   readonly rejected: readonly RejectedResource[];
   readonly settings: AuditSettings;
+  /** What the loader has to say of resources that take part. */
+  readonly warnings: readonly Diagnostic[];
   readonly #facts = new Map<unknown, unknown>();
 
-  constructor(mesh: Mesh, rejected: readonly RejectedResource[], settings: AuditSettings) {
+  constructor(
+    mesh: Mesh,
+    rejected: readonly RejectedResource[],
+    settings: AuditSettings,
+    warnings: readonly Diagnostic[] = [],
+  ) {
     this.mesh = mesh;
     this.rejected = rejected;
     this.settings = settings;
+    this.warnings = warnings;
   }
 
   /** Every resource of the kind that takes part. @param group `networking.istio.io`; empty for Kubernetes' core. */
