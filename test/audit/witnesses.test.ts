@@ -21,6 +21,12 @@ const CLAIMS: Readonly<Record<string, { readonly istio: boolean; readonly strict
   BW0635: { istio: true },
   BW0650: { istio: false },
   BW0651: { istio: true },
+  BW0951: { istio: true, strict: false },
+  BW0952: { istio: true, strict: false },
+  BW0953: { istio: true, strict: false },
+  BW0954: { istio: true },
+  BW0960: { istio: true },
+  BW0961: { istio: true },
 };
 
 for (const [id, { istio, strict = istio }] of Object.entries(CLAIMS))

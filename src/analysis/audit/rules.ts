@@ -20,6 +20,7 @@ import { destinationInClear } from "./rules/destination-in-clear.ts";
 import { destinationPortOpen } from "./rules/destination-port-open.ts";
 import { destinationRefused } from "./rules/destination-refused.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
+import { forgedClientAddress } from "./rules/forged-client-address.ts";
 import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
 import { hostPort } from "./rules/host-port.ts";
 import { hostUnverified } from "./rules/host-unverified.ts";
@@ -75,7 +76,12 @@ import { telemetryWithoutProvider } from "./rules/telemetry-without-provider.ts"
 import { tokenOptional } from "./rules/token-optional.ts";
 import { versionUnknown } from "./rules/version-unknown.ts";
 import { versionVulnerable } from "./rules/version-vulnerable.ts";
+import { waypointBypass } from "./rules/waypoint-bypass.ts";
 import { webhookBroken } from "./rules/webhook-broken.ts";
+import { ztunnelEmptySelector } from "./rules/ztunnel-empty-selector.ts";
+import { ztunnelHttp } from "./rules/ztunnel-http.ts";
+import { ztunnelPeerPorts } from "./rules/ztunnel-peer-ports.ts";
+import { ztunnelTrustDomains } from "./rules/ztunnel-trust-domains.ts";
 
 export const AUDIT_RULES: readonly AuditRule[] = [
   suppressionVoid, // BW0002
@@ -154,4 +160,10 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   versionUnknown, // BW0711
   advisoriesStale, // BW0712
   proxyPrivileges, // BW0720
+  ztunnelPeerPorts, // BW0951
+  ztunnelTrustDomains, // BW0952
+  ztunnelEmptySelector, // BW0953
+  ztunnelHttp, // BW0954
+  waypointBypass, // BW0960
+  forgedClientAddress, // BW0961
 ];
