@@ -1,11 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { FINDING_SEVERITIES } from "../../analysis/audit/finding.ts";
+import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { collect, examples } from "../options.ts";
 import { type AuditOptionsOfCommand, runAudit } from "../run-audit.ts";
+import { addTrustOptions, updateStoredAdvisories } from "../trust/trust-options.ts";
 
 export function configure(command: Command): void {
-  command
-    .argument("<mesh...>", "folders or files of the mesh")
+  addTrustOptions(command)
+    .argument("[mesh...]", "folders or files of the mesh")
     .addOption(
       new Option("--format <format>", "how to print")
         .choices(["text", "json", "sarif", "markdown"])
@@ -30,10 +32,25 @@ export function configure(command: Command): void {
       "judge certificates, suppressions and advisories as on this day (2027-01-31)",
       parseDay,
     )
+    .option("--update <file>", "store newer advisories (docs/trust.md), and audit nothing")
+    .option("--force", "with --update: also an older file, or one that leaves out what is known")
     .addHelpText("after", HELP)
-    .action(async (mesh: readonly string[], options: AuditOptionsOfCommand) => {
-      process.exitCode = await runAudit(mesh, options);
+    .action(async (mesh: readonly string[], options: AuditOptionsOfCommand & UpdateOptions) => {
+      if (options.update !== undefined) update(mesh, options.update, options.force === true);
+      else if (mesh.length > 0) process.exitCode = await runAudit(mesh, options);
+      else throw new BulwarkError("BW_CLI_INPUT", "name the folders or files of the mesh");
     });
+}
+
+interface UpdateOptions {
+  readonly update?: string;
+  readonly force?: true;
+}
+
+function update(mesh: readonly string[], file: string, force: boolean): void {
+  if (mesh.length > 0)
+    throw new BulwarkError("BW_CLI_INPUT", "`--update` audits nothing: leave the mesh out, or `--update`");
+  process.stdout.write(updateStoredAdvisories(file, force, Date.now()));
 }
 
 /** Noon of the day, UTC, in milliseconds since the epoch. */
@@ -51,4 +68,6 @@ ${examples(
   "bulwark audit examples/payroll",
   "bulwark audit deploy --format sarif > audit.sarif",
   "bulwark audit deploy --fix --dry-run",
+  "bulwark audit deploy --trusted-registry gcr.io/team --signatures signatures --signature-key cosign.pub",
+  "bulwark audit --update advisories.json",
 )}`;

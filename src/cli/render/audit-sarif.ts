@@ -14,7 +14,10 @@ const LEVELS = {
   info: { level: "note", score: "0.0" },
 } as const satisfies Record<FindingSeverity, unknown>;
 
-export function auditSarif({ findings, suppressed }: AuditReport, rules: readonly AuditRule[]): string {
+export function auditSarif(
+  { findings, suppressed, advisories }: AuditReport,
+  rules: readonly AuditRule[],
+): string {
   const results = [
     ...findings.map((finding) => resultOf(finding, rules)),
     ...suppressed.map(({ finding, reason, until }) => ({
@@ -29,7 +32,7 @@ export function auditSarif({ findings, suppressed }: AuditReport, rules: readonl
     })),
   ];
   const driver = { name: "Bulwark", rules: rules.map(descriptorOf) };
-  const run = { tool: { driver }, columnKind: "utf16CodeUnits", results };
+  const run = { tool: { driver }, columnKind: "utf16CodeUnits", results, properties: { advisories } };
   return `${JSON.stringify({ $schema: SCHEMA, version: "2.1.0", runs: [run] }, null, 2)}\n`;
 }
 

@@ -1,6 +1,7 @@
 /** What an audit found, for a person, a program and a pull request. */
 import { FINDING_SEVERITIES, type Finding, type FindingSeverity } from "../../analysis/audit/finding.ts";
 import type { SuppressedFinding } from "../../analysis/audit/run-rules.ts";
+import type { AdvisoriesUsed } from "../trust/trust-options.ts";
 import { markdownText } from "./markdown.ts";
 import { plain, style } from "./style.ts";
 
@@ -9,6 +10,7 @@ export interface AuditReport {
   readonly suppressed: readonly SuppressedFinding[];
   /** How many rules were asked. */
   readonly rules: number;
+  readonly advisories: AdvisoriesUsed;
 }
 
 const COLOURS = {
@@ -68,18 +70,23 @@ function suppressedLines({ suppressed }: AuditReport): readonly string[] {
   );
 }
 
-export function summaryOf({ findings, suppressed, rules }: AuditReport): string {
+export function summaryOf({ findings, suppressed, rules, advisories }: AuditReport): string {
   const counts = FINDING_SEVERITIES.flatMap((severity) => {
     const count = findings.filter((finding) => finding.severity === severity).length;
     return count === 0 ? [] : [`${count} ${severity}`];
   });
   const many = findings.length === 1 ? "1 finding" : `${findings.length} findings`;
   const accepted = suppressed.length === 0 ? "" : `; ${suppressed.length} accepted`;
-  return `${findings.length === 0 ? "nothing found" : `${many}: ${counts.join(", ")}`}${accepted}; ${rules} rules`;
+  return `${findings.length === 0 ? "nothing found" : `${many}: ${counts.join(", ")}`}${accepted}; ${rules} rules; ${saidOf(advisories)}`;
 }
 
-export function auditJson({ findings, suppressed, rules }: AuditReport): string {
-  return `${JSON.stringify({ findings, suppressed, rules }, null, 2)}\n`;
+export function auditJson({ findings, suppressed, rules, advisories }: AuditReport): string {
+  return `${JSON.stringify({ findings, suppressed, rules, advisories }, null, 2)}\n`;
+}
+
+/** `advisories of 2026-08-05 (109 days old: STALE)` */
+function saidOf({ date, ageDays, isStale }: AdvisoriesUsed): string {
+  return `advisories of ${date} (${ageDays} days old${isStale ? ": STALE, see BW0712" : ""})`;
 }
 
 /** For a comment on a pull request: the gravest first, each rule once. */
