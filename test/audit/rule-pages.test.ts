@@ -25,7 +25,7 @@ test("`explain` shows a rule's page, by its own id and by that of another tool, 
 });
 
 test("`explain` knows the rule that was meant, and ends with 3", async () => {
-  const { code, stderr } = await bulwark(["explain", "BW0160"]);
+  const { code, stderr } = await bulwark(["explain", "BW106"]);
   assert.equal(code, 3);
-  assert.match(stderr, /there is no rule `BW0160`: did you mean `BW0106`/);
+  assert.match(stderr, /there is no rule `BW106`: did you mean `BW0106`/);
 });
