@@ -4,7 +4,7 @@
  */
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
 import { takesHbone } from "../../policy/ambient/hbone.ts";
-import type { Semantics } from "../../policy/inbound.ts";
+import type { InboundPolicy, Semantics } from "../../policy/inbound.ts";
 import { compiledPolicies } from "../../policy/path/compiled-policies.ts";
 import { waypointPolicies } from "../../policy/policy-attachment.ts";
 import { serviceTargets } from "../../policy/port-protocol.ts";
@@ -53,6 +53,7 @@ export class EntryPoints {
   /** By the identities that policies name. */
   readonly #named = new Map<string, number[]>();
   readonly #refused = new Map<string, number[]>();
+  readonly #namedAt: readonly (readonly string[])[];
   /** By where they end. */
   readonly byEnd: ReadonlyMap<number, readonly number[]>;
   readonly byTarget: ReadonlyMap<number, readonly number[]>;
@@ -64,6 +65,7 @@ export class EntryPoints {
     const found = builder.build();
     this.all = found.map(({ entry }) => entry);
     this.notAnalysed = builder.notAnalysed;
+    this.#namedAt = found.map(({ callers }) => [...callers.named]);
     this.anonymous = noBits(found.length);
     this.everybody = noBits(found.length);
     this.withoutTunnel = noBits(found.length);
@@ -91,6 +93,11 @@ export class EntryPoints {
   /** Those that let this identity in by its name. */
   namedFor(principal: string): readonly number[] {
     return this.#named.get(principal) ?? [];
+  }
+
+  /** The identities that policies name there, to let them in or to keep them out. */
+  namedAt(at: number): readonly string[] {
+    return this.#namedAt[at] ?? [];
   }
 
   /** All that let this identity in, added to a set. */
@@ -201,7 +208,9 @@ class Builder {
     const own = this.#callers(workload, "sidecar", () => inbound(workload), ports);
     const entries = own.map((callers) => direct(at, callers.port, callers, tunnelled));
     if (!tunnelled || !this.#graph.hasAmbient) return entries;
-    const through = this.#callers(workload, "through HBONE", () => throughHbone(inbound(workload)), ports);
+    const through = isStrict(inbound(workload), ports)
+      ? own
+      : this.#callers(workload, "through HBONE", () => throughHbone(inbound(workload)), ports);
     const tunnels = through.map((callers) =>
       found(
         { target: at, port: callers.port, way: "hbone", end: at, endPort: HBONE_PORT },
@@ -288,6 +297,13 @@ class Builder {
       return question.ports.map((port) => ({ ...OPEN, port }));
     }
   }
+}
+
+/** Then a tunnel makes no difference to who is let in. */
+function isStrict({ transport, tcp, http }: InboundPolicy, ports: readonly number[]): boolean {
+  return (
+    http.custom === null && tcp.custom === null && ports.every((port) => transport(port).mode === "STRICT")
+  );
 }
 
 function found(entry: EntryPoint, callers: Omit<PortCallers, "port">, tunnelled: boolean): Found {

@@ -16,9 +16,12 @@ export class NetworkRows {
   readonly #nodeOf = new Map<Workload, number>();
   readonly #workloadsAt: readonly (readonly number[])[];
   readonly #rows = new Map<string, Bits>();
+  readonly #workloads: readonly Workload[];
+  readonly #byPlace: (Bits | undefined)[] = [];
 
   constructor({ mesh }: GainGraph, entries: EntryPoints) {
     this.#entries = entries;
+    this.#workloads = mesh.workloads;
     this.everything = allBits(entries.size);
     const policies = networkPolicies(mesh);
     const nodes = hasNetworkPolicies(policies) ? mapNodes(mesh) : [];
@@ -34,6 +37,17 @@ export class NetworkRows {
     this.#workloadsAt = nodes.map(({ workloads }) => workloads.flatMap((own) => places.get(own) ?? []));
     for (const [at, { workloads }] of nodes.entries())
       for (const workload of workloads) this.#nodeOf.set(workload, at);
+  }
+
+  /** As {@link from}, by the place in the mesh's list. */
+  fromPlace(at: number): Bits {
+    let row = this.#byPlace[at];
+    if (row === undefined) {
+      const workload = this.#workloads[at];
+      row = workload === undefined ? this.everything : this.from(workload);
+      this.#byPlace[at] = row;
+    }
+    return row;
   }
 
   /** Equal rows are one object. What is no pod has no policies of its own: it counts as anywhere. */

@@ -6,7 +6,7 @@
 import type { Mesh } from "../../model/mesh.ts";
 import type { Semantics } from "../../policy/inbound.ts";
 import { addBits, type Bits, bitsIn, countBits, hasBit, noBits, setBit } from "./bits.ts";
-import type { HoldingId } from "./component.ts";
+import { type HoldingId, principalOf } from "./component.ts";
 import { EntryPoints } from "./entry-points.ts";
 import { GainGraph } from "./gains.ts";
 import { type Holdings, HoldingsIndex, workloadsByPrincipal } from "./holdings.ts";
@@ -54,6 +54,7 @@ export class BlastModel {
   readonly counted: Bits;
   readonly #byPrincipal: ReadonlyMap<string, readonly number[]>;
   readonly #outcomes = new Map<number, Outcome>();
+  readonly #counts = new Map<string, RadiusCounts>();
 
   constructor(mesh: Mesh, semantics: Semantics) {
     this.mesh = mesh;
@@ -81,13 +82,23 @@ export class BlastModel {
     return this.#parted(controlled, reached, everything);
   }
 
+  /** What holds the same means reaches the same: a sidecar mostly as its whole pod. */
   countsOf(start: HoldingId): RadiusCounts {
-    const { controlled, reached, further } = this.radiusOf(start);
-    return {
-      controlled: countBits(controlled),
-      reached: countBits(reached),
-      further: countBits(further),
-    };
+    const { isAll, isCa, code, keys, free, captured, isAnywhere, loosened, opened, inside } =
+      this.holdings.of(start);
+    const means = [isAll, isCa, code, keys, free, captured, isAnywhere, loosened, opened, inside];
+    const key = JSON.stringify(means);
+    let counts = this.#counts.get(key);
+    if (counts === undefined) {
+      const { controlled, reached, further } = this.radiusOf(start);
+      counts = {
+        controlled: countBits(controlled),
+        reached: countBits(reached),
+        further: countBits(further),
+      };
+      this.#counts.set(key, counts);
+    }
+    return counts;
   }
 
   /** Workloads that are run code in, and those as whom it may act. */
@@ -101,12 +112,22 @@ export class BlastModel {
 
   /** Entry points that are open to who has all of these. */
   openTo(all: readonly Holdings[]): Bits {
+    const growing = this.growing();
+    for (const own of all) growing.add(own);
+    return growing.open();
+  }
+
+  /** What is open to what is held so far, where more comes to be held. */
+  growing(): { readonly add: (own: Holdings) => void; readonly open: () => Bits } {
     const sending = this.#sending();
-    for (const own of all) this.#add(own, sending);
-    const [first] = all;
-    return all.some(({ isAll }) => isAll) || first === undefined
-      ? this.network.everything
-      : this.#open(sending, first);
+    let isAll = false;
+    return {
+      add: (own) => {
+        isAll ||= own.isAll;
+        this.#add(own, sending);
+      },
+      open: () => this.#open(sending, { isAll }),
+    };
   }
 
   #parted(controlled: Bits, reached: Bits, everything: Bits): Radius {
@@ -132,8 +153,7 @@ export class BlastModel {
     for (const row of this.#rows(own.captured)) addBits(into.captured, row);
     for (const at of own.captured) {
       const workload = mesh.workloads[at];
-      if (workload !== undefined)
-        this.#addThroughZtunnel(workload.spiffeId.slice(9), network.from(workload), into);
+      if (workload !== undefined) this.#addThroughZtunnel(principalOf(workload), network.fromPlace(at), into);
     }
     for (const namespace of own.loosened) this.#addNamespace(namespace, "target", into.keys);
     for (const namespace of own.opened) {
@@ -146,8 +166,7 @@ export class BlastModel {
   #rows(places: readonly number[]): ReadonlySet<Bits> {
     const rows = new Set<Bits>();
     for (const at of places) {
-      const workload = this.mesh.workloads[at];
-      if (workload !== undefined) rows.add(this.network.from(workload));
+      rows.add(this.network.fromPlace(at));
     }
     return rows;
   }

@@ -5,13 +5,14 @@ import type { AccessRequest } from "../../policy/path/access-request.ts";
 import { representativeRequests } from "../../policy/path/representative-requests.ts";
 import { resourceName } from "../../resources/resource.ts";
 import { type Bits, bitsIn, hasBit } from "./bits.ts";
-import { type HoldingId, kindOf, principalOf } from "./component.ts";
+import { type HoldingId, kindOf } from "./component.ts";
 import { type ComponentFacts, componentFacts } from "./component-facts.ts";
 import type { EntryPoint } from "./entry-points.ts";
 import type { Evidence } from "./gains.ts";
 import type { Holdings, Yield } from "./holdings.ts";
 import type { BlastModel, RadiusCounts } from "./radius.ts";
 import { scoreOf } from "./score.ts";
+import { type Sender, Senders } from "./senders.ts";
 
 /** What is had without anybody's leave. */
 export interface GainStep {
@@ -119,88 +120,45 @@ async function reachSteps(
   component: HoldingId,
   { semantics, witnesses }: ReportOptions,
 ): Promise<readonly ReachStep[]> {
-  const held: Holdings[] = [model.holdings.of(component)];
+  const senders = new Senders(model);
+  const held = model.growing();
+  const hold = (own: Holdings): void => {
+    held.add(own);
+    senders.add(own);
+  };
+  hold(model.holdings.of(component));
   const controlled = model.radiusOf(component).controlled;
   const done = new Set<number>(bitsIn(controlled));
   const steps: ReachStep[] = [];
   for (let hop = 1; ; hop++) {
-    const found = newTargets(model, held, done);
+    const found = newTargets(model, held.open(), done);
     if (found.length === 0) return steps;
     for (const at of found) {
-      const sender = senderTo(model, held, at);
-      const step = await stepTo(model, at, sender, hop, steps.length < witnesses ? semantics : undefined);
+      const step = await stepTo(
+        model,
+        at,
+        senders.to(at),
+        hop,
+        steps.length < witnesses ? semantics : undefined,
+      );
       steps.push(step);
     }
     for (const at of found) {
       const target = model.entries.all[at]?.target ?? 0;
       done.add(target);
-      held.push(...model.heldAt(target));
+      for (const own of model.heldAt(target)) hold(own);
     }
   }
 }
 
 /** One entry point for each workload that is new; those that show an identity before others. */
-function newTargets(
-  model: BlastModel,
-  held: readonly Holdings[],
-  done: ReadonlySet<number>,
-): readonly number[] {
+function newTargets(model: BlastModel, open: Bits, done: ReadonlySet<number>): readonly number[] {
   const byTarget = new Map<number, number>();
-  for (const at of bitsIn(model.openTo(held))) {
+  for (const at of bitsIn(open)) {
     const target = model.entries.all[at]?.target ?? 0;
     if (!done.has(target) && hasBit(model.counted, target) && !byTarget.has(target)) byTarget.set(target, at);
   }
   return [...byTarget.values()];
-}
-
-interface Sender {
-  /** Place of a workload; null: anywhere. */
-  readonly from: number | null;
-  readonly as: string | null;
-  /** Why policies do not count. */
-  readonly loosened?: string;
-  /** By the pod's ztunnel, which says who it is. */
-  readonly captured: boolean;
-}
-
-/** Whoever was held first, with its own identity where that will do. */
-function senderTo(model: BlastModel, held: readonly Holdings[], at: number): Sender {
-  const keys = [...new Set(held.flatMap((own) => own.keys))];
-  for (const own of held)
-    for (const from of [...own.free, ...own.captured]) {
-      const sender = senderFrom(model, from, own.captured.includes(from), keys, at);
-      if (sender !== undefined) return sender;
-    }
-  const anywhere = held.some(({ isAnywhere }) => isAnywhere);
-  const as = keys.find((key) => model.entries.lets(at, key)) ?? null;
-  if (anywhere && (as !== null || model.entries.lets(at, null))) return { from: null, as, captured: false };
-  return {
-    from: held[0]?.free[0] ?? null,
-    as,
-    captured: false,
-    loosened: "what is held takes policies away",
-  };
-}
-
-function senderFrom(
-  { mesh, network, entries }: BlastModel,
-  from: number,
-  captured: boolean,
-  keys: readonly string[],
-  at: number,
-): Sender | undefined {
-  const workload = mesh.workloads[from];
-  if (workload === undefined || !hasBit(network.from(workload), at)) return undefined;
-  const own = principalOf(workload);
-  const sender = (as: string | null): Sender => ({ from, as, captured });
-  if (captured) {
-    if (hasBit(entries.tunnels, at)) return entries.lets(at, own) ? sender(own) : undefined;
-    if (!hasBit(entries.withoutTunnel, at)) return undefined;
-  }
-  if (!captured && keys.includes(own) && entries.lets(at, own)) return sender(own);
-  if (entries.lets(at, null)) return sender(null);
-  const other = keys.find((key) => entries.lets(at, key));
-  return other === undefined ? undefined : sender(other);
 }
 
 async function stepTo(

@@ -86,9 +86,9 @@ function byAsking(question: CallersQuestion): readonly PortCallers[] | undefined
       if (callers === undefined) return undefined;
       for (const caller of callers) {
         if (named.has(caller)) continue;
-        // The rule may be about bytes that none of the requests is, or about nothing at all: the algebra knows.
-        if (!asks(caller)) return undefined;
-        named.add(caller);
+        if (asks(caller)) named.add(caller);
+        // The rule may be about bytes that none of the requests is, or about nothing at all: the algebra knows. A ztunnel sees no requests.
+        else if (!("ambient" in question.server)) return undefined;
       }
     }
     found.push({ port, anonymous: false, everybody: false, named });
