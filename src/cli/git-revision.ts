@@ -10,6 +10,26 @@ export interface RevisionFolder {
   remove(): void;
 }
 
+/**
+ * The commit that two revisions have in common: what the second has changed since is seen from there.
+ * @throws {BulwarkError} BW_CLI_INPUT where git knows of none.
+ */
+export function commonRevision(first: string, second: string): string {
+  for (const revision of [first, second]) refuseOption(revision);
+  const { status, stdout, stderr } = spawnSync("git", ["merge-base", first, second], { encoding: "utf8" });
+  if (status === 0) return stdout.trim();
+  const why = stderr.trim() === "" ? "they have no commit in common here" : stderr.trim();
+  throw new BulwarkError(
+    "BW_CLI_INPUT",
+    `${first}...${second}: ${why} (in CI, fetch the whole history: fetch-depth: 0)`,
+  );
+}
+
+/** An option that is made of a revision's name would be git's own. */
+function refuseOption(revision: string): void {
+  if (revision.startsWith("-")) throw new BulwarkError("BW_CLI_INPUT", `\`${revision}\` is no revision`);
+}
+
 /** More than a repository of configuration has. */
 const ARCHIVE_BYTES = 1 << 30;
 
@@ -20,8 +40,7 @@ const ARCHIVE_BYTES = 1 << 30;
  */
 export function checkOutRevision(revision: string, path: string | undefined): RevisionFolder {
   const paths = path === undefined ? [] : ["--", path];
-  // An option that is made of a revision's name would be git's own.
-  if (revision.startsWith("-")) throw new BulwarkError("BW_CLI_INPUT", `\`${revision}\` is no revision`);
+  refuseOption(revision);
   const archive = run("git", ["archive", "--format=tar", revision, ...paths]);
   const folder = mkdtempSync(join(tmpdir(), "bulwark-diff-"));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });

@@ -8,7 +8,7 @@ import { type FileVersions, fileVersionsOf, isSameVersions } from "../resources/
 import { ReadFiles } from "../resources/read-files.ts";
 import { watchResources } from "../resources/watch.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
-import { checkOutRevision } from "./git-revision.ts";
+import { checkOutRevision, commonRevision } from "./git-revision.ts";
 import { writeDecisionNotes } from "./render/decisions.ts";
 import { diffJson, diffMarkdown, diffText } from "./render/diff.ts";
 
@@ -27,7 +27,8 @@ export interface DiffOptionsOfCommand {
 export async function runDiff(words: readonly string[], options: DiffOptionsOfCommand): Promise<ExitCode> {
   const sides: Side[] = [];
   try {
-    for (const word of sidesOf(words)) sides.push(openSide(word, options));
+    const [old, now] = sidesOf(words);
+    sides.push(openSide(old, options, `${shortName(old)}:`), openSide(now, options, ""));
     const [before, after] = sides;
     if (before === undefined || after === undefined) throw new Error("BUG: a difference has two sides");
     return await (options.watch === true ? keepTelling : tell)(before, after, options);
@@ -39,10 +40,11 @@ export async function runDiff(words: readonly string[], options: DiffOptionsOfCo
 async function tell(before: Side, after: Side, options: DiffOptionsOfCommand): Promise<ExitCode> {
   const [old, now] = await Promise.all([before, after].map(load));
   if (old === undefined || now === undefined) throw new Error("BUG: a difference has two sides");
-  for (const loaded of [old, now]) writeDecisionNotes(loaded);
+  const named = (text: string): string => after.named(before.named(text));
+  for (const loaded of [old, now]) writeDecisionNotes(loaded, named);
   const diff = diffAccess(old.mesh, now.mesh, { semantics: options.semantics });
   const render = { text: diffText, json: diffJson, markdown: diffMarkdown }[options.format];
-  process.stdout.write(render(diff));
+  process.stdout.write(named(render(diff)));
   return exitCodeFor(diff, options.failOn);
 }
 
@@ -82,14 +84,20 @@ async function tellAgain(before: Side, after: Side, options: DiffOptionsOfComman
   }
 }
 
-/** `OLD NEW`, or `OLD..NEW` of revisions; an empty end is HEAD, as git has it. */
-function sidesOf(words: readonly string[]): readonly string[] {
+/** `OLD NEW`; `OLD..NEW` of revisions; `OLD...NEW` from the commit that they have in common. An empty end is HEAD, as git has it. */
+function sidesOf(words: readonly string[]): readonly [old: string, now: string] {
   const [first = "", second] = words;
   if (second !== undefined) return [first, second];
-  const [old, now, ...more] = first.split("..");
-  if (now === undefined || more.length > 0 || now.startsWith("."))
-    throw new BulwarkError("BW_CLI_INPUT", "name two folders, two revisions, or OLD..NEW");
-  return [old === "" ? "HEAD" : (old ?? ""), now === "" ? "HEAD" : now];
+  const [, old = "", dots, now = ""] = /^(.*?)(\.{2,3})(.*)$/.exec(first) ?? [];
+  if (dots === undefined || now.includes("..") || now.startsWith("."))
+    throw new BulwarkError("BW_CLI_INPUT", "name two folders, two revisions, OLD..NEW or OLD...NEW");
+  const ends = [old === "" ? "HEAD" : old, now === "" ? "HEAD" : now] as const;
+  return dots === "..." ? [commonRevision(...ends), ends[1]] : ends;
+}
+
+/** Of a commit's whole name what people write. */
+function shortName(revision: string): string {
+  return /^[0-9a-f]{40}$/.test(revision) ? revision.slice(0, 12) : revision;
 }
 
 interface Side {
@@ -97,24 +105,35 @@ interface Side {
   /** Whether it is there to be edited: a revision is not. */
   readonly isWatched: boolean;
   readonly known: ReadFiles;
+  /** A text with its files as the repository names them: where a revision was unpacked is nobody's business. */
+  named(text: string): string;
   /** As it was last, and which files that was. */
   last?: { readonly versions: FileVersions; readonly loaded: LoadedMesh };
   remove(): void;
 }
 
-/** A folder or file that is there is itself; what else is named is a revision. */
-function openSide(word: string, { path }: DiffOptionsOfCommand): Side {
+/**
+ * A folder or file that is there is itself; what else is named is a revision.
+ * @param prefix before the names of a revision's files.
+ */
+function openSide(word: string, { path }: DiffOptionsOfCommand, prefix: string): Side {
   const known = new ReadFiles();
-  if (existsSync(word)) return { path: word, isWatched: true, known, remove: () => {} };
+  if (existsSync(word))
+    return { path: word, isWatched: true, known, named: (text) => text, remove: () => {} };
   const { folder, remove } = checkOutRevision(word, path);
-  return { path: path === undefined ? folder : join(folder, path), isWatched: false, known, remove };
+  const named = (text: string): string =>
+    text.replaceAll(`${folder}/`, prefix).replaceAll(folder, `${prefix}.`);
+  return { path: path === undefined ? folder : join(folder, path), isWatched: false, known, named, remove };
 }
 
 async function load(side: Side): Promise<LoadedMesh> {
   const { path, known, last } = side;
   const versions = await fileVersionsOf([path]);
   if (last !== undefined && isSameVersions(last.versions, versions)) return last.loaded;
-  const loaded = await loadMesh(path, { known });
+  const loaded = await loadMesh(path, { known }).catch((error: unknown) => {
+    if (!(error instanceof BulwarkError)) throw error;
+    throw new BulwarkError(error.code, side.named(error.message), { cause: error });
+  });
   side.last = { versions, loaded };
   return loaded;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
@@ -100,8 +100,17 @@ test("wider egress is told, with who may go where, and stops a pull request", as
   assert.equal(narrower.code, 0);
 });
 
-test("revisions of a repository are compared; one that is not known is told", async () => {
-  const repository = join(folder, "repository");
+interface Repository {
+  readonly mesh: string;
+  git(...args: readonly string[]): void;
+  /** @param env of the job that the command is in. */
+  shell(command: string, env?: Readonly<Record<string, string>>): SpawnSyncReturns<string>;
+  run(...args: readonly string[]): SpawnSyncReturns<string>;
+}
+
+/** `main` with the mesh before; `change` with the mesh after; then `main` goes on, and takes away what it had. */
+function repositoryOf(name: string): Repository {
+  const repository = join(folder, name);
   const mesh = join(repository, "deploy");
   mkdirSync(mesh, { recursive: true });
   const git = (...args: readonly string[]): void => {
@@ -116,8 +125,21 @@ test("revisions of a repository are compared; one that is not known is told", as
   git("checkout", "-qb", "change");
   cpSync(AFTER, mesh, { recursive: true });
   git("commit", "-qam", "after");
-  const program = resolve("bin/bulwark");
-  const run = (...args: readonly string[]) => spawnSync(program, args, { cwd: repository, encoding: "utf8" });
+  return {
+    mesh,
+    git,
+    shell: (command, env = {}) =>
+      spawnSync("bash", ["-c", command], {
+        cwd: repository,
+        encoding: "utf8",
+        env: { ...process.env, ...env },
+      }),
+    run: (...args) => spawnSync(resolve("bin/bulwark"), args, { cwd: repository, encoding: "utf8" }),
+  };
+}
+
+test("revisions of a repository are compared; one that is not known is told", () => {
+  const { run } = repositoryOf("revisions");
   const { status, stdout } = run("diff", "main..change", "--path", "deploy", "--fail-on", "widened");
   assert.equal(status, 2);
   assert.match(stdout, /mutual TLS is no longer required/);
@@ -126,6 +148,74 @@ test("revisions of a repository are compared; one that is not known is told", as
   assert.equal(unknown.status, 3);
   assert.match(unknown.stderr, /nobody/);
   assert.equal(run("diff", "--", "--output=x..change").status, 3);
+  assert.equal(run("diff", "--", "--output=x...change").status, 3);
+  assert.match(run("diff", "nobody...change").stderr, /nobody\.\.\.change: .*nobody/);
+  assert.equal(run("diff", "main....change").status, 3);
+});
+
+test("OLD...NEW tells what NEW has changed since they parted, whatever OLD did meanwhile", () => {
+  const { mesh, git, run } = repositoryOf("parted");
+  git("checkout", "-qb", "other", "main");
+  writeFileSync(
+    join(mesh, "closed.yaml"),
+    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: closed, namespace: shop}\nspec: {selector: {matchLabels: {app: batch}}}\n",
+  );
+  git("add", ".");
+  git("commit", "-qm", "closed");
+  const told = (range: string): string => run("diff", range, "--path", "deploy").stdout;
+  assert.match(
+    told("other..change"),
+    /AuthorizationPolicy shop\/closed was removed \(other:deploy\/closed\.yaml:\d+\)/,
+  );
+  assert.doesNotMatch(told("other...change"), /shop\/closed/);
+  assert.equal(told("other...change"), told("main..change"));
+});
+
+test("files of revisions are named as the repository has them, in errors, too", () => {
+  const { mesh, git, run } = repositoryOf("named");
+  for (const format of ["text", "json", "markdown"]) {
+    const { stdout } = run("diff", "main..change", "--path", "deploy", "--format", format);
+    assert.match(stdout, format === "json" ? /"deploy\/mesh\.yaml"/ : /\(deploy\/mesh\.yaml:75\)/);
+    assert.ok(!stdout.includes(tmpdir()), stdout);
+  }
+  writeFileSync(join(mesh, "mesh.yaml"), "kind: a: b\n");
+  git("commit", "-qam", "broken");
+  const { status, stderr } = run("diff", "change..main", "--path", "deploy");
+  assert.equal(status, 3);
+  assert.match(stderr, /^change:deploy\/mesh\.yaml:1:\d+: error/m);
+});
+
+/** The command of a job in docs/diff.md, with Bulwark where it is here. */
+function documentedCommand(pattern: RegExp): string {
+  const [, command] = pattern.exec(readFileSync("docs/diff.md", "utf8")) ?? [];
+  return (command ?? assert.fail(`no such command: ${pattern}`)).replace(
+    ".bulwark/bin/bulwark",
+    resolve("bin/bulwark"),
+  );
+}
+
+test("the documented jobs' commands leave Markdown that names the weakening first, and stop the pull request", () => {
+  const { mesh, git, shell } = repositoryOf("jobs");
+  git("branch", "-q", "origin/main", "main");
+  const jobs = [
+    documentedCommand(/- run: (\.bulwark\/bin\/bulwark diff .*)/),
+    documentedCommand(/- (\.bulwark\/bin\/bulwark diff "\$CI_MERGE.*)/),
+  ];
+  for (const command of jobs) {
+    const env = { GITHUB_BASE_REF: "main", CI_MERGE_REQUEST_DIFF_BASE_SHA: "main" };
+    const { status, stderr } = shell(command, env);
+    assert.equal(status, 2, stderr);
+    const { stdout: told } = shell("cat access.md");
+    assert.match(told, /^## Access that this change gives and takes\n\n### Weaker authentication\n/);
+    assert.ok(told.indexOf("### Wider egress") < told.indexOf("### Wider access"));
+    git("checkout", "-q", "main");
+    assert.equal(shell(command, env).status, 0);
+    git("checkout", "-q", "change");
+  }
+  writeFileSync(join(mesh, "mesh.yaml"), "kind: a: b\n");
+  git("commit", "-qam", "broken");
+  assert.equal(shell(jobs[0] ?? "", { GITHUB_BASE_REF: "main" }).status, 3);
+  assert.equal(shell("cat access.md").stdout, "");
 });
 
 test("--watch compares again when a file is saved, and ends in order when it is interrupted", async (t) => {

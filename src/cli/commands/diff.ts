@@ -4,7 +4,10 @@ import { type DiffOptionsOfCommand, FAILURES, runDiff } from "../run-diff.ts";
 
 export function configure(command: Command): void {
   command
-    .argument("<old>", "folder, file or git revision; or OLD..NEW of revisions")
+    .argument(
+      "<old>",
+      "folder, file or git revision; or OLD..NEW of revisions, OLD...NEW from their common commit on",
+    )
     .argument("[new]", "folder, file or git revision")
     .option("--path <path>", "with revisions: the folder of the mesh in the repository")
     .addOption(
@@ -34,6 +37,6 @@ Computed, not sampled: what workloads behind sidecars or ztunnels let in (mutual
 Exit code: 0 told, 2 with --fail-on: there is such a change, or it cannot be told, 3 the files are not valid, 1 Bulwark failed.
 ${examples(
   "bulwark diff examples/diff/before examples/diff/after",
-  "bulwark diff main..HEAD --path deploy --fail-on widened",
+  "bulwark diff main...HEAD --path deploy --fail-on widened",
   "bulwark diff examples/diff/before examples/diff/after --format markdown",
 )}`;

@@ -27,8 +27,14 @@ export function writeJsonLines(name: string, entries: readonly unknown[], loaded
   process.stdout.write(`{"${name}": [\n${lines}\n],\n${JSON.stringify(rest).slice(1, -1)}}\n`);
 }
 
-/** What a person must know about the files before they believe an answer. */
-export function writeDecisionNotes({ rejected, warnings, stockGateways }: LoadedMesh): void {
+/**
+ * What a person must know about the files before they believe an answer.
+ * @param named how files are to be called.
+ */
+export function writeDecisionNotes(
+  { rejected, warnings, stockGateways }: LoadedMesh,
+  named = (text: string): string => text,
+): void {
   const notes = [
     ...rejectedLines({ rejected }),
     ...warnings.map(formatDiagnostic),
@@ -37,7 +43,7 @@ export function writeDecisionNotes({ rejected, warnings, stockGateways }: Loaded
         `note: ${workload} is provided as \`istioctl install\` would, for ${selectedBy.join(", ")}`,
     ),
   ];
-  writeNotes(notes);
+  writeNotes(notes.map(named));
 }
 
 function rejectedLines({ rejected }: Pick<LoadedMesh, "rejected">): readonly string[] {
