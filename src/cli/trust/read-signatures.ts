@@ -27,6 +27,9 @@ export interface StoredSignatures {
 
 const FILES_MAX = 20_000;
 const BYTES_MAX = 16 * 1024 * 1024;
+/** Far above any bundle: blobs are mostly layers of images, which are not to be read whole. */
+const BUNDLE_BYTES_MAX = 1024 * 1024;
+const BUNDLE_MEDIA_TYPE = "dev.sigstore.bundle";
 const SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json";
 
 /** @param path a file, or a folder that is read with all below it; symbolic links in it are passed by. @throws {BulwarkError} BW_CLI_INPUT when it cannot be read */
@@ -83,8 +86,7 @@ function fromFile(file: string): readonly StoredSignature[] {
 }
 
 function fromObject(value: Json, file: string): StoredSignature {
-  if (typeof value.mediaType === "string" && value.mediaType.includes("dev.sigstore.bundle"))
-    return { file, bundle: value };
+  if (isBundle(value)) return { file, bundle: value };
   const {
     Base64Signature: signatureBase64,
     Payload: payloadBase64,
@@ -125,11 +127,38 @@ function fromLayout(index: string): readonly StoredSignature[] {
   const folder = dirname(index);
   const manifests = object(parseJson(readBounded(index))).manifests;
   if (!Array.isArray(manifests)) object(undefined);
-  return (manifests as unknown[]).flatMap((entry) => {
+  const listed = (manifests as unknown[]).flatMap((entry) => {
     const manifest = object(parseJson(blob(folder, object(entry).digest).toString("utf8")));
     const layers = Array.isArray(manifest.layers) ? manifest.layers : [];
     return layers.flatMap((layer, at) => fromLayer(folder, object(layer), `${index}:${at + 1}`));
   });
+  return [...listed, ...bundlesAmongBlobs(folder)];
+}
+
+/**
+ * cosign 3 keeps bundles as artifacts that refer to the image, and `cosign save` writes the index anew for each thing it saves: the
+ * bundles' blobs are there, and nothing names them.
+ */
+function bundlesAmongBlobs(folder: string): readonly StoredSignature[] {
+  const blobs = join(folder, "blobs", "sha256");
+  const names = readdirSync(blobs).slice(0, FILES_MAX).sort();
+  return names.flatMap((name) => {
+    const file = join(blobs, name);
+    if (!lstatSync(file).isFile() || statSync(file).size > BUNDLE_BYTES_MAX) return [];
+    const text = readFileSync(file, "utf8");
+    if (!text.startsWith("{") || !text.includes(BUNDLE_MEDIA_TYPE)) return [];
+    try {
+      const bundle = object(JSON.parse(text));
+      return isBundle(bundle) ? [{ file, bundle }] : [];
+    } catch {
+      // Layers of images are anything at all.
+      return [];
+    }
+  });
+}
+
+function isBundle({ mediaType }: Json): boolean {
+  return typeof mediaType === "string" && mediaType.includes(BUNDLE_MEDIA_TYPE);
 }
 
 function fromLayer(folder: string, layer: Json, file: string): readonly StoredSignature[] {

@@ -287,6 +287,20 @@ test("a folder of `cosign save` is read, and a blob that is not what its name sa
   assert.match(bad.unreadable[0]?.reason ?? "", /is not what its name says/);
 });
 
+test("a bundle that `cosign save` left among the blobs, with no index that names it, is found", async () => {
+  const folder = layout(Buffer.from("{}"), "");
+  for (const text of [
+    JSON.stringify(statementBundle(signer, SIGN, DIGEST)),
+    '{"mediaType":"dev.sigstore.bundle',
+    "\u0000",
+  ])
+    writeFileSync(join(folder, "blobs", "sha256", sha256(Buffer.from(text)).toString("hex")), text);
+  const { signatures, unreadable } = readSignatures(folder);
+  const policy = await readSignaturePolicy({ keys: [file(pemOf(signer))] });
+  assert.deepEqual(unreadable, []);
+  assert.equal((await checkImageSignatures([IMAGE], signatures, policy)).get(IMAGE)?.outcome, "verified");
+});
+
 test("files that hold no signature are named with the reason, and do not hide the others", () => {
   const folder = join(scratch, `mixed-${++files}`);
   mkdirSync(folder);
