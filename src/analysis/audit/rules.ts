@@ -11,9 +11,11 @@ import { annotationInvalid } from "./rules/annotation-invalid.ts";
 import { annotationMisplaced } from "./rules/annotation-misplaced.ts";
 import { annotationUnknown } from "./rules/annotation-unknown.ts";
 import { applicationAsProxy } from "./rules/application-as-proxy.ts";
+import { certificateShared } from "./rules/certificate-shared.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
 import { controlPlaneByAddress } from "./rules/control-plane-by-address.ts";
 import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
+import { credentialInvalid } from "./rules/credential-invalid.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
 import { deprecatedFields } from "./rules/deprecated-fields.ts";
 import { destinationInClear } from "./rules/destination-in-clear.ts";
@@ -22,6 +24,10 @@ import { destinationRefused } from "./rules/destination-refused.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
 import { forgedClientAddress } from "./rules/forged-client-address.ts";
 import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
+import { gatewayInternal } from "./rules/gateway-internal.ts";
+import { gatewayPortUnserved } from "./rules/gateway-port-unserved.ts";
+import { gatewaysConflict } from "./rules/gateways-conflict.ts";
+import { hostNotAtGateway } from "./rules/host-not-at-gateway.ts";
 import { hostPort } from "./rules/host-port.ts";
 import { hostUnverified } from "./rules/host-unverified.ts";
 import { imageAutoInPod } from "./rules/image-auto-in-pod.ts";
@@ -33,6 +39,7 @@ import { imageUnpinned } from "./rules/image-unpinned.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
+import { matchRepeated } from "./rules/match-repeated.ts";
 import { meshHostsConflict } from "./rules/mesh-hosts-conflict.ts";
 import { mirrorOutside } from "./rules/mirror-outside.ts";
 import { mtlsException } from "./rules/mtls-exception.ts";
@@ -57,6 +64,7 @@ import { proxyPrivileges } from "./rules/proxy-privileges.ts";
 import { referenceLost } from "./rules/reference-lost.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
 import { routeCovered } from "./rules/route-covered.ts";
+import { routeUnreached } from "./rules/route-unreached.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
@@ -104,12 +112,17 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   policySelectsNothing, // BW0127
   hostUnverified, // BW0128
   portUnverified, // BW0129
+  routeUnreached, // BW0130
+  matchRepeated, // BW0131
+  hostNotAtGateway, // BW0132
   tcpWithoutAddress, // BW0134
   annotationDeprecated, // BW0135
   annotationAlpha, // BW0136
   targetPortShared, // BW0137
+  certificateShared, // BW0138
   webhookBroken, // BW0139
   applicationAsProxy, // BW0144
+  gatewaysConflict, // BW0145
   imageAutoUninjected, // BW0146
   imageAutoInPod, // BW0147
   injectedByDefault, // BW0148
@@ -118,8 +131,11 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   proxyImageDiffers, // BW0158
   telemetriesConflict, // BW0159
   telemetriesForAll, // BW0160
+  credentialInvalid, // BW0161
+  gatewayPortUnserved, // BW0162
   controlPlaneUnnamed, // BW0163
   controlPlaneByAddress, // BW0164
+  gatewayInternal, // BW0165
   sidecarInAmbient, // BW0167
   statusNegative, // BW0171
   jwksFetchUnrestricted, // BW0175

@@ -10,7 +10,7 @@ import { AuthorizationCache } from "../../../policy/authorization-cache.ts";
 import { compileInbound, type InboundPolicy } from "../../../policy/inbound.ts";
 import { attachedPolicies } from "../../../policy/policy-attachment.ts";
 import { policiesFor } from "../../../policy/policy-lookup.ts";
-import { compilePortProtocols } from "../../../policy/port-protocol.ts";
+import { compilePortProtocols, type PortProtocols } from "../../../policy/port-protocol.ts";
 import type { Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
 
@@ -25,6 +25,7 @@ export class ServerClass {
   #inbound: InboundPolicy | undefined;
   #ambient: AmbientPolicy | undefined;
   #text: string | undefined;
+  #ports: PortProtocols | undefined;
 
   constructor(
     workload: Workload,
@@ -52,10 +53,21 @@ export class ServerClass {
     return this.workload.role === "application" && this.workload.dataplane === "ambient";
   }
 
-  /** What a sidecar or a gateway decides, as Istio does. */
+  /** What a sidecar or a gateway decides, as Istio does. Kept: who asks every class once takes {@link compiled}. */
   get inbound(): InboundPolicy {
     this.#inbound ??= compileInbound(this.#mesh, this.workload, { semantics: "istio", cache: this.#cache });
     return this.#inbound;
+  }
+
+  /** The same, not kept: that of 10,000 classes is some 200 MB. */
+  get compiled(): InboundPolicy {
+    return this.#inbound ?? compileInbound(this.#mesh, this.workload, { semantics: "istio" });
+  }
+
+  /** What its ports are declared to speak, without a look at its policies. */
+  get ports(): PortProtocols {
+    this.#ports ??= compilePortProtocols(this.#mesh, this.workload);
+    return this.#ports;
   }
 
   /** What its AuthorizationPolicies say, to be searched for what they ask of. */

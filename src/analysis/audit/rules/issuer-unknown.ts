@@ -21,8 +21,6 @@ export const issuerUnknown: AuditRule = {
 function* unknown(audit: AuditContext): Iterable<Hit> {
   for (const { policy, action, index, spec, classes } of audit.fact(enforcedRules)) {
     if (action === "CUSTOM") continue;
-    const issuers = issuersOf(classes);
-    if (issuers.length === 0) continue;
     const lists = [
       ...(spec.from ?? []).map(({ source }, at) => ({
         values: source?.requestPrincipals ?? [],
@@ -32,7 +30,10 @@ function* unknown(audit: AuditContext): Iterable<Hit> {
         values: key === "request.auth.principal" ? values : [],
         path: ["when", at, "values"] as const,
       })),
-    ];
+    ].filter(({ values }) => values.length > 0);
+    if (lists.length === 0) continue;
+    const issuers = issuersOf(classes);
+    if (issuers.length === 0) continue;
     for (const { values, path } of lists)
       for (const [at, value] of values.entries())
         if (!issuers.some((issuer) => canBeOf(value, issuer)))

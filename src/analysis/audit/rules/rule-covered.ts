@@ -1,5 +1,6 @@
 import type { AuditContext } from "../audit-context.ts";
-import { type IdleRule, idleRules, ruleText } from "../facts/rule-effects.ts";
+import { type IdleRule, ruleText } from "../facts/idle-rule.ts";
+import { idleRules } from "../facts/rule-effects.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 

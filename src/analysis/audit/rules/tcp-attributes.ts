@@ -69,8 +69,8 @@ function isAllHttp({ from = [], to = [], when = [] }: RuleSpec): boolean {
   );
 }
 
-function tcpPorts({ inbound }: ServerClass, { action, spec }: EnforcedRule): readonly number[] {
-  const tcp = [...inbound.ports].filter(([, protocol]) => protocol === "tcp").map(([port]) => port);
+function tcpPorts({ ports: declared }: ServerClass, { action, spec }: EnforcedRule): readonly number[] {
+  const tcp = [...declared].filter(([, protocol]) => protocol === "tcp").map(([port]) => port);
   const operations = (spec.to ?? []).map(({ operation = {} }) => operation);
   if (action === "ALLOW") {
     const named = operations.flatMap(({ ports = [] }) => ports.map(Number));

@@ -14,7 +14,7 @@ export const ztunnelEmptySelector: AuditRule = {
   title: "An empty selector, which selects nothing in ambient mode",
   severity: "high",
   attacks: ["M9"],
-  what: "AuthorizationPolicies with `selector: {}`, or `matchLabels: {}`, in a namespace (or the root namespace) with workloads in ambient mode. It means every workload, and before sidecars does; istiod attaches such a policy to no ztunnel.",
+  what: "AuthorizationPolicies with `selector: {}`, or `matchLabels: {}`, in a namespace (or the root namespace) with workloads in ambient mode. It means every workload, and before sidecars does; istiod attaches such a policy to no ztunnel. High with a request that ztunnel lets in and that the policies, as they are written, refuse; else medium.",
   why: "A DENY for all is not there, and with an ALLOW for all nothing is left that would refuse: the workloads are open, although the policy is in force for every sidecar beside them.",
   fix: "Leave `selector` out.",
   controls: [],
@@ -32,7 +32,7 @@ function* empty(audit: AuditContext): Iterable<Hit> {
       path: ["spec", "selector"],
       title: `with an empty selector the policy is not enforced at \`${server.workload.key}\`, which is in ambient mode`,
       edits: [{ edit: "delete", resource: policy, path: ["spec", "selector"] }],
-      ...(witness === undefined ? {} : { witness }),
+      ...(witness === undefined ? { severity: "medium" } : { witness }),
     };
   }
 }

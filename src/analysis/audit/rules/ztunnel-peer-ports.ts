@@ -26,14 +26,15 @@ function* lostPorts(audit: AuditContext): Iterable<Hit> {
   const { mesh } = audit;
   const told = new Set<string>();
   for (const server of audit.fact(serverClasses)) {
-    if (!server.isAmbient || (server.inbound.transportPorts?.length ?? 0) === 0) continue;
+    if (!server.isAmbient) continue;
     const { workload } = server;
     const own = policiesFor(mesh.peerAuthentications, workload, mesh.config.rootNamespace).find(
       ({ namespace, spec }) => namespace === workload.namespace && spec.portLevelMtls !== undefined,
     );
+    if (own === undefined) continue;
     for (const port of portsLost(audit, server)) {
-      const key = own === undefined ? "" : `${resourceName(own)} ${port}`;
-      if (own === undefined || told.has(key)) continue;
+      const key = `${resourceName(own)} ${port}`;
+      if (told.has(key)) continue;
       told.add(key);
       const names = own.spec.portLevelMtls?.[port] !== undefined;
       yield {
