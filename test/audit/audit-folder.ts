@@ -1,4 +1,5 @@
 /** One mesh of a rule's folder, as `bulwark audit` reads it. */
+
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { AuditContext, type AuditSettings } from "../../src/analysis/audit/audit-context.ts";
@@ -7,6 +8,7 @@ import { type Audit, runRules } from "../../src/analysis/audit/run-rules.ts";
 import { shippedAdvisories } from "../../src/analysis/trust/advisories/shipped-advisories.ts";
 import type { SignatureVerdict } from "../../src/analysis/trust/signatures/signature-verdict.ts";
 import type { TrustSettings } from "../../src/analysis/trust/trust-settings.ts";
+import { certificateFacts } from "../../src/identity/certificate-facts.ts";
 import { loadMesh } from "../../src/index.ts";
 
 /** The day on which the meshes of the tests are audited. */
@@ -20,7 +22,12 @@ export async function auditFolder(
 ): Promise<Audit> {
   const { mesh, rejected, warnings } = await loadMesh([folder]);
   const audit = runRules(
-    new AuditContext(mesh, rejected, { now: NOW, ...settingsOf(folder), ...settings }, warnings),
+    new AuditContext(
+      mesh,
+      rejected,
+      { now: NOW, readCertificate: certificateFacts, ...settingsOf(folder), ...settings },
+      warnings,
+    ),
     rules,
   );
   const found = audit.found.map(({ finding, edits }) => ({

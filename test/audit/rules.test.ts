@@ -1,4 +1,5 @@
 /** Every rule over its own meshes: `bad` gives exactly what expected.json says, `good` and `fixed` nothing. */
+
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -8,6 +9,7 @@ import type { Finding } from "../../src/analysis/audit/finding.ts";
 import { AUDIT_RULES } from "../../src/analysis/audit/rules.ts";
 import { runRules } from "../../src/analysis/audit/run-rules.ts";
 import { EditedFiles } from "../../src/cli/audit-fixes.ts";
+import { certificateFacts } from "../../src/identity/certificate-facts.ts";
 import { loadMesh } from "../../src/index.ts";
 import { auditFolder, NOW } from "./audit-folder.ts";
 
@@ -44,7 +46,10 @@ for (const rule of AUDIT_RULES) {
 
   test(`${rule.id}: what its edits make of the bad mesh is the mended one`, async () => {
     const { mesh, rejected, warnings } = await loadMesh([join(folder, "bad")]);
-    const { found } = runRules(new AuditContext(mesh, rejected, { now: NOW }, warnings), [rule]);
+    const { found } = runRules(
+      new AuditContext(mesh, rejected, { now: NOW, readCertificate: certificateFacts }, warnings),
+      [rule],
+    );
     const files = new EditedFiles();
     for (const { edits } of found) assert.ok(files.apply(edits));
     for (const { file, after } of files.changed())

@@ -11,6 +11,20 @@ export interface AuditSettings {
   /** Milliseconds since the epoch: certificates, suppressions and advisories are judged by it. */
   readonly now: number;
   readonly trust?: TrustSettings;
+  /** The first certificate of a PEM text; undefined where there is none that can be read. */
+  readonly readCertificate?: (pem: string) => CertificateFacts | undefined;
+}
+
+/** Times in milliseconds since the epoch. */
+export interface CertificateFacts {
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** DNS names and addresses that it is for. */
+  readonly names: readonly string[];
+  /** `rsa`, `ec`, `ed25519` … */
+  readonly keyType: string;
+  /** Bits of an RSA key; undefined for others. */
+  readonly keyBits: number | undefined;
 }
 
 export class AuditContext {
