@@ -1,4 +1,5 @@
-/** The versions that the mesh names, each once, and the advisories that they are held against. */
+/** The versions that the mesh names, each once with all its places (a fleet has few versions), and the advisories that they are held against. */
+import type { Resource } from "../../../resources/resource.ts";
 import type { AdvisoryData, Component } from "../../trust/advisories/advisory.ts";
 import { shippedAdvisories } from "../../trust/advisories/shipped-advisories.ts";
 import { type VersionFound, versionsIn } from "../../trust/advisories/versions-in.ts";
@@ -8,7 +9,7 @@ export interface AuditedVersion {
   readonly component: Component;
   /** Absent where an image is named by its digest alone. */
   readonly version?: string;
-  /** Where it stands: a fleet of proxies is one finding. */
+  /** Where it stands. */
   readonly places: readonly [VersionFound, ...VersionFound[]];
 }
 
@@ -29,8 +30,9 @@ export function auditedVersions({ mesh }: AuditContext): readonly AuditedVersion
   });
 }
 
-/** `, and in 3 other places`. */
-export function otherPlaces({ places }: AuditedVersion): string {
-  const others = places.length - 1;
-  return others === 0 ? "" : `, and in ${others} other ${others === 1 ? "place" : "places"}`;
+/** One place in each resource: whoever accepts a finding on one accepts it for that one. */
+export function placeInEach({ places }: AuditedVersion): readonly VersionFound[] {
+  const first = new Map<Resource, VersionFound>();
+  for (const place of places) if (!first.has(place.resource)) first.set(place.resource, place);
+  return [...first.values()];
 }

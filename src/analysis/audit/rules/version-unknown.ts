@@ -1,6 +1,7 @@
 import { advisoriesFor } from "../../trust/advisories/advisories-for.ts";
+import type { AdvisoryData } from "../../trust/advisories/advisory.ts";
 import type { AuditContext } from "../audit-context.ts";
-import { advisoriesOf, auditedVersions, otherPlaces } from "../facts/advisories.ts";
+import { type AuditedVersion, advisoriesOf, auditedVersions, placeInEach } from "../facts/advisories.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -19,15 +20,15 @@ export const versionUnknown: AuditRule = {
 function* unknown(audit: AuditContext): Iterable<Hit> {
   const data = audit.fact(advisoriesOf);
   for (const found of audit.fact(auditedVersions)) {
-    const { component, version, places } = found;
-    const [{ resource, path, image }] = places;
-    const reason = reasonOf();
-    if (reason !== undefined) yield { resource, path, title: `${component}: ${reason}${otherPlaces(found)}` };
-
-    function reasonOf(): string | undefined {
-      if (version === undefined) return `\`${image}\` is named by its digest alone`;
-      const affected = advisoriesFor(data, component, version);
-      return affected.known ? undefined : affected.reason;
-    }
+    const reason = reasonOf(data, found);
+    if (reason === undefined) continue;
+    const title = `${found.component}: ${reason}`;
+    for (const { resource, path } of placeInEach(found)) yield { resource, path, title };
   }
+}
+
+function reasonOf(data: AdvisoryData, { component, version, places }: AuditedVersion): string | undefined {
+  if (version === undefined) return `\`${places[0].image}\` is named by its digest alone`;
+  const affected = advisoriesFor(data, component, version);
+  return affected.known ? undefined : affected.reason;
 }
