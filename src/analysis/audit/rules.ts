@@ -12,6 +12,7 @@ import { annotationMisplaced } from "./rules/annotation-misplaced.ts";
 import { annotationUnknown } from "./rules/annotation-unknown.ts";
 import { applicationAsProxy } from "./rules/application-as-proxy.ts";
 import { certificateShared } from "./rules/certificate-shared.ts";
+import { claimRouteUnverified } from "./rules/claim-route-unverified.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
 import { controlPlaneByAddress } from "./rules/control-plane-by-address.ts";
 import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
@@ -21,6 +22,12 @@ import { deprecatedFields } from "./rules/deprecated-fields.ts";
 import { destinationInClear } from "./rules/destination-in-clear.ts";
 import { destinationPortOpen } from "./rules/destination-port-open.ts";
 import { destinationRefused } from "./rules/destination-refused.ts";
+import { entryProtocolsConflict } from "./rules/entry-protocols-conflict.ts";
+import { envoyAddIgnored } from "./rules/envoy-add-ignored.ts";
+import { envoyPatchRelative } from "./rules/envoy-patch-relative.ts";
+import { envoyPatchVersioned } from "./rules/envoy-patch-versioned.ts";
+import { envoyRemoveIgnored } from "./rules/envoy-remove-ignored.ts";
+import { envoyReplaceIgnored } from "./rules/envoy-replace-ignored.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
 import { forgedClientAddress } from "./rules/forged-client-address.ts";
 import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
@@ -39,6 +46,7 @@ import { imageUnpinned } from "./rules/image-unpinned.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
+import { loaderWarning } from "./rules/loader-warning.ts";
 import { matchRepeated } from "./rules/match-repeated.ts";
 import { meshHostsConflict } from "./rules/mesh-hosts-conflict.ts";
 import { mirrorOutside } from "./rules/mirror-outside.ts";
@@ -67,13 +75,17 @@ import { routeCovered } from "./rules/route-covered.ts";
 import { routeUnreached } from "./rules/route-unreached.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
+import { ruleHostUnknown } from "./rules/rule-host-unknown.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
+import { selectorAtGateway } from "./rules/selector-at-gateway.ts";
 import { sidecarInAmbient } from "./rules/sidecar-in-ambient.ts";
 import { sidecarsConflict } from "./rules/sidecars-conflict.ts";
 import { sidecarsForAll } from "./rules/sidecars-for-all.ts";
 import { signatureMissing } from "./rules/signature-missing.ts";
 import { signatureRefused } from "./rules/signature-refused.ts";
 import { statusNegative } from "./rules/status-negative.ts";
+import { subsetEmpty } from "./rules/subset-empty.ts";
+import { subsetRuleElsewhere } from "./rules/subset-rule-elsewhere.ts";
 import { suppressionVoid } from "./rules/suppression-void.ts";
 import { targetPortShared } from "./rules/target-port-shared.ts";
 import { tcpAttributes } from "./rules/tcp-attributes.ts";
@@ -115,18 +127,26 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   routeUnreached, // BW0130
   matchRepeated, // BW0131
   hostNotAtGateway, // BW0132
+  loaderWarning, // BW0133
   tcpWithoutAddress, // BW0134
   annotationDeprecated, // BW0135
   annotationAlpha, // BW0136
   targetPortShared, // BW0137
   certificateShared, // BW0138
   webhookBroken, // BW0139
+  subsetRuleElsewhere, // BW0140
   applicationAsProxy, // BW0144
   gatewaysConflict, // BW0145
   imageAutoUninjected, // BW0146
   imageAutoInPod, // BW0147
   injectedByDefault, // BW0148
+  claimRouteUnverified, // BW0149
   externalNamePort, // BW0150
+  envoyPatchRelative, // BW0151
+  envoyReplaceIgnored, // BW0152
+  envoyAddIgnored, // BW0153
+  envoyRemoveIgnored, // BW0154
+  envoyPatchVersioned, // BW0155
   telemetryWithoutProvider, // BW0157
   proxyImageDiffers, // BW0158
   telemetriesConflict, // BW0159
@@ -136,10 +156,14 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   controlPlaneUnnamed, // BW0163
   controlPlaneByAddress, // BW0164
   gatewayInternal, // BW0165
+  selectorAtGateway, // BW0166
   sidecarInAmbient, // BW0167
   statusNegative, // BW0171
+  subsetEmpty, // BW0173
+  ruleHostUnknown, // BW0174
   jwksFetchUnrestricted, // BW0175
   gatewayApiOutdated, // BW0176
+  entryProtocolsConflict, // BW0177
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603

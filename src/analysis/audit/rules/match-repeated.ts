@@ -1,0 +1,22 @@
+import type { AuditContext } from "../audit-context.ts";
+import { comparedRoutes } from "../facts/route-matches.ts";
+import type { Hit } from "../finding.ts";
+import type { AuditRule } from "../rule.ts";
+
+export const matchRepeated: AuditRule = {
+  id: "BW0131",
+  title: "A match that one before it has taken",
+  severity: "info",
+  same: { istio: "IST0131" },
+  attacks: [],
+  what: "A match of a route that is the same as one before it, or (HTTP) whose path begins with a shorter prefix before it while all else is the same or narrower. Unlike `istioctl`, matches on different gateways, sources or schemes are not compared.",
+  why: "Requests take the route of the first match.",
+  fix: "Put the longer prefix first, or remove the match.",
+  controls: [],
+  check: repeated,
+};
+
+function* repeated(audit: AuditContext): Iterable<Hit> {
+  for (const { resource, path, match, by } of audit.fact(comparedRoutes).matches)
+    yield { resource, path, title: `${match} is not used: ${by} takes all of it` };
+}

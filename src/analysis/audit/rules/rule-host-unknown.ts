@@ -1,0 +1,35 @@
+import type { AuditContext } from "../audit-context.ts";
+import { lookUpHost } from "../facts/known-hosts.ts";
+import { fieldsOf, textOf, textsOf } from "../facts/written.ts";
+import type { Hit } from "../finding.ts";
+import type { AuditRule } from "../rule.ts";
+
+export const ruleHostUnknown: AuditRule = {
+  id: "BW0174",
+  title: "A DestinationRule for a host that is not there",
+  severity: "medium",
+  same: { istio: "IST0174" },
+  attacks: ["M3", "M11"],
+  what: "A `host` that is neither a Service nor a ServiceEntry that the rule's namespace sees. A wildcard is held against wildcards of ServiceEntries.",
+  why: "Its TLS settings are in force for nobody: what was to be encrypted is not.",
+  fix: "Mend the host, or remove the rule.",
+  controls: [],
+  check: unknownHosts,
+};
+
+function* unknownHosts(audit: AuditContext): Iterable<Hit> {
+  for (const resource of audit.every("networking.istio.io", "DestinationRule")) {
+    const { host, exportTo } = fieldsOf(resource.spec);
+    if (lookUpHost(audit, textOf(host), resource.namespace, textsOf(exportTo)) !== undefined) continue;
+    if (audit.every("", "Service").length === 0) {
+      yield {
+        resource,
+        path: ["spec", "host"],
+        severity: "info",
+        title: `the files have no Service \`${textOf(host)}\``,
+      };
+      continue;
+    }
+    yield { resource, path: ["spec", "host"], title: `there is no host \`${textOf(host)}\`` };
+  }
+}
