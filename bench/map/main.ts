@@ -1,6 +1,6 @@
 /**
  * `bulwark map --network-only` on generated meshes: `npm run bench -- map [--sizes 1000,10000] [--rival PROGRAM]`. Processor time of one run of the
- * whole command, from YAML to JSON, and of the rival, a netpol-analyzer that whoever runs this has, on the same files with the answers compared.
+ * whole command, from YAML to JSON, and of a netpol-analyzer (rival.ts) on the same files with the answers compared.
  */
 import { spawnSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { writeMapMesh } from "./generate.ts";
+import { findRival } from "./rival.ts";
 
 const { values } = parseArgs({
   options: {
@@ -39,6 +40,12 @@ function timed(program: string, args: readonly string[], output: string): Run {
   return { cpuSeconds: seconds.reduce((sum, own) => sum + own, 0), output };
 }
 
+/** Of the rival's processor time at 1,000 workloads, and of our own at 10,000, where the rival does not come to an end. */
+const TARGET_RATIO = 25;
+const TARGET_SECONDS = 60;
+
+const { program: rivalProgram, told } = findRival(values.rival);
+console.log(told);
 try {
   console.log("workloads   files MB   lines       CPU s   rival CPU s   ratio   same answer");
   for (const size of values.sizes.split(",").map(Number)) {
@@ -46,10 +53,12 @@ try {
     const bytes = writeMapMesh(mesh, size);
     const own = timed(bulwark, ["map", mesh, "--network-only", "--format", "json"], join(folder, "own.json"));
     const rival =
-      values.rival !== undefined && size <= Number(values["rival-limit"])
-        ? timed(values.rival, ["list", "--dirpath", mesh, "-o", "json", "-q"], join(folder, "rival.json"))
+      rivalProgram !== undefined && size <= Number(values["rival-limit"])
+        ? timed(rivalProgram, ["list", "--dirpath", mesh, "-o", "json", "-q"], join(folder, "rival.json"))
         : undefined;
     console.log(row(size, bytes, own, rival));
+    const target = targetText(size, own, rival);
+    if (target !== undefined) console.log(`  ${target}`);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
@@ -65,6 +74,16 @@ function row(size: number, bytes: number, own: Run, rival: Run | undefined): str
     rival === undefined ? "-".padEnd(7) : (rival.cpuSeconds / own.cpuSeconds).toFixed(1).padEnd(7),
     rival === undefined ? "-" : String(sameAnswer(own.output, rival.output)),
   ].join(" ");
+}
+
+function targetText(size: number, own: Run, rival: Run | undefined): string | undefined {
+  const verdict = (isMet: boolean): string => (isMet ? "met" : "MISSED");
+  if (size === 10_000)
+    return `target ${TARGET_SECONDS} s of processor: ${verdict(own.cpuSeconds <= TARGET_SECONDS)}`;
+  if (size !== 1_000) return undefined;
+  if (rival === undefined) return `target ${TARGET_RATIO} times less than the rival: not compared`;
+  const isMet = rival.cpuSeconds >= TARGET_RATIO * own.cpuSeconds && sameAnswer(own.output, rival.output);
+  return `target ${TARGET_RATIO} times less than the rival, the same answer: ${verdict(isMet)}`;
 }
 
 /** Every entry stands on a line of its own. */
