@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import fc from "fast-check";
 import type { SignatureVerdict } from "../../../src/analysis/trust/signatures/signature-verdict.ts";
 import { checkImageSignatures } from "../../../src/cli/trust/check-image-signatures.ts";
 import { readSignatures } from "../../../src/cli/trust/read-signatures.ts";
@@ -328,6 +329,31 @@ test("hostile JSON in the place of a bundle is a refusal, never a throw", async 
     const found = await verdict({ ...bundle, [key]: value }, { keys: [signer], root: trustedRoot({ log }) });
     assert.notEqual(found.outcome, "verified", key);
   }
+});
+
+test("whatever is changed in a file of signatures: what is verified is what was signed", async () => {
+  const payload = simpleSigning(DIGEST);
+  const certificate = await issue(authority, signer);
+  const text = JSON.stringify(downloaded({ signer, payload, log, certificate }));
+  const policy = await readSignaturePolicy({
+    identities: [IDENTITY],
+    trustedRoot: file(trustedRoot({ authority, log }), "trusted_root.json"),
+  });
+  const held = new Set([DIGEST, OTHER_DIGEST]);
+  const images = [...held].map((digest) => `docker.io/istio/proxyv2@${digest}`);
+  const change = fc.record({ at: fc.nat(text.length - 1), by: fc.constantFrom("A", "b", "0", '"', "}", "") });
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { maxLength: 3 }), async (changes) => {
+      let changed = text;
+      for (const { at, by } of changes) changed = changed.slice(0, at) + by + changed.slice(at + 1);
+      const { signatures } = readSignatures(file(changed));
+      const verdicts = await checkImageSignatures(images, signatures, policy);
+      assert.notEqual(verdicts.get(images[1] ?? "")?.outcome, "verified", changed);
+      if (verdicts.get(images[0] ?? "")?.outcome === "verified")
+        assert.deepEqual(signatures[0]?.payload?.equals(payload), true, changed);
+    }),
+    { numRuns: 150 },
+  );
 });
 
 test("policies that would believe nobody, or anybody, are refused", async () => {

@@ -49,7 +49,7 @@ export function excessesOf(
   { name, image, body }: { readonly name: string; readonly image: string; readonly body: Json },
   annotations: Readonly<Record<string, unknown>>,
 ): readonly ProxyExcess[] {
-  const needs = needsOf(name, image, annotations);
+  const needs = needsOf(name, image, body, annotations);
   if (needs === undefined) return [];
   const context = asObject(body.securityContext);
   const { add, drop } = asObject(context.capabilities);
@@ -87,6 +87,7 @@ export function excessesOf(
 function needsOf(
   name: string,
   image: string,
+  body: Json,
   annotations: Readonly<Record<string, unknown>>,
 ): Needs | undefined {
   const imageName = parseImageReference(image)?.repository.split("/").at(-1) ?? "";
@@ -95,6 +96,13 @@ function needsOf(
   if (name === "istio-init") return INIT_NEEDS;
   if (name === "istio-validation") return NOTHING;
   if (name !== "istio-proxy") return undefined;
-  if (annotations[INTERCEPTION] === "TPROXY") return TPROXY_NEEDS;
+  if (annotations[INTERCEPTION] === "TPROXY" || isTproxy(body)) return TPROXY_NEEDS;
   return annotations[BIND_SERVICE] === "true" ? { ...NOTHING, root: true } : NOTHING;
+}
+
+/** As the injector writes it from the mesh's settings. */
+function isTproxy({ env }: Json): boolean {
+  return asList(env)
+    .map(asObject)
+    .some(({ name, value }) => name === "ISTIO_META_INTERCEPTION_MODE" && value === "TPROXY");
 }
