@@ -25,6 +25,7 @@ const CLAIMS: Readonly<Record<string, { readonly istio: boolean; readonly strict
   BW0952: { istio: true, strict: false },
   BW0953: { istio: true, strict: false },
   BW0954: { istio: true },
+  BW0955: { istio: true, strict: false },
   BW0960: { istio: true },
   BW0961: { istio: true },
 };

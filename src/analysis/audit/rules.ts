@@ -22,6 +22,7 @@ import { deprecatedFields } from "./rules/deprecated-fields.ts";
 import { destinationInClear } from "./rules/destination-in-clear.ts";
 import { destinationPortOpen } from "./rules/destination-port-open.ts";
 import { destinationRefused } from "./rules/destination-refused.ts";
+import { egressOuterName } from "./rules/egress-outer-name.ts";
 import { entryProtocolsConflict } from "./rules/entry-protocols-conflict.ts";
 import { envoyAddIgnored } from "./rules/envoy-add-ignored.ts";
 import { envoyPatchRelative } from "./rules/envoy-patch-relative.ts";
@@ -31,6 +32,7 @@ import { envoyReplaceIgnored } from "./rules/envoy-replace-ignored.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
 import { forgedClientAddress } from "./rules/forged-client-address.ts";
 import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
+import { gatewayClientAddress } from "./rules/gateway-client-address.ts";
 import { gatewayInternal } from "./rules/gateway-internal.ts";
 import { gatewayPortUnserved } from "./rules/gateway-port-unserved.ts";
 import { gatewaysConflict } from "./rules/gateways-conflict.ts";
@@ -57,6 +59,7 @@ import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
 import { namespaceOutside } from "./rules/namespace-outside.ts";
 import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
+import { oddIdentities } from "./rules/odd-identities.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
@@ -69,7 +72,9 @@ import { principalPattern } from "./rules/principal-pattern.ts";
 import { providerUnusable } from "./rules/provider-unusable.ts";
 import { proxyImageDiffers } from "./rules/proxy-image-differs.ts";
 import { proxyPrivileges } from "./rules/proxy-privileges.ts";
+import { quicWithoutCertificate } from "./rules/quic-without-certificate.ts";
 import { referenceLost } from "./rules/reference-lost.ts";
+import { registryOnly } from "./rules/registry-only.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
 import { routeCovered } from "./rules/route-covered.ts";
 import { routeUnreached } from "./rules/route-unreached.ts";
@@ -98,6 +103,7 @@ import { versionUnknown } from "./rules/version-unknown.ts";
 import { versionVulnerable } from "./rules/version-vulnerable.ts";
 import { waypointBypass } from "./rules/waypoint-bypass.ts";
 import { webhookBroken } from "./rules/webhook-broken.ts";
+import { wildcardServerName } from "./rules/wildcard-server-name.ts";
 import { ztunnelEmptySelector } from "./rules/ztunnel-empty-selector.ts";
 import { ztunnelHttp } from "./rules/ztunnel-http.ts";
 import { ztunnelPeerPorts } from "./rules/ztunnel-peer-ports.ts";
@@ -204,6 +210,12 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   ztunnelTrustDomains, // BW0952
   ztunnelEmptySelector, // BW0953
   ztunnelHttp, // BW0954
+  oddIdentities, // BW0955
+  egressOuterName, // BW0956
+  wildcardServerName, // BW0957
+  quicWithoutCertificate, // BW0958
   waypointBypass, // BW0960
   forgedClientAddress, // BW0961
+  gatewayClientAddress, // BW0962
+  registryOnly, // BW0964
 ];

@@ -8,7 +8,7 @@ import {
   portModesOf,
   portsOf,
 } from "../facts/peer-authentications.ts";
-import { plaintextInto } from "../facts/plaintext-witness.ts";
+import { plaintextInto } from "../facts/request-into.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 

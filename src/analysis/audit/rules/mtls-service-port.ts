@@ -7,7 +7,7 @@ import {
   portModesOf,
   selectorOf,
 } from "../facts/peer-authentications.ts";
-import { plaintextInto } from "../facts/plaintext-witness.ts";
+import { plaintextInto } from "../facts/request-into.ts";
 import { type ServerClass, serverClasses } from "../facts/server-classes.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";

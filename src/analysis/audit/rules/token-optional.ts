@@ -3,7 +3,7 @@ import { isDryRun } from "../../../policy/authorization.ts";
 import type { Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
 import { httpPortOf } from "../facts/enforced-rules.ts";
-import { accessRequestOf, isLetThrough, plainSample } from "../facts/sample-requests.ts";
+import { requestInto } from "../facts/request-into.ts";
 import { classesByPolicy, type ServerClass } from "../facts/server-classes.ts";
 import { actionOf, looksAtTokens, rulesOf } from "../facts/token-demands.ts";
 import type { Hit } from "../finding.ts";
@@ -29,10 +29,10 @@ function* optional(audit: AuditContext): Iterable<Hit> {
     const servers = (byPolicy.get(resource) ?? []).filter((server) => !server.isAmbient);
     const jwtRules = rulesOfTokens(resource);
     if (jwtRules.length === 0) continue;
-    const open = servers.find((server) => !demandsTokens(audit, server));
-    if (open === undefined) continue;
+    const found = firstOpen(audit, servers);
+    if (found === undefined) continue;
+    const { open, witness } = found;
     const isHandedOn = jwtRules.some(isForwarded);
-    const witness = withoutToken(audit, open);
     yield {
       resource,
       title: `no policy of \`${open.workload.key}\` asks for the token: requests without one pass`,
@@ -78,14 +78,16 @@ function routesByClaims({ mesh }: AuditContext): boolean {
   return mesh.virtualServices.some(({ spec }) => JSON.stringify(spec).includes("@request.auth.claims"));
 }
 
-function withoutToken(audit: AuditContext, server: ServerClass): Hit["witness"] {
-  if (!server.isSidecar) return undefined;
-  const { trustDomain } = audit.mesh.config;
-  const port = httpPortOf(server);
-  const callers = [null, `${trustDomain}/ns/${server.workload.namespace}/sa/default`];
-  for (const caller of callers) {
-    const sample = plainSample(port, caller);
-    if (isLetThrough(server, sample)) return accessRequestOf(sample, server);
+/** At gateways without a witness: what they let in hangs on their routes. */
+function firstOpen(
+  audit: AuditContext,
+  servers: readonly ServerClass[],
+): { readonly open: ServerClass; readonly witness: Hit["witness"] } | undefined {
+  for (const server of servers) {
+    if (demandsTokens(audit, server)) continue;
+    if (!server.isSidecar) return { open: server, witness: undefined };
+    const witness = requestInto(audit, server, httpPortOf(server), { claims: null });
+    if (witness !== undefined) return { open: server, witness };
   }
   return undefined;
 }
