@@ -32,6 +32,8 @@ import {
 import type { PairReport, Wrong } from "./pair-report.ts";
 import { Replayer } from "./replay.ts";
 
+/** Far more than it takes: the machine may be busy. */
+const APPLY_MS = 180_000;
 const SEMANTICS = "strict";
 const [seed = 1, pairs = 1, witnesses = 1] = process.argv.slice(2).map(Number);
 
@@ -142,11 +144,23 @@ class LivePairs {
   async #apply(manifests: readonly object[]): Promise<void> {
     const { configuration } = await this.#mesh.status();
     this.#write(manifests);
-    await until(async () => {
-      const now = await this.#mesh.status();
-      const { version } = now.configuration;
-      return version > configuration.version && now.pods.every((pod) => pod.configurationVersion === version);
-    }, "every proxy has the new files");
+    await until(
+      async () => {
+        const now = await this.#mesh.status();
+        const { version } = now.configuration;
+        return (
+          version > configuration.version && now.pods.every((pod) => pod.configurationVersion === version)
+        );
+      },
+      "every proxy has the new files",
+      APPLY_MS,
+    ).catch(async (error: unknown) => {
+      const told = {
+        configuration: (await this.#mesh.status()).configuration,
+        events: this.#mesh.events.slice(-3),
+      };
+      throw new Error(`the mesh does not take the new files: ${JSON.stringify(told)}`, { cause: error });
+    });
   }
 
   /** By the record of the newest such request: whoever asks waits for each before the next. */
