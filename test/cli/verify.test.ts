@@ -165,3 +165,22 @@ test("nothing to verify, and an unknown built-in invariant, are no success", asy
   assert.match(nothing.stderr, /nothing to verify/);
   assert.match((await bulwark("verify", mesh, "--builtin", "sensitiv")).stderr, /did you mean `sensitive`/);
 });
+
+test("what is too complex is not proven, and no difference is not no change: 2 for whoever asks, and a flag for programs", async () => {
+  const conditions = Array.from({ length: 60 }, (_, at) => `n*${at}*m${at}`);
+  const policy = (method: string): string =>
+    `---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: dear, namespace: shop}\nspec:\n  rules:\n  - from: [{source: {namespaces: ${JSON.stringify(conditions)}}}]\n    to: [{operation: {methods: [${method}]}}]\n`;
+  const [before, changed] = ["GET", "PUT"].map((method) => {
+    cpSync(EXAMPLE, join(folder, `dear-${method}`), { recursive: true });
+    fileOf(`dear-${method}/dear.yaml`, policy(method));
+    return join(folder, `dear-${method}`);
+  }) as [string, string];
+  const verified = await bulwark("verify", before, "--format", "json");
+  assert.equal(verified.code, 2);
+  assert.match(verified.stdout, /"isTooComplex": true/);
+  assert.match(verified.stdout, /not analysed: too complex: .*, mostly of AuthorizationPolicy shop\/dear/);
+  const { code, stdout } = await bulwark("diff", before, changed, "--fail-on", "weakened");
+  assert.equal(code, 2);
+  assert.match(stdout, /not analysed: shop\/.*too complex: .*AuthorizationPolicy shop\/dear/);
+  assert.doesNotMatch(stdout, /no change/i);
+});

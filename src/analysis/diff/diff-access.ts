@@ -6,11 +6,13 @@ import type { AccessRequest } from "../../policy/path/access-request.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { Complexity } from "../space/complexity.ts";
 import { describeRegion, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
 import { ABSENT } from "../space/dimension.ts";
 import { coverWithRegions, diagramOf, type Region } from "../space/regions.ts";
 import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
+import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
 import { type Cause, causeAt, changedResources } from "./causes.ts";
 import { type ClientChange, type ClientDiff, clientChanges } from "./client/client-changes.ts";
@@ -60,12 +62,16 @@ export interface MeshDiff {
 export interface NotAnalysed {
   readonly workloads: readonly string[];
   readonly why: string;
+  /** Present where the budget was used up. */
+  readonly isTooComplex?: true;
 }
 
 export interface DiffOptions {
   readonly semantics: Semantics;
   /** How many regions of one class of workloads are told before it is said that there are more. */
   readonly regionLimit?: number;
+  /** Somebody else compares gateways and waypoints. */
+  readonly withoutProxies?: boolean;
 }
 
 /** A workload before and after; one of the two may not be. */
@@ -74,13 +80,16 @@ interface Pair {
   readonly after: Workload | undefined;
 }
 
-/** Compares the servers' side of every workload. */
+/** Compares the servers' side of every workload. Gateways and waypoints are not analysed here: {@link diffMesh} does. */
 export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): MeshDiff {
-  const classes = changedClasses(before, after);
+  const isCompared = ({ role }: Workload): boolean =>
+    role === "application" || options.withoutProxies !== true;
+  const classes = changedClasses(before, after, isCompared);
   const callers = new KnownCallers([before, after]);
   const caches = [new AuthorizationCache(), new AuthorizationCache()] as const;
   const changes: AccessChange[] = [];
   const notAnalysed: NotAnalysed[] = [];
+  const complexity = new Complexity();
   for (const pairs of classes) {
     const workloads = pairs.map(keyOf);
     const [pair] = pairs;
@@ -93,15 +102,21 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
       const causes = causesOf(before, after, pair);
       const senders = [sendersTo(before, pair.before), sendersTo(after, pair.after)] as const;
       const limit = options.regionLimit ?? 20;
-      changes.push(...compare(compiled, { workloads, causes, callers, senders, limit }));
+      const sides = compiled.filter((side) => side !== undefined);
+      const facts = { workloads, causes, callers, senders, limit };
+      changes.push(...complexity.of(sides, () => compare(compiled, facts)));
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
-      notAnalysed.push({ workloads, why: error.message });
+      notAnalysed.push({
+        workloads,
+        why: error.message,
+        ...(error instanceof TooComplex ? { isTooComplex: true } : {}),
+      });
     }
   }
   const network = orNotAnalysed(() => networkChanges(before, after), [], after, notAnalysed);
   const clients = orNotAnalysed(() => clientChanges(before, after), NO_CLIENTS, after, notAnalysed);
-  notAnalysed.push(...clients.notAnalysed, ...otherClients(before, after));
+  notAnalysed.push(...clients.notAnalysed, ...otherClients(before, after, isCompared));
   const keys = (from: Mesh, other: Mesh): string[] => {
     const others = new Set(other.workloads.map(({ key }) => key));
     return from.workloads.map(({ key }) => key).filter((key) => !others.has(key));
@@ -113,10 +128,7 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
     notAnalysed,
     added: keys(after, before),
     removed: keys(before, after),
-    notCompared: changedResources(
-      before.resources.filter(isNotCompared),
-      after.resources.filter(isNotCompared),
-    ),
+    notCompared: changedResources(...notComparedOf([before, after], options)),
   };
 }
 
@@ -138,13 +150,19 @@ function orNotAnalysed<T>(
 }
 
 /** Gateways, waypoints and ztunnels send by routes and services, too. */
-function otherClients(before: Mesh, after: Mesh): readonly NotAnalysed[] {
+function otherClients(
+  before: Mesh,
+  after: Mesh,
+  isCompared: (workload: Workload) => boolean,
+): readonly NotAnalysed[] {
   const of = ({ resources }: Mesh) => resources.filter(({ kind }) => CLIENT_KINDS.has(kind));
   if (changedResources(of(before), of(after)).length === 0) return [];
   const workloads = after.workloads
+    .filter(isCompared)
     .filter(({ role, dataplane }) => role !== "application" || dataplane === "ambient")
     .map(({ key }) => key);
-  const why = "where gateways, waypoints and ztunnels send is not compared";
+  const isAny = after.workloads.some((workload) => workload.role !== "application" && isCompared(workload));
+  const why = `where ${isAny ? "gateways, waypoints and ztunnels send" : "ztunnels send"} is not compared`;
   return workloads.length === 0 ? [] : [{ workloads, why }];
 }
 
@@ -179,8 +197,23 @@ const COMPARED: ReadonlySet<string> = new Set([
   "AccessInvariant",
 ]);
 
-function isNotCompared({ kind }: Resource): boolean {
-  return !COMPARED.has(kind) && !CLIENT_KINDS.has(kind);
+/** Kinds that gateways and waypoints are made of. */
+const PROXY_KINDS: ReadonlySet<string> = new Set([
+  "Gateway",
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "ReferenceGrant",
+]);
+
+function notComparedOf(
+  meshes: readonly [before: Mesh, after: Mesh],
+  { withoutProxies = false }: DiffOptions,
+): [before: readonly Resource[], after: readonly Resource[]] {
+  const isNotCompared = ({ kind }: Resource): boolean =>
+    !COMPARED.has(kind) && !CLIENT_KINDS.has(kind) && !(withoutProxies && PROXY_KINDS.has(kind));
+  return [meshes[0].resources.filter(isNotCompared), meshes[1].resources.filter(isNotCompared)];
 }
 
 /** Weakened authentication first, then what is wider, then what is narrower. */
@@ -195,7 +228,11 @@ function keyOf({ before, after }: Pair): string {
 }
 
 /** Workloads that differ, those together that differ alike. */
-function changedClasses(before: Mesh, after: Mesh): readonly (readonly Pair[])[] {
+function changedClasses(
+  before: Mesh,
+  after: Mesh,
+  isCompared: (workload: Workload) => boolean,
+): readonly (readonly Pair[])[] {
   const pairs = new Map<string, { before: Workload | undefined; after: Workload | undefined }>();
   for (const workload of before.workloads) pairs.set(workload.key, { before: workload, after: undefined });
   for (const workload of after.workloads) {
@@ -203,6 +240,7 @@ function changedClasses(before: Mesh, after: Mesh): readonly (readonly Pair[])[]
   }
   const classes = new Map<string, Pair[]>();
   for (const pair of pairs.values()) {
+    if ([pair.before, pair.after].every((own) => own === undefined || !isCompared(own))) continue;
     const old = pair.before === undefined ? "" : serverFacts(before, pair.before).text;
     const now = pair.after === undefined ? "" : serverFacts(after, pair.after).text;
     if (old === now) continue;

@@ -16,6 +16,8 @@ import {
 import { serverFacts } from "../diff/server-facts.ts";
 import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { Complexity } from "../space/complexity.ts";
+import type { AnalysedServer } from "../space/server-space.ts";
 import { callerAt, principalOf } from "./caller.ts";
 import { gatewayExposures } from "./gateway-exposures.ts";
 import { type MeshWay, meshWay, portsBehind } from "./mesh-way.ts";
@@ -96,6 +98,7 @@ class ServerJudge {
   readonly #mesh: Mesh;
   readonly #options: AccessMapOptions;
   readonly #cache = new AuthorizationCache();
+  readonly #complexity = new Complexity();
   readonly #classes = new Map<string, ServerAccess | AnalysisLimit>();
   readonly #ofWorkload = new Map<Workload, ServerAccess | AnalysisLimit>();
   /** The same behind sidecars, through HBONE. */
@@ -201,15 +204,19 @@ class ServerJudge {
   }
 
   #compile(server: Workload, isTunnelled: boolean): ServerAccess {
-    const { semantics, keepsRegions = false } = this.#options;
+    const { semantics } = this.#options;
     if (server.role !== "application") throw new AnalysisLimit(`a ${server.role}'s own listeners`);
-    if (server.dataplane === "ambient")
-      return new ServerAccess(ambientServer(this.#mesh, server, semantics), keepsRegions);
+    if (server.dataplane === "ambient") return this.#analyse(ambientServer(this.#mesh, server, semantics));
     const policy = compileInbound(this.#mesh, server, { semantics, cache: this.#cache });
-    if (!isTunnelled) return new ServerAccess(policy, keepsRegions);
+    if (!isTunnelled) return this.#analyse(policy);
     if (isUndecidedThroughHbone(policy, true) || isUndecidedThroughHbone(policy, false))
       throw new AnalysisLimit("an external authorizer behind HBONE");
-    return new ServerAccess(throughHbone(policy), keepsRegions);
+    return this.#analyse(throughHbone(policy));
+  }
+
+  #analyse(server: AnalysedServer): ServerAccess {
+    const { keepsRegions = false } = this.#options;
+    return this.#complexity.of([server], () => new ServerAccess(server, keepsRegions));
   }
 }
 

@@ -28,9 +28,9 @@ export function addressCells(blocks: readonly CidrBlock[]): AddressCells {
     { family: 6, words: [0, 0, 0, 0] },
   ] as const;
   const ranges = distinct([...all.map((address) => ({ address, prefixLength: 0 })), ...blocks].map(rangeOf));
+  const inside = directlyInside(ranges);
   const found = ranges.flatMap((range) => {
-    const inside = ranges.filter((other) => isInside(other, range));
-    const largest = inside.filter((other) => !inside.some((between) => isInside(other, between)));
+    const largest = inside.get(range) ?? [];
     const free = firstFree(range, largest);
     return free === undefined ? [] : [{ range, cell: cellAt(range, free, largest) }];
   });
@@ -54,9 +54,32 @@ function distinct(ranges: readonly Range[]): readonly Range[] {
   ];
 }
 
-function isInside(inner: Range, outer: Range): boolean {
-  if (inner === outer || inner.family !== outer.family || inner.length <= outer.length) return false;
-  return inner.first >= outer.first && inner.last <= outer.last;
+/** Of each range the largest that lie in it. Outer ranges come before those that they hold, so that one walk with a stack does. */
+function directlyInside(ranges: readonly Range[]): ReadonlyMap<Range, readonly Range[]> {
+  const inside = new Map<Range, Range[]>();
+  const around: Range[] = [];
+  for (const range of ranges.toSorted(outerFirst)) {
+    let holder = around.at(-1);
+    while (holder !== undefined && (holder.family !== range.family || holder.last < range.first)) {
+      around.pop();
+      holder = around.at(-1);
+    }
+    if (holder !== undefined) listIn(inside, holder).push(range);
+    around.push(range);
+  }
+  return inside;
+}
+
+function listIn(lists: Map<Range, Range[]>, range: Range): Range[] {
+  const list = lists.get(range) ?? [];
+  lists.set(range, list);
+  return list;
+}
+
+function outerFirst(a: Range, b: Range): number {
+  if (a.family !== b.family) return a.family - b.family;
+  if (a.first !== b.first) return a.first < b.first ? -1 : 1;
+  return a.length - b.length;
 }
 
 /** @param inside apart from each other. */

@@ -15,7 +15,7 @@ export interface Aspect {
   readonly title: string;
 }
 
-const IDENTITY: Aspect = { id: "identity", kind: "identity", title: "identities" };
+export const IDENTITY: Aspect = { id: "identity", kind: "identity", title: "identities" };
 const SUBJECT: Aspect = { id: "claim [sub]", kind: "field", title: "token subjects" };
 const SOURCE_IP: Aspect = { id: "source.ip", kind: "address", title: "source addresses" };
 const REMOTE_IP: Aspect = { id: "remote.ip", kind: "address", title: "client addresses" };

@@ -4,7 +4,7 @@ import { parseIpAddress } from "../../policy/ip-address.ts";
 import { normalizePath, type PathNormalization } from "../../policy/normalize-path.ts";
 import { addressCells } from "./address-cells.ts";
 import { AnalysisLimit } from "./analysis-limit.ts";
-import { type Aspect, HOST, METHOD, PATH } from "./aspect.ts";
+import { type Aspect, HOST, IDENTITY, METHOD, PATH } from "./aspect.ts";
 import type { Atoms } from "./atoms.ts";
 import type { Dimension, MemberDimension, TextDimension } from "./dimension.ts";
 import { identityCells } from "./identity-cells.ts";
@@ -21,6 +21,7 @@ import {
   startingWith,
   type TextLanguage,
 } from "./text-language.ts";
+import { TooComplex } from "./too-complex.ts";
 
 export interface SpaceSettings {
   readonly pathNormalization: PathNormalization;
@@ -153,11 +154,22 @@ function divide(atoms: Atoms, id: string, universe: Universe): DividedTexts {
   DIVIDED.set(universe, known);
   const found = known.get(key);
   if (found !== undefined) return found;
-  const made = divideAnew([...languages.values()], exact, universe);
+  const made = telling(atoms, id, () => divideAnew([...languages.values()], exact, universe));
   const [oldest] = known.keys();
   if (known.size >= KEPT_DIVISIONS && oldest !== undefined) known.delete(oldest);
   known.set(key, made);
   return made;
+}
+
+/** @throws {TooComplex} as `make` does, with the name of what is divided. */
+function telling<T>(atoms: Atoms, id: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof TooComplex)) throw error;
+    const named = [METHOD, HOST, PATH, IDENTITY].find((aspect) => aspect.id === id);
+    throw new TooComplex(error.reason, (named ?? atoms.aspects.get(id))?.title);
+  }
 }
 
 /** Workloads whose policies name the same methods and paths are many. By what there is to be divided, and what divides it. */

@@ -93,8 +93,10 @@ export function describeTexts(
 ): string {
   const all = texts.cells.map((_, cell) => cell);
   if (cells.size === all.length) return "any";
-  const positive = termsFor(texts, languages, cells, 2);
-  const negative = termsFor(texts, languages, new Set(all.filter((cell) => !cells.has(cell))), 2);
+  const work = { left: MOST_WORK };
+  const positive = termsFor({ texts, languages, work }, cells, 2);
+  const others = new Set(all.filter((cell) => !cells.has(cell)));
+  const negative = termsFor({ texts, languages, work }, others, 2);
   const says = ({ terms, isVague }: Terms): number => terms.length + (isVague ? VAGUE : 0);
   return says(positive) <= says(negative)
     ? positive.terms.join(", ")
@@ -113,45 +115,52 @@ const VAGUE = 50;
 const NAMES = 8;
 /** So many exceptions can be read. */
 const EXCEPTIONS = 3;
+/** So many cells are told one by one. */
+const SINGLE_CELLS = 50;
+/** Looks at a cell, for the words of one set. Exceptions of exceptions of hundreds of patterns would take minutes; without them the words are worse, and as true. */
+const MOST_WORK = 3_000_000;
+
+interface Wording {
+  readonly texts: TextCells;
+  readonly languages: readonly TextLanguage[];
+  readonly work: { left: number };
+}
 
 /** Patterns that cover the set, widest first, each with what it must not take; then single texts; then what no pattern names. */
-function termsFor(
-  texts: TextCells,
-  languages: readonly TextLanguage[],
-  cells: ReadonlySet<number>,
-  depth: number,
-): Terms {
+function termsFor(wording: Wording, cells: ReadonlySet<number>, depth: number): Terms {
+  const { texts, languages } = wording;
   const left = new Set(cells);
   const terms: string[] = [];
-  const single = [...cells].map((cell) => texts.cells[cell]?.only);
-  if (single.length <= NAMES && single.every((text) => text !== undefined)) {
-    return { terms: single.map(nameOf), isVague: false };
+  const named = [...cells].map((cell) => texts.cells[cell]?.only);
+  if (named.length <= NAMES && named.every((text) => text !== undefined)) {
+    return { terms: named.map(nameOf), isVague: false };
   }
-  for (const { label, inside, outside } of patternsFor(texts, languages, cells)) {
+  for (const { label, inside, outside } of patternsFor(wording, cells)) {
     if (!inside.some((cell) => left.has(cell))) continue;
-    const except = exceptions(texts, languages, outside, depth);
+    const except = exceptions(wording, outside, depth);
     if (except === undefined) continue;
     terms.push(except.length === 0 ? label : `${label} (but not ${except.join(", ")})`);
     for (const cell of inside) left.delete(cell);
   }
   let isVague = false;
-  for (const cell of left) {
+  const single = [...left];
+  for (const cell of single.slice(0, SINGLE_CELLS)) {
     terms.push(describeCell(texts, languages, cell));
     if (texts.cells[cell]?.only === undefined) isVague = true;
   }
+  if (single.length > SINGLE_CELLS) terms.push(`${single.length - SINGLE_CELLS} kinds more`);
   return { terms, isVague };
 }
 
 /** Undefined where they would be too many to read. */
 function exceptions(
-  texts: TextCells,
-  languages: readonly TextLanguage[],
+  wording: Wording,
   outside: readonly number[],
   depth: number,
 ): readonly string[] | undefined {
   if (outside.length === 0) return [];
-  if (depth === 0) return undefined;
-  const { terms, isVague } = termsFor(texts, languages, new Set(outside), depth - 1);
+  if (depth === 0 || wording.work.left < 0) return undefined;
+  const { terms, isVague } = termsFor(wording, new Set(outside), depth - 1);
   return isVague || terms.length > EXCEPTIONS ? undefined : terms;
 }
 
@@ -161,11 +170,9 @@ interface Pattern {
   readonly outside: readonly number[];
 }
 
-function patternsFor(
-  texts: TextCells,
-  languages: readonly TextLanguage[],
-  cells: ReadonlySet<number>,
-): readonly Pattern[] {
+function patternsFor({ texts, languages, work }: Wording, cells: ReadonlySet<number>): readonly Pattern[] {
+  work.left -= languages.length * texts.cells.length;
+  if (work.left < 0) return [];
   return languages
     .map(({ label }, language) => {
       const taken = texts.cells.flatMap((cell, at) => (cell.languages.has(language) ? [at] : []));

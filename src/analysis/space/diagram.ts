@@ -4,7 +4,7 @@
  * INVARIANT: equal functions are the same number, so equality is `===`, and inclusion is the emptiness of a difference.
  * After R. E. Bryant, Graph-Based Algorithms for Boolean Function Manipulation (1986), with many-valued variables.
  */
-import { AnalysisLimit } from "./analysis-limit.ts";
+import { TooComplex } from "./too-complex.ts";
 
 /** A function from requests to outcomes: of one Diagrams, meaningless in another. */
 export type Diagram = number;
@@ -17,8 +17,12 @@ export const YES: Outcome = 1;
 
 /** Ids below are outcomes, so that a leaf needs no node. */
 const OUTCOMES = 64;
-/** Beyond this a function is told to be too complex rather than held: some 200 bytes each. */
-const DEFAULT_NODE_LIMIT = 2_000_000;
+/** Beyond this a function is told to be too complex rather than held: some 500 bytes each. */
+const DEFAULT_NODE_LIMIT = 300_000;
+/** Of the work on one space: some seconds, and some hundred megabytes of results that are kept. */
+const DEFAULT_STEP_LIMIT = 4_000_000;
+/** Cells are looked at much faster than functions are made. */
+const CELLS_PER_STEP = 32;
 /** Two ids make one key of a Map, exactly. */
 const KEY_SHIFT = 2 ** 26;
 
@@ -84,18 +88,36 @@ export class Diagrams {
   /** How many cells each dimension has; at least one. */
   readonly sizes: readonly number[];
   readonly #limit: number;
+  readonly #titles: readonly string[];
+  #steps = DEFAULT_STEP_LIMIT;
   readonly #nodes: Node[] = [];
   readonly #known = new Map<number, Diagram[]>();
   readonly #results = new Map<string, Map<number, Diagram>>();
 
-  constructor(sizes: readonly number[], nodeLimit: number = DEFAULT_NODE_LIMIT) {
+  /** @param titles of the dimensions, for whoever is told that there is too much of one. */
+  constructor(
+    sizes: readonly number[],
+    nodeLimit: number = DEFAULT_NODE_LIMIT,
+    titles: readonly string[] = [],
+  ) {
     this.sizes = sizes;
+    this.#titles = titles;
     this.#limit = Math.min(nodeLimit, KEY_SHIFT - OUTCOMES - 1);
   }
 
   /** How many nodes are held, for budgets and figures. */
   get nodeCount(): number {
     return this.#nodes.length;
+  }
+
+  /**
+   * Counts work against the budget of the space.
+   * @throws {TooComplex} where nothing is left.
+   */
+  spend(steps: number, dimension = -1): void {
+    this.#steps -= steps;
+    if (this.#steps < 0)
+      throw new TooComplex(`more than ${DEFAULT_STEP_LIMIT} steps`, this.#titles[dimension]);
   }
 
   /** The function that yields `children[cell]` by the cell of `dimension`, or `rest` where none is named. */
@@ -227,6 +249,7 @@ export class Diagrams {
     const known = results.get(key);
     if (known !== undefined) return known;
     const dimension = Math.min(left?.dimension ?? Infinity, right?.dimension ?? Infinity);
+    this.spend(1, dimension);
     const one = left?.dimension === dimension ? left : undefined;
     const other = right?.dimension === dimension ? right : undefined;
     const made = this.#merge(dimension, one ?? constant(a), other ?? constant(b), (x, y) =>
@@ -257,6 +280,7 @@ export class Diagrams {
       cells.push(cell);
       children.push(child);
     }
+    this.spend(cells.length / CELLS_PER_STEP, dimension);
     return this.#reduce(dimension, rest, cells, children);
   }
 
@@ -272,6 +296,7 @@ export class Diagrams {
     if (node === undefined || node.dimension > dimension) return cells.size === 0 ? neutral : a;
     const known = done.get(a);
     if (known !== undefined) return known;
+    this.spend(1 + (this.sizes[node.dimension] ?? 0) / CELLS_PER_STEP, node.dimension);
     let made: Diagram;
     if (node.dimension === dimension) {
       const children = this.branches(a)
@@ -318,7 +343,7 @@ export class Diagrams {
       if (node !== undefined && isSame(node, dimension, rest, cells, children)) return known;
     }
     if (this.#nodes.length >= this.#limit) {
-      throw new AnalysisLimit(`more than ${this.#limit} distinctions`, dimension);
+      throw new TooComplex(`more than ${this.#limit} distinctions`, this.#titles[dimension]);
     }
     this.#nodes.push({ dimension, rest, cells: Int32Array.from(cells), children: Int32Array.from(children) });
     const made = this.#nodes.length - 1 + OUTCOMES;

@@ -3,16 +3,16 @@
  * the three names apart, so that the names are divided one by one and cells are products: without the automaton of whole texts, which
  * took five sixths of the time of `verify`. What says more than that is left to it.
  */
-import { AnalysisLimit } from "./analysis-limit.ts";
 import { type SegmentPatterns, segmentPatterns } from "./identity-segments.ts";
 import { textCells } from "./text-cells.ts";
 import { divisionOf, type TextCells, type TextQuestion } from "./text-division.ts";
 import { some, type TextLanguage } from "./text-language.ts";
 import { byAlphabet } from "./text-order.ts";
+import { TooComplex } from "./too-complex.ts";
 
 type IdentityQuestion = Pick<TextQuestion, "languages" | "exact" | "alphabet">;
 
-const PRODUCT_LIMIT = 1_000_000;
+const PRODUCT_LIMIT = 500_000;
 const SEGMENT: TextLanguage = { label: "segment", pieces: [some({ but: true, text: "/" })] };
 const SPIFFE_ID = /^spiffe:\/\/([^/]+)\/ns\/([^/]+)\/sa\/([^/]+)$/s;
 
@@ -74,7 +74,7 @@ class Division {
   examples(exact: ReadonlySet<string>): readonly string[] | undefined {
     const [trustDomains, namespaces, accounts] = this.#names;
     if (trustDomains.cells.length * namespaces.cells.length * accounts.cells.length > PRODUCT_LIMIT)
-      throw new AnalysisLimit("patterns of identities that overlap in too many ways");
+      throw new TooComplex("patterns of identities that overlap in too many ways");
     const found = new Map<string, string>();
     for (const [at, { sample: trustDomain, isOne: isOneDomain }] of trustDomains.cells.entries()) {
       for (const [place, { sample: namespace, isOne: isOneNamespace }] of namespaces.cells.entries()) {

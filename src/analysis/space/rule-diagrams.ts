@@ -14,6 +14,9 @@ import { type Dimension, TCP } from "./dimension.ts";
 import { connectionOf, type Point, requestOf, sampleOf } from "./request-space.ts";
 import type { TextCells } from "./text-division.ts";
 
+/** A predicate that is asked costs less than a function that is made. */
+const STEPS_PER_QUESTION = 0.05;
+
 /** A request of some cells, as predicates are asked about it. */
 interface Example {
   readonly connection: Connection;
@@ -132,6 +135,7 @@ export class RuleDiagrams {
   ): Diagram {
     const [place, ...rest] = places;
     if (place === undefined) {
+      this.diagrams.spend(1);
       const { connection, request } = this.#exampleOf(protocol, chosen);
       return predicate(connection, request) ? YES : NO;
     }
@@ -145,6 +149,7 @@ export class RuleDiagrams {
 
   /** Made once for all conditions: it is dearer than asking. */
   #holdsAt(protocol: number, place: number, cell: number, predicate: Predicate): boolean {
+    this.diagrams.spend(STEPS_PER_QUESTION, place);
     const known = this.#examples[protocol === TCP ? 1 : 0];
     const ofPlace = known[place] ?? [];
     known[place] = ofPlace;

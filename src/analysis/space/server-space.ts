@@ -65,7 +65,11 @@ export class ServerSpace {
         ...new Set(policies.flatMap(({ jwt }) => jwt?.rules.map(({ issuer }) => issuer) ?? [])),
       ].sort(),
     });
-    this.diagrams = new Diagrams(this.dimensions.map(({ size }) => size));
+    this.diagrams = new Diagrams(
+      this.dimensions.map(({ size }) => size),
+      undefined,
+      this.dimensions.map(({ title }) => title),
+    );
     this.#at = new Map(this.dimensions.map(({ id }, at) => [id, at]));
     this.#rules = new RuleDiagrams(this.dimensions, this.#at, this.diagrams, first.pathNormalization);
     this.requests = this.#requests();

@@ -2,12 +2,15 @@
  * One automaton that runs all patterns of a dimension at once: the subset construction, with each pattern's acceptance kept. The dearest part of
  * the analysis; what needs none goes without (plain-cells.ts, identity-cells.ts).
  */
-import { AnalysisLimit } from "./analysis-limit.ts";
 import type { TextQuestion } from "./text-division.ts";
 import { CHARACTERS, type Characters, type Piece, takes } from "./text-language.ts";
+import { TooComplex } from "./too-complex.ts";
 
-const STATE_LIMIT = 50_000;
+const STATE_LIMIT = 20_000;
+/** Places that were moved on, over all states: a second. */
+const MOVE_LIMIT = 8_000_000;
 const SAMPLE_LIMIT = 200_000;
+const OVERLAPS = "patterns that overlap in too many ways";
 
 interface State {
   /** Ascending. */
@@ -39,6 +42,7 @@ export class TextAutomaton {
   readonly #start: State;
   /** Marks, so that gathering places allocates little. */
   readonly #marks: Uint8Array;
+  #moves = 0;
   #shortestByState: ReadonlyMap<State, string> | undefined = undefined;
 
   constructor({ languages, universe, never, alphabet, exact }: TextQuestion) {
@@ -58,6 +62,11 @@ export class TextAutomaton {
     this.#places = places;
     this.#marks = new Uint8Array(places.length);
     this.#start = this.#stateOf(starts.flatMap((start) => places[start]?.reach ?? []));
+  }
+
+  /** How many states were made so far. */
+  get size(): number {
+    return this.#states.size;
   }
 
   /** Undefined where there is no such text. */
@@ -104,7 +113,7 @@ export class TextAutomaton {
     const wanted = new Set(ends);
     let words: readonly (readonly [text: string, state: State])[] = [["", this.#start]];
     for (let looked = 0; words.length > 0; looked += words.length) {
-      if (looked > SAMPLE_LIMIT) throw new AnalysisLimit("no example of a text was found in time");
+      if (looked > SAMPLE_LIMIT) throw new TooComplex("no example of a text was found in time");
       const found = words.find(([text, state]) => wanted.has(state) && !without.has(text));
       if (found !== undefined) return found[0];
       const longer: (readonly [string, State])[] = [];
@@ -143,6 +152,8 @@ export class TextAutomaton {
     const known = state.next[kind];
     if (known !== undefined) return known;
     const moved: number[] = [];
+    this.#moves += state.places.length;
+    if (this.#moves > MOVE_LIMIT) throw new TooComplex(OVERLAPS);
     for (const place of state.places) moved.push(...(this.#places[place]?.moves[kind] ?? []));
     const next = this.#stateOf(moved);
     state.next[kind] = next;
@@ -173,7 +184,7 @@ export class TextAutomaton {
     const key = String.fromCodePoint(...places.map(characterOf));
     const known = this.#states.get(key);
     if (known !== undefined) return known;
-    if (this.#states.size >= STATE_LIMIT) throw new AnalysisLimit("patterns that overlap in too many ways");
+    if (this.#states.size >= STATE_LIMIT) throw new TooComplex(OVERLAPS);
     const accepted = new Set<number>();
     for (const at of places) {
       const place = this.#places[at];

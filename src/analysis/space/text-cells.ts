@@ -18,8 +18,20 @@ export function automatonCells(question: TextQuestion): TextCells {
 
 /** Workloads mostly differ in the texts that they name and not in patterns: building an automaton was nine tenths of the time of `verify`. */
 const AUTOMATA = new Map<string, TextAutomaton>();
-/** Up to some megabytes each. */
 const KEPT_AUTOMATA = 64;
+/** In all: some kilobytes each. */
+const KEPT_STATES = 50_000;
+
+/** The oldest first, but for the last. */
+function forgetSome(): void {
+  let states = 0;
+  for (const { size } of AUTOMATA.values()) states += size;
+  for (const [key, { size }] of AUTOMATA) {
+    if (AUTOMATA.size === 1 || (AUTOMATA.size <= KEPT_AUTOMATA && states <= KEPT_STATES)) return;
+    AUTOMATA.delete(key);
+    states -= size;
+  }
+}
 
 function automatonFor(question: TextQuestion): TextAutomaton {
   const { universe, never, languages, alphabet, exact } = question;
@@ -32,8 +44,7 @@ function automatonFor(question: TextQuestion): TextAutomaton {
   const known = AUTOMATA.get(key);
   if (known !== undefined) return known;
   const made = new TextAutomaton({ ...question, exact: new Set(rare) });
-  const [oldest] = AUTOMATA.keys();
-  if (AUTOMATA.size >= KEPT_AUTOMATA && oldest !== undefined) AUTOMATA.delete(oldest);
   AUTOMATA.set(key, made);
+  forgetSome();
   return made;
 }

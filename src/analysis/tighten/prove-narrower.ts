@@ -8,6 +8,7 @@ import { KnownCallers } from "../diff/known-callers.ts";
 import { serverFacts } from "../diff/server-facts.ts";
 import { witnessRequest } from "../diff/witness-request.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { Complexity } from "../space/complexity.ts";
 import { describeCells, describeRegion, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
 import { ABSENT, type TextDimension } from "../space/dimension.ts";
@@ -41,6 +42,7 @@ export class NarrowerProofs {
   readonly #callers: KnownCallers;
   readonly #principals: readonly string[];
   readonly #cache = new AuthorizationCache();
+  readonly #complexity = new Complexity();
   #after: Mesh | undefined = undefined;
   #counterparts: ReadonlyMap<string, Workload> = new Map();
 
@@ -82,11 +84,9 @@ export class NarrowerProofs {
       if (workload.role !== "application")
         throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
       if (workload.dataplane === "ambient") throw new AnalysisLimit("ztunnel's policies are not analysed");
-      return this.#compare(
-        this.#compile(this.#before, workload, this.#cache),
-        this.#compile(after, changed),
-        workload.key,
-      );
+      const old = this.#compile(this.#before, workload, this.#cache);
+      const now = this.#compile(after, changed);
+      return this.#complexity.of([old, now], () => this.#compare(old, now, workload.key));
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
       return { kind: "unproven", why: error.message };

@@ -8,8 +8,10 @@ import { serverFacts } from "../diff/server-facts.ts";
 import { witnessRequest } from "../diff/witness-request.ts";
 import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { Complexity } from "../space/complexity.ts";
 import { type Diagram, NO, type Operation, YES } from "../space/diagram.ts";
 import { type AnalysedServer, type RequestRules, ServerSpace } from "../space/server-space.ts";
+import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
 import { type Invariant, requestRules } from "./invariant.ts";
 
@@ -33,6 +35,8 @@ export interface Finding {
   /** What is the matter, for a person. */
   readonly why: string;
   readonly witness?: Witness;
+  /** Present where the budget was used up: not that something is not followed, but that there is too much of it. */
+  readonly isTooComplex?: true;
 }
 
 export interface InvariantResult {
@@ -128,6 +132,9 @@ class Judge {
   readonly #mesh: Mesh;
   readonly #semantics: Semantics;
   readonly #callers: KnownCallers;
+  readonly #complexity = new Complexity();
+  /** Each costs some seconds. */
+  #retries = 32;
 
   constructor(mesh: Mesh, semantics: Semantics) {
     this.#mesh = mesh;
@@ -139,16 +146,49 @@ class Judge {
     const keys = workloads.map(({ key }) => key);
     try {
       const policy = this.#compile(workloads[0]);
-      const space = new ServerSpace(
-        [policy],
-        judged.map(({ rules }) => rules),
-      );
-      await this.#judgeAll(space, policy, judged, keys);
+      this.#complexity.check([policy]);
+      await this.#judgeParts(policy, judged, keys);
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
-      if (judged.length === 1) judged[0]?.findings.push(notAnalysed(keys, error));
-      // One invariant that asks for too much is not to take the others with it.
-      else for (const one of judged) await this.judge({ workloads, judged: [one] });
+      for (const one of judged) one.findings.push(notAnalysed(keys, error));
+    }
+  }
+
+  /** Halves where the whole is too much: an invariant that asks for too much is not to take the others with it. */
+  async #judgeParts(
+    policy: AnalysedServer,
+    judged: readonly Judged[],
+    keys: readonly string[],
+    isSplit = false,
+  ): Promise<void> {
+    try {
+      const questions = judged.map(({ rules }) => rules);
+      await this.#judgeAll(new ServerSpace([policy], questions), policy, judged, keys);
+    } catch (error) {
+      if (!(error instanceof AnalysisLimit)) throw error;
+      if (judged.length === 1 || this.#isHopeless(error, policy, isSplit)) {
+        const limit = this.#complexity.blame(error, [policy]) as AnalysisLimit;
+        for (const one of judged) one.findings.push(notAnalysed(keys, limit));
+        return;
+      }
+      const middle = judged.length >> 1;
+      await this.#judgeParts(policy, judged.slice(0, middle), keys, true);
+      await this.#judgeParts(policy, judged.slice(middle), keys, true);
+    }
+  }
+
+  /** Where the policies alone are too much, or enough was tried. What is not followed costs nothing. */
+  #isHopeless(error: AnalysisLimit, policy: AnalysedServer, isSplit: boolean): boolean {
+    if (!(error instanceof TooComplex)) return false;
+    this.#retries -= 1;
+    if (this.#retries < 0) return true;
+    if (isSplit) return false;
+    try {
+      new ServerSpace([policy]).outcomes(policy);
+      return false;
+    } catch (alone) {
+      if (!(alone instanceof AnalysisLimit)) throw alone;
+      return true;
     }
   }
 
@@ -273,6 +313,12 @@ const WHY_LET = {
 
 const ANY: Operation = { name: "any", of: (outcome) => (outcome === NO ? NO : YES) };
 
-function notAnalysed(workloads: readonly string[], { message }: AnalysisLimit): Finding {
-  return { workloads, outcome: "unclear", why: `not analysed: ${message}` };
+function notAnalysed(workloads: readonly string[], limit: AnalysisLimit): Finding {
+  const why = `not analysed: ${limit.message}`;
+  return {
+    workloads,
+    outcome: "unclear",
+    why,
+    ...(limit instanceof TooComplex ? { isTooComplex: true } : {}),
+  };
 }

@@ -41,7 +41,7 @@ export function diffText(diff: MeshDiff): string {
   ];
   const all = [
     ...blocks.toSorted((a, b) => a.weight - b.weight).flatMap(({ lines }) => lines),
-    ...(isUnchanged(diff) ? ["no change of what workloads let through", ""] : []),
+    ...(isUnchanged(diff) ? [unchangedText(diff), ""] : []),
     ...noteLines(diff).map((line) => style("yellow", plain(line))),
   ];
   return `${all.join("\n").trimEnd()}\n`;
@@ -76,6 +76,17 @@ function accessLines(change: AccessChange): readonly string[] {
 
 function isUnchanged({ changes, clients, network }: MeshDiff): boolean {
   return changes.length + clients.length + network.length === 0;
+}
+
+/** Of what is not compared nobody knows that it has not changed. */
+function unchangedText({ notAnalysed, notCompared }: MeshDiff): string {
+  return notAnalysed.length + notCompared.length === 0
+    ? "no change of what workloads let through"
+    : "nothing was found in what was compared; not all was";
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 function clientLines(change: ClientChange): readonly string[] {
@@ -164,7 +175,7 @@ export function diffMarkdown(diff: MeshDiff): string {
     ...section("Wider egress", egress.map(clientItem)),
     ...section("Wider access", [...widened.map(item), ...others("widened")]),
     ...section("Narrower access", [...narrowed.map(item), ...others("narrowed")]),
-    ...(isUnchanged(diff) ? ["No change of what workloads let through."] : []),
+    ...(isUnchanged(diff) ? [sentence(unchangedText(diff))] : []),
     noteLines(diff)
       .map((line) => `- ${escaped(line)}`)
       .join("\n"),
