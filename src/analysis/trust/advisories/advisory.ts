@@ -118,9 +118,11 @@ function problemsOf(value: unknown): readonly string[] {
     ...advisories.flatMap((advisory, at) => fieldProblems(`advisories[${at}]`, advisory, ADVISORY)),
   ];
   if (problems.length > 0) return problems;
-  const ids = advisories.map(({ id }) => String(id));
-  const twice = ids.find((id, at) => ids.indexOf(id) !== at);
-  if (twice !== undefined) problems.push(`advisory \`${twice}\` stands there twice`);
+  const seen = new Set<unknown>();
+  for (const { id } of advisories) {
+    if (seen.has(id)) problems.push(`advisory \`${id}\` stands there twice`);
+    seen.add(id);
+  }
   if (sources.some(({ asOf }) => String(asOf) < date))
     problems.push(`a source is older than \`date\`, ${date}: the whole is as old as its oldest source`);
   return problems;
