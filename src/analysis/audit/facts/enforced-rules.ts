@@ -51,6 +51,7 @@ export function* probesIn(
     trustDomain: audit.mesh.config.trustDomain,
     port: httpPortOf(server),
     policyNamespace: own.policy.namespace,
+    issuer: server.inbound.jwt?.rules[0]?.issuer,
   });
 }
 

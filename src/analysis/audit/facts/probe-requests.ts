@@ -10,6 +10,8 @@ export interface ProbeSettings {
   /** A port that the workload has. */
   readonly port: number;
   readonly policyNamespace: string;
+  /** Whose tokens are taken there; some other one by default. */
+  readonly issuer?: string | undefined;
 }
 
 /** So many pairs of a source and an operation are tried. */
@@ -45,11 +47,11 @@ function probeOf(conditions: Clause, settings: ProbeSettings): SampleRequest {
     remoteIp: remote?.split("/")[0] ?? null,
     destinationIp: address("192.0.2.2", "destination.ip"),
     sni: text("", "connection.sni"),
-    method: text("GET", "methods"),
+    method: text("GET", "methods", "request.headers[:method]"),
     host: text("x.example", "hosts").toLowerCase(),
     path: text("/x", "paths"),
     headers: conditions.flatMap(headerOf),
-    claims: claimsOf(conditions),
+    claims: claimsOf(conditions, settings.issuer ?? "x"),
   };
 }
 
@@ -103,31 +105,33 @@ export function exampleOf(pattern: string, usual: string): string {
 function headerOf({ field, values }: Condition): readonly string[] {
   const name = /^request\.headers\[([^\]]+)\]$/.exec(field)?.[1]?.toLowerCase();
   const value = values.at(-1);
+  // Those are said in other places of a request.
+  if (name?.startsWith(":") === true || name === "host") return [];
   return name === undefined || value === undefined ? [] : [name, exampleOf(value, "x")];
 }
 
-function claimsOf(conditions: Clause): Claims | null {
+function claimsOf(conditions: Clause, issuer: string): Claims | null {
   let claims: Record<string, unknown> = {};
   for (const { field, values } of conditions) {
     const value = values.at(-1);
     if (value === undefined) continue;
     const text = exampleOf(value, "x");
     if (field === "requestPrincipals" || field === "request.auth.principal")
-      claims = { ...claims, ...subjectLike(text) };
+      claims = { ...claims, ...subjectLike(text, issuer) };
     else if (field === "request.auth.audiences") claims = { ...claims, aud: text };
     else if (field === "request.auth.presenter") claims = { ...claims, azp: text };
     else claims = withClaim(claims, field, text);
   }
-  return Object.keys(claims).length === 0 ? null : claims;
+  return Object.keys(claims).length === 0 ? null : { iss: issuer, sub: "x", ...claims };
 }
 
-function subjectLike(text: string): Record<string, string> {
+function subjectLike(text: string, issuer: string): Record<string, string> {
   const slash = text.lastIndexOf("/");
-  return slash < 0 ? { iss: "x", sub: text } : { iss: text.slice(0, slash), sub: text.slice(slash + 1) };
+  return slash < 0 ? { iss: issuer, sub: text } : { iss: text.slice(0, slash), sub: text.slice(slash + 1) };
 }
 
 /** Of one name; deeper ones are left to the computation. */
 function withClaim(claims: Record<string, unknown>, field: string, text: string): Record<string, unknown> {
   const name = /^request\.auth\.claims\[([^[\]]+)\]$/.exec(field)?.[1];
-  return name === undefined ? claims : { iss: "x", sub: "x", ...claims, [name]: text };
+  return name === undefined ? claims : { ...claims, [name]: text };
 }

@@ -31,9 +31,10 @@ export function requestInto(
   const tries = [null, `${trustDomain}/ns/${server.workload.namespace}/sa/default`].map((caller) =>
     plainSample(port, caller),
   );
+  const issuer = server.inbound.jwt?.rules[0]?.issuer;
   for (const { rule } of server.inbound.http.allow?.rules ?? []) {
     const policyNamespace = rule.policy.slice(rule.policy.indexOf(" ") + 1).split("/")[0] ?? "";
-    tries.push(...probesOf(rule, { trustDomain, port, policyNamespace }));
+    tries.push(...probesOf(rule, { trustDomain, port, policyNamespace, issuer }));
   }
   const found = tries
     .map((sample) => ({ ...sample, ...fixed }))

@@ -9,6 +9,7 @@ import {
   type InboundPolicy,
   refuseTransport,
 } from "../../../policy/inbound.ts";
+import { isAudienceAllowed } from "../../../policy/jwt/audience.ts";
 import type { AccessRequest } from "../../../policy/path/access-request.ts";
 import { connectionOf, requestOf, type SampleRequest } from "../../space/request-space.ts";
 import type { ServerClass } from "./server-classes.ts";
@@ -26,12 +27,16 @@ export function isLetThrough(server: ServerClass, sample: SampleRequest): boolea
   const verdict = decideConnection(inbound, connection);
   if (!verdict.allowed || verdict.cause !== "per-request") return verdict.allowed;
   const request = requestOf(sample, inbound.pathNormalization);
-  if (request === null || needsToken(inbound, sample)) return false;
+  if (request === null || refusesToken(inbound, sample)) return false;
   return decideRequest(inbound, connection, request).allowed;
 }
 
-function needsToken({ jwt }: InboundPolicy, { claims }: SampleRequest): boolean {
-  return claims === null && jwt?.rules.some(({ required }) => required) === true;
+/** Whether what the request brings as a token, or that it brings none, is refused, or nobody reads it. */
+function refusesToken({ jwt }: InboundPolicy, { claims }: SampleRequest): boolean {
+  if (claims === null) return jwt?.rules.some(({ required }) => required) === true;
+  const rule = jwt?.rules.find(({ issuer }) => issuer === "" || issuer === claims.iss);
+  const audiences = Array.isArray(claims.aud) ? claims.aud.map(String) : [String(claims.aud ?? "")];
+  return rule === undefined || (rule.audiences.size > 0 && !isAudienceAllowed(rule.audiences, audiences));
 }
 
 /** Whether an HTTP request meets the rule at all, whatever is decided of it. */
