@@ -4,6 +4,7 @@ import { FINDING_SEVERITIES, type Finding, type FindingSeverity } from "../analy
 import type { AuditRule } from "../analysis/audit/rule.ts";
 import { AUDIT_RULES } from "../analysis/audit/rules.ts";
 import { type Audit, type FoundHere, runRules } from "../analysis/audit/run-rules.ts";
+import { certificateFacts } from "../identity/certificate-facts.ts";
 import { loadMesh } from "../index.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
@@ -38,7 +39,7 @@ export async function runAudit(
   const now = options.asOf ?? Date.now();
   const trust = await readTrust(new AuditContext(mesh, rejected, { now }), options, now);
   for (const note of trust.notes) process.stderr.write(`${plain(note)}\n`);
-  const settings = { now, trust: trust.settings };
+  const settings = { now, trust: trust.settings, readCertificate: certificateFacts };
   const audit = runRules(new AuditContext(mesh, rejected, settings, warnings), rules);
   const shown = audit.found.filter(({ finding }) => isAtLeast(finding, options.severity));
   if (options.fix === true) return fix(shown, options);

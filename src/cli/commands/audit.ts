@@ -56,7 +56,9 @@ function update(mesh: readonly string[], file: string, force: boolean): void {
 /** Noon of the day, UTC, in milliseconds since the epoch. */
 function parseDay(text: string): number {
   const ms = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T12:00:00Z`) : Number.NaN;
-  if (Number.isNaN(ms)) throw new InvalidArgumentError("Write a day as in 2027-01-31.");
+  // A day that the month does not have is read as one of the next.
+  if (Number.isNaN(ms) || !new Date(ms).toISOString().startsWith(text))
+    throw new InvalidArgumentError("Write a day as in 2027-01-31.");
   return ms;
 }
 
