@@ -3,7 +3,7 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { matchesLabels } from "../../model/selector.ts";
 import { servicesOfWaypoint, waypointOfWorkload } from "../../policy/waypoint/waypoints.ts";
-import { API_SERVER, type HoldingId, ISTIOD, kindOf, restOf } from "./component.ts";
+import { API_SERVER, type HoldingId, ISTIOD, kindOf, restOf, SOME_NODE } from "./component.ts";
 import type { BlastModel } from "./radius.ts";
 
 export interface NetworkPosition {
@@ -132,9 +132,11 @@ function alsoOf(model: BlastModel, id: HoldingId, workload: Workload | undefined
   }
 }
 
-function unplaced({ graph }: BlastModel, workload: Workload | undefined): readonly string[] {
-  if (workload === undefined || graph.placement.names.length === 0) return [];
-  return graph.placement.of(workload).isKnown ? [] : ["no file tells which node it is on"];
+function unplaced({ graph, holdings }: BlastModel, workload: Workload | undefined): readonly string[] {
+  if (workload === undefined || graph.placement.of(workload).isKnown) return [];
+  const reachesNode = holdings.of(`workload/${workload.key}`).yields.some(({ id }) => id === SOME_NODE);
+  if (reachesNode) return ["it reaches its node, which no file names: what else is there does not count"];
+  return graph.placement.names.length === 0 ? [] : ["no file tells which node it is on"];
 }
 
 function unknownPlaces({ mesh, graph }: BlastModel): readonly string[] {

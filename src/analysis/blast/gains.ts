@@ -20,6 +20,7 @@ import {
   type WorkloadPart,
 } from "./component.ts";
 import { gatewaySecrets } from "./gateway-secrets.ts";
+import { agentGains, kubeletGains, nodeGains, ztunnelGains } from "./node-gains.ts";
 import { NodePlacement } from "./placement.ts";
 import { accountsOf, podFacts } from "./pod-facts.ts";
 import { Rbac } from "./rbac.ts";
@@ -101,7 +102,7 @@ export class GainGraph {
       case "workload":
         return own === undefined ? [] : this.#ofPod(own);
       case "sidecar":
-        return own === undefined ? [] : [...this.#keyOfProxy(own), ...this.#tokenOf(own)];
+        return own === undefined ? [] : [...this.#keyOfProxy(own), ...this.tokenOf(own)];
       case "waypoint":
       case "gateway":
         return own === undefined ? [] : [...this.#ofPod(own), ...gatewaySecrets(this.mesh, own)];
@@ -118,13 +119,13 @@ export class GainGraph {
       case "proxies":
         return this.#ofProxies(restOf(id));
       case "node":
-        return this.#ofNode(id);
+        return nodeGains(this, id);
       case "kubelet":
-        return this.#ofKubelet(restOf(id));
+        return kubeletGains(this, restOf(id));
       case "ztunnel":
-        return this.#ofZtunnel(restOf(id));
+        return ztunnelGains(this, restOf(id));
       case "cni":
-        return this.#ofAgent("cni", restOf(id));
+        return agentGains(this, "cni", restOf(id));
       case ISTIOD:
         return ISTIOD_GAINS;
       default:
@@ -138,7 +139,7 @@ export class GainGraph {
     const nodes = places.nodes.length === 0 ? [SOME_NODE] : places.nodes.map((node) => `node/${node}`);
     return [
       ...this.#keyOfProxy(workload),
-      ...this.#tokenOf(workload),
+      ...this.tokenOf(workload),
       ...secrets.map(({ name, text, ...evidence }) => ({
         to: `secret/${workload.namespace}/${name}`,
         why: text,
@@ -162,7 +163,8 @@ export class GainGraph {
     return [{ to: this.keyOf(namespace, serviceAccount), why, evidence: [{ resource, path: [] }] }];
   }
 
-  #tokenOf(workload: Workload): readonly Gain[] {
+  /** The token for the API server that is in its pods. */
+  tokenOf(workload: Workload): readonly Gain[] {
     const { token } = podFacts(this.mesh, workload);
     if (token === undefined) return [];
     const { text, ...evidence } = token;
@@ -261,77 +263,6 @@ export class GainGraph {
         ? [{ to: `sidecar/${workload.key}`, why: IN_PROXY, evidence: [] }]
         : [];
     });
-  }
-
-  #ofNode(id: HoldingId): readonly Gain[] {
-    const node = restOf(id);
-    if (id === EVERY_NODE) {
-      const nodes = this.placement.names.map((name) => `node/${name}`);
-      const pods = this.mesh.workloads
-        .filter(({ kind }) => kind !== "WorkloadEntry")
-        .flatMap((workload) => this.componentsOf(workload));
-      return [...new Set([...nodes, ...pods])].map((to) => ({
-        to,
-        why: "it runs on some node",
-        evidence: [],
-      }));
-    }
-    const there = id === SOME_NODE ? [] : this.placement.on(node);
-    const pods = there.flatMap((workload) =>
-      this.componentsOf(workload).flatMap((to): readonly Gain[] =>
-        kindOf(to) === "ztunnel" || kindOf(to) === "cni"
-          ? []
-          : [{ to, why: "it runs on the node", evidence: [{ resource: workload.resource, path: [] }] }],
-      ),
-    );
-    const agents = this.hasAmbient
-      ? [
-          { to: `ztunnel/${node}`, why: "the node's ztunnel runs there", evidence: [] },
-          { to: `cni/${node}`, why: "the node's CNI agent runs there", evidence: [] },
-        ]
-      : [];
-    const kubelet = { to: `kubelet/${node}`, why: "the kubelet's credentials are on the node", evidence: [] };
-    return [...pods, ...agents, kubelet];
-  }
-
-  /** The node authorizer lets a kubelet have what pods of its node refer to, and tokens of their accounts. */
-  #ofKubelet(node: string): readonly Gain[] {
-    return this.placement.on(node).flatMap((workload) => {
-      const evidence = [{ resource: workload.resource, path: [] }];
-      const { secrets } = podFacts(this.mesh, workload);
-      return [
-        ...secrets.map(({ name }) => ({
-          to: `secret/${workload.namespace}/${name}`,
-          why: "a pod of the node refers to it",
-          evidence,
-        })),
-        {
-          to: `token/${workload.namespace}/${workload.serviceAccount}`,
-          why: "a kubelet asks for tokens of the accounts of its node's pods",
-          evidence,
-        },
-      ];
-    });
-  }
-
-  #ofZtunnel(node: string): readonly Gain[] {
-    const keys = this.placement
-      .on(node)
-      .filter(({ dataplane }) => dataplane === "ambient")
-      .map((workload) => ({
-        to: this.keyOf(workload.namespace, workload.serviceAccount),
-        why: `it has the key of ${workload.key}, whose pod is on the node`,
-        evidence: [{ resource: workload.resource, path: [] }],
-      }));
-    return [...keys, ...this.#ofAgent("ztunnel", node)];
-  }
-
-  /** What its own pod yields, where files have it. */
-  #ofAgent(part: WorkloadPart, node: string): readonly Gain[] {
-    return this.placement
-      .on(node)
-      .filter((workload) => this.parts.get(workload) === part)
-      .flatMap((workload) => this.#tokenOf(workload));
   }
 }
 

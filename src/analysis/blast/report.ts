@@ -183,11 +183,15 @@ async function stepTo(
   } as const;
   if (sender.loosened !== undefined) return { ...base, why: sender.loosened, confirmed: "unknown" };
   const shown = semantics === undefined ? undefined : await showing(model, entry, sender, semantics);
-  if (shown === undefined) return { ...base, why: whyBySets(base.as), confirmed: "unknown" };
+  if (shown === undefined) return { ...base, why: whyBySets(model, entry, base.as), confirmed: "unknown" };
   return { ...base, why: shown.why, witness: shown.request, confirmed: "yes" };
 }
 
-function whyBySets(as: string | null): string {
+function whyBySets({ mesh, graph }: BlastModel, { target }: EntryPoint, as: string | null): string {
+  const workload = mesh.workloads[target];
+  const part = workload === undefined ? undefined : graph.parts.get(workload);
+  if (part === "gateway") return "it may connect; the gateway's own policies and routes are not asked about";
+  if (part === "waypoint") return "a waypoint takes tunnels from every identity of the mesh";
   return as === null ? "policies let in who shows no identity" : `policies let ${as} in`;
 }
 

@@ -43,7 +43,7 @@ const MODES: readonly string[] = ["sidecar", "ambient"];
 function parseModes(text: string): readonly Mode[] {
   const modes = text.split(",");
   if (modes.some((mode) => !MODES.includes(mode))) throw new InvalidArgumentError("Write sidecar,ambient.");
-  return [...new Set(modes)] as Mode[];
+  return MODES.filter((mode) => modes.includes(mode)) as Mode[];
 }
 
 const HELP = `

@@ -179,9 +179,43 @@ function reachText({ from, as, to, port, way }: ReachStep): string {
 }
 
 function differenceText(answers: readonly BlastAnswer[]): string {
-  const [first, second] = answers.map(({ overview }) => overview);
+  const [first, second] = answers;
   if (first === undefined || second === undefined) return "";
-  return `\nscore of the mesh: ${answers.map(({ mode, overview }) => `${mode} ${scoreText(overview?.meshScore ?? 0)}`).join(", ")}\n`;
+  if (first.report !== undefined && second.report !== undefined)
+    return reportDifference(first.report, second.report);
+  const scores = answers.map(({ mode, overview }) => `${mode} ${scoreText(overview?.meshScore ?? 0)}`);
+  return `\nscore of the mesh: ${scores.join(", ")}\n`;
+}
+
+/** What one mode yields or reaches, and the other does not. */
+function reportDifference(sidecar: BlastReport, ambient: BlastReport): string {
+  const kinds = [...new Set([...Object.keys(sidecar.gained), ...Object.keys(ambient.gained)])];
+  const lists: readonly (readonly [string, readonly string[], readonly string[]])[] = [
+    ...kinds.map((kind) => [kind, sidecar.gained[kind] ?? [], ambient.gained[kind] ?? []] as const),
+    ["controls", sidecar.controls, ambient.controls],
+    ["reaches", targetsOf(sidecar.reaches), targetsOf(ambient.reaches)],
+    ["further", targetsOf(sidecar.further), targetsOf(ambient.further)],
+  ];
+  const lines = lists.flatMap(([what, left, right]) => [
+    ...onlyIn(what, "behind sidecars", left, right),
+    ...onlyIn(what, "in ambient mode", right, left),
+  ]);
+  const head = `what differs: score ${scoreText(sidecar.score)} behind sidecars, ${scoreText(ambient.score)} in ambient mode`;
+  return `\n${[style("bold", head), ...lines.map(plain)].join("\n")}\n`;
+}
+
+function targetsOf(steps: readonly ReachStep[]): readonly string[] {
+  return steps.map(({ to }) => to);
+}
+
+function onlyIn(
+  what: string,
+  mode: string,
+  own: readonly string[],
+  other: readonly string[],
+): readonly string[] {
+  const only = own.filter((name) => !other.includes(name));
+  return only.length === 0 ? [] : [`  ${what}, only ${mode}: ${names(only)}`];
 }
 
 function markdownOf({ mode, overview, report, cut }: BlastAnswer): string {
