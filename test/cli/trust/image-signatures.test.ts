@@ -9,6 +9,7 @@ import type { SignatureVerdict } from "../../../src/analysis/trust/signatures/si
 import { checkImageSignatures } from "../../../src/cli/trust/check-image-signatures.ts";
 import { readSignatures } from "../../../src/cli/trust/read-signatures.ts";
 import { readSignaturePolicy } from "../../../src/cli/trust/signature-policy.ts";
+import { verifySignature } from "../../../src/cli/trust/verify-signature.ts";
 import {
   type Authority,
   DIGEST,
@@ -240,6 +241,44 @@ test("certificates do not count where only keys are trusted, nor keys where only
     await verdict(downloaded({ signer, payload, log }), { identities: [IDENTITY], root }),
     /only identities are trusted/,
   );
+});
+
+test("where the root knows a certificate log, the certificate has to stand in it", async () => {
+  const certificate = await issue(authority, signer);
+  const stored = downloaded({ signer, payload: simpleSigning(DIGEST), log, certificate });
+  const root = trustedRoot({ authority, log, certificateLog: newKeys() });
+  assertRefused(await verdict(stored, { identities: [IDENTITY], root }), /SCT/);
+});
+
+test("a signature that holds, held against another digest, is refused with the digest that it is for", async () => {
+  const policy = await readSignaturePolicy({ keys: [file(pemOf(signer))] });
+  for (const stored of [
+    downloaded({ signer, payload: simpleSigning(DIGEST) }),
+    statementBundle(signer, SIGN, DIGEST),
+  ]) {
+    const [signature] = readSignatures(file(JSON.stringify(stored))).signatures;
+    assert.ok(signature);
+    assert.equal((await verifySignature(signature, DIGEST, policy)).ok, true);
+    assert.deepEqual(await verifySignature(signature, OTHER_DIGEST, policy), {
+      ok: false,
+      reason: `is for ${DIGEST}`,
+    });
+  }
+});
+
+test("a bundle whose digest is not that of the payload beside it is refused", async () => {
+  const policy = await readSignaturePolicy({ keys: [file(pemOf(signer))] });
+  const stored = downloaded({ signer, payload: simpleSigning(DIGEST) });
+  const [signature] = readSignatures(file(JSON.stringify(stored))).signatures;
+  assert.ok(signature);
+  const bundle = structuredClone(signature.bundle) as {
+    messageSignature: { messageDigest: { digest: string } };
+  };
+  bundle.messageSignature.messageDigest.digest = sha256(simpleSigning(OTHER_DIGEST)).toString("base64");
+  assert.deepEqual(await verifySignature({ ...signature, bundle }, DIGEST, policy), {
+    ok: false,
+    reason: "the digest in it is not that of its payload",
+  });
 });
 
 test("one signature of several that holds is enough, whichever it is", async () => {

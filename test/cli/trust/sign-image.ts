@@ -172,26 +172,17 @@ export async function issue(
   return new X509Certificate(Buffer.from(made.rawData));
 }
 
-/** `trusted_root.json` of this Sigstore. It has no certificate log, so that none is asked. */
-export function trustedRoot({ authority, log }: { authority?: Authority; log?: KeyPair }): string {
+/** `trusted_root.json` of this Sigstore. Without a certificate log none is asked. */
+export function trustedRoot(options: {
+  readonly authority?: Authority;
+  readonly log?: KeyPair;
+  readonly certificateLog?: KeyPair;
+}): string {
+  const { authority, log, certificateLog } = options;
   const validFor = { start: new Date(SIGNED_AT - 1000 * MINUTE_MS).toISOString() };
   return JSON.stringify({
     mediaType: "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-    tlogs:
-      log === undefined
-        ? []
-        : [
-            {
-              baseUrl: "https://rekor.example.com",
-              hashAlgorithm: "SHA2_256",
-              publicKey: {
-                rawBytes: spki(log).toString("base64"),
-                keyDetails: "PKIX_ECDSA_P256_SHA_256",
-                validFor,
-              },
-              logId: { keyId: logId(log).toString("base64") },
-            },
-          ],
+    tlogs: log === undefined ? [] : [logOf(log, validFor)],
     certificateAuthorities:
       authority === undefined
         ? []
@@ -205,9 +196,18 @@ export function trustedRoot({ authority, log }: { authority?: Authority; log?: K
               validFor,
             },
           ],
-    ctlogs: [],
+    ctlogs: certificateLog === undefined ? [] : [logOf(certificateLog, validFor)],
     timestampAuthorities: [],
   });
+}
+
+function logOf(log: KeyPair, validFor: Json): Json {
+  return {
+    baseUrl: "https://log.example.com",
+    hashAlgorithm: "SHA2_256",
+    publicKey: { rawBytes: spki(log).toString("base64"), keyDetails: "PKIX_ECDSA_P256_SHA_256", validFor },
+    logId: { keyId: logId(log).toString("base64") },
+  };
 }
 
 export function sha256(bytes: Buffer): Buffer {
