@@ -66,7 +66,7 @@ const WEBHOOKS = "admissionregistration.k8s.io";
  * @see https://kubernetes.io/docs/concepts/security/rbac-good-practices/#privilege-escalation-risks
  */
 const TABLE: readonly Row[] = [
-  row("cluster-admin", "everything", [["*"], "*", ["*"], true]),
+  row("cluster-admin", "do everything", [["*"], "*", ["*"], true]),
   row("read-secrets", "read Secrets", [["get", "list", "watch"], "", ["secrets"]]),
   row("exec", "run commands in pods", [["create", "get"], "", ["pods/exec", "pods/attach"]]),
   row("exec", "add a container to running pods", [["update", "patch"], "", ["pods/ephemeralcontainers"]]),

@@ -5,7 +5,7 @@ import type { AccessRequest } from "../../policy/path/access-request.ts";
 import { representativeRequests } from "../../policy/path/representative-requests.ts";
 import { resourceName } from "../../resources/resource.ts";
 import { type Bits, bitsIn, hasBit } from "./bits.ts";
-import { type HoldingId, kindOf } from "./component.ts";
+import { type HoldingId, kindOf, principalOf } from "./component.ts";
 import { type ComponentFacts, componentFacts } from "./component-facts.ts";
 import type { EntryPoint } from "./entry-points.ts";
 import type { Evidence } from "./gains.ts";
@@ -205,11 +205,13 @@ async function showing(
   const target = mesh.workloads[entry.target];
   if (target === undefined) return undefined;
   const sender = from === null ? undefined : mesh.workloads[from];
+  // As its own pod's ztunnel speaks for it: the same, whoever has the key.
+  const asItself = captured || (sender?.dataplane === "ambient" && as === principalOf(sender));
   // Through a waypoint `can` follows the client's own proxy, which a thief of keys is not.
-  if (entry.way === "waypoint" && !captured) return undefined;
+  if (entry.way === "waypoint" && !asItself) return undefined;
   const source = {
     ...(sender === undefined ? {} : { workload: sender.key }),
-    ...(captured ? {} : { principal: as }),
+    ...(asItself ? {} : { principal: as }),
   };
   const to =
     entry.way === "waypoint" && entry.service !== undefined
