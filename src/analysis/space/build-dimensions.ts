@@ -27,6 +27,8 @@ export interface SpaceSettings {
   readonly pathNormalization: PathNormalization;
   /** Issuers whose tokens servers take. */
   readonly issuers: readonly string[];
+  /** Whether server names of TLS are DNS names or none, others being refused before any policy looks; `any` without. */
+  readonly serverNames?: "any" | "dns";
 }
 
 type DividedTexts = Pick<TextDimension, "texts" | "languages">;
@@ -52,7 +54,9 @@ export function buildDimensions(atoms: Atoms, settings: SpaceSettings): readonly
     ...(settings.issuers.length === 0 ? [] : [tokenDimension(settings.issuers)]),
     ...of("text")
       .filter(({ id }) => id === "sni")
-      .map((aspect) => textDimension(aspect, texts(aspect.id, NAMES))),
+      .map((aspect) =>
+        textDimension(aspect, texts(aspect.id, settings.serverNames === "dns" ? DNS_NAMES : NAMES)),
+      ),
     textDimension(METHOD, methods(atoms)),
     textDimension(HOST, hosts(texts("host", HOSTS))),
     textDimension(PATH, texts("path", pathsOf(settings.pathNormalization))),
@@ -89,6 +93,25 @@ const LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789";
 const SPIFFE_IDS: Universe = { all: [SPIFFE_ID], never: [], alphabet: `x${LETTERS}-.:/` };
 const VALUES: Universe = { all: [], never: [], alphabet: `x${LETTERS}-._/` };
 const NAMES: Universe = { all: [], never: [], alphabet: `x${LETTERS}-.` };
+/** As Bulwark's proxies read a ClientHello: labels of letters, digits, hyphens and underscores, the last of which is no number. */
+const DNS_NAME =
+  /^(?!(?:.*\.)?\d+$)(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
+const DIGITS = { but: false, text: "0123456789" };
+const HEX_DIGITS = { but: false, text: "0123456789abcdef" };
+const DNS_NAMES: Universe = {
+  all: [language("server name", any({ but: false, text: `${LETTERS}-_.` }))],
+  never: [
+    ...[".", "-"].map(startingWith),
+    ...[".", "-"].map(endingWith),
+    ...["..", ".-", "-."].map(containing),
+    language("number", some(DIGITS)),
+    language("number at the end", any(), one("."), some(DIGITS)),
+    language("hexadecimal", ...literal("0x"), any(HEX_DIGITS)),
+    language("hexadecimal at the end", any(), ...literal(".0x"), any(HEX_DIGITS)),
+  ],
+  alphabet: `x${LETTERS}-.`,
+  has: (text) => text === "" || DNS_NAME.test(text),
+};
 /** Letters are the lower ones: hosts are compared so. */
 const HOST_CHARACTERS = `x${LETTERS}-_.:[]`;
 const HOSTS: Universe = {

@@ -30,6 +30,11 @@ export interface RequestRules {
 /** Behind a sidecar or without a proxy, or in ambient mode. */
 export type AnalysedServer = InboundPolicy | AmbientServer;
 
+/** Its proxy refuses server names that are no DNS names, whatever policies say. */
+function isStrict({ semantics }: InboundPolicy): boolean {
+  return semantics === "strict";
+}
+
 /** The space in which some servers decide. Build one from all that are to be compared. */
 export class ServerSpace {
   readonly dimensions: readonly Dimension[];
@@ -64,6 +69,7 @@ export class ServerSpace {
       issuers: [
         ...new Set(policies.flatMap(({ jwt }) => jwt?.rules.map(({ issuer }) => issuer) ?? [])),
       ].sort(),
+      serverNames: policies.length > 0 && policies.every(isStrict) ? "dns" : "any",
     });
     this.diagrams = new Diagrams(
       this.dimensions.map(({ size }) => size),

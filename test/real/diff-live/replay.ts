@@ -48,7 +48,7 @@ export class Replayer {
     raw.on("error", () => {});
     const timer = setTimeout(() => raw.destroy(new Error("late")), ANSWER_MS);
     try {
-      if (from.tls === "simple") return await exchange(raw, await clientHello(request.sni ?? ""), isEcho);
+      if (from.tls === "simple") return await this.#ownTls(raw, request, target);
       const socket = this.#secured(raw, request);
       if (protocol === "tcp") return await exchange(socket, RAW, isEcho);
       if (protocol === "http")
@@ -60,6 +60,18 @@ export class Replayer {
       clearTimeout(timer);
       raw.destroy();
     }
+  }
+
+  /** The client's own TLS, which only the application can end: who gets an echo out of it has reached that. */
+  async #ownTls(raw: Socket, { sni = "" }: AccessRequest, { opaque }: ReplayTarget): Promise<Replayed> {
+    if (opaque) return await exchange(raw, await clientHello(sni), isEcho);
+    const socket = connectTls({
+      socket: raw,
+      rejectUnauthorized: false,
+      ...(sni === "" ? {} : { servername: sni }),
+    });
+    socket.on("error", () => {});
+    return await exchange(socket, RAW, isEcho);
   }
 
   #secured(raw: Socket, { from = {}, sni = "" }: AccessRequest): Socket {
