@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { bulwark } from "./run-bulwark.ts";
 
 /** Those that need no running mesh. */
-const ASKED: ReadonlySet<string> = new Set(["map", "diff", "verify", "tighten", "can"]);
+const ASKED: ReadonlySet<string> = new Set(["map", "diff", "verify", "tighten", "blast", "can"]);
 const PROMPT = /^ {4}\$ (?:npx )?bulwark (.+)$/;
 const GAP = "…";
 
