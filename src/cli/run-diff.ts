@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { diffAccess, type MeshDiff } from "../analysis/diff/diff-access.ts";
+import { diffMesh, type WholeDiff } from "../analysis/diff/diff-mesh.ts";
 import { type LoadedMesh, loadMesh } from "../index.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -42,7 +42,7 @@ async function tell(before: Side, after: Side, options: DiffOptionsOfCommand): P
   if (old === undefined || now === undefined) throw new Error("BUG: a difference has two sides");
   const named = (text: string): string => after.named(before.named(text));
   for (const loaded of [old, now]) writeDecisionNotes(loaded, named);
-  const diff = diffAccess(old.mesh, now.mesh, { semantics: options.semantics });
+  const diff = await diffMesh(old.mesh, now.mesh, { semantics: options.semantics });
   const render = { text: diffText, json: diffJson, markdown: diffMarkdown }[options.format];
   process.stdout.write(named(render(diff)));
   return exitCodeFor(diff, options.failOn);
@@ -139,9 +139,9 @@ async function load(side: Side): Promise<LoadedMesh> {
 }
 
 /** What was not analysed may be anything: whoever asks for a failure is not told that all is well. */
-function exitCodeFor(diff: MeshDiff, failOn: Failure | undefined): ExitCode {
+function exitCodeFor(diff: WholeDiff, failOn: Failure | undefined): ExitCode {
   if (failOn === undefined) return EXIT.ok;
-  const { changes, clients, network, notAnalysed, notCompared } = diff;
+  const { changes, clients, proxies, network, notAnalysed, notCompared } = diff;
   const isFailure: Record<
     Failure,
     (change: { readonly change: string; readonly weakens?: readonly string[] }) => boolean
@@ -151,5 +151,7 @@ function exitCodeFor(diff: MeshDiff, failOn: Failure | undefined): ExitCode {
     changed: () => true,
   };
   const isUnclear = notAnalysed.length + notCompared.length > 0;
-  return [...changes, ...clients, ...network].some(isFailure[failOn]) || isUnclear ? EXIT.denied : EXIT.ok;
+  return [...changes, ...clients, ...proxies, ...network].some(isFailure[failOn]) || isUnclear
+    ? EXIT.denied
+    : EXIT.ok;
 }

@@ -1,29 +1,16 @@
 /** What a change gives and takes, for a person, a program and a pull request. */
-import type { Cause } from "../../analysis/diff/causes.ts";
 import type { ClientChange } from "../../analysis/diff/client/client-changes.ts";
 import { ITSELF } from "../../analysis/diff/client/ways.ts";
-import type { AccessChange, MeshDiff } from "../../analysis/diff/diff-access.ts";
+import type { AccessChange } from "../../analysis/diff/diff-access.ts";
+import type { WholeDiff } from "../../analysis/diff/diff-mesh.ts";
 import type { NetworkChange } from "../../analysis/diff/network-changes.ts";
+import { proxyItem, proxyLines } from "./diff-proxies.ts";
+import { causeText, escaped, names, sayingsText } from "./diff-words.ts";
 import { plain, style } from "./style.ts";
-
-const SHOWN_NAMES = 5;
-
-function names(all: readonly string[]): string {
-  const shown = all.slice(0, SHOWN_NAMES).join(", ");
-  return all.length > SHOWN_NAMES ? `${shown} and ${all.length - SHOWN_NAMES} more` : shown;
-}
-
-function causeText({ resource, change, span }: Cause): string {
-  return `${resource} was ${change} (${span.file}:${span.line})`;
-}
 
 function requestText({ requests }: AccessChange): string {
   if (requests.length === 0) return "every request, by anyone";
   return sayingsText(requests);
-}
-
-function sayingsText(requests: AccessChange["requests"]): string {
-  return requests.map(({ title, text }) => `${title}: ${text}`).join("; ");
 }
 
 const HELD_BACK = "held back: network policies let no workload that could send it connect";
@@ -33,10 +20,11 @@ function callersText({ callers }: AccessChange): string {
 }
 
 /** What weakens, and what lets out of the mesh, before all else; then what is wider. */
-export function diffText(diff: MeshDiff): string {
+export function diffText(diff: WholeDiff): string {
   const blocks = [
     ...diff.changes.map((change) => ({ weight: weightOf(change), lines: accessLines(change) })),
     ...diff.clients.map((change) => ({ weight: weightOf(change), lines: clientLines(change) })),
+    ...diff.proxies.map((change) => ({ weight: weightOf(change), lines: proxyLines(change) })),
     ...diff.network.map((change) => ({ weight: weightOf(change), lines: networkLines(change) })),
   ];
   const all = [
@@ -74,12 +62,12 @@ function accessLines(change: AccessChange): readonly string[] {
   ];
 }
 
-function isUnchanged({ changes, clients, network }: MeshDiff): boolean {
-  return changes.length + clients.length + network.length === 0;
+function isUnchanged({ changes, clients, proxies, network }: WholeDiff): boolean {
+  return changes.length + clients.length + proxies.length + network.length === 0;
 }
 
 /** Of what is not compared nobody knows that it has not changed. */
-function unchangedText({ notAnalysed, notCompared }: MeshDiff): string {
+function unchangedText({ notAnalysed, notCompared }: WholeDiff): string {
   return notAnalysed.length + notCompared.length === 0
     ? "no change of what workloads let through"
     : "nothing was found in what was compared; not all was";
@@ -143,7 +131,7 @@ function witnessText({ witness: { from, to, protocol, port } }: NetworkChange): 
   return `${from} to ${to}, ${protocol} ${port}`;
 }
 
-function noteLines({ added, removed, notAnalysed, notCompared }: MeshDiff): readonly string[] {
+function noteLines({ added, removed, notAnalysed, notCompared }: WholeDiff): readonly string[] {
   return [
     ...(added.length === 0 ? [] : [`new workloads: ${names(added)}`]),
     ...(removed.length === 0 ? [] : [`workloads that are gone: ${names(removed)}`]),
@@ -154,25 +142,34 @@ function noteLines({ added, removed, notAnalysed, notCompared }: MeshDiff): read
   ];
 }
 
-export function diffJson(diff: MeshDiff): string {
+export function diffJson(diff: WholeDiff): string {
   return `${JSON.stringify(diff, null, 2)}\n`;
 }
 
 /** For a comment on a pull request: what weakens authentication before all else. */
-export function diffMarkdown(diff: MeshDiff): string {
+export function diffMarkdown(diff: WholeDiff): string {
   const weakened = diff.changes.filter(({ weakens }) => weakens.length > 0);
   const widened = diff.changes.filter(({ change, weakens }) => change === "widened" && weakens.length === 0);
   const narrowed = diff.changes.filter(({ change }) => change === "narrowed");
   const others = (kind: NetworkChange["change"]) => [
     ...diff.clients.filter((each) => each.change === kind && weightOf(each) > 1).map(clientItem),
+    ...diff.proxies
+      .filter((each) => each.change === kind && weightOf(each) > 1)
+      .map((each) => proxyItem(each)),
     ...diff.network.filter(({ change }) => change === kind).map(networkItem),
   ];
+  const proxies = (weight: number) =>
+    diff.proxies.filter((change) => weightOf(change) === weight).map(proxyItem);
   const egress = diff.clients.filter((change) => weightOf(change) === 1);
   const weakenedClients = diff.clients.filter(({ weakens }) => weakens.length > 0);
   const sections = [
     "## Access that this change gives and takes",
-    ...section("Weaker authentication", [...weakened.map(item), ...weakenedClients.map(clientItem)]),
-    ...section("Wider egress", egress.map(clientItem)),
+    ...section("Weaker authentication", [
+      ...weakened.map(item),
+      ...weakenedClients.map(clientItem),
+      ...proxies(0),
+    ]),
+    ...section("Wider egress", [...egress.map(clientItem), ...proxies(1)]),
     ...section("Wider access", [...widened.map(item), ...others("widened")]),
     ...section("Narrower access", [...narrowed.map(item), ...others("narrowed")]),
     ...(isUnchanged(diff) ? [sentence(unchangedText(diff))] : []),
@@ -214,9 +211,4 @@ function item(change: AccessChange): string {
     ...change.causes.map((cause) => `  - because ${escaped(causeText(cause))}`),
     `  - for example: \`${JSON.stringify(change.witness).replaceAll("`", "'")}\``,
   ].join("\n");
-}
-
-/** Names and patterns are text, whatever Markdown would make of them. */
-function escaped(text: string): string {
-  return plain(text).replace(/[\\`*_{}[\]<>|#]/g, "\\$&");
 }
