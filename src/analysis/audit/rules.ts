@@ -2,6 +2,7 @@
 import type { AuditRule } from "./rule.ts";
 import { advisoriesStale } from "./rules/advisories-stale.ts";
 import { allowAnybody } from "./rules/allow-anybody.ts";
+import { allowByExclusion } from "./rules/allow-by-exclusion.ts";
 import { allowDenied } from "./rules/allow-denied.ts";
 import { allowNegatives } from "./rules/allow-negatives.ts";
 import { allowWholeMesh } from "./rules/allow-whole-mesh.ts";
@@ -17,6 +18,7 @@ import { claimsUnread } from "./rules/claims-unread.ts";
 import { controlPlaneByAddress } from "./rules/control-plane-by-address.ts";
 import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
 import { credentialInvalid } from "./rules/credential-invalid.ts";
+import { denyByListing } from "./rules/deny-by-listing.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
 import { deprecatedFields } from "./rules/deprecated-fields.ts";
 import { destinationInClear } from "./rules/destination-in-clear.ts";
@@ -30,7 +32,9 @@ import { envoyPatchVersioned } from "./rules/envoy-patch-versioned.ts";
 import { envoyRemoveIgnored } from "./rules/envoy-remove-ignored.ts";
 import { envoyReplaceIgnored } from "./rules/envoy-replace-ignored.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
+import { firstPartyTokens } from "./rules/first-party-tokens.ts";
 import { forgedClientAddress } from "./rules/forged-client-address.ts";
+import { gatewayAnyHost } from "./rules/gateway-any-host.ts";
 import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
 import { gatewayClientAddress } from "./rules/gateway-client-address.ts";
 import { gatewayInternal } from "./rules/gateway-internal.ts";
@@ -58,11 +62,13 @@ import { mtlsServicePort } from "./rules/mtls-service-port.ts";
 import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
 import { namespaceOutside } from "./rules/namespace-outside.ts";
+import { namespacePermissive } from "./rules/namespace-permissive.ts";
 import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
 import { oddIdentities } from "./rules/odd-identities.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
+import { peerSelectsNothing } from "./rules/peer-selects-nothing.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
 import { policySelectsNothing } from "./rules/policy-selects-nothing.ts";
 import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
@@ -93,6 +99,7 @@ import { subsetEmpty } from "./rules/subset-empty.ts";
 import { subsetRuleElsewhere } from "./rules/subset-rule-elsewhere.ts";
 import { suppressionVoid } from "./rules/suppression-void.ts";
 import { targetPortShared } from "./rules/target-port-shared.ts";
+import { targetUnserved } from "./rules/target-unserved.ts";
 import { tcpAttributes } from "./rules/tcp-attributes.ts";
 import { tcpWithoutAddress } from "./rules/tcp-without-address.ts";
 import { telemetriesConflict } from "./rules/telemetries-conflict.ts";
@@ -170,6 +177,11 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   jwksFetchUnrestricted, // BW0175
   gatewayApiOutdated, // BW0176
   entryProtocolsConflict, // BW0177
+  allowByExclusion, // BW0401
+  denyByListing, // BW0402
+  gatewayAnyHost, // BW0404
+  firstPartyTokens, // BW0405
+  namespacePermissive, // BW0406
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603
@@ -192,6 +204,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   mtlsException, // BW0630
   mtlsSelectorRoot, // BW0634
   mtlsServicePort, // BW0635
+  peerSelectsNothing, // BW0636
   routeCovered, // BW0640
   mirrorOutside, // BW0642
   destinationRefused, // BW0650
@@ -218,4 +231,5 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   forgedClientAddress, // BW0961
   gatewayClientAddress, // BW0962
   registryOnly, // BW0964
+  targetUnserved, // BW0966
 ];

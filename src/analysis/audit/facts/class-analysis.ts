@@ -12,8 +12,15 @@ import type { IdleReason, IdleRule } from "./idle-rule.ts";
 import type { ServerClass } from "./server-classes.ts";
 import { witnesses } from "./witness-requests.ts";
 
-/** Null where it is too much to say. */
-export function analyse(audit: AuditContext, one: ServerClass): readonly IdleRule[] | null {
+/**
+ * Null where it is too much to say.
+ * @param gone rules that are taken away before, `AuthorizationPolicy ns/name INDEX`
+ */
+export function analyse(
+  audit: AuditContext,
+  one: ServerClass,
+  gone: ReadonlySet<string>,
+): readonly IdleRule[] | null {
   if (one.isAmbient) return null;
   try {
     const inbound = one.compiled;
@@ -27,7 +34,7 @@ export function analyse(audit: AuditContext, one: ServerClass): readonly IdleRul
       http: withoutCustom(inbound.http),
       tcp: withoutCustom(inbound.tcp),
     };
-    return new ClassAnalysis(audit, one, policy).idle();
+    return new ClassAnalysis(audit, one, policy, gone).idle();
   } catch (error) {
     if (error instanceof AnalysisLimit) return null;
     throw error;
@@ -59,13 +66,14 @@ class ClassAnalysis {
   readonly #deny: readonly Pair[] | null;
   readonly #allow: readonly Pair[] | null;
 
-  constructor(audit: AuditContext, own: ServerClass, policy: InboundPolicy) {
+  constructor(audit: AuditContext, own: ServerClass, policy: InboundPolicy, gone: ReadonlySet<string>) {
     this.#audit = audit;
     this.#class = own;
     this.#policy = policy;
     this.#space = new ServerSpace([policy]);
-    this.#deny = pairsOf(policy, "deny");
-    this.#allow = pairsOf(policy, "allow");
+    const isLeft = ({ policy: name, index }: Pair): boolean => !gone.has(`${name} ${index}`);
+    this.#deny = pairsOf(policy, "deny")?.filter(isLeft) ?? null;
+    this.#allow = pairsOf(policy, "allow")?.filter(isLeft) ?? null;
   }
 
   idle(): readonly IdleRule[] {

@@ -20,23 +20,39 @@ import { rulesOf } from "./token-demands.ts";
 /** Idle at every workload, as far as all of them could be analysed. Waypoints and ztunnels are not. */
 export function idleRules(audit: AuditContext): readonly IdleRule[] {
   const busy = busyRules(audit);
-  const analyses = new Map<ServerClass, readonly IdleRule[] | null>();
-  const analysisOf = (one: ServerClass): readonly IdleRule[] | null => {
-    const known = analyses.get(one);
-    if (known !== undefined) return known;
-    const made = analyse(audit, one);
-    analyses.set(one, made);
-    return made;
+  const rules = audit
+    .fact(enforcedRules)
+    .filter(
+      ({ policy, action, index }) => isDeciding(action) && !busy.has(keyOf(resourceName(policy), index)),
+    );
+  const byClass = new Map<ServerClass, EnforcedRule[]>();
+  for (const rule of rules)
+    for (const server of rule.classes) byClass.set(server, [...(byClass.get(server) ?? []), rule]);
+  const analyses = new Map<ServerClass, readonly IdleRule[]>();
+  const idleAt = (server: ServerClass): readonly IdleRule[] => {
+    const known = analyses.get(server) ?? idleInClass(audit, server, byClass.get(server) ?? []);
+    analyses.set(server, known);
+    return known;
   };
-  const found: (IdleRule | null)[] = [];
-  for (const own of audit.fact(enforcedRules)) {
-    const { policy, action, index, classes } = own;
-    if ((action !== "ALLOW" && action !== "DENY") || busy.has(keyOf(resourceName(policy), index))) continue;
-    const idleAt = (one: ServerClass): IdleRule | null =>
-      seenCovered(audit, one, own) ?? findIn(analysisOf(one), policy, index);
-    found.push(worst(classes, idleAt));
-  }
-  return found.filter((one) => one !== null);
+  return rules
+    .map((own) => worst(own.classes, (server) => findIn(idleAt(server), own.policy, own.index)))
+    .filter((one) => one !== null);
+}
+
+function isDeciding(action: EnforcedRule["action"]): boolean {
+  return action === "ALLOW" || action === "DENY";
+}
+
+/** INVARIANT: all of them can go together: what is computed is so without those that were seen to be covered. */
+function idleInClass(
+  audit: AuditContext,
+  server: ServerClass,
+  rules: readonly EnforcedRule[],
+): readonly IdleRule[] {
+  const seen = rules.map((rule) => seenCovered(audit, server, rule)).filter((one) => one !== null);
+  if (seen.length === rules.length) return seen;
+  const gone = new Set(seen.map(({ policy, rule }) => keyOf(resourceName(policy), rule)));
+  return [...seen, ...(analyse(audit, server, gone) ?? [])];
 }
 
 function keyOf(policy: string, rule: number): string {
@@ -77,8 +93,8 @@ function worst(
 
 const ORDER: readonly IdleReason[] = ["dead", "unreached", "denied", "covered"];
 
-function findIn(analysis: readonly IdleRule[] | null, policy: Resource, rule: number): IdleRule | null {
-  return analysis?.find((one) => one.policy === policy && one.rule === rule) ?? null;
+function findIn(analysis: readonly IdleRule[], policy: Resource, rule: number): IdleRule | null {
+  return analysis.find((one) => one.policy === policy && one.rule === rule) ?? null;
 }
 
 /** Whether a request of the rule's own values shows that it decides something there. */
