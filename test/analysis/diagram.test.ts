@@ -6,7 +6,7 @@ import { AND, type Diagram, Diagrams, ELSE, NO, OR, YES } from "../../src/analys
 
 const SIZES = [3, 2, 4, 2];
 const SEED = 20261122;
-const RUNS = 400;
+const RUNS = 40 * Number(process.env.ANALYSIS_RUNS ?? 10);
 
 /** Every point of the small space. */
 const POINTS = SIZES.reduce<readonly (readonly number[])[]>(

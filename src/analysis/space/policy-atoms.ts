@@ -53,20 +53,22 @@ function addRule(atoms: Atoms, rule: CompiledRule, trustDomains: readonly string
     atoms.addCondition(condition, context);
 }
 
-/** Of rules that are asked about in many spaces, what they name is found once. */
-const NAMED = new WeakMap<readonly CompiledRule[], Atoms>();
+interface NamedRules {
+  readonly http: readonly CompiledRule[];
+  readonly tcp: readonly CompiledRule[];
+  readonly trustDomains: readonly string[];
+}
 
-/** @param trustDomains always the same for the same list of rules. */
-export function addRules(
-  atoms: Atoms,
-  rules: readonly CompiledRule[],
-  trustDomains: readonly string[],
-): void {
-  let named = NAMED.get(rules);
+/** Of lists that are asked about in many spaces, what they name is found once. */
+const NAMED = new WeakMap<readonly NamedRules[], Atoms>();
+
+export function addQuestions(atoms: Atoms, questions: readonly NamedRules[]): void {
+  let named = NAMED.get(questions);
   if (named === undefined) {
     named = new Atoms();
-    for (const rule of rules) addRule(named, rule, trustDomains);
-    NAMED.set(rules, named);
+    for (const { http, tcp, trustDomains } of questions)
+      for (const rule of [...http, ...tcp]) addRule(named, rule, trustDomains);
+    NAMED.set(questions, named);
   }
   atoms.addAll(named);
 }

@@ -13,7 +13,7 @@ import { Atoms } from "./atoms.ts";
 import { buildDimensions } from "./build-dimensions.ts";
 import { AND, type Diagram, Diagrams, ELSE, NO, type Operation, OR, type Outcome, YES } from "./diagram.ts";
 import { ABSENT, type Dimension, HTTP, TCP } from "./dimension.ts";
-import { addAtoms, addRules, PREFLIGHT_METHOD, refuseTokenHeaders } from "./policy-atoms.ts";
+import { addAtoms, addQuestions, PREFLIGHT_METHOD, refuseTokenHeaders } from "./policy-atoms.ts";
 import { connectionOf, type Point, sampleOf } from "./request-space.ts";
 import { RuleDiagrams, withCells } from "./rule-diagrams.ts";
 
@@ -61,8 +61,7 @@ export class ServerSpace {
     for (const policy of policies) addAtoms(atoms, policy);
     for (const server of ambient) addAmbientAtoms(atoms, server);
     this.#undialled = [CAPTURE_PORT, ...(ambient.length > 0 ? ZTUNNEL_PORTS : [])];
-    for (const { http, tcp, trustDomains } of questions)
-      for (const rules of [http, tcp]) addRules(atoms, rules, trustDomains);
+    addQuestions(atoms, questions);
     for (const policy of policies) refuseTokenHeaders(atoms, policy);
     this.dimensions = buildDimensions(atoms, {
       pathNormalization: first.pathNormalization,

@@ -1,8 +1,9 @@
 /** What somebody wants to be so of the requests that workloads let through. */
 import type { Labels, Mesh, Workload } from "../../model/mesh.ts";
 import { matchesLabels } from "../../model/selector.ts";
-import { compileRule } from "../../policy/authorization-rule.ts";
+import { type Clause, type CompiledRule, compileRule } from "../../policy/authorization-rule.ts";
 import type { AuthorizationAction, RuleSpec } from "../../policy/authorization-spec.ts";
+import type { Condition } from "../../policy/condition.ts";
 import type { Span } from "../../resources/diagnostic.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import type { RequestRules } from "../space/server-space.ts";
@@ -57,10 +58,14 @@ export function invariantOf(resource: Resource, { config }: Mesh): Invariant {
  * knows: rules about HTTP are never kept there, and never met; what is `always` let through is HTTP that says so. Names mean what they say
  * (strict semantics), whatever Istio's patterns take besides.
  */
-export function requestRules({ claim, rules, namespace, name }: Invariant, { config }: Mesh): RequestRules {
+export function requestRules(
+  { claim, rules, namespace, name }: Invariant,
+  { config }: Mesh,
+  known: KnownConditions = new Map(),
+): RequestRules {
   const trustDomains = [...new Set([config.trustDomain, ...config.trustDomainAliases])];
-  const compile = (rule: RuleSpec, index: number, action: AuthorizationAction, http: boolean) =>
-    compileRule(rule, { namespace, name }, index, {
+  const compile = (rule: RuleSpec, index: number, action: AuthorizationAction, http: boolean) => {
+    const compiled = compileRule(rule, { namespace, name }, index, {
       semantics: "strict",
       action,
       policyNamespace: namespace,
@@ -69,6 +74,8 @@ export function requestRules({ claim, rules, namespace, name }: Invariant, { con
       forwardedFor: { entryFromRight: 0 },
       http,
     });
+    return compiled === null ? null : withKnown(compiled, JSON.stringify([namespace, action, http]), known);
+  };
   const action = claim === "only" ? "ALLOW" : "DENY";
   const of = (http: boolean): RequestRules["http"] =>
     rules.flatMap((rule, index) => {
@@ -76,4 +83,20 @@ export function requestRules({ claim, rules, namespace, name }: Invariant, { con
       return compile(rule, index, action, http) ?? [];
     });
   return { http: of(true), tcp: of(false), trustDomains: [...trustDomains, ...config.federatedTrustDomains] };
+}
+
+/** By what they say, and where: invariants of one mesh say the same again and again, and what is one object is analysed once at each workload. */
+export type KnownConditions = Map<string, Condition>;
+
+/** @param context all that conditions are compiled with, but for what is the mesh's. */
+function withKnown(rule: CompiledRule, context: string, known: KnownConditions): CompiledRule {
+  const of = (condition: Condition): Condition => {
+    const { field, values, notValues } = condition;
+    const key = `${context} ${JSON.stringify([field, values, notValues])}`;
+    const same = known.get(key) ?? condition;
+    known.set(key, same);
+    return same;
+  };
+  const all = (clauses: readonly Clause[]): readonly Clause[] => clauses.map((clause) => clause.map(of));
+  return { ...rule, sources: all(rule.sources), operations: all(rule.operations) };
 }

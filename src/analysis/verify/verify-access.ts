@@ -13,7 +13,7 @@ import { type Diagram, NO, type Operation, YES } from "../space/diagram.ts";
 import { type AnalysedServer, type RequestRules, ServerSpace } from "../space/server-space.ts";
 import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
-import { type Invariant, requestRules } from "./invariant.ts";
+import { type Invariant, type KnownConditions, requestRules } from "./invariant.ts";
 
 /** A request that goes against an invariant, and who answers it so. */
 export interface Witness {
@@ -67,7 +67,8 @@ export async function verifyAccess(
   invariants: readonly Invariant[],
   { semantics }: VerifyOptions,
 ): Promise<MeshVerification> {
-  const judged = invariants.map((invariant) => new Judged(invariant, requestRules(invariant, mesh)));
+  const known: KnownConditions = new Map();
+  const judged = invariants.map((invariant) => new Judged(invariant, requestRules(invariant, mesh, known)));
   const classes = classesOf(mesh, judged);
   const judge = new Judge(mesh, semantics);
   for (const group of classes) await judge.judge(group);
@@ -80,6 +81,7 @@ export async function verifyAccess(
 
 interface WorkloadClass {
   readonly workloads: Workload[];
+  /** One list for all classes that the same invariants select. */
   readonly judged: readonly Judged[];
 }
 
@@ -116,13 +118,15 @@ const NOTHING_SELECTED: Finding = {
 /** Those together that have the same policies, and that the same invariants select. */
 function classesOf(mesh: Mesh, judged: readonly Judged[]): readonly WorkloadClass[] {
   const classes = new Map<string, WorkloadClass>();
+  const lists = new Map<string, readonly Judged[]>();
   for (const workload of mesh.workloads) {
     const numbers = judged.flatMap(({ invariant }, at) => (invariant.selects(workload) ? [at] : []));
     if (numbers.length === 0) continue;
+    const list = lists.get(numbers.join()) ?? numbers.flatMap((at) => judged[at] ?? []);
+    lists.set(numbers.join(), list);
     const key = `${numbers.join()}\n${serverFacts(mesh, workload).text}`;
     const known = classes.get(key);
-    if (known === undefined)
-      classes.set(key, { workloads: [workload], judged: numbers.flatMap((at) => judged[at] ?? []) });
+    if (known === undefined) classes.set(key, { workloads: [workload], judged: list });
     else known.workloads.push(workload);
   }
   return [...classes.values()];
@@ -162,8 +166,7 @@ class Judge {
     isSplit = false,
   ): Promise<void> {
     try {
-      const questions = judged.map(({ rules }) => rules);
-      await this.#judgeAll(new ServerSpace([policy], questions), policy, judged, keys);
+      await this.#judgeAll(new ServerSpace([policy], questionsOf(judged)), policy, judged, keys);
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
       if (judged.length === 1 || this.#isHopeless(error, policy, isSplit)) {
@@ -296,6 +299,15 @@ class Judge {
     });
     return allowed === isAllowed ? { request, allowed, policy, rule, cause } : undefined;
   }
+}
+
+const QUESTIONS = new WeakMap<readonly Judged[], readonly RequestRules[]>();
+
+/** One list of rules for one list of invariants: a space finds what they name once. */
+function questionsOf(judged: readonly Judged[]): readonly RequestRules[] {
+  const known = QUESTIONS.get(judged) ?? judged.map(({ rules }) => rules);
+  QUESTIONS.set(judged, known);
+  return known;
 }
 
 interface Sides {
