@@ -13,10 +13,12 @@ import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type AuditReport, auditJson, auditMarkdown, auditText } from "./render/audit.ts";
 import { auditSarif } from "./render/audit-sarif.ts";
 import { plain } from "./render/style.ts";
+import { runCompliance } from "./run-compliance.ts";
 import { type AdvisoriesUsed, readTrust, type TrustOptions } from "./trust/trust-options.ts";
 
 export interface AuditOptionsOfCommand extends TrustOptions {
-  readonly format: "text" | "json" | "sarif" | "markdown";
+  readonly format: "text" | "json" | "sarif" | "markdown" | "html";
+  readonly framework?: string;
   readonly failOn: FindingSeverity | "never";
   readonly severity: FindingSeverity;
   readonly rule?: readonly string[];
@@ -33,6 +35,7 @@ export async function runAudit(
   options: AuditOptionsOfCommand,
 ): Promise<ExitCode> {
   const rules = chosenRules(options);
+  checkReport(options, rules);
   if (options.dryRun === true && options.fix === undefined)
     throw new BulwarkError("BW_CLI_INPUT", "`--dry-run` says what `--fix` would change: give both");
   const { mesh, rejected, warnings } = await loadMesh(sources);
@@ -40,11 +43,28 @@ export async function runAudit(
   const trust = await readTrust(new AuditContext(mesh, rejected, { now }), options, now);
   for (const note of trust.notes) process.stderr.write(`${plain(note)}\n`);
   const settings = { now, trust: trust.settings, readCertificate: certificateFacts };
-  const audit = runRules(new AuditContext(mesh, rejected, settings, warnings), rules);
+  const context = new AuditContext(mesh, rejected, settings, warnings);
+  const audit = runRules(context, rules);
+  const { format, framework } = options;
+  if (framework !== undefined) {
+    const { advisories } = trust;
+    return runCompliance(context, audit, { framework, format, now, files: sources, advisories });
+  }
+  const render = format === "html" ? undefined : RENDERERS[format];
+  if (render === undefined) throw new BulwarkError("BW_CLI_INPUT", "HTML is for reports: give `--framework`");
   const shown = audit.found.filter(({ finding }) => isAtLeast(finding, options.severity));
   if (options.fix === true) return fix(shown, options);
-  process.stdout.write(RENDERERS[options.format](reportOf(audit, shown, trust.advisories), rules));
+  process.stdout.write(render(reportOf(audit, shown, trust.advisories), rules));
   return exitCodeFor(shown, options.failOn);
+}
+
+/** A report rests on every rule. */
+function checkReport({ framework, fix }: AuditOptionsOfCommand, rules: readonly AuditRule[]): void {
+  if (framework === undefined || (rules.length === AUDIT_RULES.length && fix === undefined)) return;
+  throw new BulwarkError(
+    "BW_CLI_INPUT",
+    "`--framework` asks every rule, and changes nothing: leave `--rule`, `--skip` and `--fix` out",
+  );
 }
 
 const RENDERERS = { text: auditText, json: auditJson, markdown: auditMarkdown, sarif: auditSarif };

@@ -3,6 +3,7 @@ import { FINDING_SEVERITIES } from "../../analysis/audit/finding.ts";
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import { collect, examples } from "../options.ts";
 import { type AuditOptionsOfCommand, runAudit } from "../run-audit.ts";
+import { FRAMEWORK_NAMES } from "../run-compliance.ts";
 import { addTrustOptions, updateStoredAdvisories } from "../trust/trust-options.ts";
 
 export function configure(command: Command): void {
@@ -10,7 +11,7 @@ export function configure(command: Command): void {
     .argument("[mesh...]", "folders or files of the mesh")
     .addOption(
       new Option("--format <format>", "how to print")
-        .choices(["text", "json", "sarif", "markdown"])
+        .choices(["text", "json", "sarif", "markdown", "html"])
         .default("text"),
     )
     .addOption(
@@ -34,6 +35,11 @@ export function configure(command: Command): void {
     )
     .option("--update <file>", "store newer advisories (docs/trust.md), and audit nothing")
     .option("--force", "with --update: also an older file, or one that leaves out what is known")
+    .addOption(
+      new Option("--framework <name>", "a report on the controls of a framework instead of findings").choices(
+        FRAMEWORK_NAMES,
+      ),
+    )
     .addHelpText("after", HELP)
     .action(async (mesh: readonly string[], options: AuditOptionsOfCommand & UpdateOptions) => {
       if (options.update !== undefined) update(mesh, options.update, options.force === true);
@@ -70,6 +76,7 @@ ${examples(
   "bulwark audit examples/payroll",
   "bulwark audit deploy --format sarif > audit.sarif",
   "bulwark audit deploy --fix --dry-run",
+  "bulwark audit deploy --framework pci-dss --format html > report.html",
   "bulwark audit deploy --trusted-registry gcr.io/team --signatures signatures --signature-key cosign.pub",
   "bulwark audit --update advisories.json",
 )}`;

@@ -1,0 +1,31 @@
+/** A framework, its controls that a mesh's configuration bears on, and what each rests on. */
+
+export interface Control {
+  /** As the framework numbers it. */
+  readonly id: string;
+  /** In our own words. */
+  readonly title: string;
+  /** Ids of claims.ts; none where files show nothing of it. */
+  readonly claims: readonly string[];
+  /** What the files of a mesh cannot show of it. */
+  readonly beyond: string;
+}
+
+export interface Framework {
+  readonly name: string;
+  readonly title: string;
+  /** What a reader has to know before he believes the table. */
+  readonly scope: string;
+  readonly controls: readonly Control[];
+}
+
+/** `id | title | claims | what files cannot show`, a line each. */
+export function controlsOf(table: string): readonly Control[] {
+  return table
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const [id = "", title = "", claims = "", beyond = ""] = line.split("|").map((cell) => cell.trim());
+      return { id, title, claims: claims === "" ? [] : claims.split(/\s+/), beyond };
+    });
+}

@@ -1,0 +1,16 @@
+import { controlsOf, type Framework } from "../framework.ts";
+
+export const cis: Framework = {
+  name: "cis",
+  title: "CIS Kubernetes Benchmark 1.12, section 5",
+  scope:
+    "Policies that manifests show. There is no CIS benchmark for Istio. An AuthorizationPolicy is no NetworkPolicy: 5.3.2 rests on NetworkPolicies alone.",
+  controls: controlsOf(`
+5.1.5 | Default service accounts are not used | own-accounts | bindings of the live cluster
+5.2.6 | Containers cannot gain rights | pods-restricted | admission of the live cluster
+5.2.7 | Containers do not run as root | pods-restricted | admission of the live cluster
+5.2.8 | Containers do without NET_RAW | net-raw-dropped | admission of the live cluster
+5.3.2 | All namespaces have NetworkPolicies | network-segmented | whether the network enforces them
+5.5.1 | Where images come from is controlled | images-signed images-pinned | the admission plugin
+`),
+};

@@ -1,0 +1,115 @@
+/** A framework's controls against one mesh: what speaks for each, what against, and what no file shows. */
+import type { Mesh } from "../../model/mesh.ts";
+import type { Semantics } from "../../policy/inbound.ts";
+import type { AuditContext } from "../audit/audit-context.ts";
+import type { Finding } from "../audit/finding.ts";
+import { BUILT_INS } from "../verify/built-in-invariants.ts";
+import type { Invariant } from "../verify/invariant.ts";
+import { type MeshVerification, verifyAccess } from "../verify/verify-access.ts";
+import type { ClaimEvidence, ClaimStatus } from "./claim.ts";
+import { CLAIMS } from "./claims.ts";
+import type { Control, Framework } from "./framework.ts";
+import { cis } from "./frameworks/cis.ts";
+import { cra } from "./frameworks/cra.ts";
+import { gdpr } from "./frameworks/gdpr.ts";
+import { nist800204b } from "./frameworks/nist-800-204b.ts";
+import { nist800207 } from "./frameworks/nist-800-207.ts";
+import { pciDss } from "./frameworks/pci-dss.ts";
+
+export const FRAMEWORKS: readonly Framework[] = [pciDss, gdpr, nist800204b, nist800207, cis, cra];
+
+export interface JudgedClaim extends ClaimEvidence {
+  readonly id: string;
+  readonly statement: string;
+}
+
+export interface JudgedControl {
+  readonly id: string;
+  readonly title: string;
+  /** `pass`: all that it rests on is shown. `fail`: something is refuted. */
+  readonly status: "pass" | "fail" | "not shown";
+  readonly claims: readonly JudgedClaim[];
+  readonly beyond: string;
+}
+
+export interface ComplianceReport {
+  readonly framework: string;
+  readonly title: string;
+  readonly scope: string;
+  readonly controls: readonly JudgedControl[];
+}
+
+/** @param findings all that the audit found, suppressed or not */
+export async function complianceReport(
+  framework: Framework,
+  audit: AuditContext,
+  findings: readonly Finding[],
+  semantics: Semantics,
+): Promise<ComplianceReport> {
+  const needed = new Set(framework.controls.flatMap(({ claims }) => claims));
+  const proofs = await proofsFor(audit.mesh, needed, semantics);
+  const claims = new Map<string, JudgedClaim>();
+  for (const id of needed) {
+    const claim = CLAIMS.get(id);
+    if (claim === undefined) throw new Error(`BUG: no claim ${id}`);
+    claims.set(id, { id, statement: claim.statement, ...claim.judge({ audit, findings, proofs }) });
+  }
+  const { name, title, scope, controls } = framework;
+  return {
+    framework: name,
+    title,
+    scope,
+    controls: controls.map((control) => judgedControl(control, claims)),
+  };
+}
+
+function judgedControl(
+  { id, title, claims: ids, beyond }: Control,
+  all: ReadonlyMap<string, JudgedClaim>,
+): JudgedControl {
+  const claims = ids.flatMap((claim) => all.get(claim) ?? []);
+  return { id, title, status: statusOf(claims.map(({ status }) => status)), claims, beyond };
+}
+
+function statusOf(claims: readonly ClaimStatus[]): JudgedControl["status"] {
+  if (claims.includes("refuted")) return "fail";
+  return claims.length > 0 && claims.every((status) => status === "shown") ? "pass" : "not shown";
+}
+
+/** Claims by proof, and the invariants of `verify` that they are. */
+const PROOFS: Readonly<Record<string, string>> = {
+  "mutual-tls": "no-plaintext",
+  "no-anonymous": "no-anonymous",
+  "own-trust-domain": "no-foreign-identities",
+  "sensitive-isolated": "sensitive",
+};
+
+async function proofsFor(
+  mesh: Mesh,
+  claims: ReadonlySet<string>,
+  semantics: Semantics,
+): Promise<ReadonlyMap<string, MeshVerification>> {
+  const proofs = new Map<string, MeshVerification>();
+  for (const [claim, builtIn] of Object.entries(PROOFS)) {
+    const invariants = BUILT_INS.find(({ name }) => name === builtIn)?.invariants(mesh) ?? [];
+    if (claims.has(claim) && invariants.length > 0)
+      proofs.set(builtIn, await verifyAccess(mesh, invariants, { semantics }));
+  }
+  if (claims.has("default-deny"))
+    proofs.set("default-deny", await verifyAccess(mesh, [noStranger(mesh)], { semantics }));
+  return proofs;
+}
+
+/** An account that no policy can mean: whoever lets it in lets in any. */
+const STRANGER = { namespace: "bulwark-stranger-9f3c1a", account: "nobody-9f3c1a" };
+
+function noStranger({ config }: Mesh): Invariant {
+  const principals = [`${config.trustDomain}/ns/${STRANGER.namespace}/sa/${STRANGER.account}`];
+  return {
+    name: "an identity that no policy names",
+    claim: "never",
+    rules: [{ from: [{ source: { principals } }] }],
+    namespace: config.rootNamespace,
+    selects: ({ role }) => role === "application",
+  };
+}

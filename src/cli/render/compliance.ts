@@ -1,0 +1,124 @@
+/** A compliance report for a person, a program, a pull request, and for paper. */
+import type { ComplianceReport, JudgedClaim, JudgedControl } from "../../analysis/compliance/report.ts";
+import { markdownText } from "./markdown.ts";
+import { plain, style } from "./style.ts";
+
+export interface DatedReport extends ComplianceReport {
+  /** RFC 3339. */
+  readonly time: string;
+  readonly files: readonly string[];
+  readonly advisories: { readonly date: string; readonly isStale: boolean };
+}
+
+const MARKS = {
+  pass: { word: "pass", format: "green" },
+  fail: { word: "FAIL", format: "red" },
+  "not shown": { word: "not shown", format: "yellow" },
+} as const;
+
+export function countsOf({ controls }: ComplianceReport): string {
+  const of = (status: JudgedControl["status"]): number =>
+    controls.filter((control) => control.status === status).length;
+  return `${controls.length} controls: ${of("pass")} pass, ${of("fail")} fail, ${of("not shown")} not shown`;
+}
+
+export function complianceText(report: DatedReport): string {
+  const lines = report.controls.flatMap(({ id, title, status, claims, beyond }) => [
+    `${style(MARKS[status].format, MARKS[status].word.padEnd(9))}  ${id}  ${title}`,
+    ...claims.flatMap(claimLines).map((line) => `           ${plain(line)}`),
+    `           files cannot show: ${beyond}`,
+  ]);
+  return `${[report.title, report.scope, "", ...lines, "", `${countsOf(report)}; advisories of ${advisoriesOf(report)}`].join("\n")}\n`;
+}
+
+function claimLines({ statement, status, evidence }: JudgedClaim): readonly string[] {
+  return [`${status}: ${statement}`, ...evidence.map((line) => `  ${line}`)];
+}
+
+function advisoriesOf({ advisories: { date, isStale } }: DatedReport): string {
+  return `${date}${isStale ? " (STALE)" : ""}`;
+}
+
+export function complianceJson(report: DatedReport): string {
+  return `${JSON.stringify(report, null, 2)}\n`;
+}
+
+export function complianceMarkdown(report: DatedReport): string {
+  const rows = report.controls.map(({ id, title, status, claims, beyond }) => {
+    const evidence = claims
+      .map((claim) =>
+        markdownText(
+          claimLines(claim)
+            .map((line) => line.trim())
+            .join("; "),
+        ),
+      )
+      .join("<br>");
+    return `| ${markdownText(id)} | ${markdownText(title)} | ${MARKS[status].word} | ${evidence} | ${markdownText(beyond)} |`;
+  });
+  return [
+    `# ${markdownText(report.title)}`,
+    markdownText(report.scope),
+    `${report.time}; advisories of ${advisoriesOf(report)}; ${countsOf(report)}`,
+    ["| control | | | evidence | files cannot show |", "|---|---|---|---|---|", ...rows].join("\n"),
+  ]
+    .join("\n\n")
+    .concat("\n");
+}
+
+/** One file that needs no other, and prints without colours being all that tells. */
+export function complianceHtml(report: DatedReport): string {
+  const rows = report.controls.map(
+    ({ id, title, status, claims, beyond }) => `<tr class="${status.replace(" ", "-")}">
+<th scope="row">${html(id)}</th>
+<td>${html(title)}</td>
+<td class="status">${MARKS[status].word}</td>
+<td>${claims.map(claimHtml).join("")}</td>
+<td>${html(beyond)}</td>
+</tr>`,
+  );
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${html(report.title)}</title>
+<style>${CSS}</style>
+</head>
+<body>
+<h1>${html(report.title)}</h1>
+<p>${html(report.scope)}</p>
+<p class="counts">${html(countsOf(report))}</p>
+<p>Made by Bulwark at <time datetime="${html(report.time)}">${html(report.time)}</time> of ${html(report.files.join(", "))}; advisories of ${html(advisoriesOf(report))}.</p>
+<table>
+<thead><tr><th scope="col">Control</th><th scope="col">What it asks</th><th scope="col">Status</th><th scope="col">Evidence</th><th scope="col">What files cannot show</th></tr></thead>
+<tbody>
+${rows.join("\n")}
+</tbody>
+</table>
+</body>
+</html>
+`;
+}
+
+function claimHtml({ statement, status, evidence }: JudgedClaim): string {
+  const items = evidence.map((line) => `<li>${html(line)}</li>`).join("");
+  return `<p><b>${status}:</b> ${html(statement)}</p>${items === "" ? "" : `<ul>${items}</ul>`}`;
+}
+
+function html(text: string): string {
+  return plain(text).replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+const CSS = `
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem; color: #111; background: #fff; }
+table { border-collapse: collapse; width: 100%; }
+th, td { border: 1px solid #999; padding: .4rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+th[scope=row] { white-space: nowrap; }
+.status { font-weight: 700; white-space: nowrap; }
+.pass .status { color: #0a5c1e; }
+.fail .status { color: #a30000; }
+.not-shown .status { color: #6b4a00; }
+p, ul { margin: .2rem 0; }
+@media print { body { margin: 0; font-size: 10px; } thead { display: table-header-group; } tr { break-inside: avoid; } @page { size: A4 landscape; margin: 12mm; } }
+`;

@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { CLAIMS } from "../../src/analysis/compliance/claims.ts";
+import { FRAMEWORKS } from "../../src/analysis/compliance/report.ts";
+import { complianceHtml } from "../../src/cli/render/compliance.ts";
+import { bulwark } from "../cli/run-bulwark.ts";
+
+const MESHES = join(import.meta.dirname, "compliance");
+
+interface Judged {
+  readonly id: string;
+  readonly status: string;
+  readonly claims: readonly {
+    readonly id: string;
+    readonly status: string;
+    readonly evidence: readonly string[];
+  }[];
+  readonly beyond: string;
+}
+
+async function judge(mesh: string, framework: string): Promise<readonly Judged[]> {
+  const { code, stdout, stderr } = await bulwark([
+    "audit",
+    mesh,
+    "--framework",
+    framework,
+    "--format",
+    "json",
+  ]);
+  assert.ok(code === 0 || code === 2, stderr);
+  const { controls } = JSON.parse(stdout);
+  assert.equal(code, controls.some(({ status }: Judged) => status === "fail") ? 2 : 0);
+  return controls;
+}
+
+/** What became of each claim, whatever control rests on it. */
+function claimsOf(controls: readonly Judged[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(controls.flatMap(({ claims }) => claims.map(({ id, status }) => [id, status])));
+}
+
+test("controls rest on claims that there are, say what files cannot show, and stand once each", () => {
+  for (const { name, controls } of FRAMEWORKS) {
+    const ids = controls.map(({ id }) => id);
+    assert.deepEqual(ids, [...new Set(ids)], name);
+    for (const { id, title, claims, beyond } of controls) {
+      assert.ok(title !== "" && beyond !== "", `${name} ${id}`);
+      for (const claim of claims) assert.ok(CLAIMS.has(claim), `${name} ${id}: ${claim}`);
+    }
+  }
+});
+
+test("a control passes only where all that it rests on is shown, fails where one is refuted", async () => {
+  for (const mesh of ["held", "open"])
+    for (const { name } of FRAMEWORKS)
+      for (const { id, status, claims } of await judge(join(MESHES, mesh), name)) {
+        const all = claims.map((claim) => claim.status);
+        const expected = all.includes("refuted")
+          ? "fail"
+          : all.length > 0 && all.every((one) => one === "shown")
+            ? "pass"
+            : "not shown";
+        assert.equal(status, expected, `${mesh} ${name} ${id}`);
+        for (const claim of claims) assert.ok(claim.status === "not shown" || claim.evidence.length > 0);
+      }
+});
+
+test("of a mesh that is held the claims are shown, each with its evidence", async () => {
+  const claims = claimsOf([
+    ...(await judge(join(MESHES, "held"), "pci-dss")),
+    ...(await judge(join(MESHES, "held"), "cis")),
+  ]);
+  const shown = ["mutual-tls", "default-deny", "own-trust-domain", "network-segmented", "egress-held"];
+  for (const claim of [
+    ...shown,
+    "own-accounts",
+    "access-logged",
+    "gateway-tls",
+    "net-raw-dropped",
+    "pods-restricted",
+  ])
+    assert.equal(claims[claim], "shown", claim);
+});
+
+test("of an open mesh the same claims are refuted", async () => {
+  const claims = claimsOf([
+    ...(await judge(join(MESHES, "open"), "pci-dss")),
+    ...(await judge(join(MESHES, "open"), "cis")),
+  ]);
+  for (const claim of [
+    "mutual-tls",
+    "default-deny",
+    "network-segmented",
+    "egress-held",
+    "own-accounts",
+    "gateway-tls",
+  ])
+    assert.equal(claims[claim], "refuted", claim);
+  for (const claim of ["net-raw-dropped", "pods-restricted"]) assert.equal(claims[claim], "refuted", claim);
+});
+
+test("what the files say nothing of is not shown, and never passes", async () => {
+  const claims = claimsOf(await judge(join(MESHES, "held"), "nist-800-207"));
+  assert.equal(claims["images-signed"], "not shown");
+  const logs = claimsOf(await judge(join(MESHES, "open"), "nist-800-207"));
+  assert.equal(logs["access-logged"], "not shown");
+});
+
+test("the page needs nothing from elsewhere, and names are text in it", () => {
+  const page = complianceHtml({
+    framework: "x",
+    title: "A <script>",
+    scope: "s",
+    time: "2026-11-22T12:00:00.000Z",
+    files: ["a&b"],
+    advisories: { date: "2026-11-01", isStale: false },
+    controls: [
+      {
+        id: "1",
+        title: "<img src=x onerror=alert(1)>",
+        status: "fail",
+        beyond: "b",
+        claims: [{ id: "c", statement: "s", status: "refuted", evidence: ['"><b>'] }],
+      },
+    ],
+  });
+  assert.doesNotMatch(page, /<script|<img|href=|url\(|@import|"><b>/);
+  assert.match(page, /A &#60;script&#62;/);
+});
+
+test("a report asks every rule, in formats of reports alone", async () => {
+  const mesh = join(MESHES, "held");
+  const part = await bulwark(["audit", mesh, "--framework", "cis", "--skip", "BW0106"]);
+  assert.deepEqual([part.code, /leave `--rule`/.test(part.stderr)], [3, true]);
+  const sarif = await bulwark(["audit", mesh, "--framework", "cis", "--format", "sarif"]);
+  assert.deepEqual([sarif.code, /no format sarif/.test(sarif.stderr)], [3, true]);
+  const page = await bulwark(["audit", mesh, "--format", "html"]);
+  assert.deepEqual([page.code, /--framework/.test(page.stderr)], [3, true]);
+});
