@@ -21,11 +21,16 @@ export interface WholeDiff extends MeshDiff {
 /** Compares every server, every client, the network, and every gateway and waypoint. */
 export async function diffMesh(before: Mesh, after: Mesh, options: DiffOptions): Promise<WholeDiff> {
   const diff = diffAccess(before, after, { ...options, withoutProxies: true });
-  const { changes, notAnalysed } = await new ProxyDiff(before, after, options.semantics).compute();
+  const { changes, notAnalysed, notCompared } = await new ProxyDiff(
+    before,
+    after,
+    options.semantics,
+  ).compute();
   return {
     ...diff,
     proxies: changes.toSorted((a, b) => weightOf(a) - weightOf(b)),
     notAnalysed: [...diff.notAnalysed, ...notAnalysed],
+    notCompared: [...diff.notCompared, ...notCompared],
   };
 }
 
@@ -56,6 +61,7 @@ class ProxyDiff {
   readonly #read = new Set<string>();
   readonly #changes: ProxyChange[] = [];
   readonly #notAnalysed: NotAnalysed[] = [];
+  readonly #notCompared: Cause[] = [];
 
   constructor(before: Mesh, after: Mesh, semantics: Semantics) {
     this.#meshes = [before, after];
@@ -68,6 +74,7 @@ class ProxyDiff {
   async compute(): Promise<{
     readonly changes: readonly ProxyChange[];
     readonly notAnalysed: readonly NotAnalysed[];
+    readonly notCompared: readonly Cause[];
   }> {
     const [before, after] = this.#meshes;
     const isSame =
@@ -77,7 +84,7 @@ class ProxyDiff {
       await this.#waypoints();
       this.#unread();
     }
-    return { changes: this.#changes, notAnalysed: this.#notAnalysed };
+    return { changes: this.#changes, notAnalysed: this.#notAnalysed, notCompared: this.#notCompared };
   }
 
   async #gateways(): Promise<void> {
@@ -154,10 +161,11 @@ class ProxyDiff {
         .filter((own) => !this.#read.has(resourceName(own)))
         .map((own) => [resourceName(own), own]),
     );
-    const told = [...unread.values()].filter((own) => this.#bearsOn(own)).map(resourceName);
-    if (told.length === 0) return;
-    const why = `${told.join(", ")}: its pods are not in the files of both; what it lets in is not compared`;
-    this.#notAnalysed.push({ workloads: [], why });
+    for (const [name, own] of unread) {
+      const cause = this.#changed.find(({ resource }) => resource === name);
+      if (cause !== undefined) this.#notCompared.push(cause);
+      else if (this.#bearsOn(own)) this.#notAnalysed.push({ workloads: [name], why: NO_PODS });
+    }
   }
 
   #bearsOn({ namespace }: Resource): boolean {
@@ -168,6 +176,8 @@ class ProxyDiff {
     });
   }
 }
+
+const NO_PODS = "its pods are not in the files of both; what it lets in is not compared";
 
 const OF_ROUTES: ReadonlySet<string> = new Set([
   "Gateway",
