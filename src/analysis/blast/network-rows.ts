@@ -16,6 +16,7 @@ export class NetworkRows {
   readonly #nodeOf = new Map<Workload, number>();
   readonly #workloadsAt: readonly (readonly number[])[];
   readonly #rows = new Map<string, Bits>();
+  #outside: Bits | undefined;
   readonly #workloads: readonly Workload[];
   readonly #byPlace: (Bits | undefined)[] = [];
 
@@ -65,24 +66,27 @@ export class NetworkRows {
 
   /** Pods of one profile are treated alike: with the pod itself in it, the row is all of theirs. */
   #row(map: NetworkMap, from: number): Bits {
-    const row = noBits(this.#entries.size);
+    const row = this.#elsewhere().slice();
     const add = (to: number, connections: ReturnType<NetworkMap["between"]>): void => {
+      const isAll = connections === map.algebra.all;
       for (const end of this.#workloadsAt[to] ?? [])
         for (const at of this.#entries.byEnd.get(end) ?? [])
-          if (hasConnection(connections, "TCP", this.#entries.all[at]?.endPort ?? 0)) setBit(row, at);
+          if (isAll || hasConnection(connections, "TCP", this.#entries.all[at]?.endPort ?? 0))
+            setBit(row, at);
     };
     for (const { to, connections } of map.toPods(from)) add(to, connections);
     add(from, map.between(from, from));
-    // What is no pod is met by addresses that no file tells apart from others'.
-    for (const [end, entries] of this.#entries.byEnd)
-      if (!this.#isPod(end)) for (const at of entries) setBit(row, at);
     return row;
   }
 
-  readonly #pods = new Set<number>();
-
-  #isPod(end: number): boolean {
-    if (this.#pods.size === 0) for (const own of this.#workloadsAt) for (const at of own) this.#pods.add(at);
-    return this.#pods.has(end);
+  /** What is no pod is met by addresses that no file tells apart from others'. */
+  #elsewhere(): Bits {
+    if (this.#outside !== undefined) return this.#outside;
+    const pods = new Set(this.#workloadsAt.flat());
+    const bits = noBits(this.#entries.size);
+    for (const [end, entries] of this.#entries.byEnd)
+      if (!pods.has(end)) for (const at of entries) setBit(bits, at);
+    this.#outside = bits;
+    return bits;
   }
 }

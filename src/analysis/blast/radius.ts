@@ -78,7 +78,7 @@ export class BlastModel {
     const sending = this.#sending();
     this.#add(own, sending);
     const reached = this.#targets(this.#open(sending, own));
-    const everything = own.isAll ? this.counted : this.#outcome(start, own).taken;
+    const everything = own.isAll ? this.counted : this.#outcome(start, own, sending, reached).taken;
     return this.#parted(controlled, reached, everything);
   }
 
@@ -207,24 +207,35 @@ export class BlastModel {
     return targets;
   }
 
-  /** Results of workloads are kept: whoever reaches one of them has all that it has. */
-  #outcome(start: HoldingId, own: Holdings): Outcome {
+  /**
+   * Results of workloads are kept: whoever reaches one of them has all that it has.
+   * @param sending what is held, which grows here.
+   * @param reached workloads that are reached at once.
+   */
+  #outcome(start: HoldingId, own: Holdings, sending: Sending, reached: Bits): Outcome {
     const at = this.#placeOf(start);
     // A sidecar has less than its whole pod.
     const isKept = at !== undefined && !start.startsWith("sidecar/");
-    const known = isKept ? this.#outcomes.get(at) : undefined;
-    if (known !== undefined) return known;
-    const outcome: Outcome = {
-      ...this.#sending(),
-      taken: this.controlledBy(own),
-      expanded: noBits(this.mesh.workloads.length),
-      looked: noBits(this.entries.size),
-    };
-    if (isKept) setBit(outcome.expanded, at);
-    this.#add(own, outcome);
-    const made = this.#grow(outcome, at);
-    if (isKept) this.#outcomes.set(at, made);
-    return made;
+    const known = (isKept ? this.#outcomes.get(at) : undefined) ?? this.#sharedBy(at, reached);
+    const outcome = known ?? this.#grow(this.#fresh(own, sending, isKept ? at : undefined), at);
+    if (isKept) this.#outcomes.set(at, outcome);
+    return outcome;
+  }
+
+  /** Each has the other: what one has is all there is. */
+  #sharedBy(at: number | undefined, reached: Bits): Outcome | undefined {
+    if (at === undefined) return undefined;
+    for (const target of bitsIn(reached)) {
+      const known = this.#outcomes.get(target);
+      if (known !== undefined && hasBit(known.expanded, at)) return known;
+    }
+    return undefined;
+  }
+
+  #fresh(own: Holdings, sending: Sending, at: number | undefined): Outcome {
+    const expanded = noBits(this.mesh.workloads.length);
+    if (at !== undefined) setBit(expanded, at);
+    return { ...sending, taken: this.controlledBy(own), expanded, looked: noBits(this.entries.size) };
   }
 
   /** The place of a workload whose own compromise this is. */

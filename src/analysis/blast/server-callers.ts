@@ -71,9 +71,7 @@ export function callersByAsking(question: CallersQuestion): readonly PortCallers
   if (rules === undefined) return undefined;
   const found: PortCallers[] = [];
   for (const port of question.ports) {
-    const requests = samplesFor(question, port);
-    const asks = (principal: string | null): boolean =>
-      requests.some((sample) => takes(question.server, { ...sample, principal }));
+    const asks = asking(question, port);
     if (rules.length === 0) {
       const everybody = asks(SOMEBODY(question.mesh));
       found.push({ port, anonymous: asks(null), everybody, named: NOBODY });
@@ -94,6 +92,17 @@ export function callersByAsking(question: CallersQuestion): readonly PortCallers
     found.push({ port, anonymous: false, everybody: false, named });
   }
   return found;
+}
+
+/** Whether one of the requests is let through for somebody. What was let through for the last is asked first: callers of one rule are many. */
+function asking(question: CallersQuestion, port: number): (principal: string | null) => boolean {
+  const requests = [...samplesFor(question, port)];
+  return (principal) => {
+    const hit = requests.findIndex((sample) => takes(question.server, { ...sample, principal }));
+    const [found] = hit > 0 ? requests.splice(hit, 1) : [];
+    if (found !== undefined) requests.unshift(found);
+    return hit >= 0;
+  };
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -194,13 +203,14 @@ function samplesFor({ mesh, workload }: CallersQuestion, port: number): readonly
   return [...http, { ...BYTES, port }];
 }
 
+/** From no address: none of the rules that are asked about looks at one. */
 const BYTES: SampleRequest = {
   protocol: "tcp",
   port: 0,
   principal: null,
-  sourceIp: "192.0.2.1",
+  sourceIp: "",
   remoteIp: null,
-  destinationIp: "192.0.2.2",
+  destinationIp: "",
   sni: "",
   method: "GET",
   host: "host.example",
