@@ -162,3 +162,48 @@ spec:
   ingress: [${rule}]
 `;
 }
+
+const AMBIENT = ["examples/map", "--to", "stock/catalog"];
+
+test("map tells what goes by a waypoint in every format, and finds it by the waypoint's name", async () => {
+  const shown = async (...more: readonly string[]): Promise<string> =>
+    (await bulwark(["map", ...AMBIENT, "--from", "prices", ...more])).stdout;
+  const WAY = "stock/prices[Deployment] by stock/waypoint[Deployment]";
+  const WORDS = "methods GET; paths /items/*";
+  assert.match(
+    await shown(),
+    /^stock\/prices\[Deployment\] by .* : TCP 8080 : methods GET; paths \/items\/\* \(for /,
+  );
+  const [entry, ...others] = JSON.parse(await shown("--format", "json")) as Record<string, unknown>[];
+  assert.deepEqual(others, []);
+  assert.deepEqual([entry?.from, entry?.connections], [WAY, "TCP 8080"]);
+  assert.deepEqual(entry?.via, {
+    hosts: ["catalog.stock.svc.cluster.local"],
+    routes: ["Service stock/catalog"],
+  });
+  assert.ok(
+    (await shown("--format", "csv"))
+      .split("\n")[1]
+      ?.startsWith(`${WAY},stock/catalog[Deployment],TCP 8080,allowed,`),
+  );
+  for (const format of ["dot", "mermaid"]) {
+    const graph = await shown("--format", format);
+    assert.ok(graph.includes(`by stock/waypoint[Deployment]: TCP 8080: ${WORDS}`), graph);
+    assert.match(graph, /"prices\[Deployment\]"/);
+  }
+  assert.match(await shown("--format", "svg"), /prices\[Deployment\]/);
+  const focused = await bulwark(["map", "examples/map", "--focus", "stock/waypoint"]);
+  assert.ok(focused.stdout.includes(`${WAY} => stock/catalog`), focused.stdout);
+  const { stderr } = await bulwark(["map", ...AMBIENT]);
+  assert.match(stderr, /note: stock\/waypoint is in no file, and taken to be there/);
+});
+
+test("map of files without a resource is no map", async (t) => {
+  const empty = mkdtempSync(join(tmpdir(), "map-"));
+  t.after(() => rmSync(empty, { recursive: true, force: true }));
+  for (const more of [[], ["--network-only"]]) {
+    const { code, stdout, stderr } = await bulwark(["map", empty, ...more]);
+    assert.deepEqual([code, stdout], [3, ""]);
+    assert.match(stderr, /BW0901_NOTHING_READ/);
+  }
+});
