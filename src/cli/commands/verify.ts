@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { BUILT_INS } from "../../analysis/verify/built-in-invariants.ts";
 import { examples } from "../options.ts";
 import { BUILT_IN_NAMES, runVerify, type VerifyOptionsOfCommand } from "../run-verify.ts";
 
@@ -24,8 +25,22 @@ export function configure(command: Command): void {
 }
 
 const HELP = `
-An AccessInvariant (apiVersion bulwark.dev/v1) lists rules as AuthorizationPolicy has them under one of \`never\`, \`always\` and \`only\`.
-Proven over all requests, not sampled, for the server's side of every workload behind a sidecar (docs/verify.md says what that leaves out).
+An AccessInvariant says what is to be so, whatever policies say, by rules as AuthorizationPolicy has them:
+
+  apiVersion: bulwark.dev/v1
+  kind: AccessInvariant
+  metadata: {name: orders-from-web, namespace: shop}
+  spec:
+    selector: {matchLabels: {app: orders}}   # none: the whole namespace
+    only:                                    # or never, or always
+      - from: [{source: {principals: [cluster.local/ns/shop/sa/web]}}]
+
+Built in:
+${BUILT_INS.map(({ name, summary }) => `  ${name.padEnd(22)} ${summary}`).join("\n")}
+  ${"all".padEnd(22)} those of them that the mesh has anything for
+
+Proven means: over all requests, not sampled. It is the server's side of workloads that is judged (docs/verify.md says what that leaves out).
+What is violated comes with a request that \`bulwark can\` answers as told, and with the rule that decides.
 Exit code: 0 all is proven, 2 something is violated or could not be proven, 3 the files are not valid, 1 Bulwark failed.
 ${examples(
   "bulwark verify examples/verify",
