@@ -10,7 +10,7 @@ export const portUnverified: AuditRule = {
   ...hostUnverified,
   id: "BW0129",
   title: "A port of a DestinationRule that encrypts without knowing the server",
-  same: { istio: "IST0129" },
+  same: { istio: "IST0129", snowcat: "TLS Validation in Destination Rule" },
   what: "As BW0128, for one port: `trafficPolicy.portLevelSettings[].tls`.",
   check: unverifiedPorts,
 };

@@ -9,6 +9,7 @@ export const versionVulnerable: AuditRule = {
   id: "BW0710",
   title: "A version with known vulnerabilities",
   severity: "high",
+  same: { snowcat: "Known Vulnerable Version" },
   attacks: ["C3", "C6", "C7"],
   what: "Versions of Istio, Envoy and Kubernetes (images' tags, `sidecar.istio.io/proxyImage`, nodes' kubelets, the Sail operator's resources) that advisories speak of and a later version is free of. A finding is as grave as the gravest advisory; one without a score counts as high. An advisory's conditions are named, not checked. The data are those that Bulwark ships, or newer ones of `audit --update` (docs/trust.md).",
   why: "The faults are public, and so are ways to use many of them.",
