@@ -34,6 +34,8 @@ interface Sending {
   readonly free: Bits;
   readonly captured: Bits;
   readonly direct: Bits;
+  /** Where policies may be taken away: whoever sends there is let in. */
+  readonly loosened: Bits;
 }
 
 /** All that follows, and the means of it: who gets here has it all. */
@@ -141,7 +143,14 @@ export class BlastModel {
 
   #sending(): Sending {
     const { size } = this.entries;
-    return { keys: noBits(size), free: noBits(size), captured: noBits(size), direct: noBits(size) };
+    const [keys, free, captured, direct, loosened] = [
+      noBits(size),
+      noBits(size),
+      noBits(size),
+      noBits(size),
+      noBits(size),
+    ];
+    return { keys, free, captured, direct, loosened };
   }
 
   #add(own: Holdings, into: Sending): void {
@@ -155,7 +164,7 @@ export class BlastModel {
       const workload = mesh.workloads[at];
       if (workload !== undefined) this.#addThroughZtunnel(principalOf(workload), network.fromPlace(at), into);
     }
-    for (const namespace of own.loosened) this.#addNamespace(namespace, "target", into.keys);
+    for (const namespace of own.loosened) this.#addNamespace(namespace, "target", into.loosened);
     for (const namespace of own.opened) {
       this.#addNamespace(namespace, "end", into.free);
       this.#addNamespace(namespace, "end", into.captured);
@@ -189,13 +198,14 @@ export class BlastModel {
       if (this.mesh.workloads[entry[which]]?.namespace === namespace) setBit(into, at);
   }
 
-  #open({ keys, free, captured, direct }: Sending, { isAll }: Pick<Holdings, "isAll">): Bits {
+  #open({ keys, free, captured, direct, loosened }: Sending, { isAll }: Pick<Holdings, "isAll">): Bits {
     if (isAll) return this.network.everything;
     const { anonymous, withoutTunnel } = this.entries;
     const open = new Uint32Array(direct.length);
     for (let at = 0; at < open.length; at++) {
-      const asked = (keys[at] ?? 0) | (anonymous[at] ?? 0);
-      const past = (captured[at] ?? 0) & (withoutTunnel[at] ?? 0);
+      const taken = loosened[at] ?? 0;
+      const asked = (keys[at] ?? 0) | (anonymous[at] ?? 0) | taken;
+      const past = (captured[at] ?? 0) & ((withoutTunnel[at] ?? 0) | taken);
       open[at] = (direct[at] ?? 0) | (asked & ((free[at] ?? 0) | past));
     }
     return open;
@@ -302,6 +312,7 @@ function join(known: Outcome, into: Outcome): void {
   addBits(into.free, known.free);
   addBits(into.captured, known.captured);
   addBits(into.direct, known.direct);
+  addBits(into.loosened, known.loosened);
   addBits(into.taken, known.taken);
   addBits(into.expanded, known.expanded);
   addBits(into.looked, known.looked);

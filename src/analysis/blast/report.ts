@@ -217,8 +217,9 @@ async function showing(
     entry.way === "waypoint" && entry.service !== undefined
       ? { service: entry.service.host, port: entry.service.port }
       : { workload: target.key, port: entry.port };
-  const templates = [...representativeRequests(mesh, target, entry.port, true), { protocol: "tcp" as const }];
-  for (const template of templates) {
+  const plain = [...representativeRequests(mesh, target, entry.port, true), { protocol: "tcp" as const }];
+  const asked = plain.map((template) => ({ ...template, extAuthz: "allow" as const }));
+  for (const template of [...plain, ...asked]) {
     const request = { ...template, from: source, to };
     const { allowed, policy, rule, cause } = await decide(mesh, request, { semantics, compareModes: false });
     if (allowed) return { request, why: reasonText(policy, rule, cause, mesh) };

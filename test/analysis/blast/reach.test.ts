@@ -71,6 +71,43 @@ test("every step that shows a request is let through by can, and shows the ident
   }
 });
 
+test("who may take policies away is let in where they are taken away, also from an ambient pod, and nowhere else", () => {
+  const rights = (namespace: string): readonly Resource[] => [
+    object("rbac.authorization.k8s.io/v1", "Role", namespace, "own", {
+      rules: [{ apiGroups: ["security.istio.io"], resources: ["authorizationpolicies"], verbs: ["delete"] }],
+    }),
+    object("rbac.authorization.k8s.io/v1", "RoleBinding", namespace, "own", {
+      subjects: [{ kind: "ServiceAccount", name: "thief", namespace: "a" }],
+      roleRef: { kind: "Role", name: "own" },
+    }),
+  ];
+  for (const mode of [{ "istio-injection": "enabled" }, { "istio.io/dataplane-mode": "ambient" }]) {
+    const mesh = buildMesh([
+      ...["a", "b"].flatMap((name) => [
+        object("v1", "Namespace", "", name, { labels: mode }),
+        object("security.istio.io/v1", "PeerAuthentication", name, "default", {
+          spec: { mtls: { mode: "STRICT" } },
+        }),
+        ...["thief", "victim"].map((app) =>
+          object("v1", "Pod", name, app, {
+            labels: { app },
+            spec: {
+              serviceAccountName: app,
+              containers: [{ name: "c", image: "i", ports: [{ containerPort: 80 }] }],
+            },
+          }),
+        ),
+        object("security.istio.io/v1", "AuthorizationPolicy", name, "nobody", { spec: {} }),
+      ]),
+      ...rights("b"),
+    ]);
+    const model = new BlastModel(mesh, "strict");
+    const { reached } = model.radiusOf("workload/a/thief");
+    assert.deepEqual(namesIn(model, reached), ["b/thief", "b/victim"], JSON.stringify(mode));
+    assert.deepEqual(namesIn(model, model.radiusOf("workload/a/victim").reached), []);
+  }
+});
+
 interface Drawn {
   readonly count: number;
   /** Who lets whom in, by number. */
