@@ -14,6 +14,7 @@ import { type AnalysedServer, type RequestRules, ServerSpace } from "../space/se
 import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
 import { type Invariant, type KnownConditions, requestRules } from "./invariant.ts";
+import { isAboutSenders, type Relay, relaysTo } from "./relays.ts";
 
 /** A request that goes against an invariant, and who answers it so. */
 export interface Witness {
@@ -151,7 +152,7 @@ class Judge {
     try {
       const policy = this.#compile(workloads[0]);
       this.#complexity.check([policy]);
-      await this.#judgeParts(policy, judged, keys);
+      await this.#judgeParts(policy, judged, workloads);
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
       for (const one of judged) one.findings.push(notAnalysed(keys, error));
@@ -162,21 +163,22 @@ class Judge {
   async #judgeParts(
     policy: AnalysedServer,
     judged: readonly Judged[],
-    keys: readonly string[],
+    workloads: readonly Workload[],
     isSplit = false,
   ): Promise<void> {
     try {
-      await this.#judgeAll(new ServerSpace([policy], questionsOf(judged)), policy, judged, keys);
+      await this.#judgeAll(new ServerSpace([policy], questionsOf(judged)), policy, judged, workloads);
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
       if (judged.length === 1 || this.#isHopeless(error, policy, isSplit)) {
         const limit = this.#complexity.blame(error, [policy]) as AnalysisLimit;
+        const keys = workloads.map(({ key }) => key);
         for (const one of judged) one.findings.push(notAnalysed(keys, limit));
         return;
       }
       const middle = judged.length >> 1;
-      await this.#judgeParts(policy, judged.slice(0, middle), keys, true);
-      await this.#judgeParts(policy, judged.slice(middle), keys, true);
+      await this.#judgeParts(policy, judged.slice(0, middle), workloads, true);
+      await this.#judgeParts(policy, judged.slice(middle), workloads, true);
     }
   }
 
@@ -208,8 +210,9 @@ class Judge {
     space: ServerSpace,
     policy: AnalysedServer,
     judged: readonly Judged[],
-    keys: readonly string[],
+    workloads: readonly Workload[],
   ): Promise<void> {
+    const keys = workloads.map(({ key }) => key);
     const outcomes = space.outcomes(policy);
     const sides: Sides = {
       possible: space.diagrams.apply(ANY, outcomes, NO),
@@ -220,14 +223,46 @@ class Judge {
     for (const one of judged) {
       const matched = this.#subject(space, one, policy);
       const finding = await this.#findingOf(space, one.invariant, matched, sides, keys);
+      const relayed =
+        finding === undefined && (matched !== NO || one.invariant.claim === "only")
+          ? this.#relayed(space, one.invariant, sides.possible, workloads)
+          : [];
       told.push(() => {
-        if (finding !== undefined) one.findings.push(finding);
-        else one.proven.push(...keys);
-        if (finding === undefined && matched === NO && one.invariant.claim !== "only")
-          one.vacuous.push(...keys);
+        one.findings.push(...(finding === undefined ? relayed : [finding]));
+        if (finding !== undefined) return;
+        const doubted = new Set(relayed.flatMap((each) => each.workloads));
+        one.proven.push(...keys.filter((key) => !doubted.has(key)));
+        if (matched === NO && one.invariant.claim !== "only") one.vacuous.push(...keys);
       });
     }
     for (const tell of told) tell();
+  }
+
+  /** Where gateways or waypoints are let in as themselves: who is behind them, the server that was judged does not see. */
+  #relayed(
+    space: ServerSpace,
+    { claim, rules }: Invariant,
+    possible: Diagram,
+    workloads: readonly Workload[],
+  ): readonly Finding[] {
+    const isLetIn = ({ principal }: Relay): boolean => {
+      const own = principal === null ? undefined : space.from(principal);
+      return own === undefined || space.diagrams.and(possible, own) !== NO;
+    };
+    const doubts = new Map<string, string[]>();
+    for (const workload of workloads) {
+      const relays = relaysTo(this.#mesh, workload).filter(
+        (relay) => isAboutSenders(claim, rules, relay) && isLetIn(relay),
+      );
+      if (relays.length === 0) continue;
+      const names = relays.map(({ name }) => name).join(", ");
+      doubts.set(names, [...(doubts.get(names) ?? []), workload.key]);
+    }
+    return [...doubts].map(([names, keys]) => ({
+      workloads: keys,
+      outcome: "unclear",
+      why: `not analysed: who comes by ${names}, which the workload lets in as itself`,
+    }));
   }
 
   /** What the invariant is about. Nobody is promised anything whose certificates no server takes. */
