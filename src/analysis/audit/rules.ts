@@ -12,10 +12,15 @@ import { annotationInvalid } from "./rules/annotation-invalid.ts";
 import { annotationMisplaced } from "./rules/annotation-misplaced.ts";
 import { annotationUnknown } from "./rules/annotation-unknown.ts";
 import { applicationAsProxy } from "./rules/application-as-proxy.ts";
+import { applicationNetworkRights } from "./rules/application-network-rights.ts";
+import { captureExcluded } from "./rules/capture-excluded.ts";
 import { certificateShared } from "./rules/certificate-shared.ts";
 import { claimRouteUnverified } from "./rules/claim-route-unverified.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
+import { componentsAmongApplications } from "./rules/components-among-applications.ts";
 import { controlPlaneByAddress } from "./rules/control-plane-by-address.ts";
+import { controlPlaneReachable } from "./rules/control-plane-reachable.ts";
+import { controlPlaneShared } from "./rules/control-plane-shared.ts";
 import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
 import { credentialInvalid } from "./rules/credential-invalid.ts";
 import { denyByListing } from "./rules/deny-by-listing.ts";
@@ -39,7 +44,9 @@ import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
 import { gatewayClientAddress } from "./rules/gateway-client-address.ts";
 import { gatewayInternal } from "./rules/gateway-internal.ts";
 import { gatewayPortUnserved } from "./rules/gateway-port-unserved.ts";
+import { gatewayUnbounded } from "./rules/gateway-unbounded.ts";
 import { gatewaysConflict } from "./rules/gateways-conflict.ts";
+import { hostNetworkInMesh } from "./rules/host-network-in-mesh.ts";
 import { hostNotAtGateway } from "./rules/host-not-at-gateway.ts";
 import { hostPort } from "./rules/host-port.ts";
 import { hostUnverified } from "./rules/host-unverified.ts";
@@ -49,6 +56,7 @@ import { imageInvalid } from "./rules/image-invalid.ts";
 import { imageMoving } from "./rules/image-moving.ts";
 import { imageRegistry } from "./rules/image-registry.ts";
 import { imageUnpinned } from "./rules/image-unpinned.ts";
+import { injectionOff } from "./rules/injection-off.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
@@ -63,6 +71,7 @@ import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
 import { namespaceOutside } from "./rules/namespace-outside.ts";
 import { namespacePermissive } from "./rules/namespace-permissive.ts";
+import { namespaceUnsegmented } from "./rules/namespace-unsegmented.ts";
 import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
 import { oddIdentities } from "./rules/odd-identities.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
@@ -89,6 +98,8 @@ import { ruleDead } from "./rules/rule-dead.ts";
 import { ruleHostUnknown } from "./rules/rule-host-unknown.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
 import { selectorAtGateway } from "./rules/selector-at-gateway.ts";
+import { sensitiveExposed } from "./rules/sensitive-exposed.ts";
+import { sensitiveOpen } from "./rules/sensitive-open.ts";
 import { sidecarInAmbient } from "./rules/sidecar-in-ambient.ts";
 import { sidecarsConflict } from "./rules/sidecars-conflict.ts";
 import { sidecarsForAll } from "./rules/sidecars-for-all.ts";
@@ -219,6 +230,17 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   versionUnknown, // BW0711
   advisoriesStale, // BW0712
   proxyPrivileges, // BW0720
+  controlPlaneShared, // BW0801
+  controlPlaneReachable, // BW0802
+  componentsAmongApplications, // BW0803
+  gatewayUnbounded, // BW0804
+  namespaceUnsegmented, // BW0805
+  sensitiveOpen, // BW0806
+  sensitiveExposed, // BW0807
+  captureExcluded, // BW0810
+  hostNetworkInMesh, // BW0811
+  applicationNetworkRights, // BW0812
+  injectionOff, // BW0813
   ztunnelPeerPorts, // BW0951
   ztunnelTrustDomains, // BW0952
   ztunnelEmptySelector, // BW0953
