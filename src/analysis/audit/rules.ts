@@ -1,5 +1,7 @@
 /** All rules, by their ids. */
 import type { AuditRule } from "./rule.ts";
+import { accessLogOff } from "./rules/access-log-off.ts";
+import { accountRulesCluster } from "./rules/account-rules-cluster.ts";
 import { advisoriesStale } from "./rules/advisories-stale.ts";
 import { allowAnybody } from "./rules/allow-anybody.ts";
 import { allowByExclusion } from "./rules/allow-by-exclusion.ts";
@@ -23,12 +25,14 @@ import { controlPlaneReachable } from "./rules/control-plane-reachable.ts";
 import { controlPlaneShared } from "./rules/control-plane-shared.ts";
 import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
 import { credentialInvalid } from "./rules/credential-invalid.ts";
+import { defaultAccount } from "./rules/default-account.ts";
 import { denyByListing } from "./rules/deny-by-listing.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
 import { deprecatedFields } from "./rules/deprecated-fields.ts";
 import { destinationInClear } from "./rules/destination-in-clear.ts";
 import { destinationPortOpen } from "./rules/destination-port-open.ts";
 import { destinationRefused } from "./rules/destination-refused.ts";
+import { egressAnywhere } from "./rules/egress-anywhere.ts";
 import { egressOuterName } from "./rules/egress-outer-name.ts";
 import { entryProtocolsConflict } from "./rules/entry-protocols-conflict.ts";
 import { envoyAddIgnored } from "./rules/envoy-add-ignored.ts";
@@ -36,6 +40,7 @@ import { envoyPatchRelative } from "./rules/envoy-patch-relative.ts";
 import { envoyPatchVersioned } from "./rules/envoy-patch-versioned.ts";
 import { envoyRemoveIgnored } from "./rules/envoy-remove-ignored.ts";
 import { envoyReplaceIgnored } from "./rules/envoy-replace-ignored.ts";
+import { envoySecurityRemoved } from "./rules/envoy-security-removed.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
 import { firstPartyTokens } from "./rules/first-party-tokens.ts";
 import { forgedClientAddress } from "./rules/forged-client-address.ts";
@@ -43,6 +48,7 @@ import { gatewayAnyHost } from "./rules/gateway-any-host.ts";
 import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
 import { gatewayClientAddress } from "./rules/gateway-client-address.ts";
 import { gatewayInternal } from "./rules/gateway-internal.ts";
+import { gatewayOfOthers } from "./rules/gateway-of-others.ts";
 import { gatewayPortUnserved } from "./rules/gateway-port-unserved.ts";
 import { gatewayUnbounded } from "./rules/gateway-unbounded.ts";
 import { gatewaysConflict } from "./rules/gateways-conflict.ts";
@@ -84,6 +90,7 @@ import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
 import { portUnnamed } from "./rules/port-unnamed.ts";
 import { portUnverified } from "./rules/port-unverified.ts";
 import { principalPattern } from "./rules/principal-pattern.ts";
+import { principalUnknown } from "./rules/principal-unknown.ts";
 import { providerUnusable } from "./rules/provider-unusable.ts";
 import { proxyImageDiffers } from "./rules/proxy-image-differs.ts";
 import { proxyPrivileges } from "./rules/proxy-privileges.ts";
@@ -92,11 +99,13 @@ import { referenceLost } from "./rules/reference-lost.ts";
 import { registryOnly } from "./rules/registry-only.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
 import { routeCovered } from "./rules/route-covered.ts";
+import { routeTakesOver } from "./rules/route-takes-over.ts";
 import { routeUnreached } from "./rules/route-unreached.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
 import { ruleDead } from "./rules/rule-dead.ts";
 import { ruleHostUnknown } from "./rules/rule-host-unknown.ts";
 import { ruleUnreached } from "./rules/rule-unreached.ts";
+import { secretInEnvironment } from "./rules/secret-in-environment.ts";
 import { selectorAtGateway } from "./rules/selector-at-gateway.ts";
 import { sensitiveExposed } from "./rules/sensitive-exposed.ts";
 import { sensitiveOpen } from "./rules/sensitive-open.ts";
@@ -122,6 +131,7 @@ import { versionVulnerable } from "./rules/version-vulnerable.ts";
 import { waypointBypass } from "./rules/waypoint-bypass.ts";
 import { webhookBroken } from "./rules/webhook-broken.ts";
 import { wildcardServerName } from "./rules/wildcard-server-name.ts";
+import { workloadUncovered } from "./rules/workload-uncovered.ts";
 import { ztunnelEmptySelector } from "./rules/ztunnel-empty-selector.ts";
 import { ztunnelHttp } from "./rules/ztunnel-http.ts";
 import { ztunnelPeerPorts } from "./rules/ztunnel-peer-ports.ts";
@@ -188,6 +198,8 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   jwksFetchUnrestricted, // BW0175
   gatewayApiOutdated, // BW0176
   entryProtocolsConflict, // BW0177
+  workloadUncovered, // BW0301
+  principalUnknown, // BW0302
   allowByExclusion, // BW0401
   denyByListing, // BW0402
   gatewayAnyHost, // BW0404
@@ -241,6 +253,14 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   hostNetworkInMesh, // BW0811
   applicationNetworkRights, // BW0812
   injectionOff, // BW0813
+  egressAnywhere, // BW0821
+  routeTakesOver, // BW0831
+  gatewayOfOthers, // BW0833
+  envoySecurityRemoved, // BW0840
+  defaultAccount, // BW0850
+  secretInEnvironment, // BW0852
+  accessLogOff, // BW0862
+  accountRulesCluster, // BW0870
   ztunnelPeerPorts, // BW0951
   ztunnelTrustDomains, // BW0952
   ztunnelEmptySelector, // BW0953

@@ -9,7 +9,7 @@ export const entryProtocolsConflict: AuditRule = {
   id: "BW0177",
   title: "ServiceEntries that give one port of a host different protocols",
   severity: "medium",
-  same: { istio: "IST0177" },
+  same: { istio: "IST0177", kiali: "KIA1212" },
   attacks: ["M8", "M11"],
   what: "ServiceEntries, seen by the same namespace (`exportTo`), with the same host and port number and different protocols.",
   why: "One of them counts, the oldest. As TCP the host's requests are not looked into: policies and routes by path or header are not asked.",

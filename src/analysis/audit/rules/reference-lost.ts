@@ -23,5 +23,6 @@ function* lost(audit: AuditContext): Iterable<Hit> {
       path,
       title: `there is no ${type} \`${name}\``,
       ...(isKindUnknown ? { severity: "info" as const } : {}),
+      ...(type === "namespace" && !path.includes("notNamespaces") ? { kiali: "KIA0101" } : {}),
     };
 }

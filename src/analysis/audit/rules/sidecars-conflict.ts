@@ -8,7 +8,7 @@ export const sidecarsConflict: AuditRule = {
   id: "BW0110",
   title: "Sidecars that select the same pods",
   severity: "medium",
-  same: { istio: "IST0110" },
+  same: { istio: "IST0110", kiali: "KIA0003" },
   attacks: ["E1"],
   what: "Two or more Sidecars of a namespace whose `workloadSelector`s take the same pod. Pods in ambient mode have no sidecar: that is BW0167.",
   why: "One of them counts, the oldest: the other's egress listeners and its REGISTRY_ONLY are not in force.",

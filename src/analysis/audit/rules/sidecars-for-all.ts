@@ -8,7 +8,7 @@ export const sidecarsForAll: AuditRule = {
   id: "BW0111",
   title: "Sidecars for a whole namespace that are not alone",
   severity: "medium",
-  same: { istio: "IST0111" },
+  same: { istio: "IST0111", kiali: "KIA0002" },
   attacks: ["E1"],
   what: "Two or more Sidecars of a namespace without a `workloadSelector`. In an ambient namespace that is BW0167.",
   why: "One of them counts, the oldest: the other's egress listeners and its REGISTRY_ONLY are not in force.",

@@ -1,0 +1,35 @@
+import type { AuditContext } from "../audit-context.ts";
+import { gatewaysWithPods } from "../facts/gateway-pods.ts";
+import type { Hit } from "../finding.ts";
+import type { AuditRule } from "../rule.ts";
+
+export const gatewayOfOthers: AuditRule = {
+  id: "BW0833",
+  title: "A Gateway that opens ports on another namespace's pods",
+  severity: "low",
+  attacks: ["M11"],
+  what: "A Gateway whose selector takes pods of other namespaces than its own. istiod with PILOT_SCOPE_GATEWAY_TO_NAMESPACE=true lets none do so, and nothing is told then.",
+  why: "Whoever writes Gateways in that namespace, and others besides, opens ports and hosts on a gateway that is not theirs, and has its certificates served there: nobody of the gateway's owners is asked.",
+  fix: "Keep Gateways in the namespace of their pods, and have applications bind to them (`shop/shop.example.com` among the hosts says which); then set PILOT_SCOPE_GATEWAY_TO_NAMESPACE. Or use the Gateway API, whose Gateways have pods of their own.",
+  controls: [],
+  check: reachingOver,
+};
+
+function* reachingOver(audit: AuditContext): Iterable<Hit> {
+  const isScoped = audit.mesh.resources.some(
+    ({ kind, spec, labels }) =>
+      kind === "Deployment" &&
+      labels.app === "istiod" &&
+      /"PILOT_SCOPE_GATEWAY_TO_NAMESPACE","value":"true"/.test(JSON.stringify(spec)),
+  );
+  if (isScoped) return;
+  for (const { resource, pods } of audit.fact(gatewaysWithPods)) {
+    const other = pods.find(({ namespace }) => namespace !== resource.namespace);
+    if (other === undefined) continue;
+    yield {
+      resource,
+      path: ["spec", "selector"],
+      title: `it takes \`${other.namespace}/${other.resource.name}\`, a pod of another namespace`,
+    };
+  }
+}
