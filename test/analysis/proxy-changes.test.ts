@@ -336,7 +336,7 @@ for (const semantics of ["istio", "strict"] as const) {
       { seed: SEED, numRuns: RUNS },
     );
     if (process.env.PROXY_RUNS !== undefined) console.log("gateways", semantics, tally);
-    assert.ok(tally.witnesses > RUNS && tally.flips > RUNS / 2, JSON.stringify(tally));
+    assert.ok(tally.witnesses > RUNS && tally.flips > RUNS / 4, JSON.stringify(tally));
   });
 
   test(`waypoints, ${semantics}: every witness flips, and random requests only where a change was told`, async () => {
