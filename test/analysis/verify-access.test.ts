@@ -64,8 +64,11 @@ function accessRequest(call: ArbitraryCall): AccessRequest {
   };
 }
 
-/** Whether one of the rules matches, by the rules' own predicates and not by the analysis. Undefined for what HTTP refuses. */
-function isMatched(own: Invariant, mesh: Mesh, call: ArbitraryCall): boolean | undefined {
+/**
+ * Whether one of the rules matches, by the rules' own predicates and not by the analysis. Undefined for what HTTP refuses.
+ * No ztunnel verifies tokens: at workloads in ambient mode nobody has a claim.
+ */
+function isMatched(own: Invariant, mesh: Mesh, { claims, ...call }: ArbitraryCall): boolean | undefined {
   const connection = new Connection({
     tls: call.principal !== null ? "mtls" : call.http || call.sni === "" ? "plaintext" : "simple",
     principal: call.principal,
@@ -78,7 +81,8 @@ function isMatched(own: Invariant, mesh: Mesh, call: ArbitraryCall): boolean | u
   if (!call.http) return tcp.some((rule) => ruleMatches(rule, connection, null));
   const request = HttpRequest.read("BASE", call.method, call.path, call.host, call.headers.flat());
   if (request === null) return undefined;
-  request.jwt = { ...NO_TOKEN, claims: call.claims };
+  const isAmbient = mesh.workloads.some(({ dataplane }) => dataplane === "ambient");
+  request.jwt = { ...NO_TOKEN, claims: isAmbient ? null : claims };
   return http.some((rule) => ruleMatches(rule, connection, request));
 }
 
