@@ -83,6 +83,7 @@ import { oddIdentities } from "./rules/odd-identities.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
+import { peerAuthenticationsConflict } from "./rules/peer-authentications-conflict.ts";
 import { peerSelectsNothing } from "./rules/peer-selects-nothing.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
 import { policySelectsNothing } from "./rules/policy-selects-nothing.ts";
@@ -200,6 +201,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   entryProtocolsConflict, // BW0177
   workloadUncovered, // BW0301
   principalUnknown, // BW0302
+  peerAuthenticationsConflict, // BW0303
   allowByExclusion, // BW0401
   denyByListing, // BW0402
   gatewayAnyHost, // BW0404
