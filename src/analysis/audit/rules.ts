@@ -33,6 +33,7 @@ import { destinationInClear } from "./rules/destination-in-clear.ts";
 import { destinationPortOpen } from "./rules/destination-port-open.ts";
 import { destinationRefused } from "./rules/destination-refused.ts";
 import { egressAnywhere } from "./rules/egress-anywhere.ts";
+import { egressDirect } from "./rules/egress-direct.ts";
 import { egressOuterName } from "./rules/egress-outer-name.ts";
 import { entryProtocolsConflict } from "./rules/entry-protocols-conflict.ts";
 import { envoyAddIgnored } from "./rules/envoy-add-ignored.ts";
@@ -255,6 +256,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   hostNetworkInMesh, // BW0811
   applicationNetworkRights, // BW0812
   injectionOff, // BW0813
+  egressDirect, // BW0820
   egressAnywhere, // BW0821
   routeTakesOver, // BW0831
   gatewayOfOthers, // BW0833
