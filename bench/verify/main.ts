@@ -36,9 +36,7 @@ async function timed<T>(what: string, run: () => T | Promise<T>, targetSeconds?:
     targetSeconds === undefined || workloads !== 10_000
       ? ""
       : `, target ${targetSeconds} s: ${(seconds / targetSeconds).toFixed(2)} of it, ${seconds <= targetSeconds ? "met" : "MISSED"}`;
-  console.log(
-    `${what.padEnd(58)} ${elapsed.padStart(7)} s  (${seconds.toFixed(2)} s of processor${target})`,
-  );
+  console.log(`${what.padEnd(58)} ${elapsed.padStart(7)} s  (${seconds.toFixed(2)} s of processor${target})`);
   return result;
 }
 
