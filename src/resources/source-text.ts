@@ -99,8 +99,16 @@ export class SourceText {
   }
 
   #allTrees(): readonly TextNode[] {
-    this.#trees ??= textTrees(this.text, this.events());
+    if (this.#trees === undefined) {
+      this.#trees = textTrees(this.text, this.events());
+      keep(this, () => this.#forget());
+    }
     return this.#trees;
+  }
+
+  #forget(): void {
+    this.#trees = undefined;
+    this.#lineStarts = undefined;
   }
 
   #offset(line: number): number {
@@ -129,6 +137,19 @@ export class SourceText {
   #starts(): readonly number[] {
     this.#lineStarts ??= lineStarts(this.text);
     return this.#lineStarts;
+  }
+}
+
+/** A tree is larger than its text, and questions about one document come together: of a large mesh's, the last ones are kept. */
+const KEPT_TREES = 256;
+const kept = new Map<SourceText, () => void>();
+
+function keep(source: SourceText, forget: () => void): void {
+  kept.set(source, forget);
+  for (const [oldest, forgetOldest] of kept) {
+    if (kept.size <= KEPT_TREES) return;
+    kept.delete(oldest);
+    forgetOldest();
   }
 }
 

@@ -6,13 +6,15 @@ import type {
   Workload,
 } from "../../../model/mesh.ts";
 import { type AmbientPolicy, compileAmbient } from "../../../policy/ambient/ambient-policy.ts";
-import { AuthorizationCache } from "../../../policy/authorization-cache.ts";
 import { compileInbound, type InboundPolicy } from "../../../policy/inbound.ts";
 import { attachedPolicies } from "../../../policy/policy-attachment.ts";
 import { policiesFor } from "../../../policy/policy-lookup.ts";
 import { compilePortProtocols, type PortProtocols } from "../../../policy/port-protocol.ts";
 import type { Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
+
+/** Of 10,000 classes all would be some 200 MB. */
+const KEPT_POLICIES = 256;
 
 export class ServerClass {
   /** Never empty; the first stands for all. */
@@ -21,7 +23,8 @@ export class ServerClass {
   readonly authorization: readonly Resource<AuthorizationPolicySpec>[];
   readonly tokens: readonly Resource<RequestAuthenticationSpec>[];
   readonly #mesh: Mesh;
-  readonly #cache: AuthorizationCache;
+  /** Those of all classes whose policy is kept, the oldest first. */
+  readonly #kept: ServerClass[];
   #inbound: InboundPolicy | undefined;
   #ambient: AmbientPolicy | undefined;
   #text: string | undefined;
@@ -31,13 +34,13 @@ export class ServerClass {
     workload: Workload,
     facts: Pick<ServerClass, "authorization" | "tokens">,
     mesh: Mesh,
-    cache: AuthorizationCache,
+    kept: ServerClass[],
   ) {
     this.workloads = [workload];
     this.authorization = facts.authorization;
     this.tokens = facts.tokens;
     this.#mesh = mesh;
-    this.#cache = cache;
+    this.#kept = kept;
   }
 
   get workload(): Workload {
@@ -53,13 +56,18 @@ export class ServerClass {
     return this.workload.role === "application" && this.workload.dataplane === "ambient";
   }
 
-  /** What a sidecar or a gateway decides, as Istio does. Kept: who asks every class once takes {@link compiled}. */
+  /** What a sidecar or a gateway decides, as Istio does. Kept for a while: who asks every class once takes {@link compiled}. */
   get inbound(): InboundPolicy {
-    this.#inbound ??= compileInbound(this.#mesh, this.workload, { semantics: "istio", cache: this.#cache });
+    if (this.#inbound === undefined) {
+      this.#inbound = compileInbound(this.#mesh, this.workload, { semantics: "istio" });
+      this.#kept.push(this);
+      const oldest = this.#kept.length > KEPT_POLICIES ? this.#kept.shift() : undefined;
+      if (oldest !== undefined) oldest.#inbound = undefined;
+    }
     return this.#inbound;
   }
 
-  /** The same, not kept: that of 10,000 classes is some 200 MB. */
+  /** The same, not kept. */
   get compiled(): InboundPolicy {
     return this.#inbound ?? compileInbound(this.#mesh, this.workload, { semantics: "istio" });
   }
@@ -85,7 +93,7 @@ export class ServerClass {
 
 /** Of all workloads before which a proxy stands, waypoints apart. */
 export function serverClasses({ mesh }: AuditContext): readonly ServerClass[] {
-  const cache = new AuthorizationCache();
+  const kept: ServerClass[] = [];
   const numbers = new Map<Resource, number>();
   const numberOf = (resource: Resource): number => {
     const known = numbers.get(resource) ?? numbers.size;
@@ -105,7 +113,7 @@ export function serverClasses({ mesh }: AuditContext): readonly ServerClass[] {
     const policies = [...facts.authorization, ...facts.tokens, ...transport].map(numberOf);
     const key = `${policies.join()}\n${ownText(mesh, workload)}`;
     const known = classes.get(key);
-    if (known === undefined) classes.set(key, new ServerClass(workload, facts, mesh, cache));
+    if (known === undefined) classes.set(key, new ServerClass(workload, facts, mesh, kept));
     else known.workloads.push(workload);
   }
   return [...classes.values()];
