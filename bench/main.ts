@@ -26,6 +26,12 @@ const SECTIONS: Readonly<Record<string, { readonly file: string; readonly quick:
 
 const given = process.argv.slice(2);
 const named = given.filter((argument) => argument in SECTIONS);
+const [first = ""] = given;
+// Words behind an option are the option's.
+if (/^[a-z]/.test(first) && !(first in SECTIONS)) {
+  console.error(`there is no benchmark \`${first}\`: there are ${Object.keys(SECTIONS).join(", ")}`);
+  process.exit(3);
+}
 const quick = given.includes("--quick");
 const others = given.filter((argument) => argument !== "--quick" && !(argument in SECTIONS));
 

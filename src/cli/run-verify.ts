@@ -79,6 +79,11 @@ async function ownInvariants({ mesh }: LoadedMesh, paths: readonly string[]): Pr
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   refuseInvalid(rejected, [...errors, ...resources.filter((one) => !isInvariant(one)).map(notAnInvariant)]);
   for (const diagnostic of diagnostics) process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
+  if (resources.length === 0)
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `no AccessInvariant was found in ${paths.map((path) => `\`${path}\``).join(", ")}`,
+    );
   const named = new Set(resources.map(resourceName));
   const twice = inMesh.find((one) => named.has(resourceName(one)));
   if (twice !== undefined)

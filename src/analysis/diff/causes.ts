@@ -9,6 +9,8 @@ export interface Cause {
   readonly change: "added" | "removed" | "changed";
   /** Where it stands: in the new mesh, or in the old where it is no more. */
   readonly span: Span;
+  /** What of it, where it is not all of it: "which authorizer is asked". */
+  readonly what?: string;
 }
 
 export function changedResources(before: readonly Resource[], after: readonly Resource[]): readonly Cause[] {

@@ -20,6 +20,7 @@ import { KnownCallers } from "./known-callers.ts";
 import { type NetworkChange, networkChanges } from "./network-changes.ts";
 import { NetworkSenders, type SendersTo } from "./network-senders.ts";
 import { serverFacts } from "./server-facts.ts";
+import { unreadChanges } from "./unread-fields.ts";
 import { witnessRequest } from "./witness-request.ts";
 
 /** What a change takes away that stood in the way before. */
@@ -128,7 +129,10 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
     notAnalysed,
     added: keys(after, before),
     removed: keys(before, after),
-    notCompared: changedResources(...notComparedOf([before, after], options)),
+    notCompared: [
+      ...changedResources(...notComparedOf([before, after], options)),
+      ...unreadChanges(before, after),
+    ],
   };
 }
 
@@ -175,7 +179,7 @@ const CLIENT_KINDS: ReadonlySet<string> = new Set([
   "VirtualService",
 ]);
 
-/** Kinds of which all that they decide is compared. */
+/** Kinds of which all that they decide is compared, but for the fields of unread-fields.ts. */
 const COMPARED: ReadonlySet<string> = new Set([
   "AuthorizationPolicy",
   "PeerAuthentication",
@@ -367,6 +371,25 @@ function causesOf(before: Mesh, after: Mesh, pair: Pair): readonly Cause[] {
   const own = (pair.after ?? pair.before)?.resource;
   if (pair.before === undefined && own !== undefined) causes.unshift(causeAt(own, "added"));
   if (pair.after === undefined && own !== undefined) causes.unshift(causeAt(own, "removed"));
-  if (causes.length === 0 && own !== undefined) causes.push(causeAt(own, "changed"));
-  return causes;
+  return causes.length > 0 ? causes : indirectCauses(before, after, pair);
+}
+
+/** What says how a workload is served, beside its policies. */
+const SERVING: ReadonlySet<string> = new Set(["ConfigMap", "Namespace", "Service", "Sidecar"]);
+
+/** Nothing that is attached to the workload has changed: its own text has, or what its namespace and the mesh say. None is made up. */
+function indirectCauses(before: Mesh, after: Mesh, pair: Pair): readonly Cause[] {
+  const own = (workload: Workload | undefined) => (workload === undefined ? [] : [workload.resource]);
+  const itself = changedResources(own(pair.before), own(pair.after));
+  if (itself.length > 0) return itself;
+  const namespace = (pair.after ?? pair.before)?.namespace;
+  const of = ({ resources, config }: Mesh) =>
+    resources.filter(
+      (resource) =>
+        SERVING.has(resource.kind) &&
+        (resource.namespace === namespace ||
+          resource.namespace === config.rootNamespace ||
+          resource.name === namespace),
+    );
+  return changedResources(of(before), of(after));
 }

@@ -13,6 +13,7 @@ import { type Diagram, NO, type Operation, YES } from "../space/diagram.ts";
 import { type AnalysedServer, type RequestRules, ServerSpace } from "../space/server-space.ts";
 import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
+import { alteringResources } from "./altered-proxies.ts";
 import { type Invariant, type KnownConditions, requestRules } from "./invariant.ts";
 import { isAboutSenders, type Relay, relaysTo } from "./relays.ts";
 
@@ -138,6 +139,7 @@ class Judge {
   readonly #semantics: Semantics;
   readonly #callers: KnownCallers;
   readonly #complexity = new Complexity();
+  readonly #alteredBy: (workload: Workload) => readonly string[];
   /** Each costs some seconds. */
   #retries = 32;
 
@@ -145,9 +147,12 @@ class Judge {
     this.#mesh = mesh;
     this.#semantics = semantics;
     this.#callers = new KnownCallers([mesh]);
+    this.#alteredBy = alteringResources(mesh);
   }
 
-  async judge({ workloads, judged }: WorkloadClass): Promise<void> {
+  async judge({ workloads: all, judged }: WorkloadClass): Promise<void> {
+    const workloads = this.#unaltered(all, judged);
+    if (workloads.length === 0) return;
     const keys = workloads.map(({ key }) => key);
     try {
       const policy = this.#compile(workloads[0]);
@@ -157,6 +162,18 @@ class Judge {
       if (!(error instanceof AnalysisLimit)) throw error;
       for (const one of judged) one.findings.push(notAnalysed(keys, error));
     }
+  }
+
+  /** Of a proxy that is patched nobody knows what it lets through. */
+  #unaltered(workloads: readonly Workload[], judged: readonly Judged[]): readonly Workload[] {
+    const patches = Map.groupBy(workloads, (workload) => this.#alteredBy(workload).join(", "));
+    for (const [names, patched] of patches) {
+      if (names === "") continue;
+      const why = `not analysed: ${names} may change what its proxy does`;
+      const keys = patched.map(({ key }) => key);
+      for (const one of judged) one.findings.push({ workloads: keys, outcome: "unclear", why });
+    }
+    return patches.get("") ?? [];
   }
 
   /** Halves where the whole is too much: an invariant that asks for too much is not to take the others with it. */

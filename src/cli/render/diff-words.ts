@@ -10,8 +10,9 @@ export function names(all: readonly string[]): string {
   return all.length > SHOWN_NAMES ? `${shown} and ${all.length - SHOWN_NAMES} more` : shown;
 }
 
-export function causeText({ resource, change, span }: Cause): string {
-  return `${resource} was ${change} (${span.file}:${span.line})`;
+export function causeText({ resource, change, span, what }: Cause): string {
+  const part = what === undefined ? "" : `: ${what}`;
+  return `${resource} was ${change} (${span.file}:${span.line})${part}`;
 }
 
 export function sayingsText(requests: readonly Saying[]): string {

@@ -136,9 +136,7 @@ function noteLines({ added, removed, notAnalysed, notCompared }: WholeDiff): rea
     ...(added.length === 0 ? [] : [`new workloads: ${names(added)}`]),
     ...(removed.length === 0 ? [] : [`workloads that are gone: ${names(removed)}`]),
     ...notAnalysed.map(({ workloads, why }) => `not analysed: ${names(workloads)}: ${why}`),
-    ...notCompared.map(
-      (cause) => `not compared: ${causeText(cause)}; what clients may reach by it is not told`,
-    ),
+    ...notCompared.map((cause) => `not compared: ${causeText(cause)}; what that gives or takes is not told`),
   ];
 }
 

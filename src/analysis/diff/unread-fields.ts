@@ -1,0 +1,148 @@
+/**
+ * Fields that decide who is let in and that no comparison reads: keys of tokens and where these stand, which authorizer is asked, whose account
+ * a workload runs as, how servers outside are known. Where one has changed that is told: silence would say that nothing has.
+ */
+import { podOf } from "../../model/build-workloads.ts";
+import type { Mesh } from "../../model/mesh.ts";
+import { type Resource, resourceName } from "../../resources/resource.ts";
+import { type Cause, causeAt } from "./causes.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+interface UnreadFields {
+  /** What they say, for a person: "which keys tokens are verified with". */
+  readonly what: string;
+  readonly kinds: readonly string[];
+  readonly of: (resource: Resource) => unknown;
+}
+
+const UNREAD: readonly UnreadFields[] = [
+  {
+    what: "the service account that it runs as",
+    kinds: [
+      "Deployment",
+      "StatefulSet",
+      "DaemonSet",
+      "ReplicaSet",
+      "ReplicationController",
+      "Job",
+      "CronJob",
+      "Pod",
+    ],
+    of: (resource) => {
+      const spec = recordOf(podOf(resource)?.pod.spec);
+      return spec.serviceAccountName ?? spec.serviceAccount ?? "default";
+    },
+  },
+  {
+    what: "how tokens are verified, and where they may stand",
+    kinds: ["RequestAuthentication"],
+    of: ({ spec }) =>
+      itemsOf(recordOf(spec).jwtRules).map(
+        ({ issuer, jwks, jwksUri, jwks_uri, fromHeaders, fromParams, fromCookies }) => [
+          issuer,
+          jwks,
+          jwksUri ?? jwks_uri,
+          fromHeaders,
+          fromParams,
+          fromCookies,
+        ],
+      ),
+  },
+  {
+    what: "which authorizer is asked",
+    kinds: ["AuthorizationPolicy"],
+    of: ({ spec }) => recordOf(spec).provider,
+  },
+  {
+    what: "how the server is known to be the right one",
+    kinds: ["DestinationRule"],
+    of: ({ spec }) => {
+      const { trafficPolicy, subsets } = recordOf(spec);
+      return [trafficPolicy, ...itemsOf(subsets).map((subset) => subset.trafficPolicy)].map(serverKnowledge);
+    },
+  },
+  {
+    what: "which addresses stand for the host",
+    kinds: ["ServiceEntry"],
+    of: ({ spec }) => {
+      const { endpoints, addresses, resolution, subjectAltNames, workloadSelector } = recordOf(spec);
+      return [endpoints, addresses, resolution, subjectAltNames, workloadSelector];
+    },
+  },
+  {
+    what: "who gets copies of requests",
+    kinds: ["VirtualService"],
+    of: ({ spec }) => itemsOf(recordOf(spec).http).map(({ mirror, mirrors }) => [mirror, mirrors]),
+  },
+  {
+    what: "the certificates of its servers, and whose certificates they take",
+    kinds: ["Gateway"],
+    of: ({ spec }) => [
+      itemsOf(recordOf(spec).servers).map(({ tls }) => tls),
+      itemsOf(recordOf(spec).listeners).map(({ tls }) => tls),
+    ],
+  },
+];
+
+function serverKnowledge(trafficPolicy: unknown): unknown {
+  const { tls, portLevelSettings } = recordOf(trafficPolicy);
+  return [recordOf(tls), ...itemsOf(portLevelSettings).map((port) => recordOf(port.tls))].map(
+    ({
+      insecureSkipVerify,
+      subjectAltNames,
+      caCertificates,
+      caCrl,
+      credentialName,
+      clientCertificate,
+      sni,
+    }) => [
+      insecureSkipVerify,
+      subjectAltNames,
+      caCertificates,
+      caCrl,
+      credentialName,
+      clientCertificate,
+      sni,
+    ],
+  );
+}
+
+/** Of a RequestAuthentication that comes or goes it is told, too: whether a token that does not verify is refused hangs on it alone. */
+const WHOLE: ReadonlySet<string> = new Set(["RequestAuthentication"]);
+
+/** Resources that are in both meshes, or of which one has none, with fields of which the change means what is not compared. */
+export function unreadChanges(before: Mesh, after: Mesh): readonly Cause[] {
+  const old = new Map(before.resources.map((resource) => [resourceName(resource), resource]));
+  const now = new Map(after.resources.map((resource) => [resourceName(resource), resource]));
+  const changed = [...now].flatMap(([name, resource]) => {
+    const known = old.get(name);
+    if (known === undefined) return WHOLE.has(resource.kind) ? [unread(resource, "added", TOKENS)] : [];
+    if (known.body === resource.body) return [];
+    return UNREAD.filter(
+      ({ kinds, of }) => kinds.includes(resource.kind) && text(of(known)) !== text(of(resource)),
+    ).map(({ what }) => unread(resource, "changed", what));
+  });
+  const removed = [...old.values()]
+    .filter((resource) => WHOLE.has(resource.kind) && !now.has(resourceName(resource)))
+    .map((resource) => unread(resource, "removed", TOKENS));
+  return [...changed, ...removed];
+}
+
+const TOKENS = "whether requests with tokens that do not verify are refused";
+
+function unread(resource: Resource, change: Cause["change"], what: string): Cause {
+  return { ...causeAt(resource, change), what };
+}
+
+function text(value: unknown): string {
+  return JSON.stringify(value) ?? "";
+}
+
+function recordOf(value: unknown): Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {};
+}
+
+function itemsOf(value: unknown): readonly Json[] {
+  return Array.isArray(value) ? value.map(recordOf) : [];
+}
