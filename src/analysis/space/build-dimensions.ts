@@ -114,6 +114,7 @@ const DNS_NAMES: Universe = {
 };
 /** Letters are the lower ones: hosts are compared so. */
 const HOST_CHARACTERS = `x${LETTERS}-_.:[]`;
+const NAME = some({ but: true, text: "[" });
 const HOSTS: Universe = {
   all: [language("host", some({ but: false, text: HOST_CHARACTERS }))],
   never: [
@@ -123,6 +124,17 @@ const HOSTS: Universe = {
     endingWith(":"),
     language("port", any(), ...literal(":"), one("ghijklmnopqrstuvwxyz-_."), any()),
     language("inner bracket", some(ALL), ...literal("["), any()),
+    // Hexadecimal digits and more than one colon are for addresses in brackets.
+    language("port of letters", NAME, ...literal(":"), any(), one("abcdef"), any()),
+    language("port of letters behind brackets", any(), ...literal("]:"), any(), one("abcdef:]."), any()),
+    language(
+      "anything else behind brackets",
+      any(),
+      ...literal("]"),
+      { characters: { but: true, text: ":" }, times: "one" },
+      any(),
+    ),
+    language("two ports", NAME, ...literal(":"), any(), ...literal(":"), any()),
   ],
   alphabet: HOST_CHARACTERS,
   has: isAuthority,
