@@ -1,5 +1,5 @@
 /** Logs of traffic as `tighten` reads them: files of JSON lines, or the flow log of a mesh's state folder. */
-import { existsSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { type MalformedRecord, malformed, type Reading } from "../analysis/tighten/flow-reading.ts";
 import type { IdGaps } from "../analysis/tighten/id-gaps.ts";
 import { readBulwarkFlow } from "../analysis/tighten/read-bulwark-flow.ts";
@@ -54,6 +54,7 @@ export type ReadUntil = Map<FlowLog, number>;
  * Every record of the logs.
  * @param until filled where it says nothing of a log, else the bound.
  * @param onMalformed told of each that is none.
+ * @throws {BulwarkError} BW_CLI_INPUT where a log has lost lines since it was read before
  */
 export function* readings(
   logs: readonly FlowLog[],
@@ -70,6 +71,11 @@ export function* readings(
       if (reading.kind === "malformed") onMalformed({ at: `${log.path}:${number}`, why: reading.why });
       else yield reading;
     }
+    if (Number.isFinite(bound) && last < bound)
+      throw new BulwarkError(
+        "BW_CLI_INPUT",
+        `\`${log.path}\` is shorter than it was a moment ago: what is proposed could not be asked about all of it`,
+      );
     until.set(log, last);
   }
 }
@@ -111,9 +117,30 @@ function parsed(line: string, read: (value: unknown) => Reading): Reading {
   return read(value);
 }
 
+/** Logs are read twice, the second time to be asked of what is proposed: a pipe would have nothing left by then. */
 function existing(path: string): string {
-  if (existsSync(path) && !isFolder(path)) return path;
-  throw new BulwarkError("BW_CLI_INPUT", `there is no file \`${path}\``);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined || found.isDirectory())
+    throw new BulwarkError("BW_CLI_INPUT", `there is no file \`${path}\``);
+  if (!found.isFile())
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `\`${path}\` is no file but a pipe or a device: logs are read twice, so write it into a file first`,
+    );
+  if (isGzip(path))
+    throw new BulwarkError("BW_CLI_INPUT", `\`${path}\` is packed (gzip): unpack it into a file first`);
+  return path;
+}
+
+/** RFC 1952 §2.3.1. */
+function isGzip(path: string): boolean {
+  const file = openSync(path, "r");
+  try {
+    const magic = Buffer.alloc(2);
+    return readSync(file, magic, 0, 2, 0) === 2 && magic.readUInt16BE() === 0x1f8b;
+  } finally {
+    closeSync(file);
+  }
 }
 
 function isFolder(path: string): boolean {

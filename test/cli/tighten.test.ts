@@ -11,7 +11,12 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { IdGaps } from "../../src/analysis/tighten/id-gaps.ts";
+import { WorkloadNames } from "../../src/analysis/tighten/workload-names.ts";
+import { flowLogs, type ReadUntil, readings } from "../../src/cli/flow-logs.ts";
 import { readLines } from "../../src/cli/read-lines.ts";
+import { buildMesh } from "../../src/model/build-mesh.ts";
 import type { FlowRecord } from "../../src/model/flow-record.ts";
 import { FlowStore } from "../../src/telemetry/flow-store.ts";
 import { bulwark as bulwarkWith, type Finished } from "./run-bulwark.ts";
@@ -156,4 +161,32 @@ test("lines are read in bounded memory: what is too long or no UTF-8 is told wit
       { number: 5, text: "b" },
     ],
   );
+});
+
+test("a pipe, which cannot be read twice, and a packed log are refused, and nothing is written", async () => {
+  const out = join(folder, "of-a-pipe");
+  const pipe = await bulwark("tighten", MESH, "--flows", "/dev/stdin", "--out", out);
+  assert.equal(pipe.code, 3);
+  assert.match(pipe.stderr, /is no file but a pipe or a device: logs are read twice/);
+  assert.equal(existsSync(out), false);
+  const packed = join(folder, "flows.jsonl.gz");
+  writeFileSync(packed, gzipSync(readFileSync(FLOWS)));
+  const { code, stderr } = await bulwark("tighten", MESH, "--flows", packed);
+  assert.equal(code, 3);
+  assert.match(stderr, /is packed \(gzip\): unpack it/);
+});
+
+test("a log that has become shorter is not taken for asked", () => {
+  const path = join(folder, "shrinking.jsonl");
+  writeFileSync(path, "{}\n{}\n{}\n");
+  const mesh = buildMesh([]);
+  const [log] = flowLogs({ flows: [path] }, new WorkloadNames(mesh), new IdGaps());
+  assert.ok(log);
+  const until: ReadUntil = new Map();
+  const read = () => [...readings([log], until, () => {})];
+  read();
+  assert.equal(until.get(log), 3);
+  read();
+  writeFileSync(path, "{}\n");
+  assert.throws(read, /is shorter than it was/);
 });
