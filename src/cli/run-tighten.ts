@@ -89,11 +89,12 @@ export async function runTighten(
     untouched: [...proposal.untouched, ...extras.flatMap(({ untouched }) => untouched)],
   };
   const report = reportOf(mesh, evidence, { malformed: malformed.count, missing }, whole, replayed);
+  const isRefused = replayed.refused.length > 0;
+  // What is said to be written is there.
+  if (options.out !== undefined && !isRefused) writeChanges(options.out, report.changes);
   const render = { text: tightenText, json: tightenJson, markdown: tightenMarkdown }[options.format];
   process.stdout.write(render(report, malformed.shown, options.out));
-  if (replayed.refused.length > 0) return EXIT.failed;
-  if (options.out !== undefined) writeChanges(options.out, report.changes);
-  return EXIT.ok;
+  return isRefused ? EXIT.failed : EXIT.ok;
 }
 
 function thresholdsOf({ identifiers, words, patterns }: TightenOptionsOfCommand): PathThresholds {

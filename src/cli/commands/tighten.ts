@@ -79,7 +79,7 @@ function parseStatuses(text: string): readonly number[] {
 const HELP = `
 The AuthorizationPolicies that the logged traffic needs, and no more: proven to let through nothing that today's do not, and every record asked again.
 Records of refusals, failures and unknown callers grant nothing; what the logs cannot show is said (docs/tighten.md).
-Exit code: 0 proposed, 3 the files or logs are not valid, or show nothing, 1 Bulwark failed, or a record would be refused: then nothing is written.
+Exit code: 0 proposed, 3 the files, logs or the folder are not valid, or the logs show nothing, 1 Bulwark or the machine failed (a full disk), or a record would be refused: then nothing is written.
 ${examples(
   "bulwark tighten examples/tighten/mesh.yaml --flows examples/tighten/flows.jsonl",
   "bulwark tighten deploy --flows .bulwark --out tightened",
