@@ -193,6 +193,9 @@ for (const [semantics, mode] of [
             if (result.outcome !== "proven") continue;
             for (const { call, allowed } of asked) {
               if (!isOfMesh(call)) continue;
+              // docs/verify.md: nobody is promised anything whose certificates no server takes, and ztunnel takes no alias's.
+              if (claim === "always" && dataplane.length > 0 && call.principal?.startsWith("old.domain/"))
+                continue;
               const matched = isMatched(result.invariant, mesh, call);
               if (matched === undefined) continue;
               seen.searched++;
@@ -204,7 +207,7 @@ for (const [semantics, mode] of [
           }
         },
       ),
-      { seed: SEED, numRuns: Number(process.env.ANALYSIS_RUNS ?? 4) },
+      { seed: SEED, numRuns: Number(process.env.ANALYSIS_RUNS ?? 4), endOnFailure: IS_LONG },
     );
     context.diagnostic(
       `${seen.proven} proofs, ${seen.searched} requests against them; ${seen.violated} witnesses`,

@@ -131,7 +131,10 @@ function withClaim(
   return { ...claims, [name]: Array.isArray(before) ? [...before, text] : [before, text] };
 }
 
-/** The connection of a sample, as the server's proxy takes it apart. */
+/**
+ * The connection of a sample, as the server's proxy takes it apart. Another client than the peer is told by a header of
+ * the request, which nobody reads on a port of TCP.
+ */
 export function connectionOf(sample: SampleRequest): Connection {
   const isHttp = sample.protocol === "http";
   const clear = sample.sni === "" ? "plaintext" : "simple";
@@ -139,7 +142,6 @@ export function connectionOf(sample: SampleRequest): Connection {
     tls: sample.principal === null ? clear : "mtls",
     principal: sample.principal,
     sourceIp: sample.sourceIp,
-    remoteIp: (isHttp ? sample.remoteIp : null) ?? undefined,
     destinationIp: sample.destinationIp,
     destinationPort: sample.port,
     sni: sample.sni,
