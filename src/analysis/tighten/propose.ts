@@ -9,8 +9,9 @@ import type { Evidence, PortEvidence } from "./evidence.ts";
 import { type Carry, type Grant, grantsOf } from "./grants.ts";
 import { meshWith, type ResourceChange } from "./manifest.ts";
 import type { PathThresholds } from "./path-thresholds.ts";
-import { type LostAccess, NarrowerProofs, type Proof } from "./prove-narrower.ts";
+import { NarrowerProofs } from "./prove-narrower.ts";
 import { type SelectorGroup, selectorGroups } from "./selector-groups.ts";
+import { type ServerLoss, type ServerProof, summaryOf } from "./server-proof.ts";
 
 export interface ProposeOptions {
   readonly semantics: Semantics;
@@ -25,10 +26,9 @@ export interface TightenedServer {
   /** `AuthorizationPolicy namespace/name` */
   readonly policy: string;
   readonly grants: readonly Grant[];
-  /** `proven`: over all requests. `by construction`: not analysed, and why; each rule is one of today's with more conditions. */
-  readonly proof: { readonly kind: "proven" } | { readonly kind: "by construction"; readonly why: string };
-  readonly lost: readonly LostAccess[];
-  /** Whether there is more lost than told. */
+  readonly proof: ServerProof;
+  readonly lost: readonly ServerLoss[];
+  /** Whether all that is lost is told. */
   readonly isLostAll: boolean;
 }
 
@@ -217,25 +217,16 @@ class Proposal {
     { changes, policyOf }: AuthorizationChanges,
     mesh: Mesh,
   ): AuthorizationProposal {
-    const servers = plans.map((plan): TightenedServer => {
-      const [first] = plan.group.workloads;
-      const proof = first === undefined ? undefined : this.#proofs.of(first, mesh);
-      return {
+    const servers = plans.map(
+      (plan): TightenedServer => ({
         workloads: keysOf(plan.group.workloads),
         policy: policyOf.get(plan) ?? "",
         grants: plan.grants,
-        proof: proof?.kind === "unproven" ? { kind: "by construction", why: proof.why } : { kind: "proven" },
-        ...lostOf(proof),
-      };
-    });
+        ...summaryOf(plan.group.workloads.map((workload) => [workload.key, this.#proofs.of(workload, mesh)])),
+      }),
+    );
     return { servers, untouched: this.#untouched, changes, mesh };
   }
-}
-
-function lostOf(proof: Proof | undefined): Pick<TightenedServer, "lost" | "isLostAll"> {
-  return proof?.kind === "narrower"
-    ? { lost: proof.lost, isLostAll: proof.isAll }
-    : { lost: [], isLostAll: proof === undefined };
 }
 
 function whyWider(witness: AccessRequest): string {

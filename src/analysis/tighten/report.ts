@@ -7,6 +7,7 @@ import type { ResourceChange } from "./manifest.ts";
 import type { AuthorizationProposal, TightenedServer } from "./propose.ts";
 import type { LostAccess } from "./prove-narrower.ts";
 import type { ReplayResult } from "./replay.ts";
+import type { ServerLoss } from "./server-proof.ts";
 
 /** Who may need what is lost, worst first. */
 export type Risk =
@@ -21,8 +22,7 @@ export type Risk =
 
 const RISKS: readonly Risk[] = ["unobserved", "callers", "never-asked", "nobody"];
 
-export interface RankedLoss extends LostAccess {
-  readonly workloads: readonly string[];
+export interface RankedLoss extends ServerLoss {
   readonly risk: Risk;
 }
 
@@ -86,9 +86,9 @@ function rankedLosses(
       evidence.active.has(key) ? [] : [spiffeId.slice("spiffe://".length)],
     ),
   );
-  const losses = servers.flatMap(({ workloads, grants, lost }) => {
+  const losses = servers.flatMap(({ grants, lost }) => {
     const callers = new Set(grants.flatMap(({ principals }) => principals));
-    return lost.map((loss): RankedLoss => ({ ...loss, workloads, risk: riskOf(loss, { callers, silent }) }));
+    return lost.map((loss): RankedLoss => ({ ...loss, risk: riskOf(loss, { callers, silent }) }));
   });
   return losses.toSorted((a, b) => RISKS.indexOf(a.risk) - RISKS.indexOf(b.risk));
 }

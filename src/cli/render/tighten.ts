@@ -37,7 +37,7 @@ export function tightenText(
       "yellow",
       contradictionLines(report),
     ),
-    ...section("what would be lost, by risk", "yellow", report.losses.map(lossLine)),
+    ...section("what would be lost, by risk", "yellow", lossLines(report)),
     ...section("what the evidence cannot show", "yellow", report.holes),
     ...section(
       "malformed",
@@ -59,10 +59,6 @@ function evidenceLine({ evidence }: TightenReport): string {
 
 function serverLines({ workloads, policy, grants, proof }: TightenedServer): readonly string[] {
   const head = `${names(workloads)}  ${policy}`;
-  const proven =
-    proof.kind === "proven"
-      ? "proven no wider than today"
-      : `no wider by construction, not proven: ${proof.why}`;
   return [
     style("bold", plain(head)),
     ...(grants.length === 0 ? ["    nobody"] : []),
@@ -77,9 +73,19 @@ function serverLines({ workloads, policy, grants, proof }: TightenedServer): rea
             ),
           ]),
     ]),
-    `    ${proven}`,
+    ...proofLines(workloads, proof).map((line) => plain(`    ${line}`)),
     "",
   ];
+}
+
+function proofLines(workloads: readonly string[], proof: TightenedServer["proof"]): readonly string[] {
+  const proven = "proven no wider than today";
+  if (proof.kind === "proven") return [proven];
+  const others = workloads.filter((key) => !proof.workloads.includes(key));
+  const unproven = `no wider by construction, not proven: ${proof.why}`;
+  return others.length === 0
+    ? [unproven]
+    : [`${names(proof.workloads)}: ${unproven}`, `${names(others)}: ${proven}`];
 }
 
 function operationLines({ port, methods, paths, sni, requests }: GrantedOperation): readonly string[] {
@@ -114,6 +120,15 @@ function contradictionLines({ contradictions }: TightenReport): readonly string[
       ({ workload, example, requests }) => `${workload}: ${count(requests)}, such as ${example}`,
     ),
   );
+}
+
+function lossLines({ losses, servers }: TightenReport): readonly string[] {
+  const isMore = ({ proof, isLostAll }: TightenedServer): boolean => proof.kind === "proven" && !isLostAll;
+  const more = servers.filter(isMore).flatMap(({ workloads }) => workloads);
+  return [
+    ...losses.map(lossLine),
+    ...(more.length === 0 ? [] : [`${names(more)}: more than is told here`]),
+  ];
 }
 
 function lossLine({ workloads, requests, callers, others, risk }: RankedLoss): string {
@@ -182,7 +197,7 @@ export function tightenMarkdown(
     "## The access that the traffic needs",
     escaped(evidenceLine(report)),
     ...list("Seen, not granted, and refused from then on", unvouchedLines(report)),
-    ...list("What would be lost, by risk", report.losses.map(lossLine)),
+    ...list("What would be lost, by risk", lossLines(report)),
     ...list("What the evidence cannot show", report.holes),
     ...list(
       "Left as they are",

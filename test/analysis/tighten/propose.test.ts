@@ -5,6 +5,7 @@ import { EvidenceSpan } from "../../../src/analysis/tighten/evidence-span.ts";
 import { holesOf } from "../../../src/analysis/tighten/holes.ts";
 import { IdGaps } from "../../../src/analysis/tighten/id-gaps.ts";
 import { reportOf } from "../../../src/analysis/tighten/report.ts";
+import type { Mesh } from "../../../src/model/mesh.ts";
 import type { AuthorizationSpec } from "../../../src/policy/authorization-spec.ts";
 import { resourceName } from "../../../src/resources/resource.ts";
 import { authorization, meshOf, resource } from "../../policy/inbound-fixture.ts";
@@ -287,4 +288,46 @@ test("a path that can only be written as a folder does not leave today's rule, p
   const tightened = await tighten(mesh, [flow("/a/b*")]);
   const [rule] = specs(tightened)["AuthorizationPolicy foo/httpbin-as-seen"]?.rules ?? [];
   assert.deepEqual(rule?.to?.[0]?.operation?.paths, ["/a/b*"]);
+});
+
+/** Two workloads that share a policy, of which one has a policy more today. */
+function twins(when: readonly object[]): Mesh {
+  const rules = [{ from: [{ source: { principals: [SLEEP] } }] }];
+  const more = [{ from: [{ source: { principals: [ADMIN] } }], when }];
+  return meshOf(
+    pod("bar", "one", { app: "twin", version: "v2" }),
+    pod("bar", "two", { app: "twin" }),
+    pod("bar", "admin"),
+    pod("foo", "sleep"),
+    authorization("both", { rules }, { namespace: "bar" }),
+    authorization(
+      "one-alone",
+      { selector: { matchLabels: { version: "v2" } }, rules: more },
+      { namespace: "bar" },
+    ),
+  );
+}
+
+const SEEN_AT_TWINS = [flow("/a", { workload: "bar/one" }), flow("/a", { workload: "bar/two" })];
+
+test("what is lost is told of every workload that shares a policy, each loss with those that have it", async () => {
+  const { proposal } = await tighten(twins([]), SEEN_AT_TWINS);
+  const [server] = proposal.servers;
+  assert.deepEqual(server?.workloads, ["bar/two", "bar/one"]);
+  assert.deepEqual(server?.proof, { kind: "proven" });
+  const losers = (caller: string) =>
+    new Set(server?.lost.flatMap(({ callers, workloads }) => (callers.includes(caller) ? workloads : [])));
+  assert.deepEqual(losers(SLEEP), new Set(["bar/two", "bar/one"]));
+  assert.deepEqual(losers(ADMIN), new Set(["bar/one"]));
+});
+
+test("one workload that is not analysed keeps those that share its policy from being called proven", async () => {
+  const { proposal } = await tighten(
+    twins([{ key: "request.headers[:path]", values: ["/a*"] }]),
+    SEEN_AT_TWINS,
+  );
+  const [server] = proposal.servers;
+  assert.deepEqual(server?.workloads, ["bar/two", "bar/one"]);
+  assert.equal(server?.proof.kind, "by construction");
+  assert.deepEqual(server?.proof.kind === "by construction" && server.proof.workloads, ["bar/one"]);
 });
