@@ -11,7 +11,7 @@ import type { ServerFlow } from "./flow-reading.ts";
 
 /** A rule, and which entries of its `from` and `to`, that let a request through. */
 export interface Fit {
-  readonly rule: CompiledRule;
+  readonly rule: Pick<CompiledRule, "policy" | "index" | "key">;
   readonly from: number;
   readonly to: number;
 }
@@ -30,6 +30,15 @@ export interface JudgedRecord extends Judged {
   readonly flow: ServerFlow;
   /** Null: a connection. */
   readonly request: HttpRequest | null;
+}
+
+/** Judges records by the policies of one workload. */
+export interface FlowJudge {
+  readonly isGateway: boolean;
+  /** Identities that its rules name in full. */
+  readonly named: ReadonlySet<string>;
+  /** Undefined for what no proxy takes for a request. */
+  judge(record: ServerFlow): JudgedRecord | undefined;
 }
 
 const REFUSED: Judged = { judgement: "refused", isCertain: true };
@@ -62,18 +71,21 @@ type Side = "http" | "tcp";
 
 const MAX_CONNECTIONS = 2_000;
 
-/** Judges records by the policies of one workload. */
-export class RecordJudge {
+/** By the policies of a workload's own proxy. */
+export class RecordJudge implements FlowJudge {
   readonly policy: InboundPolicy;
+  readonly isGateway: boolean;
+  readonly named: ReadonlySet<string>;
   readonly #asksAddress: boolean;
   readonly #connections = new Map<string, KnownConnection>();
 
   constructor(policy: InboundPolicy) {
     this.policy = policy;
+    this.isGateway = policy.workload.role === "gateway";
+    this.named = namedPrincipals(policy);
     this.#asksAddress = asksAddress(policy.http) || asksAddress(policy.tcp);
   }
 
-  /** Undefined for what no proxy takes for a request. */
   judge(record: ServerFlow): JudgedRecord | undefined {
     const known = this.#connectionOf(record);
     // On a port that is plain TCP to the proxy nobody decides on requests, whoever logged them.
@@ -173,6 +185,12 @@ export class RecordJudge {
       candidates: {},
     };
   }
+}
+
+function namedPrincipals({ http, tcp }: InboundPolicy): ReadonlySet<string> {
+  const rules = [...(http.allow?.rules ?? []), ...(tcp.allow?.rules ?? [])];
+  const conditions = rules.flatMap(({ rule }) => rule.sources.flat());
+  return new Set(conditions.flatMap(({ field, values }) => (field === "principals" ? values : [])));
 }
 
 function asksAddress({ deny, broken, allow }: Authorization): boolean {

@@ -77,6 +77,7 @@ function planFor(
     ({ role, hostNetwork, kind }) => role !== "application" || hostNetwork || kind === "WorkloadEntry",
   );
   if (odd !== undefined) return `who comes to ${odd.key} from outside the mesh, no record tells`;
+  if (group.workloads.some(isAmbient)) return TUNNELLED;
   const policies = networkPolicies(mesh);
   const isolated = group.workloads.find(
     (workload) =>
@@ -92,6 +93,7 @@ function planFor(
         callers.some(({ workloads }) => workloads.some(({ hostNetwork }) => hostNetwork))
       )
         return `no selector tells the pods of ${principal}`;
+      if (callers.some(({ workloads }) => workloads.some(isAmbient))) return TUNNELLED;
       for (const { port } of operations) {
         const own = byPort.get(port) ?? new Set();
         for (const caller of callers) own.add(caller);
@@ -103,6 +105,13 @@ function planFor(
     .toSorted(([a], [b]) => a - b);
   return { group, entries, change: changeFor(mesh, group, entries) };
 }
+
+function isAmbient({ dataplane, role }: Workload): boolean {
+  return dataplane === "ambient" || role === "waypoint";
+}
+
+const TUNNELLED =
+  "in ambient mode pods are reached through tunnels to port 15008, whatever port is asked for";
 
 function changeFor(
   mesh: Mesh,

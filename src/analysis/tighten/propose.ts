@@ -79,6 +79,8 @@ function whyNot(
   const isSeen = workloads.some(({ key }) => evidence.servers.has(key));
   const odd = workloads.flatMap((workload) => oddity(workload) ?? [])[0];
   if (odd !== undefined) return odd;
+  if (new Set(workloads.map(({ dataplane }) => dataplane)).size > 1)
+    return "its labels are those of workloads behind sidecars and in ambient mode alike, and ztunnel takes no rules about requests";
   const varied = workloads.find(({ key }) => evidence.tooVaried.has(key));
   if (varied !== undefined) return "its callers ask in too many ways to be told apart";
   if (!isSeen && inactive === "keep") return "nothing was seen to reach it: it stays as it is";
@@ -88,8 +90,7 @@ function whyNot(
 function oddity({ role, dataplane, labels }: Workload): string | undefined {
   if (dataplane === "none" && role !== "gateway")
     return "no proxy stands before it: AuthorizationPolicies hold for nobody there";
-  if (dataplane === "ambient" || role === "waypoint")
-    return "workloads in ambient mode, and waypoints, are not tightened yet";
+  if (role === "waypoint") return "waypoints are not tightened yet";
   if (labels["gateway.networking.k8s.io/gateway-name"] !== undefined)
     return "gateways of the Gateway API are not tightened yet";
   return undefined;

@@ -2,18 +2,19 @@
 
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { AuthorizationCache } from "../../policy/authorization-cache.ts";
-import { compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
+import { compileInbound, type Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
 import { KnownCallers } from "../diff/known-callers.ts";
 import { serverFacts } from "../diff/server-facts.ts";
 import { witnessRequest } from "../diff/witness-request.ts";
+import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { Complexity } from "../space/complexity.ts";
 import { describeCells, describeRegion, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
 import { ABSENT, type TextDimension } from "../space/dimension.ts";
 import { coverWithRegions, diagramOf } from "../space/regions.ts";
-import { ASKS, ServerSpace } from "../space/server-space.ts";
+import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
 import { witnessOf } from "../space/witness.ts";
 
 /** Requests that are let through today, and would not be, of callers that lose the same. */
@@ -83,7 +84,6 @@ export class NarrowerProofs {
     try {
       if (workload.role !== "application")
         throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
-      if (workload.dataplane === "ambient") throw new AnalysisLimit("ztunnel's policies are not analysed");
       const old = this.#compile(this.#before, workload, this.#cache);
       const now = this.#compile(after, changed);
       return this.#complexity.of([old, now], () => this.#compare(old, now, workload.key));
@@ -93,14 +93,15 @@ export class NarrowerProofs {
     }
   }
 
-  #compile(mesh: Mesh, workload: Workload, cache?: AuthorizationCache): InboundPolicy {
+  #compile(mesh: Mesh, workload: Workload, cache?: AuthorizationCache): AnalysedServer {
+    if (workload.dataplane === "ambient") return ambientServer(mesh, workload, this.#semantics);
     return compileInbound(mesh, workload, {
       semantics: this.#semantics,
       ...(cache === undefined ? {} : { cache }),
     });
   }
 
-  #compare(before: InboundPolicy, after: InboundPolicy, key: string): Proof {
+  #compare(before: AnalysedServer, after: AnalysedServer, key: string): Proof {
     const space = new ServerSpace([before, after]);
     const { diagrams } = space;
     const [old, now] = [space.outcomes(before), space.outcomes(after)];

@@ -1,5 +1,6 @@
 /** Bulwark's own flow records as evidence. */
 import type { FlowRecord } from "../../model/flow-record.ts";
+import type { Workload } from "../../model/mesh.ts";
 import { type Caller, type LeftOut, leftOut, type Reading } from "./flow-reading.ts";
 import type { WorkloadNames } from "./workload-names.ts";
 
@@ -8,12 +9,25 @@ export function readBulwarkFlow(record: FlowRecord, names: WorkloadNames): Readi
   const why = noEvidence(record);
   if (why !== undefined) return leftOut(why, record.reporter);
   const timeMs = Date.parse(record.time);
-  const reporter = names.byKey(record.reporter);
+  const reporter = reporterOf(record, names);
   if (reporter === undefined) return leftOut("unknown-workload", record.reporter);
   if (record.direction === "outbound") return clientFlow(record, reporter.key, timeMs);
   if (record.direction !== "inbound") return leftOut("untold", reporter.key);
   return serverFlow(record, reporter.key, timeMs);
 }
+
+/** A node's ztunnel speaks for the pods that it serves, and for no others. */
+function reporterOf(
+  { reporter, direction, source, destination }: FlowRecord,
+  names: WorkloadNames,
+): Workload | undefined {
+  if (!reporter.startsWith(ZTUNNEL)) return names.byKey(reporter);
+  const own = names.byKey((direction === "outbound" ? source : destination)?.workload ?? "");
+  return own?.dataplane === "ambient" ? own : undefined;
+}
+
+/** As a ztunnel's records have it, with its node behind. */
+const ZTUNNEL = "ztunnel ";
 
 /** HTTP is told request by request; its connections say nothing more. A handshake is no permission. */
 function noEvidence({ kind, protocol, verdict, truncated }: FlowRecord): LeftOut | undefined {

@@ -1,9 +1,11 @@
 /** Judges records by the policies of a mesh, and says who called. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
-import { compileInbound, type InboundPolicy, type Semantics } from "../../policy/inbound.ts";
+import { compileAmbient } from "../../policy/ambient/ambient-policy.ts";
+import { compileInbound, type Semantics } from "../../policy/inbound.ts";
 import { authorizationCache } from "../../policy/path/compiled-policies.ts";
 import type { ServerFlow } from "./flow-reading.ts";
-import { type JudgedRecord, RecordJudge } from "./judge-record.ts";
+import { AmbientRecordJudge } from "./judge-ambient-record.ts";
+import { type FlowJudge, type JudgedRecord, RecordJudge } from "./judge-record.ts";
 
 /** A server's record beside the policies that decided. */
 export interface Seen {
@@ -15,19 +17,13 @@ export interface Seen {
   readonly isGateway: boolean;
 }
 
-interface Subject {
-  readonly judge: RecordJudge;
-  /** Identities that its rules name in full. */
-  readonly named: ReadonlySet<string>;
-}
-
 export class Subjects {
   readonly #mesh: Mesh;
   readonly #semantics: Semantics;
   readonly #workloads: ReadonlyMap<string, Workload>;
   /** Null: of several workloads. */
   readonly #callers = new Map<string, string | null>();
-  readonly #subjects = new Map<string, Subject>();
+  readonly #subjects = new Map<string, FlowJudge>();
 
   constructor(mesh: Mesh, semantics: Semantics) {
     this.#mesh = mesh;
@@ -42,7 +38,7 @@ export class Subjects {
   /** Undefined for what no proxy takes for a request, and for workloads that the mesh does not have. */
   see(flow: ServerFlow): Seen | undefined {
     const subject = this.#subjectOf(flow.workload);
-    const record = subject?.judge.judge(flow);
+    const record = subject?.judge(flow);
     if (subject === undefined || record === undefined) return undefined;
     const { principal } = flow.caller;
     const caller = principal === null ? undefined : this.#callers.get(principal);
@@ -50,25 +46,25 @@ export class Subjects {
       record,
       isKnown: principal !== null && (caller !== undefined || subject.named.has(principal)),
       caller: caller ?? undefined,
-      isGateway: subject.judge.policy.workload.role === "gateway",
+      isGateway: subject.isGateway,
     };
   }
 
-  #subjectOf(key: string): Subject | undefined {
+  #subjectOf(key: string): FlowJudge | undefined {
     const known = this.#subjects.get(key);
     if (known !== undefined) return known;
     const workload = this.#workloads.get(key);
     if (workload === undefined) return undefined;
-    const cache = authorizationCache(this.#mesh);
-    const policy = compileInbound(this.#mesh, workload, { semantics: this.#semantics, cache });
-    const made = { judge: new RecordJudge(policy), named: namedPrincipals(policy) };
+    const made = this.#judgeOf(workload);
     this.#subjects.set(key, made);
     return made;
   }
-}
 
-function namedPrincipals({ http, tcp }: InboundPolicy): ReadonlySet<string> {
-  const rules = [...(http.allow?.rules ?? []), ...(tcp.allow?.rules ?? [])];
-  const conditions = rules.flatMap(({ rule }) => rule.sources.flat());
-  return new Set(conditions.flatMap(({ field, values }) => (field === "principals" ? values : [])));
+  #judgeOf(workload: Workload): FlowJudge {
+    const semantics = this.#semantics;
+    if (workload.role === "application" && workload.dataplane === "ambient")
+      return new AmbientRecordJudge(this.#mesh, compileAmbient(this.#mesh, workload, { semantics }));
+    const cache = authorizationCache(this.#mesh);
+    return new RecordJudge(compileInbound(this.#mesh, workload, { semantics, cache }));
+  }
 }
