@@ -3,12 +3,18 @@
  * select more than one workload stay with their selector and without their rules: whatever they selected, and will select, stays closed.
  */
 import type { Labels, Mesh, Workload } from "../../model/mesh.ts";
-import { isDryRun } from "../../policy/authorization.ts";
-import type { AuthorizationSpec, RuleSpec } from "../../policy/authorization-spec.ts";
 import { attachedPolicies } from "../../policy/policy-attachment.ts";
-import { type Resource, resourceName } from "../../resources/resource.ts";
+import { resourceName } from "../../resources/resource.ts";
 import { type Grant, ruleOf } from "./grants.ts";
-import { type Manifest, type ResourceChange, TIGHTENED } from "./manifest.ts";
+import type { ResourceChange } from "./manifest.ts";
+import {
+  isEnforcedAllow,
+  manifestOf,
+  type Policy,
+  PolicyNames,
+  policyManifest,
+  qualified,
+} from "./policy-manifest.ts";
 import type { SelectorGroup } from "./selector-groups.ts";
 
 /** What one group of workloads is to be left with. */
@@ -25,8 +31,6 @@ export interface AuthorizationChanges {
   readonly impossible: ReadonlyMap<GroupPlan, string>;
 }
 
-type Policy = Resource<AuthorizationSpec & { readonly selector?: { readonly matchLabels?: Labels } }>;
-
 /** @param groups all of the mesh. */
 export function authorizationChanges(
   mesh: Mesh,
@@ -39,7 +43,7 @@ export function authorizationChanges(
   const groupOf = new Map(
     groups.flatMap((group) => group.workloads.map((workload) => [workload, group] as const)),
   );
-  const names = new Names(mesh);
+  const names = new PolicyNames(mesh);
   const changes: ResourceChange[] = [];
   const impossible = new Map<GroupPlan, string>();
   const takenOver = new Map<GroupPlan, Policy>();
@@ -96,7 +100,7 @@ function subjectsOf(mesh: Mesh): ReadonlyMap<Policy, readonly Workload[]> {
   for (const workload of mesh.workloads)
     for (const policy of attachedPolicies(mesh.authorizationPolicies, workload, mesh.config.rootNamespace)) {
       const own = policy as unknown as Policy;
-      if ((own.spec?.action ?? "ALLOW") !== "ALLOW" || isDryRun(own)) continue;
+      if (!isEnforcedAllow(own)) continue;
       const known = subjects.get(own);
       if (known === undefined) subjects.set(own, [workload]);
       else known.push(workload);
@@ -129,7 +133,11 @@ function selectorOf({ spec }: Policy): Labels {
   return spec?.selector?.matchLabels ?? {};
 }
 
-function changeOf({ group, grants }: GroupPlan, before: Policy | undefined, names: Names): ResourceChange {
+function changeOf(
+  { group, grants }: GroupPlan,
+  before: Policy | undefined,
+  names: PolicyNames,
+): ResourceChange {
   const [first] = group.workloads;
   const name = before?.name ?? names.free(group.namespace, `${first?.name ?? "workload"}-as-seen`);
   const why =
@@ -161,7 +169,7 @@ function emptied(policy: Policy): ResourceChange {
   };
 }
 
-function copyFor(policy: Policy, group: SelectorGroup, names: Names): ResourceChange {
+function copyFor(policy: Policy, group: SelectorGroup, names: PolicyNames): ResourceChange {
   const [first] = group.workloads;
   const name = names.free(group.namespace, `${policy.name}-for-${first?.name ?? "workload"}`);
   const why = `the rules of ${resourceName(policy)}, as they are, for ${group.workloads.map(({ key }) => key).join(", ")}`;
@@ -176,84 +184,4 @@ function copyFor(policy: Policy, group: SelectorGroup, names: Names): ResourceCh
     }),
     why,
   };
-}
-
-/** An account without a namespace is one of the policy's own. */
-function qualified(rule: RuleSpec, namespace: string): RuleSpec {
-  const full = (names: readonly string[] | undefined): readonly string[] | undefined =>
-    names?.map((name) => (name.includes("/") ? name : `${namespace}/${name}`));
-  const lists = (names: { readonly [name: string]: readonly string[] | undefined }): object =>
-    Object.fromEntries(
-      Object.entries(names).flatMap(([name, list]) => (list === undefined ? [] : [[name, full(list)]])),
-    );
-  return {
-    ...rule,
-    ...(rule.from === undefined
-      ? {}
-      : {
-          from: rule.from.map(({ source = {} }) => {
-            const { serviceAccounts, notServiceAccounts, ...others } = source;
-            return { source: { ...others, ...lists({ serviceAccounts, notServiceAccounts }) } };
-          }),
-        }),
-    ...(rule.when === undefined
-      ? {}
-      : {
-          when: rule.when.map((when) =>
-            when.key === "source.serviceAccount"
-              ? { key: when.key, ...lists({ values: when.values, notValues: when.notValues }) }
-              : when,
-          ),
-        }),
-  };
-}
-
-function policyManifest(
-  name: string,
-  namespace: string,
-  why: string,
-  spec: object,
-  before?: Policy,
-): Manifest {
-  const labels = before?.labels ?? {};
-  return {
-    apiVersion: "security.istio.io/v1",
-    kind: "AuthorizationPolicy",
-    metadata: {
-      name,
-      namespace,
-      ...(Object.keys(labels).length === 0 ? {} : { labels }),
-      annotations: { ...withoutApplied(before?.annotations ?? {}), [TIGHTENED]: why },
-    },
-    spec,
-  };
-}
-
-function manifestOf({ apiVersion, kind, name, namespace, spec }: Policy): Manifest {
-  return { apiVersion, kind, metadata: { name, namespace }, spec };
-}
-
-/** What kubectl keeps of the last apply is the old rules. */
-function withoutApplied(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const { "kubectl.kubernetes.io/last-applied-configuration": _applied, ...others } = annotations;
-  return others;
-}
-
-/** Names of policies that are not taken. */
-class Names {
-  readonly #taken: Set<string>;
-
-  constructor({ authorizationPolicies }: Mesh) {
-    this.#taken = new Set(authorizationPolicies.map(({ namespace, name }) => `${namespace}/${name}`));
-  }
-
-  free(namespace: string, wanted: string): string {
-    const base = wanted.slice(0, 240).replace(/[^a-z0-9.-]/g, "-");
-    for (let at = 1; ; at++) {
-      const name = at === 1 ? base : `${base}-${at}`;
-      if (this.#taken.has(`${namespace}/${name}`)) continue;
-      this.#taken.add(`${namespace}/${name}`);
-      return name;
-    }
-  }
 }

@@ -2,7 +2,14 @@
 import type { Mesh } from "../../model/mesh.ts";
 import type { Semantics } from "../../policy/inbound.ts";
 import { EvidenceSpan } from "./evidence-span.ts";
-import type { Caller, ClientFlow, LeftOut, Reading, ServerFlow } from "./flow-reading.ts";
+import {
+  type Caller,
+  type ClientFlow,
+  type LeftOut,
+  type Reading,
+  type ServerFlow,
+  subjectOf,
+} from "./flow-reading.ts";
 import type { Fit } from "./judge-record.ts";
 import type { PathThresholds } from "./path-thresholds.ts";
 import { PathTree } from "./path-tree.ts";
@@ -62,7 +69,7 @@ const MAX_UNTOLD = 100_000;
 
 export class Evidence {
   readonly span = new EvidenceSpan();
-  /** By workload, then port. */
+  /** By workload, or the host of a service behind a waypoint; then by port. */
   readonly servers = new Map<string, Map<number, PortEvidence>>();
   /** By workload, then `host:port`. */
   readonly clients = new Map<string, Map<string, ClientFlow & { requests: number }>>();
@@ -134,8 +141,8 @@ export class Evidence {
     else if (seen.caller !== undefined) this.active.add(seen.caller);
     if (seen === undefined) return;
     if (flow.caller.principal === null || !seen.isKnown) {
-      this.#list(this.unvouched, `${flow.workload} ${flow.port} ${flow.caller.principal}`, () => ({
-        workload: flow.workload,
+      this.#list(this.unvouched, `${subjectOf(flow)} ${flow.port} ${flow.caller.principal}`, () => ({
+        workload: subjectOf(flow),
         port: flow.port,
         caller: flow.caller.principal ?? "no identity",
         example: exampleOf(flow),
@@ -145,8 +152,8 @@ export class Evidence {
     }
     const { judgement } = seen.record;
     if (judgement === "refused") {
-      this.#list(this.contradictions, `${flow.workload} ${flow.caller.principal}`, () => ({
-        workload: flow.workload,
+      this.#list(this.contradictions, `${subjectOf(flow)} ${flow.caller.principal}`, () => ({
+        workload: subjectOf(flow),
         example: exampleOf(flow),
         requests: 0,
       }));
@@ -160,7 +167,7 @@ export class Evidence {
     const port = this.#portOf(flow);
     const number = this.#useOf(port, flow, principal, seen, fits);
     if (number === undefined) {
-      this.tooVaried.add(flow.workload);
+      this.tooVaried.add(subjectOf(flow));
       return;
     }
     const use = port.uses[number];
@@ -171,12 +178,14 @@ export class Evidence {
     if (request !== null) port.paths.add(request.pathOnly, number);
   }
 
-  #portOf({ workload, port }: ServerFlow): PortEvidence {
-    let ports = this.servers.get(workload);
+  #portOf(flow: ServerFlow): PortEvidence {
+    const subject = subjectOf(flow);
+    let ports = this.servers.get(subject);
     if (ports === undefined) {
       ports = new Map();
-      this.servers.set(workload, ports);
+      this.servers.set(subject, ports);
     }
+    const { port } = flow;
     let own = ports.get(port);
     if (own === undefined) {
       own = { uses: [], paths: new PathTree(this.#options.thresholds) };

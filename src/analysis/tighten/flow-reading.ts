@@ -22,7 +22,9 @@ export interface ServerFlow {
   readonly kind: "server";
   /** `namespace/name` */
   readonly workload: string;
-  /** Of the container. */
+  /** Of a waypoint: the host of the service that was asked for. */
+  readonly service?: string;
+  /** Of the container; at a waypoint the service's. */
   readonly port: number;
   readonly caller: Caller;
   /** Null: bytes, or what they were is not told. */
@@ -35,6 +37,11 @@ export interface ServerFlow {
   readonly policy?: string;
   readonly rule?: number;
   readonly timeMs: number;
+}
+
+/** Whose policies decided: `namespace/name` of the workload, or the host of the service before which a waypoint stands. */
+export function subjectOf({ workload, service }: ServerFlow): string {
+  return service ?? workload;
 }
 
 /** What a workload's own proxy sent out. */

@@ -9,6 +9,7 @@ import type { Evidence, PortEvidence } from "./evidence.ts";
 import { type Carry, type Grant, grantsOf } from "./grants.ts";
 import { meshWith, type ResourceChange } from "./manifest.ts";
 import type { PathThresholds } from "./path-thresholds.ts";
+import { proposeWaypoints } from "./propose-waypoints.ts";
 import { NarrowerProofs } from "./prove-narrower.ts";
 import { type SelectorGroup, selectorGroups } from "./selector-groups.ts";
 import { type ServerLoss, type ServerProof, summaryOf } from "./server-proof.ts";
@@ -56,7 +57,9 @@ export async function proposeAuthorization(
   const proposal = new Proposal(mesh, evidence, options, groups);
   for (const workload of unselectable)
     if (evidence.servers.has(workload.key)) proposal.leave([workload.key], NO_SELECTOR);
-  let attempts: readonly Attempt[] = groups.flatMap((group): Attempt[] => {
+  // A waypoint's own pods are the subject of no policy: services behind it are.
+  const served = groups.filter(({ workloads }) => workloads.some(({ role }) => role !== "waypoint"));
+  let attempts: readonly Attempt[] = served.flatMap((group): Attempt[] => {
     const why = whyNot(group, evidence, options);
     if (why !== undefined) reasons.set(group, why);
     return why === undefined ? [{ group, carry: "readable" }] : [];
@@ -64,7 +67,7 @@ export async function proposeAuthorization(
   for (const [{ workloads }, why] of reasons) proposal.leave(keysOf(workloads), why);
   for (;;) {
     const outcome = await proposal.attempt(attempts);
-    if (outcome.kind === "done") return outcome.proposal;
+    if (outcome.kind === "done") return proposeWaypoints(outcome.proposal, evidence, options);
     attempts = outcome.next;
   }
 }
@@ -90,7 +93,7 @@ function whyNot(
 function oddity({ role, dataplane, labels }: Workload): string | undefined {
   if (dataplane === "none" && role !== "gateway")
     return "no proxy stands before it: AuthorizationPolicies hold for nobody there";
-  if (role === "waypoint") return "waypoints are not tightened yet";
+  if (role === "waypoint") return "its labels are those of a waypoint, too";
   if (labels["gateway.networking.k8s.io/gateway-name"] !== undefined)
     return "gateways of the Gateway API are not tightened yet";
   return undefined;

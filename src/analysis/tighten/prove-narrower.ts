@@ -81,12 +81,16 @@ export class NarrowerProofs {
   }
 
   #prove(workload: Workload, changed: Workload, after: Mesh): Proof {
+    if (workload.role !== "application")
+      return { kind: "unproven", why: `a ${workload.role}'s own listeners are not analysed` };
+    const old = this.#compile(this.#before, workload, this.#cache);
+    return this.compare(old, this.#compile(after, changed), workload.key);
+  }
+
+  /** @param name of the server, for examples. */
+  compare(before: AnalysedServer, after: AnalysedServer, name: string): Proof {
     try {
-      if (workload.role !== "application")
-        throw new AnalysisLimit(`a ${workload.role}'s own listeners are not analysed`);
-      const old = this.#compile(this.#before, workload, this.#cache);
-      const now = this.#compile(after, changed);
-      return this.#complexity.of([old, now], () => this.#compare(old, now, workload.key));
+      return this.#complexity.of([before, after], () => this.#compare(before, after, name));
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
       return { kind: "unproven", why: error.message };

@@ -13,7 +13,7 @@ export function readBulwarkFlow(record: FlowRecord, names: WorkloadNames): Readi
   if (reporter === undefined) return leftOut("unknown-workload", record.reporter);
   if (record.direction === "outbound") return clientFlow(record, reporter.key, timeMs);
   if (record.direction !== "inbound") return leftOut("untold", reporter.key);
-  return serverFlow(record, reporter.key, timeMs);
+  return serverFlow(record, reporter, timeMs);
 }
 
 /** A node's ztunnel speaks for the pods that it serves, and for no others. */
@@ -40,15 +40,19 @@ function noEvidence({ kind, protocol, verdict, truncated }: FlowRecord): LeftOut
   return kind === "connection" && isHttp ? "not-traffic" : undefined;
 }
 
-function serverFlow(record: FlowRecord, workload: string, timeMs: number): Reading {
+function serverFlow(record: FlowRecord, { key: workload, role }: Workload, timeMs: number): Reading {
   const { kind, method, path, status, sni, policy, rule } = record;
   const port = record.destination?.port;
   if (port === undefined || !isPort(port)) return leftOut("untold", workload);
+  const service = role === "waypoint" ? record.destination?.service : undefined;
+  // What was sent to a pod's own address: policies of services are not for it.
+  if (role === "waypoint" && service === undefined) return leftOut("untold", workload);
   const isRequest = kind === "request";
   if (isRequest && (method === undefined || path === undefined)) return leftOut("untold", workload);
   return {
     kind: "server",
     workload,
+    ...(service === undefined ? {} : { service: service.toLowerCase() }),
     port,
     caller: callerOf(record),
     http: isRequest

@@ -4,7 +4,7 @@ import { decide } from "../../policy/decide.ts";
 import { isHttp1Method } from "../../policy/http-request.ts";
 import type { Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
-import type { ServerFlow } from "./flow-reading.ts";
+import { type ServerFlow, subjectOf } from "./flow-reading.ts";
 import { Subjects } from "./subjects.ts";
 
 export interface ReplayResult {
@@ -61,8 +61,11 @@ export class Replay {
       return;
     }
     if (this.#distinct.size >= MAX_DECIDED) return;
-    const key = `${own.workload} ${own.port} ${own.caller.principal} ${own.http?.method} ${request?.pathOnly}`;
-    if (!this.#distinct.has(key)) this.#distinct.set(key, requestOf(own));
+    const key = `${subjectOf(own)} ${own.port} ${own.caller.principal} ${own.http?.method} ${request?.pathOnly}`;
+    if (this.#distinct.has(key)) return;
+    // By a waypoint goes who is sent there by a proxy of its own.
+    if (own.service === undefined || now.caller !== undefined)
+      this.#distinct.set(key, requestOf(own, now.caller));
   }
 
   /** What today's policies refuse as well, or do not know the caller of, was never granted. */
@@ -70,7 +73,7 @@ export class Replay {
     const old = this.#old.see(flow);
     if (old === undefined || !old.isKnown || old.record.judgement === "refused") return;
     this.#records++;
-    this.#refuse(requestOf(old.record.flow));
+    this.#refuse(requestOf(old.record.flow, old.caller));
   }
 
   #refuse(request: AccessRequest): void {
@@ -94,17 +97,23 @@ export class Replay {
   }
 }
 
-function requestOf({ workload, port, caller, http, sni, isOpaque }: ServerFlow): AccessRequest {
+function requestOf(flow: ServerFlow, client?: string): AccessRequest {
+  const { workload, service, port, caller, http, sni, isOpaque } = flow;
   const speaksHttp = http !== null || !isOpaque;
+  const ip = caller.ip === undefined ? {} : { ip: caller.ip };
   return {
-    from: {
-      principal: caller.principal,
-      ...(caller.ip === undefined ? {} : { ip: caller.ip }),
-      alpn: speaksHttp ? ["istio-http/1.1", "istio"] : ["istio"],
-    },
-    to: { workload, port },
+    ...(service === undefined || client === undefined
+      ? {
+          from: {
+            principal: caller.principal,
+            ...ip,
+            alpn: speaksHttp ? ["istio-http/1.1", "istio"] : ["istio"],
+          },
+        }
+      : { from: { workload: client, ...ip } }),
+    to: service === undefined ? { workload, port } : { service, port },
     protocol: http === null ? "tcp" : isHttp1Method(http.method) ? "http" : "grpc",
     ...(sni === undefined ? {} : { sni }),
-    ...(http === null ? {} : { method: http.method, path: http.path, host: "host.example" }),
+    ...(http === null ? {} : { method: http.method, path: http.path, host: service ?? "host.example" }),
   };
 }

@@ -2,10 +2,11 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { compileAmbient } from "../../policy/ambient/ambient-policy.ts";
 import { compileInbound, type Semantics } from "../../policy/inbound.ts";
-import { authorizationCache } from "../../policy/path/compiled-policies.ts";
-import type { ServerFlow } from "./flow-reading.ts";
+import { authorizationCache, compiledPolicies, meshDirectory } from "../../policy/path/compiled-policies.ts";
+import { type ServerFlow, subjectOf } from "./flow-reading.ts";
 import { AmbientRecordJudge } from "./judge-ambient-record.ts";
 import { type FlowJudge, type JudgedRecord, RecordJudge } from "./judge-record.ts";
+import { waypointTarget } from "./waypoint-targets.ts";
 
 /** A server's record beside the policies that decided. */
 export interface Seen {
@@ -23,7 +24,7 @@ export class Subjects {
   readonly #workloads: ReadonlyMap<string, Workload>;
   /** Null: of several workloads. */
   readonly #callers = new Map<string, string | null>();
-  readonly #subjects = new Map<string, FlowJudge>();
+  readonly #subjects = new Map<string, { readonly judge: FlowJudge; readonly of: string }>();
 
   constructor(mesh: Mesh, semantics: Semantics) {
     this.#mesh = mesh;
@@ -37,7 +38,7 @@ export class Subjects {
 
   /** Undefined for what no proxy takes for a request, and for workloads that the mesh does not have. */
   see(flow: ServerFlow): Seen | undefined {
-    const subject = this.#subjectOf(flow.workload);
+    const subject = this.#judgeFor(flow);
     const record = subject?.judge(flow);
     if (subject === undefined || record === undefined) return undefined;
     const { principal } = flow.caller;
@@ -50,14 +51,28 @@ export class Subjects {
     };
   }
 
-  #subjectOf(key: string): FlowJudge | undefined {
+  #judgeFor(flow: ServerFlow): FlowJudge | undefined {
+    const key = subjectOf(flow);
     const known = this.#subjects.get(key);
-    if (known !== undefined) return known;
-    const workload = this.#workloads.get(key);
-    if (workload === undefined) return undefined;
-    const made = this.#judgeOf(workload);
-    this.#subjects.set(key, made);
-    return made;
+    if (known !== undefined) return known.of === flow.workload ? known.judge : undefined;
+    const workload = this.#workloads.get(flow.workload);
+    const judge =
+      workload === undefined
+        ? undefined
+        : flow.service === undefined
+          ? this.#judgeOf(workload)
+          : this.#judgeOfService(flow.service, workload);
+    if (judge !== undefined) this.#subjects.set(key, { judge, of: flow.workload });
+    return judge;
+  }
+
+  /** Undefined where the waypoint does not stand before the service today. */
+  #judgeOfService(host: string, { key }: Workload): FlowJudge | undefined {
+    const service = meshDirectory(this.#mesh).services.get(host);
+    const target = service === undefined ? undefined : waypointTarget(this.#mesh, service);
+    if (target === undefined || typeof target === "string" || target.proxy.key !== key) return undefined;
+    const waypoint = compiledPolicies(this.#mesh, this.#semantics).waypoint(target.proxy);
+    return new RecordJudge(waypoint.service(target.service).inbound);
   }
 
   #judgeOf(workload: Workload): FlowJudge {
