@@ -125,10 +125,7 @@ function contradictionLines({ contradictions }: TightenReport): readonly string[
 function lossLines({ losses, servers }: TightenReport): readonly string[] {
   const isMore = ({ proof, isLostAll }: TightenedServer): boolean => proof.kind === "proven" && !isLostAll;
   const more = servers.filter(isMore).flatMap(({ workloads }) => workloads);
-  return [
-    ...losses.map(lossLine),
-    ...(more.length === 0 ? [] : [`${names(more)}: more than is told here`]),
-  ];
+  return [...losses.map(lossLine), ...(more.length === 0 ? [] : [`${names(more)}: more than is told here`])];
 }
 
 function lossLine({ workloads, requests, callers, others, risk }: RankedLoss): string {
