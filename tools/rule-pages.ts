@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import type { Finding } from "../src/analysis/audit/finding.ts";
 import type { AuditRule } from "../src/analysis/audit/rule.ts";
 import { AUDIT_RULES } from "../src/analysis/audit/rules.ts";
+import { controlsRestingOn } from "../src/analysis/compliance/frameworks.ts";
 import { auditFolder } from "../test/audit/audit-folder.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -45,7 +46,8 @@ function cell(text: string): string {
 }
 
 async function rulePage(rule: AuditRule): Promise<string> {
-  const { id, title, what, why, fix, severity, same, attacks, controls } = rule;
+  const { id, title, what, why, fix, severity, same, attacks, claims } = rule;
+  const controls = controlsRestingOn(claims);
   const folder = join(MESHES, id);
   const { found } = await auditFolder(join(folder, "bad"), [rule]);
   const others = Object.entries(same ?? {}).map(([tool, code]) => `${code} of ${TOOLS[tool] ?? tool}`);
@@ -55,7 +57,7 @@ async function rulePage(rule: AuditRule): Promise<string> {
     ...(attacks.length === 0
       ? []
       : [`**Attacks:** ${attacks.map((attack) => `[${attack}](${ATTACKS})`).join(", ")}`]),
-    ...(controls.length === 0 ? [] : [`**Controls:** ${controls.join("; ")}`]),
+    ...(controls.length === 0 ? [] : [`**Controls:** ${controls.join(", ")}`]),
   ];
   return [
     `# ${id}: ${title}`,

@@ -1,6 +1,7 @@
 import type { AuditContext } from "../analysis/audit/audit-context.ts";
 import type { Audit } from "../analysis/audit/run-rules.ts";
-import { complianceReport, FRAMEWORKS } from "../analysis/compliance/report.ts";
+import { FRAMEWORKS } from "../analysis/compliance/frameworks.ts";
+import { complianceReport } from "../analysis/compliance/report.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import {

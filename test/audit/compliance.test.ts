@@ -4,8 +4,9 @@ import { test } from "node:test";
 import { AuditContext } from "../../src/analysis/audit/audit-context.ts";
 import { AUDIT_RULES } from "../../src/analysis/audit/rules.ts";
 import { runRules } from "../../src/analysis/audit/run-rules.ts";
-import { CLAIMS } from "../../src/analysis/compliance/claims.ts";
-import { complianceReport, FRAMEWORKS } from "../../src/analysis/compliance/report.ts";
+import { CLAIM_STATEMENTS, isClaimId } from "../../src/analysis/compliance/claim-statements.ts";
+import { controlsRestingOn, FRAMEWORKS } from "../../src/analysis/compliance/frameworks.ts";
+import { complianceReport } from "../../src/analysis/compliance/report.ts";
 import { complianceHtml } from "../../src/cli/render/compliance.ts";
 import { certificateFacts } from "../../src/identity/certificate-facts.ts";
 import { loadMesh } from "../../src/index.ts";
@@ -57,9 +58,64 @@ test("controls rest on claims that there are, say what files cannot show, and st
     assert.deepEqual(ids, [...new Set(ids)], name);
     for (const { id, title, claims, beyond } of controls) {
       assert.ok(title !== "" && beyond !== "", `${name} ${id}`);
-      for (const claim of claims) assert.ok(CLAIMS.has(claim), `${name} ${id}: ${claim}`);
+      for (const claim of claims) assert.ok(isClaimId(claim), `${name} ${id}: ${claim}`);
     }
   }
+});
+
+/** Rules that bear on no control, and why. */
+const WITHOUT_CONTROLS: Readonly<Record<string, string>> = {
+  BW0002: "what is wrong is the suppression: what it hid is told by its own rule again",
+  BW0135: "the annotation is still read: what is coming is told, nothing of today's defences is less",
+  BW0136: "the annotation is read: that it may change later weakens nothing today",
+  BW0148: "the pods are in the mesh, as they should be: what misleads is that no label says so",
+  BW0164: "certificates are verified for addresses as they are for names",
+  BW0601: "what a redundant rule says is in force by another rule",
+};
+
+test("every rule bears on a control of a framework, or it is said why not", () => {
+  for (const { id, claims } of AUDIT_RULES)
+    assert.equal(controlsRestingOn(claims).length === 0, id in WITHOUT_CONTROLS, id);
+  const ids = new Set<string>(AUDIT_RULES.map(({ id }) => id));
+  for (const id of Object.keys(WITHOUT_CONTROLS)) assert.ok(ids.has(id), id);
+});
+
+test("a control rests on each claim", () => {
+  const used = new Set<string>(
+    FRAMEWORKS.flatMap(({ controls }) => controls.flatMap(({ claims }) => claims)),
+  );
+  assert.deepEqual(
+    Object.keys(CLAIM_STATEMENTS).filter((id) => !used.has(id)),
+    [],
+  );
+});
+
+test("controls that a finding names are those of the frameworks that rest on the rule's claims", async () => {
+  const { findings } = await audit(join(MESHES, "open"));
+  const known = new Set(
+    FRAMEWORKS.flatMap(({ name, controls }) => controls.map(({ id }) => `${name} ${id}`)),
+  );
+  assert.ok(findings.length > 0);
+  for (const { controls } of findings) for (const control of controls) assert.ok(known.has(control), control);
+  const bare = findings.find(({ rule }) => rule === "BW0805");
+  assert.ok(bare?.controls.includes("cis 5.3.2"), JSON.stringify(bare));
+});
+
+test("what a rule found stands in the evidence of every control that it names", async () => {
+  const { findings } = await audit(join(MESHES, "open"));
+  const judged = new Map<string, readonly string[]>();
+  for (const { name } of FRAMEWORKS)
+    for (const { id, claims } of await judge(join(MESHES, "open"), name))
+      judged.set(
+        `${name} ${id}`,
+        claims.flatMap(({ evidence }) => evidence),
+      );
+  for (const { rule, controls } of findings)
+    for (const control of controls) {
+      const lines = judged.get(control) ?? [];
+      const isThere = lines.some((line) => line.startsWith(`${rule}: `) || /^and \d+ more$/.test(line));
+      assert.ok(isThere, `${rule} in ${control}`);
+    }
 });
 
 test("a control passes only where all that it rests on is shown, fails where one is refuted", async () => {
@@ -132,7 +188,7 @@ test("the page needs nothing from elsewhere, and names are text in it", () => {
         title: "<img src=x onerror=alert(1)>",
         status: "fail",
         beyond: "b",
-        claims: [{ id: "c", statement: "s", status: "refuted", evidence: ['"><b>'] }],
+        claims: [{ id: "mutual-tls", statement: "s", status: "refuted", evidence: ['"><b>'] }],
       },
     ],
   });

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
-import { FRAMEWORKS } from "../../src/analysis/compliance/report.ts";
+import { FRAMEWORKS } from "../../src/analysis/compliance/frameworks.ts";
 import { bulwark } from "../cli/run-bulwark.ts";
 import { program } from "./programs.ts";
 

@@ -1,4 +1,5 @@
 /** A rule of the audit: one file in rules/, one folder of meshes in test/audit/rules, one page in docs/rules made from both. */
+import type { ClaimId } from "../compliance/claim-statements.ts";
 import type { AuditContext } from "./audit-context.ts";
 import type { FindingSeverity, Hit, SameCheck } from "./finding.ts";
 
@@ -22,7 +23,7 @@ export interface AuditRule {
   /** What somebody can do because of it. */
   readonly why: string;
   readonly fix: string;
-  /** `PCI-DSS 4.0 4.2.1`, as in controls.ts. */
-  readonly controls: readonly string[];
+  /** What a finding speaks against: by it, the controls of frameworks that rest on it. Empty where nothing of a defence is at stake. */
+  readonly claims: readonly ClaimId[];
   check(audit: AuditContext): Iterable<Hit>;
 }

@@ -1,5 +1,6 @@
 /** Every rule over one mesh: findings in the order of their weight, and those that were accepted beside them. */
 import { type Resource, resourceName } from "../../resources/resource.ts";
+import { controlsRestingOn } from "../compliance/frameworks.ts";
 import type { AuditContext } from "./audit-context.ts";
 import { type Edit, FINDING_SEVERITIES, type Finding, type Hit } from "./finding.ts";
 import type { AuditRule } from "./rule.ts";
@@ -35,8 +36,9 @@ export function runRules(
   const suppressed: SuppressedFinding[] = [];
   for (const rule of rules) {
     progress(rule);
+    const controls = controlsRestingOn(rule.claims);
     for (const hit of rule.check(audit)) {
-      const finding = findingOf(rule, hit);
+      const finding = findingOf(rule, controls, hit);
       const accepted = acceptance(finding, hit.resource, audit.settings.now);
       if (accepted === undefined) found.push({ finding, edits: hit.edits ?? [] });
       else suppressed.push({ finding, ...accepted });
@@ -47,7 +49,7 @@ export function runRules(
   return { found, suppressed, rules: rules.length };
 }
 
-function findingOf(rule: AuditRule, hit: Hit): Finding {
+function findingOf(rule: AuditRule, controls: readonly string[], hit: Hit): Finding {
   const { resource, path = ["metadata", "name"], place } = hit;
   const span = resource?.locate(path) ?? place?.span;
   const same = { ...rule.same, ...pick(hit) };
@@ -62,7 +64,7 @@ function findingOf(rule: AuditRule, hit: Hit): Finding {
     fix: hit.fix ?? rule.fix,
     attacks: rule.attacks,
     witness: hit.witness ?? null,
-    controls: rule.controls,
+    controls,
   };
 }
 

@@ -17,18 +17,15 @@ export interface ClaimEvidence {
 
 export interface ClaimInput {
   readonly audit: AuditContext;
-  /** All findings, whatever their weight; what is accepted by suppression is among them: a framework does not accept it. */
+  /** Of the rules that name the claim, whatever their weight; what is accepted by suppression is among them: a framework does not accept it. */
   readonly findings: readonly Finding[];
+  /** Ids of the rules that name the claim. */
+  readonly rules: readonly string[];
   /** Of the built-in invariants that claims ask for, by name. */
   readonly proofs: ReadonlyMap<string, MeshVerification>;
 }
 
-export interface Claim {
-  readonly id: string;
-  /** One sentence, true if the claim is shown. */
-  readonly statement: string;
-  judge(input: ClaimInput): ClaimEvidence;
-}
+export type Judge = (input: ClaimInput) => ClaimEvidence;
 
 export function notShown(...evidence: readonly string[]): ClaimEvidence {
   return { status: "not shown", evidence };
@@ -47,14 +44,12 @@ export function judged(
 
 const SHOWN = 5;
 
-/** Findings of these rules, as lines. */
-export function findingLines(findings: readonly Finding[], rules: readonly string[]): readonly string[] {
-  const lines = findings
-    .filter(({ rule }) => rules.includes(rule))
-    .map(({ rule, resource, title, file, line }) => {
-      const place = file === undefined ? "" : ` (${file}:${line})`;
-      return `${rule}: ${resource}: ${title}${place}`;
-    });
+/** As lines for a person, the first few of them. */
+export function findingLines(findings: readonly Finding[]): readonly string[] {
+  const lines = findings.map(({ rule, resource, title, file, line }) => {
+    const place = file === undefined ? "" : ` (${file}:${line})`;
+    return `${rule}: ${resource}: ${title}${place}`;
+  });
   return shortened(lines);
 }
 

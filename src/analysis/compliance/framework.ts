@@ -1,12 +1,13 @@
 /** A framework, its controls that a mesh's configuration bears on, and what each rests on. */
+import { type ClaimId, isClaimId } from "./claim-statements.ts";
 
 export interface Control {
   /** As the framework numbers it. */
   readonly id: string;
   /** In our own words. */
   readonly title: string;
-  /** Ids of claims.ts; none where files show nothing of it. */
-  readonly claims: readonly string[];
+  /** None where files show nothing of it. */
+  readonly claims: readonly ClaimId[];
   /** What the files of a mesh cannot show of it. */
   readonly beyond: string;
 }
@@ -26,6 +27,16 @@ export function controlsOf(table: string): readonly Control[] {
     .split("\n")
     .map((line) => {
       const [id = "", title = "", claims = "", beyond = ""] = line.split("|").map((cell) => cell.trim());
-      return { id, title, claims: claims === "" ? [] : claims.split(/\s+/), beyond };
+      return { id, title, claims: claimsIn(claims), beyond };
+    });
+}
+
+function claimsIn(text: string): readonly ClaimId[] {
+  return text
+    .split(/\s+/)
+    .filter((one) => one !== "")
+    .map((one) => {
+      if (!isClaimId(one)) throw new Error(`BUG: no claim ${one}`);
+      return one;
     });
 }

@@ -3,23 +3,17 @@ import type { Mesh } from "../../model/mesh.ts";
 import type { Semantics } from "../../policy/inbound.ts";
 import type { AuditContext } from "../audit/audit-context.ts";
 import type { Finding } from "../audit/finding.ts";
+import { AUDIT_RULES } from "../audit/rules.ts";
 import { BUILT_INS } from "../verify/built-in-invariants.ts";
 import type { Invariant } from "../verify/invariant.ts";
 import { type MeshVerification, verifyAccess } from "../verify/verify-access.ts";
-import type { ClaimEvidence, ClaimStatus } from "./claim.ts";
+import { type ClaimEvidence, type ClaimInput, type ClaimStatus, findingLines } from "./claim.ts";
+import { CLAIM_STATEMENTS, type ClaimId } from "./claim-statements.ts";
 import { CLAIMS } from "./claims.ts";
 import type { Control, Framework } from "./framework.ts";
-import { cis } from "./frameworks/cis.ts";
-import { cra } from "./frameworks/cra.ts";
-import { gdpr } from "./frameworks/gdpr.ts";
-import { nist800204b } from "./frameworks/nist-800-204b.ts";
-import { nist800207 } from "./frameworks/nist-800-207.ts";
-import { pciDss } from "./frameworks/pci-dss.ts";
-
-export const FRAMEWORKS: readonly Framework[] = [pciDss, gdpr, nist800204b, nist800207, cis, cra];
 
 export interface JudgedClaim extends ClaimEvidence {
-  readonly id: string;
+  readonly id: ClaimId;
   readonly statement: string;
 }
 
@@ -48,12 +42,7 @@ export async function complianceReport(
 ): Promise<ComplianceReport> {
   const needed = new Set(framework.controls.flatMap(({ claims }) => claims));
   const proofs = await proofsFor(audit.mesh, needed, semantics);
-  const claims = new Map<string, JudgedClaim>();
-  for (const id of needed) {
-    const claim = CLAIMS.get(id);
-    if (claim === undefined) throw new Error(`BUG: no claim ${id}`);
-    claims.set(id, { id, statement: claim.statement, ...claim.judge({ audit, findings, proofs }) });
-  }
+  const claims = new Map([...needed].map((id) => [id, judgedClaim(id, { audit, findings, proofs })]));
   const { name, title, scope, controls } = framework;
   return {
     framework: name,
@@ -63,9 +52,18 @@ export async function complianceReport(
   };
 }
 
+/** Rules name the claims that they speak against: what they found is evidence, whatever else decides. */
+function judgedClaim(id: ClaimId, { audit, findings: all, proofs }: Omit<ClaimInput, "rules">): JudgedClaim {
+  const rules = AUDIT_RULES.filter(({ claims }) => claims.includes(id)).map((rule) => rule.id);
+  const findings = all.filter(({ rule }) => rules.some((own) => own === rule));
+  const { status, evidence } = CLAIMS[id]({ audit, findings, rules, proofs });
+  const others = findingLines(findings).filter((line) => !evidence.includes(line));
+  return { id, statement: CLAIM_STATEMENTS[id], status, evidence: [...evidence, ...others] };
+}
+
 function judgedControl(
   { id, title, claims: ids, beyond }: Control,
-  all: ReadonlyMap<string, JudgedClaim>,
+  all: ReadonlyMap<ClaimId, JudgedClaim>,
 ): JudgedControl {
   const claims = ids.flatMap((claim) => all.get(claim) ?? []);
   return { id, title, status: statusOf(claims.map(({ status }) => status)), claims, beyond };
@@ -77,20 +75,20 @@ function statusOf(claims: readonly ClaimStatus[]): JudgedControl["status"] {
 }
 
 /** Claims by proof, and the invariants of `verify` that they are. */
-const PROOFS: Readonly<Record<string, string>> = {
-  "mutual-tls": "no-plaintext",
-  "no-anonymous": "no-anonymous",
-  "own-trust-domain": "no-foreign-identities",
-  "sensitive-isolated": "sensitive",
-};
+const PROOFS: readonly (readonly [ClaimId, string])[] = [
+  ["mutual-tls", "no-plaintext"],
+  ["no-anonymous", "no-anonymous"],
+  ["own-trust-domain", "no-foreign-identities"],
+  ["sensitive-isolated", "sensitive"],
+];
 
 async function proofsFor(
   mesh: Mesh,
-  claims: ReadonlySet<string>,
+  claims: ReadonlySet<ClaimId>,
   semantics: Semantics,
 ): Promise<ReadonlyMap<string, MeshVerification>> {
   const proofs = new Map<string, MeshVerification>();
-  for (const [claim, builtIn] of Object.entries(PROOFS)) {
+  for (const [claim, builtIn] of PROOFS) {
     const invariants = BUILT_INS.find(({ name }) => name === builtIn)?.invariants(mesh) ?? [];
     if (claims.has(claim) && invariants.length > 0)
       proofs.set(builtIn, await verifyAccess(mesh, invariants, { semantics }));

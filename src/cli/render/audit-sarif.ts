@@ -1,6 +1,7 @@
 /** SARIF 2.1.0 (OASIS), as code hosts take it for annotations on a pull request. */
 import type { Finding, FindingSeverity } from "../../analysis/audit/finding.ts";
 import type { AuditRule } from "../../analysis/audit/rule.ts";
+import { controlsRestingOn } from "../../analysis/compliance/frameworks.ts";
 import type { AuditReport } from "./audit.ts";
 
 const SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -36,19 +37,22 @@ export function auditSarif(
   return `${JSON.stringify({ $schema: SCHEMA, version: "2.1.0", runs: [run] }, null, 2)}\n`;
 }
 
-function descriptorOf({ id, title, what, why, fix, severity, controls }: AuditRule) {
+function descriptorOf({ id, title, what, why, fix, severity, claims }: AuditRule) {
   return {
     id,
     shortDescription: { text: title },
     fullDescription: { text: `${what} ${why}` },
     help: { text: fix },
     defaultConfiguration: { level: LEVELS[severity].level },
-    properties: { "security-severity": LEVELS[severity].score, tags: ["security", ...controls] },
+    properties: {
+      "security-severity": LEVELS[severity].score,
+      tags: ["security", ...controlsRestingOn(claims)],
+    },
   };
 }
 
 function resultOf(finding: Finding, rules: readonly AuditRule[]) {
-  const { rule, severity, title, resource, witness, file, line, column } = finding;
+  const { rule, severity, title, resource, witness, controls, file, line, column } = finding;
   return {
     ruleId: rule,
     ruleIndex: rules.findIndex(({ id }) => id === rule),
@@ -67,7 +71,7 @@ function resultOf(finding: Finding, rules: readonly AuditRule[]) {
             },
           ],
     partialFingerprints: { "resourceAndRule/v1": `${rule} ${resource} ${title}` },
-    ...(witness === null ? {} : { properties: { witness } }),
+    properties: { controls, ...(witness === null ? {} : { witness }) },
   };
 }
 

@@ -11,7 +11,7 @@ export const accessLogOff: AuditRule = {
   what: "A mesh whose configuration is among the files and has neither `accessLogFile`, nor an access log service (`enableEnvoyAccessLogService`), nor `defaultProviders.accessLogging`, where no Telemetry asks for access logs either. A log of some namespaces alone is taken to be meant.",
   why: "Nobody can say afterwards who called what: an attack leaves no trace in the mesh.",
   fix: "Set `defaultProviders: {accessLogging: [envoy]}`, or a Telemetry with `accessLogging` in the root namespace, and collect what is written.",
-  controls: [],
+  claims: ["access-logged"],
   check: unlogged,
 };
 

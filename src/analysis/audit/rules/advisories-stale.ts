@@ -12,7 +12,7 @@ export const advisoriesStale: AuditRule = {
   what: `The advisories that the mesh's versions are held against are more than ${ADVISORIES_STALE_DAYS} days old; more than twice that is medium, more than four times high. Their age is that of their oldest source. A mesh that names no version of Istio, Envoy or Kubernetes is not asked.`,
   why: "What was published since is not known: that a version is not reported says nothing about the time after the data.",
   fix: "Fetch newer data and store them with `bulwark audit --update FILE` (docs/trust.md says what the file holds).",
-  controls: [],
+  claims: ["versions-current"],
   check: stale,
 };
 

@@ -16,7 +16,7 @@ export const allowAnybody: AuditRule = {
     "Gateways, which are there for anybody, are not looked at, nor rules for certain paths, such as health checks.",
   why: "The workload is as open as without any policy; and since an ALLOW policy is there, it looks as if it were not. Where plaintext is taken, callers need not even be of the mesh.",
   fix: "Name the callers (`from: [{source: {principals: […]}}]`), or the paths that are really for anybody.",
-  controls: [],
+  claims: ["least-access"],
   check: anybody,
 };
 

@@ -12,7 +12,7 @@ export const allowByExclusion: AuditRule = {
   what: "Rules of ALLOW policies with a field that excludes (`notPaths`, `notMethods`, `notPrincipals` …). One finding a policy, at the first of them; `info` where the same clause has the positive field, too (`paths: [/api/*]` with `notPaths: [/api/admin]`), since what is let in is bounded then. Whether a caller without an identity really gets in this way is BW0616.",
   why: "Everything that nobody thought of is let in: the path spelled otherwise, the method that was added last week, the caller whose name is new, or who has none.",
   fix: "List what may be asked for, and by whom; put exceptions into a DENY policy of their own.",
-  controls: [],
+  claims: ["default-deny"],
   check: exclusions,
 };
 

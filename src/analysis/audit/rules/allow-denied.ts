@@ -14,7 +14,7 @@ export const allowDenied: AuditRule = {
     "At every workload that the policy selects; computed over all requests.",
   why: "Two policies contradict each other. Whoever looks at the ALLOW believes that the way is open, and when it is missed, the DENY is what is taken away in haste, with all else that it kept out.",
   fix: "Except what is meant to pass from the DENY (`notPrincipals`, `notPaths` …), or take the ALLOW away.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: denied,
 };
 

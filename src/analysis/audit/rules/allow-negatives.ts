@@ -16,7 +16,7 @@ export const allowNegatives: AuditRule = {
     'a caller without a certificate has none of these names, so it matches. Shown by a request in clear that is let through. Silent where every port is STRICT, or another field keeps such requests out, and about `notPrincipals: ["*"]`, which says in so many words that callers without a certificate are meant.',
   why: "Whoever is kept out by name calls again without mutual TLS, from a pod without a sidecar or past its own, and is let in (ISTIO-SECURITY-2021-004).",
   fix: 'Say who may, not who may not; or add `principals: ["*"]` beside it, which asks for a certificate; and have the workload be STRICT.',
-  controls: [],
+  claims: ["least-access"],
   check: negatives,
 };
 

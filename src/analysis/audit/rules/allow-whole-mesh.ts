@@ -14,7 +14,7 @@ export const allowWholeMesh: AuditRule = {
     "Rules with a further condition on callers are not told, nor those for certain paths.",
   why: "Whatever is compromised anywhere in the mesh may ask this workload for anything: the rule keeps out nobody who has got in.",
   fix: "Name the accounts or namespaces that call it; `bulwark tighten` proposes them from logged traffic.",
-  controls: [],
+  claims: ["least-access"],
   check: wholeMesh,
 };
 

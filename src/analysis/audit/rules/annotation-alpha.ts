@@ -13,7 +13,7 @@ export const annotationAlpha: AuditRule = {
   what: "An annotation that istio.io/api calls alpha. On a Pod without the init container `istio-init` (the CNI plugin captures its traffic) four that the injector sets itself are passed over. `istioctl analyze` does not say this; `istioctl x precheck` does.",
   why: "It may change its meaning, or go, with any version; nothing that protects should rest on it.",
   fix: "Use a setting that is stable, where there is one.",
-  controls: [],
+  claims: [],
   check: alphaOnes,
 };
 

@@ -12,7 +12,7 @@ export const annotationDeprecated: AuditRule = {
   what: "An annotation that istio.io/api marks as deprecated. `sidecar.istio.io/inject` is passed over where the label of the same name stands beside it.",
   why: "A later version will not read it any more, and says nothing.",
   fix: "Use what has replaced it; for `sidecar.istio.io/inject` that is the label of the same name.",
-  controls: [],
+  claims: [],
   check: deprecatedOnes,
 };
 

@@ -12,7 +12,7 @@ export const annotationInvalid: AuditRule = {
   what: "A value that the injector refuses: modes of interception, ports, ranges of addresses, numbers, booleans.",
   why: "The injector refuses the pod, or leaves the setting out: the traffic that it was to capture is not captured.",
   fix: "Write the value as the title says.",
-  controls: [],
+  claims: ["captured", "configuration-in-force"],
   check: invalidOnes,
 };
 

@@ -12,7 +12,7 @@ export const annotationMisplaced: AuditRule = {
   what: "An annotation that Istio knows, on a Namespace, Service, Pod, Deployment or template of pods, of a kind that it does not stand for. An annotation for pods belongs on the template (`spec.template.metadata`), not on the Deployment.",
   why: "It has no effect: a port that somebody believes captured, or left alone, is not.",
   fix: "Move it to a resource of the kind that is named.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: misplaced,
 };
 

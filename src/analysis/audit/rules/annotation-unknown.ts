@@ -13,7 +13,7 @@ export const annotationUnknown: AuditRule = {
   what: "An annotation whose domain ends in `istio.io` that is none of Istio's (as of API 1.31), on a Namespace, Service, Pod, Deployment or template of pods.",
   why: "It has no effect, whatever its name promises.",
   fix: "Mend its name, or remove it.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unknownOnes,
 };
 

@@ -13,7 +13,7 @@ export const applicationAsProxy: AuditRule = {
   what: "`runAsUser: 1337` on a pod, or on a container other than `istio-proxy`, init containers among them. Istio's own pods (label `istio`, or `release: istio`) are left out.",
   why: "What the user 1337 sends is not captured, so that the proxy's own traffic does not run in circles: the application speaks past its sidecar, past every policy of the mesh and past its egress rules.",
   fix: "Choose another user.",
-  controls: [],
+  claims: ["captured"],
   check: disguised,
 };
 

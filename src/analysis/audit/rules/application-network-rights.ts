@@ -13,7 +13,7 @@ export const applicationNetworkRights: AuditRule = {
   what: "A container of a pod in the mesh that is privileged or adds NET_ADMIN, SYS_ADMIN or ALL; `medium` where it adds NET_RAW alone. Istio's own containers (`istio-proxy`, `istio-init`, `istio-validation`) are BW0720.",
   why: "With NET_ADMIN it removes the rules that lead its traffic to the sidecar, and goes past every policy of the mesh, both ways. With NET_RAW it sends packets that no rule redirects, and poses as its neighbours.",
   fix: "Drop all capabilities, and add what the application needs; what has to change the network goes to a pod outside of the mesh.",
-  controls: [],
+  claims: ["captured", "net-raw-dropped", "pods-restricted"],
   check: overprivileged,
 };
 

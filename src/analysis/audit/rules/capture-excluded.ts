@@ -13,7 +13,7 @@ export const captureExcluded: AuditRule = {
   what: "Annotations `traffic.sidecar.istio.io/exclude…` and `include…` of pods in the mesh that leave something out: ports of the application for what comes in (`high`), ports or ranges of addresses for what goes out (`medium`). `*`, an empty exclusion, and exclusions of the proxy's own ports (15020, 15021, 15090) are not told; nor are pods in ambient mode, where nobody reads them.",
   why: "At an excluded port nobody is asked: no mutual TLS, no policy, no record, whatever PeerAuthentication and AuthorizationPolicy say. Where what goes out is excluded, the application reaches these addresses past every rule, and unseen.",
   fix: "Take the annotation away. For a port that has to take plaintext, use `portLevelMtls` and an AuthorizationPolicy; for an external host, a ServiceEntry.",
-  controls: [],
+  claims: ["captured"],
   check: excluded,
 };
 

@@ -15,7 +15,7 @@ export const certificateShared: AuditRule = {
   what: "Two Gateways, the selector of one a part of the other's, with servers of the same `credentialName`, or the same files of certificate and key.",
   why: "Browsers use one HTTP/2 connection for all hosts of a certificate: requests for one gateway's host come in by the connection to the other, and are answered by its routes, or with 404.",
   fix: "Serve the hosts from one Gateway, or with certificates of their own.",
-  controls: [],
+  claims: ["gateway-tls"],
   check: shared,
 };
 

@@ -15,7 +15,7 @@ export const claimRouteUnverified: AuditRule = {
   what: "A VirtualService at a gateway that matches `@request.auth.claims`, where no RequestAuthentication of the root namespace or of the gateway's pods, by its selector or `targetRefs`, is for them.",
   why: "Without a verified token there are no claims: the route is never taken, or, with `withoutHeaders`, always.",
   fix: "Add a RequestAuthentication for the gateway.",
-  controls: [],
+  claims: ["users-authenticated"],
   check: unverified,
 };
 

@@ -15,7 +15,7 @@ export const claimsUnread: AuditRule = {
     "no request has a verified token there, so nothing matches. Waypoints and workloads in ambient mode are not looked at.",
   why: "A DENY or CUSTOM by claims does nothing: whom it was to keep out, or have asked about, passes. An ALLOW lets nobody in.",
   fix: "Add a RequestAuthentication with the issuer that selects the same workloads. In place of CUSTOM, give the authorizer the token itself (`includeRequestHeadersInCheck: [authorization]`).",
-  controls: [],
+  claims: ["users-authenticated"],
   check: unread,
 };
 

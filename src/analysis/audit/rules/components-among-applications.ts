@@ -14,7 +14,7 @@ export const componentsAmongApplications: AuditRule = {
   what: "istiod and gateways whose pods nothing keeps on nodes of their own: no `nodeSelector` besides `kubernetes.io/…`, no node affinity that is required, no node by name.",
   why: "They run beside applications. Whoever breaks out of one of these onto the node has istiod's rights, or the gateway's certificates, with it.",
   fix: "Set a `nodeSelector` for nodes that are tainted, so that nothing else runs there, and a toleration for the taint.",
-  controls: [],
+  claims: ["control-plane-isolated"],
   check: unplaced,
 };
 

@@ -12,7 +12,7 @@ export const controlPlaneByAddress: AuditRule = {
   what: "A webhook as of BW0163 whose `url` has an IP address for a host.",
   why: "The certificate has to name the address, and whoever is given that address later is asked.",
   fix: "Give the control plane a name.",
-  controls: [],
+  claims: [],
   check: found,
 };
 

@@ -12,7 +12,7 @@ export const controlPlaneReachable: AuditRule = {
   what: "An istiod to which NetworkPolicies let any pod of any namespace connect at 15010 (configuration in plaintext), 8080 (debugging) or 15014 (monitoring and debugging). 15012 and 15017 have to be reachable, by proxies and the API server, and are not told. Nothing is told where policies of another network (Cilium, Calico …) are among the files.",
   why: "At 15010 nobody is asked who he is: any pod fetches the configuration of any proxy, with every service, route and policy of the mesh. The debugging pages tell as much.",
   fix: "Add a NetworkPolicy for istiod that lets in 15012 and 15017, and 15014 from the monitoring alone.",
-  controls: [],
+  claims: ["control-plane-isolated"],
   check: reachable,
 };
 

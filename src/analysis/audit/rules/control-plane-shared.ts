@@ -11,7 +11,7 @@ export const controlPlaneShared: AuditRule = {
   what: "A workload of the mesh, or a gateway, in the namespace that istiod runs in (`low` for a gateway). istiod, ztunnel, the CNI agent and what has no proxy are not told.",
   why: "Whoever may create pods in a namespace takes any account of it and reads its Secrets: here istiod's account and the mesh's signing key. A gateway is the part of the mesh that outsiders reach first, and its Role for its certificates is one for this namespace's Secrets.",
   fix: "Give gateways and applications namespaces of their own.",
-  controls: [],
+  claims: ["control-plane-isolated"],
   check: lodgers,
 };
 

@@ -12,7 +12,7 @@ export const controlPlaneUnnamed: AuditRule = {
   what: "A webhook of `istiod-default-validator`, `istio-validator…` or `istio-sidecar-injector…` with neither a `url` nor a `service`, or with a `url` that is none.",
   why: "Nobody validates, or injects: bad policies get in, and pods start without a proxy, where `failurePolicy` is Ignore.",
   fix: "Name the control plane.",
-  controls: [],
+  claims: ["captured"],
   check: found,
 };
 

@@ -14,7 +14,7 @@ export const credentialInvalid: AuditRule = {
   what: "A Secret that a server's `credentialName` leads to, in the namespace of the gateway's pods, without a certificate and a key (`tls.crt` and `tls.key`, or `cert` and `key`), whose certificate cannot be read, or which is not valid today.",
   why: "The server does not answer, or people learn to click its warning away; whoever stands between is not noticed any more.",
   fix: "Put a certificate that is valid, and its key, into the Secret.",
-  controls: [],
+  claims: ["gateway-certificates"],
   check: unusable,
 };
 

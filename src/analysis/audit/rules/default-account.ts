@@ -10,7 +10,7 @@ export const defaultAccount: AuditRule = {
   what: "Workloads of the mesh that run as the service account `default`: one finding a namespace, with how many there are; `low` where it is one alone, which shares its identity with what is added later.",
   why: "They have one identity and one key. No policy tells them apart, what one may all may, and each can stand in for the others' services.",
   fix: "Give each workload a ServiceAccount of its own, and set `automountServiceAccountToken: false` on `default`.",
-  controls: [],
+  claims: ["own-accounts"],
   check: nameless,
 };
 

@@ -14,7 +14,7 @@ export const denyByListing: AuditRule = {
   what: 'DENY policies with rules that list what they refuse in sources or operations (`paths`, `methods`, `hosts`, `principals` …), `"*"` alone left out. `info` where an ALLOW policy stands in the same namespace or the root namespace, without which a request is let in by default: it says what may pass, and the DENY takes away from that. Conditions (`when`) are not looked at.',
   why: "What is not in the list passes: the same path spelled otherwise, another method, a caller of another name.",
   fix: "Say by an ALLOW policy who may do what, and keep the DENY for what must never pass; or write the DENY with `not…` fields, so that it refuses all but what is meant.",
-  controls: [],
+  claims: ["default-deny"],
   check: listings,
 };
 

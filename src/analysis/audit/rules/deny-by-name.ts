@@ -15,7 +15,7 @@ export const denyByName: AuditRule = {
     "a caller without a certificate has no name, so the rule does not match. Shown by that request. Silent where the port is STRICT, or no ALLOW takes it without an identity.",
   why: "The caller who is denied opens a connection past its own sidecar, or from a pod that has none, without mutual TLS: what is denied by name is then allowed.",
   fix: 'Have the workload be STRICT (PeerAuthentication); or deny callers without a name, too (`notPrincipals: ["*"]`); or say by ALLOW who may.',
-  controls: [],
+  claims: ["policies-hold"],
   check: passedInClear,
 };
 

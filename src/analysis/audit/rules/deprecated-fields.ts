@@ -13,7 +13,7 @@ export const deprecatedFields: AuditRule = {
   what: "`fault.delay.percent` of a VirtualService, `outboundTrafficPolicy.egressProxy` of a Sidecar, CustomResourceDefinitions of `rbac.istio.io` (removed with Istio 1.6), and Telemetries that trace to a Lightstep provider.",
   why: "What it says does not happen: ServiceRoles protect nothing.",
   fix: "Use what has replaced it: `fault.delay.percentage`, an egress gateway, AuthorizationPolicy, an OpenTelemetry provider.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unreadOnes,
 };
 

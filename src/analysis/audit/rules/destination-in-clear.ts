@@ -13,7 +13,7 @@ export const destinationInClear: AuditRule = {
     "Servers with mode DISABLE, which could not speak it, are not told.",
   why: "What could be encrypted goes over the network in clear, the client's identity is lost, so that policies by name do not hold, and nobody checks who the server is.",
   fix: "Take `tls` away, so that clients use mutual TLS by themselves.",
-  controls: [],
+  claims: ["mutual-tls", "servers-verified"],
   check: inClear,
 };
 

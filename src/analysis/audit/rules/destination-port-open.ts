@@ -14,7 +14,7 @@ export const destinationPortOpen: AuditRule = {
   what: "A destination without `port` whose host, a Service or a ServiceEntry, has more than one.",
   why: "Which port is meant is not said: requests go to the port that they came for, or nowhere.",
   fix: "Add `port.number`.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unnamed,
 };
 

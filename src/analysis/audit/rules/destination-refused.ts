@@ -13,7 +13,7 @@ export const destinationRefused: AuditRule = {
     "whatever the server wants. A rule that is more specific, in the same namespace, is taken into account; endpoints in ambient mode, which are spoken to through HBONE all the same, are not told.",
   why: "Every call fails. The quick way out is PERMISSIVE at the server, which opens it to callers without an identity.",
   fix: "Take `tls` away, so that clients use mutual TLS by themselves, or write ISTIO_MUTUAL.",
-  controls: [],
+  claims: ["mutual-tls", "configuration-in-force"],
   check: refused,
 };
 

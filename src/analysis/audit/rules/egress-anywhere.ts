@@ -11,7 +11,7 @@ export const egressAnywhere: AuditRule = {
   what: "`outboundTrafficPolicy` of the mesh that is not REGISTRY_ONLY, written or left at its default of ALLOW_ANY, with how many workloads no Sidecar takes back: told once, where the mesh's configuration is among the files. A Sidecar with `outboundTrafficPolicy` of ALLOW_ANY in a mesh of REGISTRY_ONLY.",
   why: "Whoever takes over a workload sends what it finds to any host, as an ordinary connection through the sidecar, and nobody asks.",
   fix: "Set `outboundTrafficPolicy: {mode: REGISTRY_ONLY}`, name external hosts by ServiceEntries, and have a NetworkPolicy below, since REGISTRY_ONLY alone is no boundary.",
-  controls: [],
+  claims: ["egress-held"],
   check: anywhere,
 };
 

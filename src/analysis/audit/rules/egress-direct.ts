@@ -11,7 +11,7 @@ export const egressDirect: AuditRule = {
   what: "Hosts of ServiceEntries of MESH_EXTERNAL (the default) that no VirtualService for the mesh, of the same host or a wildcard over it, leads elsewhere. Entries that are exported to nobody, those with endpoints in the cluster's own names, and those that are exported to a namespace with gateways alone, are left out. Whether a route leads to a gateway is not asked.",
   why: "Each workload connects to the host by itself, from its own node: no single place decides who may, no firewall can tell mesh egress from anything else, and what a workload that was taken over sends looks like any other's.",
   fix: "Route the host through an egress gateway (a VirtualService for `mesh` to it, one from it to the host), with an AuthorizationPolicy there that names who may, and let nodes of the gateway alone out.",
-  controls: [],
+  claims: ["egress-held"],
   check: direct,
 };
 

@@ -18,7 +18,7 @@ export const egressOuterName: AuditRule = {
     "the application's own TLS inside, with the name that the host outside will see, goes on unread. Bulwark's own gateways compare the two.",
   why: "The workload, or who holds its key, writes an allowed name outside and another one inside, and reaches what a wildcard or the next host at the same address serves (domain fronting), under a record that names the allowed one.",
   fix: "Give each host a server, a route and an AuthorizationPolicy of its own, without wildcards; keep the firewall behind the gateway to the addresses of these hosts; or run the egress gateway as Bulwark's, which looks inside.",
-  controls: [],
+  claims: ["egress-held", "servers-verified"],
   check: outerNames,
 };
 

@@ -14,7 +14,7 @@ export const entryProtocolsConflict: AuditRule = {
   what: "ServiceEntries, seen by the same namespace (`exportTo`), with the same host and port number and different protocols.",
   why: "One of them counts, the oldest. As TCP the host's requests are not looked into: policies and routes by path or header are not asked.",
   fix: "Agree on the protocol, or narrow `exportTo`.",
-  controls: [],
+  claims: ["protocols-declared"],
   check: conflicting,
 };
 

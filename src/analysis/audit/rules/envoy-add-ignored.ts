@@ -12,7 +12,7 @@ export const envoyAddIgnored: AuditRule = {
   what: "Operation ADD on ROUTE_CONFIGURATION or HTTP_ROUTE.",
   why: "What it was to add is not there.",
   fix: "Use MERGE or INSERT_FIRST.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: found,
 };
 

@@ -12,7 +12,7 @@ export const envoyPatchRelative: AuditRule = {
   what: "A patch of EnvoyFilter that inserts before or after, removes or replaces a filter, without a `priority`.",
   why: "Which of several EnvoyFilters comes first is not said: a filter that was to stand behind authorization stands before it one day.",
   fix: "Set `priority`, or use INSERT_FIRST, or what Istio has its own resource for.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: found,
 };
 

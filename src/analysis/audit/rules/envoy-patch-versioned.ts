@@ -12,7 +12,7 @@ export const envoyPatchVersioned: AuditRule = {
   what: "As BW0151, for a filter that an earlier patch changes for proxies of one version (`match.proxy.proxyVersion`).",
   why: "While proxies of two versions run, the order differs between them.",
   fix: "Set `priority`.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: found,
 };
 

@@ -12,7 +12,7 @@ export const envoyRemoveIgnored: AuditRule = {
   what: "Operation REMOVE on ROUTE_CONFIGURATION or HTTP_ROUTE.",
   why: "What it was to take away, such as a route, is still there.",
   fix: "Remove the virtual host, or mend the VirtualService.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: found,
 };
 

@@ -12,7 +12,7 @@ export const envoyReplaceIgnored: AuditRule = {
   what: "Operation REPLACE on anything but NETWORK_FILTER, HTTP_FILTER and VIRTUAL_HOST.",
   why: "What it was to put in place, a limit or a check, is not there.",
   fix: "Use MERGE, or REMOVE and ADD.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: found,
 };
 

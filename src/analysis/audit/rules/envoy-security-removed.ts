@@ -12,7 +12,7 @@ export const envoySecurityRemoved: AuditRule = {
   what: "A patch of an EnvoyFilter with REMOVE, REPLACE or MERGE whose match names a filter of security (RBAC, JWT, external authorization, Istio's authentication), of HTTP or of connections; and one (`medium`) that adds a filter with code of its own (Lua, Wasm, Golang, ext_proc) before such a filter. What a MERGE leaves of the filter is not worked out.",
   why: "AuthorizationPolicies and RequestAuthentications still stand in the files, and nobody enforces them: every tool that reads them, and every person, is wrong. Code before them can write the headers that they decide by.",
   fix: "Remove the patch. For other decisions than Istio's use a CUSTOM policy, which is asked besides.",
-  controls: [],
+  claims: ["policies-hold"],
   check: removals,
 };
 

@@ -14,7 +14,7 @@ export const externalNamePort: AuditRule = {
   what: "A Service of type ExternalName with a port that is named `tcp`, or that does not say what it speaks.",
   why: "It has no address of its own, so that the proxies of its clients take all traffic to that port, wherever it was going, for this Service's: it goes elsewhere than it should, and policies for the right destination are not asked.",
   fix: "Name the port for its protocol: `https`, `tls-api`.",
-  controls: [],
+  claims: ["egress-held", "hosts-owned"],
   check: catching,
 };
 

@@ -14,7 +14,7 @@ export const firstPartyTokens: AuditRule = {
   what: "`JWT_POLICY` of a container `istio-proxy` with another value than `third-party-jwt`; an injected pod (annotation `sidecar.istio.io/status`) whose proxy has neither `JWT_POLICY` nor a volume with a token for one audience; and `global.jwtPolicy: first-party-jwt` in the injector's values.",
   why: "The account's general token is sent to istiod, and taken by it. It has no audience of its own: whoever sees it (istiod's log, a debugger, any process of the pod) uses it against the API server, and one that was stolen elsewhere buys a mesh identity.",
   fix: "Use `third-party-jwt`, which is the default of every Istio that is still maintained: a token for the audience `istio-ca` that expires.",
-  controls: [],
+  claims: ["own-accounts"],
   check: generalTokens,
 };
 

@@ -14,7 +14,7 @@ export const forgedClientAddress: AuditRule = {
     "In ALLOW rules, where the same rule asks for no `principals` or `namespaces` (such as the gateway's, which sets the header itself); in DENY rules always. Shown by that request. Gateways are not looked at: they count trusted proxies.",
   why: "Whoever reaches the workload past the gateway, from any pod, puts `X-Forwarded-For: 10.0.0.1` into the request and is the client that it likes to be.",
   fix: "Check client addresses at the gateway, and here let in the gateway's identity alone; `ipBlocks` is the address of the connection itself.",
-  controls: [],
+  claims: ["policies-hold"],
   check: forged,
 };
 

@@ -12,7 +12,7 @@ export const gatewayAnyHost: AuditRule = {
   what: "A server of a Gateway with the host `*`, with or without a namespace before it (`*/*`, `./*`, `shop/*`). `low` where the namespace is named, so that only its VirtualServices are taken; `info` for a server that does nothing but redirect to HTTPS.",
   why: "Every VirtualService that may bind to the Gateway chooses the hosts that it serves there: another team's takes over a name, or brings an internal one out. Requests by address, or with a Host header of the caller's choice, are served, too.",
   fix: "Name the hosts, with the namespace whose VirtualServices are to serve them: `shop/shop.example.com`.",
-  controls: [],
+  claims: ["surface-named"],
   check: anyHosts,
 };
 

@@ -11,7 +11,7 @@ export const gatewayApiOutdated: AuditRule = {
   what: "CustomResourceDefinitions of the Gateway API whose annotation `gateway.networking.k8s.io/bundle-version` is below what Istio reads: GRPCRoute 1.1.0, BackendTLSPolicy 1.4.0, TLSRoute 1.5.0, TCPRoute 1.6.0.",
   why: "Istio passes such resources by: routes are not made, and the TLS that a BackendTLSPolicy asks for is not spoken.",
   fix: "Install a newer bundle of the Gateway API.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: outdated,
 };
 

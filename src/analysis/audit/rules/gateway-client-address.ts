@@ -17,7 +17,7 @@ export const gatewayClientAddress: AuditRule = {
     "Kubernetes writes a node's address in its place. Services with annotations of a cloud's load balancer, which may keep addresses, are not judged.",
   why: "A DENY of blocks outside matches nobody. An ALLOW of blocks matches nobody, or, where it has the nodes' own, everybody.",
   fix: "Set `externalTrafficPolicy: Local` on the Service; behind a load balancer that ends connections, `numTrustedProxies` and `remoteIpBlocks`, or PROXY protocol.",
-  controls: [],
+  claims: ["policies-hold"],
   check: hidden,
 };
 

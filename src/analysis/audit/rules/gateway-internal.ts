@@ -13,7 +13,7 @@ export const gatewayInternal: AuditRule = {
   what: "A name in `gateways` of the form that Istio gives to what it makes of Gateways of the Gateway API.",
   why: "The name is no promise: the routes are gone with the next version, and what they refuse passes.",
   fix: "Use an HTTPRoute with a `parentRef` to the Gateway.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: internal,
 };
 

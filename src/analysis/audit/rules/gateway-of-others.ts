@@ -11,7 +11,7 @@ export const gatewayOfOthers: AuditRule = {
   what: "A Gateway whose selector takes pods of other namespaces than its own. istiod with PILOT_SCOPE_GATEWAY_TO_NAMESPACE=true lets none do so, and nothing is told then.",
   why: "Whoever writes Gateways in that namespace, and others besides, opens ports and hosts on a gateway that is not theirs, and has its certificates served there: nobody of the gateway's owners is asked.",
   fix: "Keep Gateways in the namespace of their pods, and have applications bind to them (`shop/shop.example.com` among the hosts says which); then set PILOT_SCOPE_GATEWAY_TO_NAMESPACE. Or use the Gateway API, whose Gateways have pods of their own.",
-  controls: [],
+  claims: ["hosts-owned", "surface-named"],
   check: reachingOver,
 };
 

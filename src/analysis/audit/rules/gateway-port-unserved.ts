@@ -14,7 +14,7 @@ export const gatewayPortUnserved: AuditRule = {
   what: "A server of a Gateway whose port is neither a port nor a `targetPort` of a Service (TCP) that takes one of the gateway's pods.",
   why: "Nobody can reach it, and its policies are tried by nobody, until somebody opens the port for another reason.",
   fix: "Add the port to the gateway's Service, or remove the server.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unserved,
 };
 

@@ -12,7 +12,7 @@ export const gatewayUnbounded: AuditRule = {
   what: "Gateways' pods that no NetworkPolicy selects for ingress, for egress, or for both. Nothing is told where policies of another network (Cilium, Calico …) are among the files.",
   why: "Whoever takes the gateway over connects from it to every pod and every host outside; and every pod connects to its metrics and health ports, and to ports that a Gateway opens later.",
   fix: "Add a NetworkPolicy that lets in the ports that are served, and out to DNS, istiod and the services, or hosts, that the gateway leads to.",
-  controls: [],
+  claims: ["network-segmented"],
   check: unbounded,
 };
 

@@ -14,7 +14,7 @@ export const gatewaysConflict: AuditRule = {
   what: "Servers of two Gateways with the same port number, `bind` and host (with its namespace, as it is written), whose selectors are equal or take a pod in common.",
   why: "One of them counts: the other's TLS mode, client certificates and routes are not in force. A Gateway of another namespace can take a host that way.",
   fix: "Serve the host from one Gateway, and let only its namespace write for it (`ns/host`).",
-  controls: [],
+  claims: ["configuration-in-force", "surface-named"],
   check: conflicting,
 };
 

@@ -12,7 +12,7 @@ export const hostNetworkInMesh: AuditRule = {
   what: "`hostNetwork: true` in a namespace whose pods are in the mesh by its labels. Istio's own pods are left out.",
   why: "Neither a sidecar nor ztunnel stands before it: it takes plaintext, sends with no identity, and no policy of the mesh is enforced; NetworkPolicies do not hold for it in many networks. It sees the traffic of the node, and its loopback.",
   fix: "Take `hostNetwork` away, or move the pod to a namespace that is not in the mesh, and name its address where it is called.",
-  controls: [],
+  claims: ["captured"],
   check: hostNetworked,
 };
 

@@ -15,7 +15,7 @@ export const hostNotAtGateway: AuditRule = {
   what: "A gateway named by a VirtualService none of whose hosts, visible to the VirtualService's namespace, takes one of the VirtualService's; of the Gateway API, none of whose listeners does. A gateway that does not exist serves nothing.",
   why: "The routes are in force nowhere: what they refuse, rewrite or check there is not refused.",
   fix: "Add the host to a server of the gateway, or mend the host.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unserved,
 };
 

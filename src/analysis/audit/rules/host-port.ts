@@ -15,7 +15,7 @@ export const hostPort: AuditRule = {
     "the text of the header is compared, whole. Shown at sidecars.",
   why: "The Host header is the caller's to write. `Host: admin.example.com:8080` reaches the same application and is not what the rule names.",
   fix: "Name the host with any port, too (`admin.example.com` and `admin.example.com:*`); better, say by ALLOW which hosts are served.",
-  controls: [],
+  claims: ["policies-hold"],
   check: ports,
 };
 

@@ -13,7 +13,7 @@ export const hostUnverified: AuditRule = {
   what: "`trafficPolicy.tls` of mode SIMPLE or MUTUAL without `caCertificates`, and without `credentialName`, which brings a CA of its own and counts where the rule has a `workloadSelector`. Proxies of Istio 1.21 and later verify by the system's CAs then; earlier ones accept any certificate unless VERIFY_CERTIFICATE_AT_CLIENT is set.",
   why: "A certificate of any public CA is enough to stand in for the server; before Istio 1.21 any certificate is: somebody on the way reads and changes everything, and both ends look secure.",
   fix: "Name the CA that signs the server's certificate in `caCertificates` (`system`, if the public ones are meant), and the server's names in `subjectAltNames`.",
-  controls: [],
+  claims: ["servers-verified"],
   check: unverifiedHosts,
 };
 

@@ -12,7 +12,7 @@ export const imageAutoInPod: AuditRule = {
   what: "A Pod whose container `istio-proxy` has the image `auto`: the injector has passed it by.",
   why: "`auto` is no image: the pod has no proxy, or, with an image of that name in the registry, somebody else's.",
   fix: "Let the injector make the pod anew, or name the proxy's image.",
-  controls: [],
+  claims: ["captured"],
   check: passedBy,
 };
 

@@ -13,7 +13,7 @@ export const imageAutoUninjected: AuditRule = {
   what: "A Deployment with a container `istio-proxy` of image `auto`, which no MutatingWebhookConfiguration in the files (webhooks whose names end in `istio.io`) takes, by its selectors of namespaces and objects. `info` where the files have no such configuration at all.",
   why: "`auto` is no image: the pods never start, or, with an image of that name in the registry, run somebody else's proxy.",
   fix: "Label the namespace or the template so that the injector takes it, or name the proxy's image.",
-  controls: [],
+  claims: ["captured"],
   check: unfilled,
 };
 

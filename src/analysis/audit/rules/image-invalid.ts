@@ -11,7 +11,7 @@ export const imageInvalid: AuditRule = {
   what: "Images of containers, init and ephemeral ones among them, that are no reference by the grammar of registries. What the injector fills in (`auto`) is left out.",
   why: "The pod does not start; and what checks images by their registry, tag or digest cannot see what is meant.",
   fix: "Write it as `registry/path:tag@sha256:digest`.",
-  controls: [],
+  claims: ["images-pinned"],
   check: invalid,
 };
 

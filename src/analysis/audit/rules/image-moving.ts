@@ -11,7 +11,7 @@ export const imageMoving: AuditRule = {
   what: "Images with no digest whose tag is `latest` or missing, which is the same.",
   why: "Which program runs is decided whenever a node pulls: by whoever may push to the repository, without a change in the mesh's files. Two pods of one Deployment can run two programs, and nobody can say which ran yesterday.",
   fix: "Name the version, and the digest with it: `registry/path:1.2.3@sha256:…`.",
-  controls: [],
+  claims: ["images-pinned"],
   check: moving,
 };
 

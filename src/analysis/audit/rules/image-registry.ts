@@ -13,7 +13,7 @@ export const imageRegistry: AuditRule = {
   what: `With \`--trusted-registry\`: every image from elsewhere. Without: Istio's own (proxies, ztunnel, istiod, the CNI plugin) from elsewhere than where Istio publishes them: ${DEFAULT_TRUSTED_REGISTRIES.filter((one) => one.includes("istio")).join(", ")}. A mirror of yours is trusted once it is named.`,
   why: "Whoever runs the registry chooses the program. Of a proxy that means: the keys of its pod's identity, and every request in clear.",
   fix: "Take the image from a registry that you trust, or name this one with `--trusted-registry`.",
-  controls: [],
+  claims: ["images-pinned"],
   check: untrusted,
 };
 

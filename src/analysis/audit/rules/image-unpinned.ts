@@ -11,7 +11,7 @@ export const imageUnpinned: AuditRule = {
   what: "Images that are named by a tag alone, other than `latest` (that is BW0702). With both, the digest counts; whether the tag is of the same image no file can tell.",
   why: "Tags can be pushed again: whoever may write to the registry, or stands between it and the node, chooses the program. Signatures are of digests, so that none can be held against a tag.",
   fix: "Add the digest: `registry/path:1.2.3@sha256:…`.",
-  controls: [],
+  claims: ["images-pinned"],
   check: unpinned,
 };
 

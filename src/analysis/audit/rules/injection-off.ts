@@ -12,7 +12,7 @@ export const injectionOff: AuditRule = {
   what: 'A pod, or template of pods, with `sidecar.istio.io/inject: "false"` (label or annotation) in a namespace that is injected, or `istio.io/dataplane-mode: none` in an ambient one. Gateways and waypoints are proxies themselves, and are left out, as is what Istio installs. Jobs and CronJobs are `low`: nobody calls them.',
   why: "No proxy stands before it: it takes plaintext from anybody, no AuthorizationPolicy is enforced, and what it sends out is neither checked nor recorded. The namespace reads as if all of it were in the mesh.",
   fix: "Remove the label, or move the workload to a namespace that is not in the mesh.",
-  controls: [],
+  claims: ["captured", "all-in-mesh"],
   check: optedOut,
 };
 

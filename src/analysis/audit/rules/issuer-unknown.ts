@@ -14,7 +14,7 @@ export const issuerUnknown: AuditRule = {
     "tokens of that issuer are refused with 401, so no request has such a principal. The value is split at its last slash, so that `https://login.*` asks for an issuer `https:/`, which nobody is.",
   why: "A DENY by such a principal keeps nobody out, an ALLOW lets nobody in. Mostly a slash or `https://` too many or too few: issuers are compared letter by letter.",
   fix: "Write the issuer as RequestAuthentication has it, then a slash and the subject; or trust it there.",
-  controls: [],
+  claims: ["users-authenticated"],
   check: unknown,
 };
 

@@ -14,7 +14,7 @@ export const jwksFetchUnrestricted: AuditRule = {
   what: "A Deployment labelled `app: istiod` without a value for BLOCKED_CIDRS_IN_JWKS_URIS in a mesh that has RequestAuthentications. A value taken from elsewhere (`valueFrom`) does not count: what it is cannot be seen.",
   why: "Who may write a RequestAuthentication in any namespace has the control plane call addresses that he cannot reach himself: the metadata address of the cloud, other services beside istiod.",
   fix: "Set BLOCKED_CIDRS_IN_JWKS_URIS on istiod to the ranges that no identity provider is in: 169.254.0.0/16, 127.0.0.0/8, the pods' and the nodes' ranges.",
-  controls: [],
+  claims: ["control-plane-isolated"],
   check: unrestricted,
 };
 

@@ -10,7 +10,7 @@ export const jwksInClear: AuditRule = {
   what: "`jwksUri` of a RequestAuthentication with the scheme `http`, where no `jwks` stands beside it (which would be used instead).",
   why: "Whoever is on the way between istiod and that server answers with keys of their own, and signs every token that they like: all policies about claims are theirs.",
   fix: "Fetch the keys by `https://`, or write them out in `jwks`.",
-  controls: [],
+  claims: ["users-authenticated"],
   check: inClear,
 };
 

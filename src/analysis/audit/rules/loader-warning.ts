@@ -11,7 +11,7 @@ export const loaderWarning: AuditRule = {
   what: "Every warning of Istio's own validation about a resource that takes part (the BW13xx of docs/diagnostics.md), but for routes that are never used (BW0130).",
   why: "The resource is in force, and does something else than it seems to say.",
   fix: "As each warning says.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: warned,
 };
 

@@ -12,7 +12,7 @@ export const matchRepeated: AuditRule = {
   what: "A match of a route that is the same as one before it, or (HTTP) whose path begins with a shorter prefix before it while all else is the same or narrower. Unlike `istioctl`, matches on different gateways, sources or schemes are not compared.",
   why: "Requests take the route of the first match.",
   fix: "Put the longer prefix first, or remove the match.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: repeated,
 };
 

@@ -15,7 +15,7 @@ export const meshHostsConflict: AuditRule = {
   what: "Two or more VirtualServices that apply to sidecars (no `gateways`, or `mesh` among them), for the same host, seen by the same namespace (`exportTo`). One that is exported to some namespaces is held against those that are exported to all, wildcards included.",
   why: "Sidecars merge nothing: one of them counts, the oldest. Whoever makes another first, in whatever namespace, has the traffic of the host.",
   fix: "Join them, or narrow `exportTo`.",
-  controls: [],
+  claims: ["configuration-in-force", "hosts-owned"],
   check: conflicts,
 };
 

@@ -18,7 +18,7 @@ export const mirrorOutside: AuditRule = {
   what: "`mirror` and `mirrors` of VirtualServices whose host is one of a ServiceEntry with location MESH_EXTERNAL. Hosts that nobody declares are IST0101.",
   why: "A copy of every request, with its headers, tokens and body, leaves the mesh; the client sees nothing of it, and what comes back is thrown away.",
   fix: "Copy to a service of the mesh; what has to leave it, over an egress gateway with its own policy, and without credentials.",
-  controls: [],
+  claims: ["egress-held"],
   check: outside,
 };
 

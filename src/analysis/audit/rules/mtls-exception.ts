@@ -22,7 +22,7 @@ export const mtlsException: AuditRule = {
     "Exceptions behind which policies ask for an identity are not told.",
   why: "The mesh reads as STRICT. At these ports anybody who has the pod's address, with or without a sidecar, gets in without a certificate, and nobody knows who it was.",
   fix: "Take the exception away; where a client without a proxy needs it, for that port alone, and with an AuthorizationPolicy that lets in nothing else there.",
-  controls: [],
+  claims: ["mutual-tls"],
   check: exceptions,
 };
 

@@ -11,7 +11,7 @@ export const mtlsSelectorRoot: AuditRule = {
   what: "PeerAuthentications in the mesh's root namespace whose `selector` has labels. Unlike AuthorizationPolicies there, they select in no namespace, not even in their own.",
   why: "The STRICT that it says for the selected workloads holds nowhere: they take plaintext as before.",
   fix: "Put one into each namespace that has such workloads; for all workloads of the mesh, leave the selector out.",
-  controls: [],
+  claims: ["mutual-tls"],
   check: idle,
 };
 

@@ -22,7 +22,7 @@ export const mtlsServicePort: AuditRule = {
     "High for a STRICT that leaves the real port open, shown by a request in clear; else low.",
   why: "The mode that was meant for the port does not hold there: what was to be STRICT takes plaintext, what was to be excepted refuses its clients.",
   fix: "Name the port that the container listens on (`targetPort`).",
-  controls: [],
+  claims: ["mutual-tls"],
   check: servicePorts,
 };
 

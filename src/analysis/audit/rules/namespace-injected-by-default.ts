@@ -12,7 +12,7 @@ export const injectedByDefault: AuditRule = {
   what: "A namespace without a label for the injector, where `sidecarInjectorWebhook.enableNamespacesByDefault` of the injector's ConfigMap is true.",
   why: "Whether its pods are in the mesh depends on a setting that stands elsewhere: an upgrade that loses it takes the namespace out, with all its policies.",
   fix: "Label the namespace `istio-injection: enabled`.",
-  controls: [],
+  claims: [],
   check: takenByDefault,
 };
 

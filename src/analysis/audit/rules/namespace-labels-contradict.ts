@@ -17,7 +17,7 @@ export const manyInjectionLabels: AuditRule = {
   what: "A namespace with more than one of `istio-injection`, `istio.io/rev` and `istio.io/dataplane-mode`. `istio-injection: disabled` beside another is said to be meant.",
   why: "`istio-injection` wins over a revision, so that an upgrade by revision leaves the pods with the old proxy, and sidecars win over ambient: what runs is not what the label says.",
   fix: "Leave the one label that is meant.",
-  controls: [],
+  claims: ["captured"],
   check: contradictions,
 };
 

@@ -12,7 +12,7 @@ export const namespaceOutside: AuditRule = {
   what: "A namespace with neither `istio-injection`, nor `istio.io/rev`, nor `istio.io/dataplane-mode`, where the injector takes nobody by default. Kubernetes' own namespaces and the root namespace are left out.",
   why: "Pods there have no identity, speak in clear, and no AuthorizationPolicy of theirs is enforced by anybody.",
   fix: "Label it `istio-injection: enabled` or `istio.io/dataplane-mode: ambient`; or `istio-injection: disabled`, to say that it is meant.",
-  controls: [],
+  claims: ["all-in-mesh"],
   check: outside,
 };
 

@@ -18,7 +18,7 @@ export const namespacePermissive: AuditRule = {
   what: "Namespaces without STRICT, of their own or the mesh's, that have a workload with a port at which its proxy takes plaintext: one finding a namespace, with the first such workload and port. `low` where AuthorizationPolicies refuse every request in clear that was tried, so that only the policies stand between. Where the namespace is STRICT and a workload or port is excepted, see BW0630. Namespaces without workloads of the mesh are not told.",
   why: "Whoever reaches the pod's address speaks to it without a certificate: nothing is encrypted, and nobody knows who it was.",
   fix: "Add a PeerAuthentication with `mtls: {mode: STRICT}` to the root namespace, or to the namespace; find the clients without a proxy first (`bulwark tighten`).",
-  controls: [],
+  claims: ["mutual-tls"],
   check: permissive,
 };
 

@@ -13,7 +13,7 @@ export const namespaceUnsegmented: AuditRule = {
   what: "Namespaces with applications of which no NetworkPolicy, AdminNetworkPolicy or BaselineAdminNetworkPolicy selects a single one; the root namespace, Kubernetes' own and those that are marked sensitive (BW0806) are left out. Nothing is told where policies of another network (Cilium, Calico …) are among the files.",
   why: "The mesh alone stands between its pods and all others: what goes past the proxy (an excluded port, a pod without one, UDP, a host's network) is stopped by nothing.",
   fix: "Add a NetworkPolicy that denies by default, and let in what is meant (`bulwark tighten` proposes it).",
-  controls: [],
+  claims: ["network-segmented"],
   check: unsegmented,
 };
 

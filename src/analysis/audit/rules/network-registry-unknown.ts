@@ -13,7 +13,7 @@ export const networkRegistryUnknown: AuditRule = {
   what: '`fromRegistry` in the `meshNetworks` of the mesh\'s ConfigMap that is neither Kubernetes, nor Mock, nor External, nor a cluster that a Secret labelled `istio/multiCluster: "true"` names.',
   why: "Endpoints of that cluster are taken to be in no network: clients call them directly instead of by the gateway between, or not at all.",
   fix: "Write the cluster's name as the remote Secret has it.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unknownRegistries,
 };
 

@@ -14,7 +14,7 @@ export const oddIdentities: AuditRule = {
     "istiod's own CA gives no such identities; another CA under the same roots may. Shown by such a request, which Bulwark's own proxies refuse.",
   why: "Whoever is given an identity with slashes in its account's name, by a plugged-in CA or SPIRE, is let in as another namespace.",
   fix: "See to it that no CA under the mesh's roots signs names that are not `<trust domain>/ns/<namespace>/sa/<account>`; or name `principals` in full.",
-  controls: [],
+  claims: ["own-trust-domain"],
   check: odd,
 };
 

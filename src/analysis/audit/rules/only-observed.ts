@@ -15,7 +15,7 @@ export const onlyObserved: AuditRule = {
     "Where another policy is enforced beside it, nothing is told.",
   why: "It reads as if it protected the workload. Everything is let in.",
   fix: "Take the annotation away once its records show what was expected; beside AUDIT, say by ALLOW who may.",
-  controls: [],
+  claims: ["policies-hold"],
   check: observed,
 };
 

@@ -16,7 +16,7 @@ export const pathNever: AuditRule = {
     "`/a%2fb` where they are decoded, `/a/../b` unless the mode is NONE, `/a?b=c`, or a path that does not begin with a slash.",
   why: "A DENY for such a path keeps nobody out, however the path is written in the request. In `notPaths` of an ALLOW, what was to be excepted is let in.",
   fix: "Write the path as it is after normalisation: `/a/b`, without query. For the query itself there is no field.",
-  controls: [],
+  claims: ["policies-hold"],
   check: never,
 };
 

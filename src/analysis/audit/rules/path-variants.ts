@@ -19,7 +19,7 @@ export const pathVariants: AuditRule = {
     "(BASE by default, which leaves double slashes). Capitals are not tried. Whether this very application takes them for the same is not known.",
   why: "The proxy compares the text, the application what it makes of it: the caller who is refused at `/admin` asks for `//admin` (CVE-2021-31920) and is served.",
   fix: "Set `pathNormalization` to MERGE_SLASHES or DECODE_AND_MERGE_SLASHES, deny `/admin*` rather than `/admin`, or say by ALLOW which paths are open.",
-  controls: [],
+  claims: ["policies-hold"],
   check: variants,
 };
 

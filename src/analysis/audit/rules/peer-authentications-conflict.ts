@@ -13,7 +13,7 @@ export const peerAuthenticationsConflict: AuditRule = {
   what: "Two or more PeerAuthentications of a namespace without a selector (`KIA0002`), or two that select the same pod. Those that say the same mode for everything are told, too: which of them counts is decided by their age.",
   why: "The oldest counts, by the day on which it was made, which no file shows: the STRICT that somebody adds beside an old PERMISSIVE is not in force, and deleting the one changes what the other does.",
   fix: "Join them.",
-  controls: [],
+  claims: ["mutual-tls", "configuration-in-force"],
   check: rivals,
 };
 

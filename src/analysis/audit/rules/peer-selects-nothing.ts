@@ -16,7 +16,7 @@ export const peerSelectsNothing: AuditRule = {
     "AuthorizationPolicies are BW0127, PeerAuthentications in the root namespace BW0634. Namespaces without any workload among the files are not judged.",
   why: "The STRICT, or the check of tokens, that it says holds for nobody: the workload that was meant takes plaintext, or any token that it is shown.",
   fix: "Mend the selector: it is compared with the labels of the pods, not of the Deployment or the Service.",
-  controls: [],
+  claims: ["mutual-tls", "configuration-in-force"],
   check: idle,
 };
 

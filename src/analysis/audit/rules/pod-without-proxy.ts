@@ -18,7 +18,7 @@ export const podWithoutProxy: AuditRule = {
   what: 'A running Pod without a container `istio-proxy` in a namespace with `istio-injection: enabled`, that does not opt out itself (`sidecar.istio.io/inject: "false"`) and is not in the host\'s network. Templates of pods are injected when a pod is made of them, so that they are not looked at.',
   why: "It was made before the namespace was labelled, or while the injector was away: it takes plaintext, and no policy is enforced before it.",
   fix: "Restart what owns the pod (`kubectl rollout restart`), and let the injector's webhook fail closed (`failurePolicy: Fail`).",
-  controls: [],
+  claims: ["captured"],
   check: unproxiedPods,
 };
 

@@ -14,7 +14,7 @@ export const policySelectsNothing: AuditRule = {
   what: "An AuthorizationPolicy whose selector takes no pod, or template of pods, that is in the mesh: of its namespace, or of any for one in the root namespace; or one without a selector in a namespace without such pods. Policies with `targetRefs` are for waypoints and gateways, and are left out.",
   why: "What it was written to protect is not protected, or is under another name by now.",
   fix: "Mend the selector, or remove the policy.",
-  controls: [],
+  claims: ["policies-hold"],
   check: idle,
 };
 

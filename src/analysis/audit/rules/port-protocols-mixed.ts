@@ -14,7 +14,7 @@ export const portProtocolsMixed: AuditRule = {
   what: "A Deployment with a sidecar to which Services lead by the same port number with different protocols (TCP, UDP, SCTP).",
   why: "The sidecar has one listener for a port, and which Service's protocol it takes is not said: policies on the protocol may not hold.",
   fix: "Give each protocol a port of its own.",
-  controls: [],
+  claims: ["protocols-declared"],
   check: mixedPorts,
 };
 

@@ -14,7 +14,7 @@ export const portUnnamed: AuditRule = {
   what: "A port without `appProtocol` whose name does not begin with a protocol that Istio knows (`http-web`, `grpc`, `tcp-backup`), other than UDP and ports 25, 53, 3306 and 27017. Istio's own Services, those that it makes for gateways and those of Kubernetes' own namespaces are left out.",
   why: "Istio looks at the first bytes to tell. Whoever sends bytes that do not look like HTTP is a TCP client: rules about methods and paths are not asked, an ALLOW for the port lets him in, and servers that speak first hang.",
   fix: "Name the port for its protocol, or set `appProtocol`.",
-  controls: [],
+  claims: ["protocols-declared"],
   check: unnamed,
 };
 

@@ -14,7 +14,7 @@ export const principalPattern: AuditRule = {
     "(also `prod-test`), `…/sa/web*` (also `web-debug`), and `namespaces` with a star beside letters. Stars that stand for a whole namespace or account (`…/ns/prod/*`, `…/sa/*`) are not told. With `namespaces` beside a principal's suffix, the namespace is known and nothing is told.",
   why: "Who may make a namespace or a service account anywhere in the cluster, which many may, chooses a name that fits, and is let in.",
   fix: "Write the names out, or let the star stand for a whole part: `cluster.local/ns/prod/*`.",
-  controls: [],
+  claims: ["least-access"],
   check: patterns,
 };
 

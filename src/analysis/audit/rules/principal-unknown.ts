@@ -12,7 +12,7 @@ export const principalUnknown: AuditRule = {
   what: "`principals` of an AuthorizationPolicy, without `*`, of the mesh's trust domain or one of its aliases, whose account neither a ServiceAccount nor a workload of the files has, in a namespace of which the files have workloads or accounts. Where the trust domain is neither the mesh's nor one of a federation (`KIA0108`) no workload of the mesh can have the name at all.",
   why: "An ALLOW grants to nobody, and a DENY keeps nobody out; whoever may create an account of that name in that namespace gets what was granted to it.",
   fix: "Mend the name, or take it out of the policy.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unknown,
 };
 

@@ -17,7 +17,7 @@ export const providerUnusable: AuditRule = {
     "Istio denies there whatever the policies match. Files without mesh settings are not judged, as the providers stand elsewhere then; policies in dry run are not told.",
   why: "Nothing is let in that should not be; but everything that the policy matches is refused, without anybody having been asked, and under that pressure the policy is what goes first.",
   fix: "Name a provider of MeshConfig (`extensionProviders[].name`), the same one for all CUSTOM policies of a workload.",
-  controls: [],
+  claims: ["policies-hold"],
   check: unusable,
 };
 

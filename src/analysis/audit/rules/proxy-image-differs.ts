@@ -13,7 +13,7 @@ export const proxyImageDiffers: AuditRule = {
   what: "Pods of an injected namespace whose container `istio-proxy` has another image than the injector's ConfigMap of that revision says, with or without the variant (`distroless`) that the mesh's or the namespace's ProxyConfig asks for. Pods that name an image themselves (`sidecar.istio.io/proxyImage`) are left out.",
   why: "They run an old proxy with known holes, or one that somebody else has built: it holds the pod's key, and decides for the pod.",
   fix: "Restart what owns the pods, after looking where the image came from.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: differing,
 };
 

@@ -11,7 +11,7 @@ export const quicWithoutCertificate: AuditRule = {
   what: "Servers of a Gateway with protocol HTTPS and TLS mode MUTUAL, ISTIO_MUTUAL or OPTIONAL_MUTUAL, in a mesh one of whose istiod Deployments sets `PILOT_ENABLE_QUIC_LISTENERS`: istiod opens a QUIC listener on the same port, which does not ask for a certificate.",
   why: "The client speaks HTTP/3 instead, and is served without the certificate that the server is to demand.",
   fix: "Switch the QUIC listeners off, or keep UDP from that port (the gateway's Service without a UDP port, a NetworkPolicy); demand tokens as well.",
-  controls: [],
+  claims: ["gateway-tls"],
   check: quic,
 };
 

@@ -12,7 +12,7 @@ export const referenceLost: AuditRule = {
   what: "Namespaces that an AuthorizationPolicy names; selectors of Gateways, Sidecars and Telemetries that take no pod; Secrets that a Gateway's server names, in the namespace of its pods; hosts, ports, subsets and gateways that a VirtualService names. `info` where the files have nothing of that kind at all: then it probably stands elsewhere.",
   why: "The rule is not what it looks like: it grants to nobody, sends to nowhere, or waits for whoever makes something of that name, and gets the traffic or the access.",
   fix: "Mend the name, or remove what refers to it.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: lost,
 };
 

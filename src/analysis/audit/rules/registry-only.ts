@@ -15,7 +15,7 @@ export const registryOnly: AuditRule = {
     "Where policies of another network (Cilium, Calico, AdminNetworkPolicy …) are among the files, nothing is told; gateways and istiod's namespace are left out. A firewall outside of the cluster is not known.",
   why: "The application goes past its own sidecar (as the proxy's user, over UDP or ICMP, from an init container, by a port that is excluded) and reaches any host; REGISTRY_ONLY is asked of nobody then.",
   fix: "Add a NetworkPolicy to each namespace that lets out to DNS, istiod and the mesh alone; `bulwark map` shows what remains, and docs/network-policy.md has one that works.",
-  controls: [],
+  claims: ["egress-held"],
   check: unbounded,
 };
 

@@ -11,7 +11,7 @@ export const resourceRejected: AuditRule = {
   what: "Every resource that takes no part in the mesh because it is not valid, with all its problems (docs/diagnostics.md).",
   why: "A policy that is refused protects nothing: the last good one stays in force, and with none there is no policy at all.",
   fix: "Mend what each problem names; `bulwark can` on the same files says the same.",
-  controls: [],
+  claims: ["policies-hold", "configuration-in-force"],
   check: rejections,
 };
 

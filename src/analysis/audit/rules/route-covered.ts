@@ -15,7 +15,7 @@ export const routeCovered: AuditRule = {
     "together, and one pattern within another, is not seen. Routes behind one without any match, and matches that are written twice, are IST0130 and IST0131.",
   why: "What the route was to do does not happen: a fault or a redirect that closes a path, other headers, another destination. Requests for it go where the earlier route sends them.",
   fix: "Put the narrower route before the wider one: the first that matches decides.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: covered,
 };
 

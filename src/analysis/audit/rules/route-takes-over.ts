@@ -12,7 +12,7 @@ export const routeTakesOver: AuditRule = {
   what: "A VirtualService for the mesh (no `gateways`, or `mesh` among them) with a host that is a Service of another namespace, and that is exported to other namespaces than its own. Those of the root namespace are left out, and hosts with a wildcard.",
   why: "Clients in all these namespaces that call the Service are led to wherever it says: whoever writes VirtualServices in one namespace answers for the Service of another, and reads what its clients send. Mutual TLS does not help: the client's proxy expects the identity of where the route leads.",
   fix: "Let the Service's own namespace have it; or set `exportTo: [.]`, so that only its own namespace's clients are led elsewhere.",
-  controls: [],
+  claims: ["hosts-owned"],
   check: takeovers,
 };
 

@@ -12,7 +12,7 @@ export const routeUnreached: AuditRule = {
   what: "A route of a VirtualService (HTTP, TCP or TLS) behind one without matches, or all of whose matches stand in routes before it.",
   why: "Requests take the route before it: a canary, a refusal or a redirect that is written here does not happen.",
   fix: "Put the narrower route first, or remove the one that is not used.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unreached,
 };
 

@@ -14,7 +14,7 @@ export const ruleCovered: AuditRule = {
     "same action match all that this one matches. Computed over all requests, not sampled. All rules that are told can go together. Policies in dry run, at waypoints and at ztunnels are not looked at; in a mesh with more than 4,000 workloads of which each has such rules in a combination of its own, the rest is told only where the rules' fields show it.",
   why: "Whoever narrows this rule to keep somebody out keeps nobody out: the other rule still lets them in. Of a DENY: whoever relies on it does not see that the other one carries it alone.",
   fix: "Take the rule away; or, where it was meant to be the limit, narrow the rule that covers it.",
-  controls: [],
+  claims: [],
   check: covered,
 };
 

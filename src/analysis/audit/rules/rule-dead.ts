@@ -15,7 +15,7 @@ export const ruleDead: AuditRule = {
     "hardly differ), or each path in them is one that normalisation never leaves. Computed over all requests. Rules that ask for tokens where no RequestAuthentication reads any are BW0608.",
   why: "A DENY that matches nothing keeps nobody out: what it was written against goes through. An ALLOW that matches nothing refuses those whom it was written for.",
   fix: "Mend the conditions that exclude each other. The conditions of one `from`, `to` and `when` hold together; entries of a list are alternatives.",
-  controls: [],
+  claims: ["policies-hold"],
   check: dead,
 };
 

@@ -13,7 +13,7 @@ export const ruleHostUnknown: AuditRule = {
   what: "A `host` that is neither a Service nor a ServiceEntry that the rule's namespace sees. A wildcard is held against wildcards of ServiceEntries.",
   why: "Its TLS settings are in force for nobody: what was to be encrypted is not.",
   fix: "Mend the host, or remove the rule.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unknownHosts,
 };
 

@@ -13,7 +13,7 @@ export const ruleUnreached: AuditRule = {
     "(callers without an identity at a STRICT port), or shows nobody's identity (names asked for at a port with mode DISABLE, where TLS goes by undecrypted).",
   why: "A DENY by name at a port without mutual TLS keeps nobody out: no caller has a name there. An ALLOW by name there lets nobody in, and an ALLOW for plaintext at a STRICT port neither.",
   fix: "Bring the rule and PeerAuthentication together: names need mutual TLS at that port; plaintext needs PERMISSIVE.",
-  controls: [],
+  claims: ["policies-hold"],
   check: unreached,
 };
 

@@ -12,7 +12,7 @@ export const secretInEnvironment: AuditRule = {
   what: "Containers with variables that are filled from a Secret (`secretKeyRef`, or `envFrom` with a `secretRef`): one finding a container.",
   why: "Every process of the container inherits the environment; crash reports, debugging pages and `kubectl describe` of children show it, and it does not change when the Secret does.",
   fix: "Mount the Secret as a file that the one process reads.",
-  controls: [],
+  claims: ["secrets-as-files"],
   check: inherited,
 };
 

@@ -14,7 +14,7 @@ export const selectorAtGateway: AuditRule = {
   what: "An AuthorizationPolicy, RequestAuthentication, Telemetry or WasmPlugin with a `selector` and without `targetRefs`, that takes pods which Istio has made for a Gateway of the Gateway API (label `gateway.networking.k8s.io/gateway-name`).",
   why: "Waypoints, and gateways that are made so, read only policies with `targetRefs`: what the policy was to refuse passes.",
   fix: "Name the Gateway in `targetRefs`.",
-  controls: [],
+  claims: ["policies-hold"],
   check: unread,
 };
 

@@ -14,7 +14,7 @@ export const sensitiveExposed: AuditRule = {
   what: 'Routes of VirtualServices that are bound to a gateway (other than `mesh`), of HTTPRoutes, GRPCRoutes, TCPRoutes and TLSRoutes whose parent is a Gateway, and of Ingresses, to a Service of a namespace with the label `bulwark.dev/sensitive: "true"`. Services of type LoadBalancer or NodePort in such a namespace, too. Whether an AuthorizationPolicy refuses what comes is not asked: the label says that there should be no such way.',
   why: "What was never to be exposed is one policy away from whoever reaches the gateway.",
   fix: "Remove the route; or have a service of another namespace stand before it, which asks on behalf of those who may.",
-  controls: [],
+  claims: ["sensitive-isolated"],
   check: exposed,
 };
 

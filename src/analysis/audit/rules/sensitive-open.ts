@@ -14,7 +14,7 @@ export const sensitiveOpen: AuditRule = {
   what: `Namespaces with the label \`${SENSITIVE_LABEL}: "true"\` with a workload that no ALLOW policy is for, so that whatever no DENY names is let in; or one that no NetworkPolicy isolates for ingress (\`medium\`; not told where policies of another network are among the files). One finding of each a namespace.`,
   why: "Everybody in the mesh reaches what was called sensitive; and without a NetworkPolicy, whoever goes past the proxy does.",
   fix: "Add an AuthorizationPolicy with an empty `spec`, which lets in nobody, and a NetworkPolicy with an empty `podSelector` and `policyTypes: [Ingress, Egress]`; then let in those who are meant.",
-  controls: [],
+  claims: ["sensitive-isolated", "default-deny"],
   check: openByDefault,
 };
 

@@ -12,7 +12,7 @@ export const sidecarInAmbient: AuditRule = {
   what: "A Sidecar without a selector in a namespace in ambient mode, or one whose selector takes a pod that ztunnel serves (annotation `ambient.istio.io/redirection: enabled`).",
   why: "ztunnel does not read it: what it hides is seen, and its REGISTRY_ONLY is not in force.",
   fix: "Remove it; hold egress by a waypoint, an egress gateway or a NetworkPolicy.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unread,
 };
 

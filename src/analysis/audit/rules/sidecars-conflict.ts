@@ -13,7 +13,7 @@ export const sidecarsConflict: AuditRule = {
   what: "Two or more Sidecars of a namespace whose `workloadSelector`s take the same pod. Pods in ambient mode have no sidecar: that is BW0167.",
   why: "One of them counts, the oldest: the other's egress listeners and its REGISTRY_ONLY are not in force.",
   fix: "Join them, or let their selectors exclude each other.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: rivals,
 };
 

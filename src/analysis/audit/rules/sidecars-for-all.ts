@@ -13,7 +13,7 @@ export const sidecarsForAll: AuditRule = {
   what: "Two or more Sidecars of a namespace without a `workloadSelector`. In an ambient namespace that is BW0167.",
   why: "One of them counts, the oldest: the other's egress listeners and its REGISTRY_ONLY are not in force.",
   fix: "Join them.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: rivals,
 };
 

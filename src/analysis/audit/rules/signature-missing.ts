@@ -11,7 +11,7 @@ export const signatureMissing: AuditRule = {
   what: "With `--signatures`: images of whose digest none of the given signatures speaks, and images that are named by a tag, against which none can be held. An attestation (provenance, a scan) is no signature.",
   why: "Nothing tells that the program is the one that was released.",
   fix: "Sign the image (`cosign sign`), name it by its digest, and give its signature with the others.",
-  controls: [],
+  claims: ["images-signed"],
   check: unsigned,
 };
 

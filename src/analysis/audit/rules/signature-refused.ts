@@ -11,7 +11,7 @@ export const signatureRefused: AuditRule = {
   what: "With `--signatures`: images whose digest signatures speak of, of which none holds for the keys and identities that are trusted: tampered with, by somebody else, with a certificate that had ended or has no trusted time, not in the transparency log that the trusted root asks for.",
   why: "Somebody wanted this image to look signed. It may be a program that nobody of yours has built.",
   fix: "Do not run it before it is known who signed it and why: compare the digest with that of the release, and have it signed anew.",
-  controls: [],
+  claims: ["images-signed"],
   check: refused,
 };
 

@@ -12,7 +12,7 @@ export const statusNegative: AuditRule = {
   what: "Resources with their status, as `kubectl get -o yaml` gives them: Services, ServiceEntries and WorkloadEntries that are not bound to their waypoint, AuthorizationPolicies that ztunnel or a waypoint has not taken, or only in part, Gateways and routes that are not accepted, programmed or resolved.",
   why: "The policy or route is there and does nothing: what it was to refuse passes by.",
   fix: "Read the reason that the status gives, and mend that.",
-  controls: [],
+  claims: ["policies-hold", "configuration-in-force"],
   check: refusedOnes,
 };
 

@@ -14,7 +14,7 @@ export const subsetEmpty: AuditRule = {
   what: "A subset of a DestinationRule for a known host whose labels, with those of the ServiceEntry's `workloadSelector`, no pod has. By where pods run (topology labels) subsets are judged where the files have Nodes. `info` where the files have no pods at all: they stand elsewhere then.",
   why: "Requests for it are answered with 503, or by whoever makes a pod with these labels.",
   fix: "Mend the labels, or remove the subset and the routes to it.",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: empty,
 };
 

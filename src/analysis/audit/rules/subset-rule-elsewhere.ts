@@ -14,7 +14,7 @@ export const subsetRuleElsewhere: AuditRule = {
   what: "A VirtualService with `gateways` that sends HTTP to a host without a subset, while another VirtualService for that host chooses subsets.",
   why: "A gateway does not read the other: what comes in from outside goes to every version of the host, also to one that is being tried, or that was taken out because of a hole.",
   fix: "Choose the subset in the gateway's VirtualService, too; or send to the host by the mesh (delegate).",
-  controls: [],
+  claims: ["configuration-in-force"],
   check: unaffected,
 };
 

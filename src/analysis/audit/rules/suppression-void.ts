@@ -11,7 +11,7 @@ export const suppressionVoid: AuditRule = {
   what: `Entries of the annotation \`${SUPPRESS_ANNOTATION}\` that are past their last day, or are not written as \`RULE until DAY: reason\`.`,
   why: "Whoever wrote it believes that the finding has been dealt with. It is reported again.",
   fix: "Mend what was accepted; or look at it again, and give a new day and a reason.",
-  controls: [],
+  claims: [],
   check: voidSuppressions,
 };
 

@@ -14,7 +14,7 @@ export const targetPortShared: AuditRule = {
   what: "A Deployment with a sidecar one of whose ports is the `targetPort` of Services under different port numbers.",
   why: "The sidecar has one listener for the port of the container, and takes its protocol from one of the Services: rules on HTTP may not be enforced for the other.",
   fix: "Give the Services the same port, or the container a port for each.",
-  controls: [],
+  claims: ["protocols-declared"],
   check: sharedTargets,
 };
 

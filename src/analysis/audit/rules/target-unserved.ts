@@ -15,7 +15,7 @@ export const targetUnserved: AuditRule = {
     "Waypoints alone read such policies: sidecars and ztunnels leave them out. Where which waypoint stands there cannot be told, nothing is said.",
   why: "The policy is in the cluster, and nobody enforces it: whoever it denies gets in.",
   fix: "Give the Service or its namespace a waypoint (`istio.io/use-waypoint`); or, before sidecars, write a `selector` in place of `targetRefs`.",
-  controls: [],
+  claims: ["policies-hold"],
   check: unserved,
 };
 

@@ -15,7 +15,7 @@ export const tcpAttributes: AuditRule = {
     "often everything. Of an ALLOW the rule goes; that is told only where `ports` of the rule names such ports and no others, so that it can never match. Rules that a `ports` keeps off these ports are not told.",
   why: "A DENY of one path closes the database port to everybody, and is taken away in haste when that is noticed; an ALLOW that cannot match has somebody add a wider one.",
   fix: "Give the rule `ports` of HTTP alone, and one of its own, without HTTP attributes, to the TCP ports; or declare the port as what it speaks.",
-  controls: [],
+  claims: ["policies-hold"],
   check: attributes,
 };
 

@@ -12,7 +12,7 @@ export const tcpWithoutAddress: AuditRule = {
   what: "A ServiceEntry with a port of protocol TCP, or none, and without `addresses`, where the mesh does not give it addresses of its own (DNS capture with automatic allocation).",
   why: "TCP has no host: the proxy takes everything to that port, wherever it goes, for this host, so that its policies and its routes are those of all others, too.",
   fix: "Give `addresses`, name the protocol (TLS, HTTPS) where it is one that names its host, or let the mesh allocate addresses.",
-  controls: [],
+  claims: ["egress-held"],
   check: unaddressed,
 };
 

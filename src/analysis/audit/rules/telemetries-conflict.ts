@@ -13,7 +13,7 @@ export const telemetriesConflict: AuditRule = {
   what: "Two or more Telemetries of a namespace whose selectors take the same pod.",
   why: "Only the oldest counts: the logs that the other asks for are not written.",
   fix: "Join them, or let their selectors exclude each other.",
-  controls: [],
+  claims: ["access-logged", "configuration-in-force"],
   check: rivals,
 };
 

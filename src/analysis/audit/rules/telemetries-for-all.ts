@@ -13,7 +13,7 @@ export const telemetriesForAll: AuditRule = {
   what: "Two or more Telemetries of a namespace without `selector` and without `targetRefs`.",
   why: "Only the oldest counts: the logs that the other asks for are not written.",
   fix: "Join them.",
-  controls: [],
+  claims: ["access-logged", "configuration-in-force"],
   check: rivals,
 };
 

@@ -12,7 +12,7 @@ export const telemetryWithoutProvider: AuditRule = {
   what: "An `accessLogging` entry of a Telemetry that is not disabled and names no provider, in a mesh whose `defaultProviders.accessLogging` is empty.",
   why: "Nothing is logged: what an attacker does leaves no trace, though the resource says otherwise.",
   fix: "Name a provider (`envoy`, or one of `extensionProviders`), or set `defaultProviders.accessLogging` of the mesh.",
-  controls: [],
+  claims: ["access-logged"],
   check: unheard,
 };
 

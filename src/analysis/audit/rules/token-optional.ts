@@ -19,7 +19,7 @@ export const tokenOptional: AuditRule = {
     "a gateway's that does (`@request.auth.claims`). A bad token is refused there, a request without one passes. Where the token or its claims are handed on to the application, which may ask for them itself, the weight is less. Waypoints are not looked at.",
   why: "The caller leaves the token out, and is served as if there were no RequestAuthentication.",
   fix: 'Add a DENY for `notRequestPrincipals: ["*"]`, or have the ALLOW rules ask for `requestPrincipals`; or set `presence: REQUIRED`.',
-  controls: [],
+  claims: ["users-authenticated"],
   check: optional,
 };
 

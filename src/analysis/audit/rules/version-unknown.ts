@@ -13,7 +13,7 @@ export const versionUnknown: AuditRule = {
   what: "Images of Istio, Envoy and Kubernetes by a digest alone, by a tag that is no version (`latest`, a branch), or by one that floats (`1.27`), unless every patch of that line is known to be vulnerable (BW0710).",
   why: "No advisory can be held against it: whether it is vulnerable is not known, which is not the same as no.",
   fix: "Name the exact version beside the digest: `docker.io/istio/proxyv2:1.27.3@sha256:…`.",
-  controls: [],
+  claims: ["versions-current"],
   check: unknown,
 };
 

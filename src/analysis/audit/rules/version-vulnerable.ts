@@ -14,7 +14,7 @@ export const versionVulnerable: AuditRule = {
   what: "Versions of Istio, Envoy and Kubernetes (images' tags, `sidecar.istio.io/proxyImage`, nodes' kubelets, the Sail operator's resources) that advisories speak of and a later version is free of. A finding is as grave as the gravest advisory; one without a score counts as high. An advisory's conditions are named, not checked. The data are those that Bulwark ships, or newer ones of `audit --update` (docs/trust.md).",
   why: "The faults are public, and so are ways to use many of them.",
   fix: "Update to a version that no advisory speaks of.",
-  controls: [],
+  claims: ["versions-current"],
   check: vulnerable,
 };
 

@@ -18,7 +18,7 @@ export const waypointBypass: AuditRule = {
     "Shown by such a request: in clear, or of another identity of the mesh. Identities are not told where the pods' own address has a waypoint, too (`istio.io/waypoint-for: all`).",
   why: "Sidecars, gateways, clients without a proxy, and whoever dials the pod's address send past the waypoint. None of its policies, about paths, methods or tokens, is asked then.",
   fix: "Add an AuthorizationPolicy with a selector for the pods that allows the waypoint's identity alone (`principals: [<trust domain>/ns/<namespace>/sa/<waypoint>]`); ztunnel enforces it.",
-  controls: [],
+  claims: ["policies-hold"],
   check: bypassed,
 };
 

@@ -12,7 +12,7 @@ export const webhookBroken: AuditRule = {
   what: "Webhooks of MutatingWebhookConfigurations of Istio (a revision label, or names that end in `istio.io`) that take the same pods, by the labels of namespaces and pods that their selectors can tell apart; and such whose Service is in none of the files.",
   why: "Two injectors give a pod the proxy of one and the configuration of the other; an injector whose Service is gone lets pods start without a proxy, or not at all, by its `failurePolicy`.",
   fix: "Let one revision be the default (`istioctl tag set default`), and remove webhooks of revisions that are gone.",
-  controls: [],
+  claims: ["captured"],
   check: broken,
 };
 

@@ -12,7 +12,7 @@ export const wildcardServerName: AuditRule = {
   what: "ServiceEntries outside of the mesh with a wildcard host and a port with protocol TLS or HTTPS, of resolution NONE (sent on to whatever address was dialled) or DYNAMIC_DNS (the name that the client wrote is looked up): the server name of the client's own TLS is all that is compared.",
   why: "Under NONE the client dials any address outside and writes a name that fits; under both it picks any host below the wildcard, among them those that others can register, and asks for something else inside.",
   fix: "Name the hosts, with resolution DNS. Where it must be a wildcard, send it over an egress gateway that looks inside, with a firewall behind it that knows the addresses.",
-  controls: [],
+  claims: ["egress-held"],
   check: wildcards,
 };
 

@@ -14,7 +14,7 @@ export const workloadUncovered: AuditRule = {
   what: "Applications of the mesh, before which a proxy stands, to which no AuthorizationPolicy applies, of whatever action: of their namespace or the root namespace, with a selector that takes them or none. One finding a workload; `low` where it declares no port and no Service leads to it. Gateways, waypoints and Istio's own are not told, nor ambient workloads of a namespace with policies that have `targetRefs`, which a waypoint asks.",
   why: "Everybody in the mesh, and where plaintext is taken everybody, gets in and may do everything: one workload that is taken over reaches all of these.",
   fix: "Add an AuthorizationPolicy with an empty `spec` to the root namespace, which lets in nobody, and one for each workload that says who may (`bulwark tighten` proposes them).",
-  controls: [],
+  claims: ["default-deny"],
   check: uncovered,
 };
 

@@ -17,7 +17,7 @@ export const ztunnelEmptySelector: AuditRule = {
   what: "AuthorizationPolicies with `selector: {}`, or `matchLabels: {}`, in a namespace (or the root namespace) with workloads in ambient mode. It means every workload, and before sidecars does; istiod attaches such a policy to no ztunnel. High with a request that ztunnel lets in and that the policies, as they are written, refuse; else medium.",
   why: "A DENY for all is not there, and with an ALLOW for all nothing is left that would refuse: the workloads are open, although the policy is in force for every sidecar beside them.",
   fix: "Leave `selector` out.",
-  controls: [],
+  claims: ["policies-hold"],
   check: empty,
 };
 

@@ -14,7 +14,7 @@ export const ztunnelHttp: AuditRule = {
     "matches, of which something is left it denies all of that; an ALLOW rule is dropped, whole; CUSTOM never gets there. A waypoint does not enforce policies without `targetRefs` either.",
   why: "The DENY keeps nobody out: what it names is let in, though the same policy holds before a sidecar. The ALLOW lets nobody in, and is then replaced by a wider one.",
   fix: "Give the workload's service a waypoint and the policy `targetRefs` to the Service; at ztunnel, leave a policy without HTTP that lets in the waypoint alone.",
-  controls: [],
+  claims: ["policies-hold"],
   check: lost,
 };
 

@@ -18,7 +18,7 @@ export const ztunnelPeerPorts: AuditRule = {
     "and a workload without a mode, with a PERMISSIVE port, under a namespace policy that is UNSET in a mesh that is STRICT (all of its ports). Shown by a request in clear. Bulwark's own ztunnel refuses it.",
   why: "Anybody who reaches the pod's address connects there without a certificate, although the policy reads STRICT.",
   fix: "Give the namespace a PeerAuthentication of its own with the mode written out (`mtls: {mode: STRICT}`), and the workload's policy its own mode.",
-  controls: [],
+  claims: ["mutual-tls", "policies-hold"],
   check: lostPorts,
 };
 

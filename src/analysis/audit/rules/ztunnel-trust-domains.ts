@@ -19,7 +19,7 @@ export const ztunnelTrustDomains: AuditRule = {
     "High with a request that ztunnel lets in and that the policy, as it is written, refuses; else medium.",
   why: "Callers of the mesh's own trust domain get in by a rule that was written for another's.",
   fix: "Name whole identities in `principals`, trust domain and all; or enforce the policy at a waypoint (`targetRefs`).",
-  controls: [],
+  claims: ["own-trust-domain", "policies-hold"],
   check: forgotten,
 };
 

@@ -11,6 +11,7 @@ export const cis: Framework = {
 5.2.7 | Containers do not run as root | pods-restricted | admission of the live cluster
 5.2.8 | Containers do without NET_RAW | net-raw-dropped | admission of the live cluster
 5.3.2 | All namespaces have NetworkPolicies | network-segmented | whether the network enforces them
+5.4.1 | Secrets are files rather than environment | secrets-as-files | what applications do with them
 5.5.1 | Where images come from is controlled | images-signed images-pinned | the admission plugin
 `),
 };

@@ -1,0 +1,65 @@
+/** What workloads are and may, as their pods are written. */
+import { containersOf, podsOf, SYSTEM_NAMESPACES } from "../../audit/facts/pods.ts";
+import { fieldsOf, textsOf } from "../../audit/facts/written.ts";
+import { brokenControlsOf } from "../../trust/pod-security/check-pod-security.ts";
+import { type ClaimEvidence, type ClaimInput, judged, shortened } from "../claim.ts";
+
+export function ownAccounts({ audit }: ClaimInput): ClaimEvidence {
+  const applications = audit.mesh.workloads.filter(
+    ({ role, namespace }) => role === "application" && !SYSTEM_NAMESPACES.has(namespace),
+  );
+  const byAccount = Map.groupBy(applications, ({ spiffeId }) => spiffeId);
+  const wrong = [
+    ...applications
+      .filter(({ serviceAccount }) => serviceAccount === "default")
+      .map(({ key }) => `${key} runs as the default account of its namespace`),
+    ...[...byAccount]
+      .filter(([, sharing]) => sharing.length > 1)
+      .map(([account, sharing]) => `${account} is shared by ${sharing.map(({ key }) => key).join(", ")}`),
+  ];
+  return judged(
+    applications.length,
+    shortened(wrong),
+    `each of ${applications.length} workloads has a service account of its own`,
+    "the files have no workload",
+  );
+}
+
+export function restricted({ audit }: ClaimInput): ClaimEvidence {
+  const pods = audit.fact(podsOf).filter(({ namespace }) => !SYSTEM_NAMESPACES.has(namespace));
+  const wrong = pods.flatMap(({ resource }) =>
+    brokenControlsOf(resource, "restricted")
+      .filter(({ control }) =>
+        ["allowPrivilegeEscalation", "runAsNonRoot", "runAsUser", "privileged"].includes(control),
+      )
+      .map(({ control }) => `${resource.kind} ${resource.namespace}/${resource.name} breaks ${control}`),
+  );
+  return judged(
+    pods.length,
+    shortened(wrong),
+    `${pods.length} pods run without root and cannot gain rights`,
+    "the files have no pod",
+  );
+}
+
+export function rawPacketsDropped({ audit }: ClaimInput): ClaimEvidence {
+  const all = audit
+    .fact(podsOf)
+    .filter(({ namespace }) => !SYSTEM_NAMESPACES.has(namespace))
+    .flatMap((pod) => containersOf(pod).map((one) => ({ ...one, resource: pod.resource })));
+  const wrong = all.filter(({ container }) => {
+    const dropped = textsOf(fieldsOf(fieldsOf(container.securityContext).capabilities).drop);
+    return !dropped.includes("ALL") && !dropped.includes("NET_RAW");
+  });
+  return judged(
+    all.length,
+    shortened(
+      wrong.map(
+        ({ name, resource }) =>
+          `container ${name} of ${resource.kind} ${resource.namespace}/${resource.name} keeps NET_RAW`,
+      ),
+    ),
+    `each of ${all.length} containers drops NET_RAW`,
+    "the files have no container",
+  );
+}
