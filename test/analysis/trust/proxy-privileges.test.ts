@@ -18,7 +18,7 @@ function textsOf(
   others: object = {},
 ): readonly string[] {
   const body = { ...others, ...(securityContext === undefined ? {} : { securityContext }) };
-  return excessesOf({ name, image, body }, annotations).map(({ text }) => text);
+  return excessesOf({ name, image, container: body }, annotations).map(({ text }) => text);
 }
 
 test("a sidecar may be hardened and no more, bind low ports, and with TPROXY have NET_ADMIN as root", () => {

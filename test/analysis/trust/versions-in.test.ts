@@ -60,7 +60,7 @@ test("versionsIn finds versions in nodes, operators, annotations and the images 
   ]);
 });
 
-test("containersOf gives a CronJob's containers with their path, and leaves the injector's `auto` without an image", async (t) => {
+test("containersOf gives a CronJob's containers with their path, their lists and their images", async (t) => {
   const { mesh } = await loadMesh([writeMesh(t, MESH)]);
   const of = (kind: string) => mesh.resources.filter((one) => one.kind === kind).flatMap(containersOf);
   assert.deepEqual(
@@ -68,11 +68,11 @@ test("containersOf gives a CronJob's containers with their path, and leaves the 
     ["spec.jobTemplate.spec.template.spec.containers.0"],
   );
   assert.deepEqual(
-    of("Deployment").map(({ list, name, image }) => [list, name, image === undefined]),
+    of("Deployment").map(({ role, name, image }) => [role, name, image]),
     [
-      ["initContainers", "setup", false],
-      ["containers", "discovery", false],
-      ["containers", "istio-proxy", true],
+      ["initContainers", "setup", "registry.corp/tools/kubectl:1.29.1"],
+      ["containers", "discovery", "gcr.io/istio-release/pilot:1.27.3-distroless"],
+      ["containers", "istio-proxy", "auto"],
     ],
   );
 });

@@ -2,21 +2,19 @@
 
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
 import { type ImageReference, parseImageReference } from "../../trust/images/image-reference.ts";
+import { AUTO_IMAGE, type WrittenContainer } from "../../trust/images/pod-containers.ts";
 import type { AuditContext } from "../audit-context.ts";
-import { type AuditedContainer, type AuditedPod, containersOf, podsOf } from "./pods.ts";
+import { type AuditedPod, containersOf, podsOf } from "./pods.ts";
 
 export interface AuditedImage {
   readonly resource: Resource;
   readonly pod: AuditedPod;
-  readonly container: AuditedContainer;
+  readonly container: WrittenContainer;
   readonly image: string;
   /** Absent where no node could pull it. */
   readonly reference?: ImageReference;
   readonly path: FieldPath;
 }
-
-/** What the injector puts its own image for. */
-export const AUTO_IMAGE = "auto";
 
 /** Without those that are not written, and those that the injector fills in. */
 export function imagesOf(audit: AuditContext): readonly AuditedImage[] {

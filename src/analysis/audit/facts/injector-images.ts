@@ -2,14 +2,15 @@
 
 import { load } from "js-yaml";
 import { matchesLabels } from "../../../model/selector.ts";
+import type { WrittenContainer } from "../../trust/images/pod-containers.ts";
 import type { AuditContext } from "../audit-context.ts";
-import type { AuditedContainer, AuditedPod } from "./pods.ts";
+import type { AuditedPod } from "./pods.ts";
 import { fieldsOf, labelsOf, textOf } from "./written.ts";
 
 export interface InjectorImage {
   readonly name: string;
   /** True also for a pod without a proxy, and for one that names its image itself. */
-  isRunBy(pod: AuditedPod, proxy: AuditedContainer | undefined): boolean;
+  isRunBy(pod: AuditedPod, proxy: WrittenContainer | undefined): boolean;
 }
 
 const INJECTOR = "istio-sidecar-injector";

@@ -3,8 +3,9 @@ import { podOf } from "../../../model/build-workloads.ts";
 import type { Labels } from "../../../model/mesh.ts";
 import { matchesLabels } from "../../../model/selector.ts";
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
+import { containersOfSpec, type WrittenContainer } from "../../trust/images/pod-containers.ts";
 import type { AuditContext } from "../audit-context.ts";
-import { type Fields, fieldsOf, itemsOf, labelsOf, textOf } from "./written.ts";
+import { type Fields, fieldsOf, labelsOf } from "./written.ts";
 
 export interface AuditedPod {
   readonly resource: Resource;
@@ -14,14 +15,6 @@ export interface AuditedPod {
   /** Its `spec`, and where that stands in the resource. */
   readonly spec: Fields;
   readonly at: FieldPath;
-}
-
-export interface AuditedContainer {
-  readonly name: string;
-  readonly image: string;
-  readonly container: Fields;
-  readonly path: FieldPath;
-  readonly role: "containers" | "initContainers" | "ephemeralContainers";
 }
 
 /** Of every resource that is, or has, a pod, whether it takes part or not. */
@@ -44,18 +37,8 @@ export function podsOf({ mesh, rejected }: AuditContext): readonly AuditedPod[] 
   });
 }
 
-const ROLES = ["initContainers", "containers", "ephemeralContainers"] as const;
-
-export function containersOf({ spec, at }: AuditedPod): readonly AuditedContainer[] {
-  return ROLES.flatMap((role) =>
-    [...itemsOf(spec[role])].map(([index, container]) => ({
-      name: textOf(container.name),
-      image: textOf(container.image),
-      container,
-      path: [...at, role, index],
-      role,
-    })),
-  );
+export function containersOf({ spec, at }: AuditedPod): readonly WrittenContainer[] {
+  return containersOfSpec(spec, at);
 }
 
 /** Pods by their namespaces. */

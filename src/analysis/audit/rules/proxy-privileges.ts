@@ -19,7 +19,7 @@ export const proxyPrivileges: AuditRule = {
 function* overPrivileged(audit: AuditContext): Iterable<Hit> {
   for (const pod of audit.fact(podsOf))
     for (const container of containersOf(pod)) {
-      const excesses = excessesOf({ ...container, body: container.container }, pod.annotations);
+      const excesses = excessesOf(container, pod.annotations);
       const [first] = excesses;
       if (first === undefined) continue;
       yield {

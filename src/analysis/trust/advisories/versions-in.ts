@@ -2,7 +2,7 @@
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
 import { apiGroup } from "../../../resources/scope.ts";
 import { type ImageReference, parseImageReference } from "../images/image-reference.ts";
-import { containersOf } from "../images/pod-containers.ts";
+import { AUTO_IMAGE, containersOf } from "../images/pod-containers.ts";
 import type { Component } from "./advisory.ts";
 
 export interface VersionFound {
@@ -48,7 +48,7 @@ export const PROXY_IMAGE_ANNOTATION = "sidecar.istio.io/proxyImage";
 export function versionsIn(resources: readonly Resource[]): readonly VersionFound[] {
   return resources.flatMap((resource) => [
     ...containersOf(resource).flatMap(({ name, image, path }) =>
-      image === undefined ? [] : ofImage(image, name, resource, [...path, "image"]),
+      image === "" || image === AUTO_IMAGE ? [] : ofImage(image, name, resource, [...path, "image"]),
     ),
     ...ofAnnotation(resource),
     ...ofNode(resource),

@@ -2,24 +2,23 @@
 import { podOf } from "../../../model/build-workloads.ts";
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
 
-export const CONTAINER_LISTS = ["initContainers", "containers", "ephemeralContainers"] as const;
-
-export type ContainerList = (typeof CONTAINER_LISTS)[number];
+const ROLES = ["initContainers", "containers", "ephemeralContainers"] as const;
 
 type Json = Readonly<Record<string, unknown>>;
 
 export interface WrittenContainer {
-  readonly list: ContainerList;
+  /** The list of the pod that it stands in. */
+  readonly role: (typeof ROLES)[number];
   readonly name: string;
-  /** As written; absent where the injector or another admission hook fills it in (`auto`), or it is missing. */
-  readonly image?: string;
-  readonly body: Json;
+  /** As written; empty where it is missing. */
+  readonly image: string;
+  readonly container: Json;
   /** From the resource's root: `["spec", "template", "spec", "containers", 0]`. */
   readonly path: FieldPath;
 }
 
-/** What the Istio injector takes for "its own image", in gateways' templates. */
-const IMAGE_OF_INJECTOR = "auto";
+/** What Istio's injector puts its own image for. */
+export const AUTO_IMAGE = "auto";
 
 /** @returns nothing for resources that are no pods and make none */
 export function containersOf(resource: Resource): readonly WrittenContainer[] {
@@ -29,20 +28,24 @@ export function containersOf(resource: Resource): readonly WrittenContainer[] {
 
 /** @param at where the pod stands: `["spec", "template"]` */
 export function containersOfPod(pod: Json, at: FieldPath): readonly WrittenContainer[] {
-  const spec = asObject(pod.spec) ?? {};
-  return CONTAINER_LISTS.flatMap((list) => {
-    const written = spec[list];
+  return containersOfSpec(asObject(pod.spec) ?? {}, [...at, "spec"]);
+}
+
+/** @param at where the pod's `spec` stands */
+export function containersOfSpec(spec: Json, at: FieldPath): readonly WrittenContainer[] {
+  return ROLES.flatMap((role) => {
+    const written = spec[role];
     return (Array.isArray(written) ? written : []).flatMap((value: unknown, index) => {
-      const body = asObject(value);
-      return body === undefined ? [] : [container(list, body, [...at, "spec", list, index])];
+      const container = asObject(value);
+      if (container === undefined) return [];
+      const { name, image } = container;
+      return [{ role, name: text(name), image: text(image), container, path: [...at, role, index] }];
     });
   });
 }
 
-function container(list: ContainerList, body: Json, path: FieldPath): WrittenContainer {
-  const { name, image } = body;
-  const isWritten = typeof image === "string" && image !== "" && image !== IMAGE_OF_INJECTOR;
-  return { list, name: typeof name === "string" ? name : "", ...(isWritten ? { image } : {}), body, path };
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function asObject(value: unknown): Json | undefined {

@@ -103,8 +103,8 @@ function* hostPaths({ spec, at }: JudgedPod): Iterable<Breach> {
 }
 
 function* hostPorts({ containers }: JudgedPod): Iterable<Breach> {
-  for (const { body, path, name } of containers)
-    for (const [index, value] of asList(body.ports).entries()) {
+  for (const { container, path, name } of containers)
+    for (const [index, value] of asList(container.ports).entries()) {
       const { hostPort } = asObject(value);
       if (isSet(hostPort) && hostPort !== 0)
         yield { path: [...path, "ports", index, "hostPort"], text: `hostPort: ${hostPort}`, container: name };
@@ -116,12 +116,12 @@ const HOOKS = ["postStart", "preStop"];
 
 /** Kubelets send probes from the node, wherever the pod says. */
 function* handlerHosts({ containers }: JudgedPod): Iterable<Breach> {
-  for (const { body, path, name } of containers) {
+  for (const { container, path, name } of containers) {
     const handlers: [readonly string[], Json][] = [
-      ...PROBES.map((probe): [string[], Json] => [[probe], asObject(body[probe])]),
+      ...PROBES.map((probe): [string[], Json] => [[probe], asObject(container[probe])]),
       ...HOOKS.map((hook): [string[], Json] => [
         ["lifecycle", hook],
-        asObject(asObject(body.lifecycle)[hook]),
+        asObject(asObject(container.lifecycle)[hook]),
       ]),
     ];
     for (const [steps, handler] of handlers)

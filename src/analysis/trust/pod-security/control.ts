@@ -59,8 +59,8 @@ export function podScope({ spec, at }: JudgedPod): Scope {
 }
 
 export function containerScopes({ containers }: JudgedPod): readonly Scope[] {
-  return containers.map(({ body, path, name }) => ({
-    context: asObject(body.securityContext),
+  return containers.map(({ container, path, name }) => ({
+    context: asObject(container.securityContext),
     path: [...path, "securityContext"],
     container: name,
   }));

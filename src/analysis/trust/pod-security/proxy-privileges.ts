@@ -4,6 +4,7 @@
  */
 import type { FieldPath } from "../../../resources/resource.ts";
 import { parseImageReference } from "../images/image-reference.ts";
+import { AUTO_IMAGE, type WrittenContainer } from "../images/pod-containers.ts";
 import { asList, asObject, type Json } from "./control.ts";
 
 export interface ProxyExcess {
@@ -39,22 +40,21 @@ const BIND_SERVICE = "sidecar.istio.io/capNetBindService";
 const HARMLESS = "NET_BIND_SERVICE";
 /** Of the network of the pod alone. */
 const OF_THE_POD = new Set(["NET_ADMIN", "NET_RAW"]);
-const IMAGE_OF_INJECTOR = "auto";
 
 /**
  * @param annotations of the pod
  * @returns nothing for containers that are not Istio's
  */
 export function excessesOf(
-  { name, image, body }: { readonly name: string; readonly image: string; readonly body: Json },
+  { name, image, container }: Pick<WrittenContainer, "name" | "image" | "container">,
   annotations: Readonly<Record<string, unknown>>,
 ): readonly ProxyExcess[] {
-  const needs = needsOf(name, image, body, annotations);
+  const needs = needsOf(name, image, container, annotations);
   if (needs === undefined) return [];
-  const context = asObject(body.securityContext);
+  const context = asObject(container.securityContext);
   const { add, drop } = asObject(context.capabilities);
   const excesses: ProxyExcess[] = [];
-  const isFilledIn = image === IMAGE_OF_INJECTOR || image === "";
+  const isFilledIn = image === AUTO_IMAGE || image === "";
   if (context.privileged === true)
     excesses.push({ steps: ["privileged"], text: "is privileged", isGrave: true });
   for (const [index, value] of asList(add).entries()) {
