@@ -6,6 +6,7 @@ import { proposeAuthorization } from "../analysis/tighten/propose.ts";
 import { Replay } from "../analysis/tighten/replay.ts";
 import { reportOf } from "../analysis/tighten/report.ts";
 import { proposeSidecars } from "../analysis/tighten/sidecars.ts";
+import { wholeProposal } from "../analysis/tighten/whole-proposal.ts";
 import { WorkloadNames } from "../analysis/tighten/workload-names.ts";
 import { loadMesh } from "../index.ts";
 import type { Semantics } from "../policy/inbound.ts";
@@ -76,20 +77,19 @@ export async function runTighten(
     thresholds,
     inactive: options.inactive,
   });
-  const replay = new Replay(mesh, proposal.mesh, semantics, new Set(options.leaveOutStatus ?? []));
-  for (const reading of readings(logs, until, () => {})) if (reading.kind === "server") replay.add(reading);
-  const replayed = await replay.finish();
   const extras = [
     ...(options.sidecars === true ? [await proposeSidecars(mesh, evidence)] : []),
     ...(options.network === true ? [await proposeNetworkPolicies(mesh, proposal.servers)] : []),
   ];
-  const whole = {
-    ...proposal,
-    changes: [...proposal.changes, ...extras.flatMap(({ changes }) => changes)],
-    untouched: [...proposal.untouched, ...extras.flatMap(({ untouched }) => untouched)],
-  };
+  const whole = await wholeProposal(mesh, proposal, extras, semantics);
+  const replay = new Replay(mesh, whole.mesh, semantics, new Set(options.leaveOutStatus ?? []));
+  for (const reading of readings(logs, until, () => {})) {
+    if (reading.kind === "server") replay.add(reading);
+    else if (reading.kind === "client" && extras.length > 0) replay.addClient(reading);
+  }
+  const replayed = await replay.finish();
   const report = reportOf(mesh, evidence, { malformed: malformed.count, missing }, whole, replayed);
-  const isRefused = replayed.refused.length > 0;
+  const isRefused = replayed.refused.length > 0 || whole.wider.length > 0;
   // What is said to be written is there.
   if (options.out !== undefined && !isRefused) writeChanges(options.out, report.changes);
   const render = { text: tightenText, json: tightenJson, markdown: tightenMarkdown }[options.format];

@@ -21,17 +21,24 @@ export interface WholeDiff extends MeshDiff {
 /** Compares every server, every client, the network, and every gateway and waypoint. */
 export async function diffMesh(before: Mesh, after: Mesh, options: DiffOptions): Promise<WholeDiff> {
   const diff = diffAccess(before, after, { ...options, withoutProxies: true });
-  const { changes, notAnalysed, notCompared } = await new ProxyDiff(
-    before,
-    after,
-    options.semantics,
-  ).compute();
+  const { changes, notAnalysed, notCompared } = await diffProxies(before, after, options.semantics);
   return {
     ...diff,
     proxies: changes.toSorted((a, b) => weightOf(a) - weightOf(b)),
     notAnalysed: [...diff.notAnalysed, ...notAnalysed],
     notCompared: [...diff.notCompared, ...notCompared],
   };
+}
+
+/** What changes at gateways and waypoints alone. */
+export function diffProxies(before: Mesh, after: Mesh, semantics: Semantics): Promise<ProxyDifference> {
+  return new ProxyDiff(before, after, semantics).compute();
+}
+
+export interface ProxyDifference {
+  readonly changes: readonly ProxyChange[];
+  readonly notAnalysed: readonly NotAnalysed[];
+  readonly notCompared: readonly Cause[];
 }
 
 function weightOf({ change, weakens, leaves }: ProxyChange): number {
@@ -71,11 +78,7 @@ class ProxyDiff {
     this.#changed = changedResources(bearing(before), bearing(after));
   }
 
-  async compute(): Promise<{
-    readonly changes: readonly ProxyChange[];
-    readonly notAnalysed: readonly NotAnalysed[];
-    readonly notCompared: readonly Cause[];
-  }> {
+  async compute(): Promise<ProxyDifference> {
     const [before, after] = this.#meshes;
     const isSame =
       this.#changed.length === 0 && JSON.stringify(before.config) === JSON.stringify(after.config);

@@ -4,7 +4,9 @@ import { decide } from "../../policy/decide.ts";
 import { isHttp1Method } from "../../policy/http-request.ts";
 import type { Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
-import { type ServerFlow, subjectOf } from "./flow-reading.ts";
+import { findService, meshDirectory } from "../../policy/path/compiled-policies.ts";
+import type { Decision } from "../../policy/path/decision.ts";
+import { type ClientFlow, type ServerFlow, subjectOf } from "./flow-reading.ts";
 import { Subjects } from "./subjects.ts";
 
 export interface ReplayResult {
@@ -29,6 +31,7 @@ export class Replay {
   readonly #old: Subjects;
   readonly #now: Subjects;
   readonly #distinct = new Map<string, AccessRequest>();
+  readonly #dialled = new Map<string, AccessRequest>();
   readonly #refused: string[] = [];
   #records = 0;
   #uncertain = 0;
@@ -68,6 +71,24 @@ export class Replay {
       this.#distinct.set(key, requestOf(own, now.caller));
   }
 
+  /** Of those that clients sent out: Sidecars, routes and network policies have a say on the way. */
+  addClient(flow: ClientFlow): void {
+    const { workload, host, port, protocol } = flow;
+    const key = `${workload} ${host} ${port} ${protocol}`;
+    if (this.#dialled.size >= MAX_DECIDED || this.#dialled.has(key)) return;
+    const from = meshDirectory(this.#before).workloads.get(workload);
+    if (from === undefined) return;
+    // DNS knows short names; what is dialled is where they lead.
+    const service = findService(meshDirectory(this.#before), host, from.namespace);
+    this.#dialled.set(key, {
+      from: { workload },
+      to: { host: service?.hostname ?? host, port },
+      protocol,
+      ...(protocol === "http" ? { method: "GET", path: "/", host } : {}),
+      ...(protocol === "tls" ? { sni: host } : {}),
+    });
+  }
+
   /** What today's policies refuse as well, or do not know the caller of, was never granted. */
   #addRefused(flow: ServerFlow): void {
     const old = this.#old.see(flow);
@@ -88,29 +109,41 @@ export class Replay {
       // What something else refuses today as well (a network policy, a gateway's server) is none of this change's doing.
       if ((await decide(this.#before, request, options)).allowed) this.#refuse(request);
     }
+    for (const request of this.#dialled.values()) {
+      if (!isHeldBack(await decide(this.#after, request, options))) continue;
+      if (!isHeldBack(await decide(this.#before, request, options))) this.#refuse(request);
+    }
     return {
       records: this.#records,
       uncertain: this.#uncertain,
-      decided: this.#distinct.size,
+      decided: this.#distinct.size + this.#dialled.size,
       refused: this.#refused,
     };
   }
 }
 
+/** Before any server's proxy has a say: by the client's own, or by a network policy. */
+function isHeldBack({ allowed, hops }: Decision): boolean {
+  if (allowed) return false;
+  const last = hops.find((hop) => !hop.allowed);
+  return last !== undefined && (last.side === "client" || last.layer === "network");
+}
+
+/** @param client the workload that sent it, where its identity is one workload's alone: network policies look at its pods. */
 function requestOf(flow: ServerFlow, client?: string): AccessRequest {
   const { workload, service, port, caller, http, sni, isOpaque } = flow;
   const speaksHttp = http !== null || !isOpaque;
   const ip = caller.ip === undefined ? {} : { ip: caller.ip };
   return {
-    ...(service === undefined || client === undefined
-      ? {
-          from: {
+    from:
+      service === undefined || client === undefined
+        ? {
+            ...(client === undefined ? {} : { workload: client }),
             principal: caller.principal,
             ...ip,
             alpn: speaksHttp ? ["istio-http/1.1", "istio"] : ["istio"],
-          },
-        }
-      : { from: { workload: client, ...ip } }),
+          }
+        : { workload: client, ...ip },
     to: service === undefined ? { workload, port } : { service, port },
     protocol: http === null ? "tcp" : isHttp1Method(http.method) ? "http" : "grpc",
     ...(sni === undefined ? {} : { sni }),

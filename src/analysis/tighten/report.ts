@@ -8,6 +8,7 @@ import type { AuthorizationProposal, TightenedServer } from "./propose.ts";
 import type { LostAccess } from "./prove-narrower.ts";
 import type { ReplayResult } from "./replay.ts";
 import type { ServerLoss } from "./server-proof.ts";
+import type { WholeProposal } from "./whole-proposal.ts";
 
 /** Who may need what is lost, worst first. */
 export type Risk =
@@ -43,6 +44,10 @@ export interface TightenReport {
   readonly contradictions: readonly Contradiction[];
   readonly losses: readonly RankedLoss[];
   readonly replay: ReplayResult;
+  /** What all changes together would let through that is closed today. */
+  readonly wider: readonly string[];
+  /** What of them together could not be compared with today. */
+  readonly notCompared: readonly string[];
   readonly changes: readonly ResourceChange[];
 }
 
@@ -50,7 +55,7 @@ export function reportOf(
   mesh: Mesh,
   evidence: Evidence,
   facts: LogFacts,
-  proposal: AuthorizationProposal,
+  proposal: AuthorizationProposal & Partial<Pick<WholeProposal, "wider" | "notCompared">>,
   replay: ReplayResult,
 ): TightenReport {
   const { firstMs, lastMs } = evidence.span;
@@ -72,6 +77,8 @@ export function reportOf(
     contradictions: [...evidence.contradictions.values()].toSorted(byRequests),
     losses: rankedLosses(mesh, evidence, proposal),
     replay,
+    wider: proposal.wider ?? [],
+    notCompared: proposal.notCompared ?? [],
     changes: proposal.changes,
   };
 }

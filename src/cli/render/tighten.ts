@@ -45,6 +45,7 @@ export function tightenText(
       malformed.map(({ at, why }) => `${at}: ${why}`),
     ),
     ...replayLines(report),
+    ...limited(wholeLines(report)).map((line) => style("red", plain(line))),
     closingLine(report, out),
   ];
   return `${lines.join("\n")}\n`;
@@ -151,7 +152,16 @@ function replayLines({ replay }: TightenReport): readonly string[] {
   ];
 }
 
-function closingLine({ changes, replay }: TightenReport, out: string | undefined): string {
+/** Said of several kinds of changes; each is proven alone as well. */
+function wholeLines({ wider, notCompared }: TightenReport): readonly string[] {
+  return [
+    ...wider.map((one) => `all changes together would let through what is closed today: ${one}`),
+    ...notCompared.map((one) => `of all changes together this could not be compared with today: ${one}`),
+  ];
+}
+
+function closingLine({ changes, replay, wider }: TightenReport, out: string | undefined): string {
+  if (wider.length > 0) return "nothing is written: the changes together are wider than what is there today";
   const what = `${changes.length} ${changes.length === 1 ? "resource" : "resources"}`;
   if (replay.refused.length > 0) return "nothing is written: what was seen would be refused";
   return out === undefined
@@ -214,6 +224,7 @@ export function tightenMarkdown(
       ].join("\n"),
     ),
     ...replayLines(report).map(escaped),
+    ...wholeLines(report).map(escaped),
     escaped(closingLine(report, out)),
   ];
   return `${sections.join("\n\n")}\n`;
