@@ -153,6 +153,45 @@ test("meshes of other text and the same meaning have no difference", () => {
   assert.deepEqual([changes, notAnalysed], [[], []]);
 });
 
+const AUDIENCES: readonly (readonly string[] | undefined)[] = [
+  undefined,
+  ["app"],
+  ["app", "x"],
+  ["https://"],
+];
+
+test("where audiences of tokens change, alone or beside policies, every witness is answered otherwise before and after", async () => {
+  const tokens = (all: readonly (readonly string[] | undefined)[]): Resource =>
+    resource("RequestAuthentication", "tokens", {
+      jwtRules: all.map((audiences) => ({
+        issuer: "iss",
+        jwks: '{"keys":[]}',
+        ...(audiences === undefined ? {} : { audiences }),
+      })),
+    });
+  const rules = [{ from: [{ source: { requestPrincipals: ["*"] } }] }];
+  const meshes = [...AUDIENCES.map((one) => [one]), [["x"], ["app"]]].map((all) =>
+    meshOf(CONFIG, tokens(all), authorization("a", { rules })),
+  );
+  let witnesses = 0;
+  for (const before of meshes)
+    for (const after of meshes) {
+      const { changes, notAnalysed } = diffAccess(before, after, { semantics: "strict" });
+      assert.deepEqual(notAnalysed, []);
+      for (const { change, witness } of changes) {
+        witnesses++;
+        const answers = [await isAllowed(before, witness), await isAllowed(after, witness)];
+        assert.deepEqual(
+          answers,
+          change === "widened" ? [false, true] : [true, false],
+          JSON.stringify(witness),
+        );
+      }
+    }
+  // All five say something else, but for one rule with two audiences and two rules with one each.
+  assert.ok(witnesses >= 18, `${witnesses} witnesses`);
+});
+
 test("what is weakened is named, and comes first", () => {
   const rules = [{ to: [{ operation: { paths: ["/a"] } }] }];
   const before = meshOf(CONFIG, strict("STRICT"), authorization("a", { rules }));

@@ -325,7 +325,16 @@ export class ServerSpace {
       const text = dimension.texts.cells[dimension.cell]?.sample ?? "";
       return isAudienceAllowed(allowed, [text]) ? [this.diagrams.within(at, [1])] : [];
     });
-    return this.diagrams.all(OR, members, NO);
+    return this.diagrams.all(OR, [...members, isAudienceAllowed(allowed, []) ? this.#noAudience() : NO], NO);
+  }
+
+  #noAudience(): Diagram {
+    const absent = this.dimensions.flatMap((dimension, at) =>
+      dimension.kind === "member" && dimension.aspect.id === claim("[aud]").id
+        ? [this.diagrams.within(at, [ABSENT])]
+        : [],
+    );
+    return this.diagrams.all(AND, absent, YES);
   }
 
   /** Nobody dials the proxy's own port; a claim comes with a token; HTTP's parts with HTTP: on TCP only one value of each is a request, so that none counts twice. */

@@ -2,7 +2,7 @@
 import type { HttpRequest } from "../http-request.ts";
 import type { InboundPolicy } from "../inbound.ts";
 import { isAudienceAllowed } from "../jwt/audience.ts";
-import type { JwtPolicy } from "../jwt/jwt-policy.ts";
+import type { JwtPolicy, JwtRule } from "../jwt/jwt-policy.ts";
 import { type Claims, type JwtResult, NO_TOKEN } from "../jwt/jwt-result.ts";
 import { acceptClaims, verifyRequestJwt } from "../jwt/verify-jwt.ts";
 import type { Verdict } from "../verdict.ts";
@@ -43,18 +43,36 @@ export async function settleToken(
   return missingKeys ? KEYS_UNKNOWN : null;
 }
 
-/** Signature and times are taken as good; issuer and audience, where the claims have them, are still those that a rule takes. */
+/**
+ * Signature and times are taken as good. Claims that name their issuer are all that the token says: as in Envoy's jwt_authn, one without `aud`
+ * is for no audience that a rule names. Claims without `iss` are part of a token of the first rule's issuer, and for its audience if they name none.
+ */
 function assumeVerified(policy: JwtPolicy, claims: Claims): JwtResult {
-  const { aud } = claims;
+  const [first] = rulesOfIssuer(policy, claims);
+  if (first === undefined) return { ...NO_TOKEN, refusal: policy.rules[0]?.refusals.unknownIssuer ?? null };
+  if (audiencesOf(claims) === "invalid") return { ...NO_TOKEN, refusal: first.refusals.invalid };
   const rule = ruleFor(policy, claims);
-  if (rule === undefined) return { ...NO_TOKEN, refusal: policy.rules[0]?.refusals.unknownIssuer ?? null };
-  const audiences = typeof aud === "string" ? [aud] : Array.isArray(aud) ? aud.map(String) : undefined;
-  if (audiences !== undefined && !isAudienceAllowed(rule.audiences, audiences))
-    return { ...NO_TOKEN, refusal: rule.refusals.wrongAudience };
+  if (rule === undefined) return { ...NO_TOKEN, refusal: first.refusals.wrongAudience };
   return acceptClaims(policy, rule, claims);
 }
 
-/** The rule that takes claims as a token of its issuer; the first where they name none. */
-export function ruleFor({ rules }: JwtPolicy, { iss }: Claims): JwtPolicy["rules"][number] | undefined {
-  return typeof iss === "string" ? rules.find(({ issuer }) => issuer === "" || issuer === iss) : rules[0];
+/** The rule that takes claims as a token of its issuer and for its audience; undefined where none does. */
+export function ruleFor(policy: JwtPolicy, claims: Claims): JwtRule | undefined {
+  const audiences = audiencesOf(claims);
+  if (audiences === "invalid") return undefined;
+  return rulesOfIssuer(policy, claims).find(
+    (rule) => audiences === "not stated" || isAudienceAllowed(rule.audiences, audiences),
+  );
+}
+
+function rulesOfIssuer({ rules }: JwtPolicy, { iss }: Claims): readonly JwtRule[] {
+  return typeof iss === "string"
+    ? rules.filter(({ issuer }) => issuer === "" || issuer === iss)
+    : rules.slice(0, 1);
+}
+
+function audiencesOf({ iss, aud }: Claims): readonly string[] | "not stated" | "invalid" {
+  if (aud === undefined) return typeof iss === "string" ? [] : "not stated";
+  if (typeof aud === "string") return [aud];
+  return Array.isArray(aud) ? aud.map(String) : "invalid";
 }

@@ -503,6 +503,7 @@ const anyIssuer = (more: object): string =>
   tokenText("a", "t", { jwtRules: [{ jwks: '{"keys":[]}', ...more }] });
 const CLAIMS = { from: known, to: HTTP.to } as const;
 const wantsToken = ALLOW(source({ requestPrincipals: ["*"] }));
+const wantsAnything = ALLOW({});
 
 const ASKED: readonly JourneyCase[] = [
   {
@@ -688,8 +689,16 @@ const CLAIMED: readonly JourneyCase[] = [
     ],
   },
   {
-    law: "claims that say nothing of audiences are taken",
+    law: "claims with an issuer are a whole token: without an audience it is refused where the rule wants one",
     mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me" } } },
+    ways: [
+      [["a/s:8080"], "a/s server refused 403 jwt/jwt-wrong-audience at jwt, by RequestAuthentication a/t"],
+    ],
+  },
+  {
+    law: "claims with an issuer and without an audience are taken where the rule wants none",
+    mesh: placed(anyIssuer({ issuer: "i" }), wantsToken),
     ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me" } } },
     ways: [
       [
@@ -699,15 +708,29 @@ const CLAIMED: readonly JourneyCase[] = [
     ],
   },
   {
-    law: "claims whose audience is no text are taken for none said",
-    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsToken),
-    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me", aud: 7 } } },
+    law: "claims without issuer and audience are those of a token of the first rule's",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsAnything),
+    ask: { ...CLAIMS, jwt: { claims: { sub: "me" } } },
     ways: [
       [
         ["a/s:8080"],
         "a/s server allowed 200 ok/allow-matched at authorization, by AuthorizationPolicy a/allow #0",
       ],
     ],
+  },
+  {
+    law: "claims without issuer that name another audience are refused",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsAnything),
+    ask: { ...CLAIMS, jwt: { claims: { sub: "me", aud: "web" } } },
+    ways: [
+      [["a/s:8080"], "a/s server refused 403 jwt/jwt-wrong-audience at jwt, by RequestAuthentication a/t"],
+    ],
+  },
+  {
+    law: "claims whose audience is neither a text nor a list are no token",
+    mesh: placed(anyIssuer({ issuer: "i", audiences: ["api"] }), wantsToken),
+    ask: { ...CLAIMS, jwt: { claims: { iss: "i", sub: "me", aud: 7 } } },
+    ways: [[["a/s:8080"], "a/s server refused 401 jwt/jwt-invalid at jwt, by RequestAuthentication a/t"]],
   },
   {
     law: "claims are nothing where no RequestAuthentication asks",

@@ -93,7 +93,10 @@ test("claims are taken as verified, but not those of another issuer or for anoth
   const { mesh } = await meshFrom(WORKLOADS, JWT, BY_CLAIM);
   const ask = (claims: Readonly<Record<string, unknown>>): Promise<Decision> =>
     one(mesh, { ...toServer, jwt: { claims } });
-  assert.equal((await ask({ iss: "https://issuer.example", sub: "a", groups: ["dev"] })).reason, "ok");
+  const whole = { iss: "https://issuer.example", sub: "a", groups: ["dev"] };
+  assert.equal((await ask({ ...whole, aud: "api" })).reason, "ok");
+  const unaddressed = await ask(whole);
+  assert.deepEqual([unaddressed.code, unaddressed.cause], [403, "jwt-wrong-audience"]);
   assert.equal((await ask({ groups: "dev" })).reason, "ok");
   assert.equal((await ask({ groups: ["ops"] })).reason, "rbac");
   const foreign = await ask({ iss: "https://other.example", groups: ["dev"] });
