@@ -86,6 +86,13 @@ import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
 import { peerAuthenticationsConflict } from "./rules/peer-authentications-conflict.ts";
 import { peerSelectsNothing } from "./rules/peer-selects-nothing.ts";
+import { podAsRoot } from "./rules/pod-as-root.ts";
+import { podBaseline } from "./rules/pod-baseline.ts";
+import { podCapabilities } from "./rules/pod-capabilities.ts";
+import { podHostNamespaces } from "./rules/pod-host-namespaces.ts";
+import { podHostPaths } from "./rules/pod-host-paths.ts";
+import { podPrivileged } from "./rules/pod-privileged.ts";
+import { podUnhardened } from "./rules/pod-unhardened.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
 import { policySelectsNothing } from "./rules/policy-selects-nothing.ts";
 import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
@@ -208,6 +215,13 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   gatewayAnyHost, // BW0404
   firstPartyTokens, // BW0405
   namespacePermissive, // BW0406
+  podPrivileged, // BW0501
+  podHostNamespaces, // BW0502
+  podHostPaths, // BW0503
+  podCapabilities, // BW0504
+  podBaseline, // BW0505
+  podAsRoot, // BW0506
+  podUnhardened, // BW0507
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603

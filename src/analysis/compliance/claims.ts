@@ -7,7 +7,7 @@ import type { ClaimId } from "./claim-statements.ts";
 import { byProof } from "./judges/by-proof.ts";
 import { againstByRules, byRules } from "./judges/by-rules.ts";
 import { egressHeld, gatewayTls, networkSegmented } from "./judges/networks.ts";
-import { ownAccounts, rawPacketsDropped, restricted } from "./judges/pods.ts";
+import { ownAccounts, rawPacketsDropped, withoutControls } from "./judges/pods.ts";
 import { accessLogged, imagesSigned, versionsCurrent } from "./judges/records.ts";
 
 const policies = ({ audit }: ClaimInput): number => audit.mesh.authorizationPolicies.length;
@@ -62,7 +62,20 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "versions-current": versionsCurrent,
   "images-pinned": byRules(containers, "images"),
   "images-signed": imagesSigned,
-  "pods-restricted": restricted,
+  "pods-restricted": withoutControls(
+    ["allowPrivilegeEscalation", "runAsNonRoot", "runAsUser", "privileged"],
+    "run without root and cannot gain rights",
+  ),
+  "pods-unprivileged": withoutControls(["privileged"], "are not privileged"),
+  "host-pid-unused": withoutControls(["hostNamespaces"], "leave `hostPID` alone", "hostPID"),
+  "host-ipc-unused": withoutControls(["hostNamespaces"], "leave `hostIPC` alone", "hostIPC"),
+  "host-network-unused": withoutControls(["hostNamespaces"], "leave `hostNetwork` alone", "hostNetwork"),
+  "host-paths-unused": withoutControls(["hostPathVolumes"], "mount no folder of their nodes"),
+  "host-ports-unused": withoutControls(["hostPorts"], "open no port of their nodes"),
+  "host-process-unused": withoutControls(["windowsHostProcess"], "are no processes of Windows nodes"),
+  "capabilities-dropped": withoutControls(["capabilities_restricted"], "drop all capabilities"),
+  "seccomp-set": withoutControls(["seccompProfile_restricted"], "have a seccomp profile"),
+  "baseline-kept": byRules(containers, "containers"),
   "net-raw-dropped": rawPacketsDropped,
   "proxies-least-privilege": byRules(meshPods, "pods of the mesh"),
 };

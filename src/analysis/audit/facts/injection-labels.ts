@@ -14,6 +14,19 @@ export function applicationNamespaces(audit: AuditContext): readonly Resource[] 
   return audit.every("", "Namespace").filter(({ name }) => name !== audit.mesh.config.rootNamespace);
 }
 
+/** Names of those whose pods are in the mesh by the namespace's labels. */
+export function labelledNamespaces(audit: AuditContext): ReadonlySet<string> {
+  const labelled = audit
+    .of("", "Namespace")
+    .filter(
+      ({ labels }) =>
+        labels[INJECTION_LABEL] === "enabled" ||
+        (labels[REVISION_LABEL] ?? "") !== "" ||
+        labels[DATAPLANE_LABEL] === "ambient",
+    );
+  return new Set(labelled.map(({ name }) => name));
+}
+
 /** Those that say nothing of how they are in the mesh. */
 export function unlabelledNamespaces(audit: AuditContext): readonly Resource[] {
   return audit.fact(applicationNamespaces).filter(({ name, labels }) => {

@@ -1,5 +1,5 @@
 import type { AuditContext } from "../audit-context.ts";
-import { DATAPLANE_LABEL, INJECTION_LABEL, REVISION_LABEL } from "../facts/injection-labels.ts";
+import { labelledNamespaces } from "../facts/injection-labels.ts";
 import { isControlPlane, podsOf } from "../facts/pods.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
@@ -17,17 +17,7 @@ export const hostNetworkInMesh: AuditRule = {
 };
 
 function* hostNetworked(audit: AuditContext): Iterable<Hit> {
-  const inMesh = new Set(
-    audit
-      .of("", "Namespace")
-      .filter(
-        ({ labels }) =>
-          labels[INJECTION_LABEL] === "enabled" ||
-          (labels[REVISION_LABEL] ?? "") !== "" ||
-          labels[DATAPLANE_LABEL] === "ambient",
-      )
-      .map(({ name }) => name),
-  );
+  const inMesh = audit.fact(labelledNamespaces);
   for (const pod of audit.fact(podsOf)) {
     if (pod.spec.hostNetwork !== true || !inMesh.has(pod.namespace)) continue;
     if (isControlPlane(pod) || pod.labels.app === "ztunnel") continue;

@@ -7,11 +7,20 @@ export const cis: Framework = {
     "Policies that manifests show. There is no CIS benchmark for Istio. An AuthorizationPolicy is no NetworkPolicy: 5.3.2 rests on NetworkPolicies alone.",
   controls: controlsOf(`
 5.1.5 | Default service accounts are not used | own-accounts | bindings of the live cluster
+5.2.2 | Containers are not privileged | pods-unprivileged | admission of the live cluster
+5.2.3 | Pods do not share the processes of nodes | host-pid-unused | admission of the live cluster
+5.2.4 | Pods do not share the memory of nodes | host-ipc-unused | admission of the live cluster
+5.2.5 | Pods are not on the network of nodes | host-network-unused | admission of the live cluster
 5.2.6 | Containers cannot gain rights | pods-restricted | admission of the live cluster
 5.2.7 | Containers do not run as root | pods-restricted | admission of the live cluster
 5.2.8 | Containers do without NET_RAW | net-raw-dropped | admission of the live cluster
+5.2.9 | Containers have few capabilities | capabilities-dropped | admission of the live cluster
+5.2.10 | Containers are no processes of Windows nodes | host-process-unused | admission of the live cluster
+5.2.11 | Pods do not mount folders of nodes | host-paths-unused | admission of the live cluster
+5.2.12 | Containers do not open ports of nodes | host-ports-unused | admission of the live cluster
 5.3.2 | All namespaces have NetworkPolicies | network-segmented | whether the network enforces them
 5.4.1 | Secrets are files rather than environment | secrets-as-files | what applications do with them
 5.5.1 | Where images come from is controlled | images-signed images-pinned | the admission plugin
+5.6.2 | Pods have a seccomp profile | seccomp-set | what the profile allows
 `),
 };
