@@ -1,9 +1,9 @@
 /** From a tree of paths to the patterns of AuthorizationPolicy, each with the evidence for it. */
 import { fitsTemplate, type PathThresholds } from "./path-thresholds.ts";
-import type { PathNode, PathTree, UseNumber } from "./path-tree.ts";
+import type { PathNode, PathTree, PlacesSeen, UseNumber } from "./path-tree.ts";
 
 export interface PathPattern {
-  /** As AuthorizationPolicy has it: exact, `/a/*`, `/a/{*}/b`, `/a/{*}/{**}`. */
+  /** As AuthorizationPolicy has it: exact, `/a/*`, `/a/{*}/b`, `/a/{*}/{**}`; behind a star, `*…`, where the path itself ends in one. */
   readonly pattern: string;
   readonly requests: number;
   /** What was taken for one: how many values at least, and a few of them. Absent for a path as it was seen. */
@@ -18,6 +18,8 @@ interface Found {
   readonly requests: number;
   /** Whatever follows. */
   readonly isOpen: boolean;
+  /** Values of places with many, by how deep they are. */
+  readonly seen: PlacesSeen;
 }
 
 /** By use. @param tree one that was generalised. */
@@ -38,26 +40,29 @@ export function pathPatterns(
   );
 }
 
+const NOTHING_SEEN: PlacesSeen = new Map();
+
 function collect(node: PathNode, steps: readonly Step[], found: Map<UseNumber, Found[]>): void {
   const add = (use: UseNumber, path: Found): void => {
     const known = found.get(use);
     if (known === undefined) found.set(use, [path]);
     else known.push(path);
   };
-  for (const [use, requests] of node.ends) add(use, { steps, requests, isOpen: false });
-  for (const [use, requests] of node.rest) add(use, { steps, requests, isOpen: true });
+  for (const [use, requests] of node.ends)
+    add(use, { steps, requests, isOpen: false, seen: node.seen.get(use) ?? NOTHING_SEEN });
+  for (const [use, requests] of node.rest) add(use, { steps, requests, isOpen: true, seen: NOTHING_SEEN });
   for (const [segment, child] of node.children) collect(child, [...steps, { segment }], found);
   if (node.wild !== undefined) collect(node.wild, [...steps, { many: node }], found);
 }
 
 /** Whoever came with one value in a place of many is granted that one. */
-function asSeenBy(use: UseNumber, { steps, requests, isOpen }: Found): Found {
+function asSeenBy(use: UseNumber, { steps, ...others }: Found): Found {
   const own = steps.map((step): Step => {
     if (!("many" in step)) return step;
     const values = step.many.own.get(use);
     return values === undefined || values.isMany ? step : { segment: values.first };
   });
-  return { steps: own, requests, isOpen };
+  return { steps: own, ...others };
 }
 
 function patternsOf(paths: readonly Found[], thresholds: PathThresholds): readonly PathPattern[] {
@@ -86,7 +91,7 @@ function shortened(paths: readonly Found[], { patterns: most, words }: PathThres
     const requests = below.reduce((sum, path) => sum + path.requests, 0);
     OPENED.set(steps, below);
     const own = new Set(below);
-    left = [...left.filter((path) => !own.has(path)), { steps, requests, isOpen: true }];
+    left = [...left.filter((path) => !own.has(path)), { steps, requests, isOpen: true, seen: NOTHING_SEEN }];
   }
   return left;
 }
@@ -110,16 +115,19 @@ function patternOf(path: Found): PathPattern {
     return { pattern, requests, seen };
   }
   if (places.length === 0) return exactly(textOf(path), requests);
-  const values = Math.max(...places.map(({ wildValues }) => wildValues));
-  const samples = places.flatMap((place) => place.samples).slice(0, SHOWN_SAMPLES);
+  const own = steps.flatMap((step, at) => ("many" in step ? (path.seen.get(at + 1) ?? []) : []));
+  const values = Math.max(1, ...own.map((place) => place.values));
+  const samples = own.flatMap((place) => place.samples).slice(0, SHOWN_SAMPLES);
   const pattern = isTemplateText(steps) ? textOf(path) : prefixOf(steps);
   return { pattern, requests, seen: { values, samples } };
 }
 
 const SHOWN_SAMPLES = 3;
 
+/** A star at the end would open all that begins so. Behind a star at the beginning it is one: all that ends so (text-pattern.ts). */
 function exactly(path: string, requests: number): PathPattern {
-  const pattern = writable(path);
+  const endsInStar = path.endsWith("*") && !path.includes("{*");
+  const pattern = endsInStar ? `*${path}` : writable(path);
   return pattern === path
     ? { pattern, requests }
     : { pattern, requests, seen: { values: 1, samples: [path] } };

@@ -13,16 +13,27 @@ interface OwnValues {
   isMany: boolean;
 }
 
+/** Values of one place with many that paths had which end here. */
+interface Seen {
+  /** At least so many. */
+  values: number;
+  readonly samples: string[];
+}
+
+/** By how deep the place is, the first below the root 1. */
+export type PlacesSeen = ReadonlyMap<number, Readonly<Seen>>;
+
 export class PathNode {
   /** By segment. */
   readonly children = new Map<string, PathNode>();
   /** Requests that end here, by use. */
   readonly ends = new Map<UseNumber, number>();
+  /** By use, of what ends here. */
+  readonly seen = new Map<UseNumber, Map<number, Seen>>();
   /** What stands for many values, and continues as any of them did. */
   wild: PathNode | undefined = undefined;
-  /** Values in `wild`, at least; and a few of them. */
+  /** Values in `wild`, at least. */
   wildValues = 0;
-  readonly samples: string[] = [];
   readonly own = new Map<UseNumber, OwnValues>();
   /** Requests below that are not told apart any more. */
   readonly rest = new Map<UseNumber, number>();
@@ -47,20 +58,23 @@ export class PathTree {
   /** @param path without query, beginning with a slash. */
   add(path: string, use: UseNumber): void {
     const segments = path.split("/");
+    const many: number[] = [];
     let node = this.root;
     for (let at = 1; at < segments.length; at++) {
-      const next = at > MAX_DEPTH ? undefined : this.#child(node, segments[at] ?? "", use);
+      const next = at > MAX_DEPTH ? undefined : this.#child(node, segments[at] ?? "", use, at);
       if (next === undefined) {
         bump(node.rest, use);
         return;
       }
+      if (next === node.wild) many.push(at);
       node = next;
     }
     bump(node.ends, use);
+    for (const at of many) noteSeen(node, use, at, { values: 1, samples: [segments[at] ?? ""] }, false);
   }
 
   /** Undefined: there is no room for it. */
-  #child(node: PathNode, segment: string, use: UseNumber): PathNode | undefined {
+  #child(node: PathNode, segment: string, use: UseNumber, depth: number): PathNode | undefined {
     const known = node.children.get(segment);
     if (known !== undefined) return known;
     if (node.wild !== undefined && isTaken(node, segment)) {
@@ -71,24 +85,24 @@ export class PathTree {
     const child = new PathNode();
     node.children.set(segment, child);
     this.#nodes++;
-    this.#countTogether(node);
+    this.#countTogether(node, depth);
     // It may just have become one of many.
     return node.children.get(segment) ?? node.wild ?? child;
   }
 
-  #countTogether(node: PathNode): void {
+  #countTogether(node: PathNode, depth: number): void {
     if (node.children.size <= Math.max(MAX_KEPT_IDENTIFIERS, this.#thresholds.identifiers)) return;
     const identifiers = [...node.children.keys()].filter(isCounted);
     if (identifiers.length > Math.max(MAX_KEPT_IDENTIFIERS, this.#thresholds.identifiers))
-      mergeChildren(node, identifiers);
+      mergeChildren(node, identifiers, depth);
     const words = [...node.children.keys()].filter(fitsTemplate);
-    if (words.length > Math.max(MAX_KEPT_WORDS, this.#thresholds.words)) mergeChildren(node, words);
+    if (words.length > Math.max(MAX_KEPT_WORDS, this.#thresholds.words)) mergeChildren(node, words, depth);
     if (node.wild !== undefined) this.#nodes = countNodes(this.root);
   }
 
   /** Once all is read: places with many values become one. */
   generalise(): void {
-    generaliseNode(this.root, this.#thresholds);
+    generaliseNode(this.root, this.#thresholds, 1);
   }
 }
 
@@ -109,7 +123,8 @@ function noteWild(node: PathNode, segment: string, use: UseNumber): void {
   else if (own.first !== segment) own.isMany = true;
 }
 
-function mergeChildren(node: PathNode, segments: readonly string[]): void {
+/** @param depth of the children. */
+function mergeChildren(node: PathNode, segments: readonly string[], depth: number): void {
   const wild = node.wild ?? new PathNode();
   node.wild = wild;
   for (const segment of segments) {
@@ -117,47 +132,68 @@ function mergeChildren(node: PathNode, segments: readonly string[]): void {
     if (child === undefined) continue;
     node.children.delete(segment);
     node.wildValues++;
-    if (node.samples.length < SHOWN_SAMPLES) node.samples.push(segment);
     if (!isIdentifier(segment)) WORDS_TOO.add(node);
     for (const use of usesBelow(child)) noteWild(node, segment, use);
-    mergeInto(wild, child);
+    noteSeenBelow(child, segment, depth);
+    mergeInto(wild, child, depth);
   }
 }
 
-function mergeInto(target: PathNode, source: PathNode): void {
+function noteSeenBelow(node: PathNode, segment: string, depth: number): void {
+  for (const use of node.ends.keys()) noteSeen(node, use, depth, { values: 1, samples: [segment] }, false);
+  for (const child of node.children.values()) noteSeenBelow(child, segment, depth);
+  if (node.wild !== undefined) noteSeenBelow(node.wild, segment, depth);
+}
+
+/** @param isApart whether these values are others than those that are known; else only as far as samples tell. */
+function noteSeen(node: PathNode, use: UseNumber, depth: number, more: Seen, isApart: boolean): void {
+  const places = node.seen.get(use) ?? new Map<number, Seen>();
+  node.seen.set(use, places);
+  const known = places.get(depth) ?? { values: 0, samples: [] };
+  places.set(depth, known);
+  const sum = known.values + more.values;
+  for (const sample of more.samples)
+    if (known.samples.length < SHOWN_SAMPLES && !known.samples.includes(sample)) known.samples.push(sample);
+  known.values = isApart ? sum : Math.max(known.values, more.values, known.samples.length);
+}
+
+/** @param depth of the place whose values are taken together. */
+function mergeInto(target: PathNode, source: PathNode, depth: number): void {
   for (const [use, count] of source.ends) bump(target.ends, use, count);
+  for (const [use, places] of source.seen)
+    for (const [at, seen] of places) noteSeen(target, use, at, seen, at === depth);
   for (const [use, count] of source.rest) bump(target.rest, use, count);
   for (const [segment, child] of source.children) {
     const known = target.children.get(segment);
     if (known === undefined) target.children.set(segment, child);
-    else mergeInto(known, child);
+    else mergeInto(known, child, depth);
   }
   if (source.wild === undefined) return;
   target.wild ??= new PathNode();
   target.wildValues += source.wildValues;
-  for (const sample of source.samples) if (target.samples.length < SHOWN_SAMPLES) target.samples.push(sample);
   if (WORDS_TOO.has(source)) WORDS_TOO.add(target);
   for (const [use, { first, isMany }] of source.own) {
     noteWild(target, first, use);
     const own = target.own.get(use);
     if (isMany && own !== undefined) own.isMany = true;
   }
-  mergeInto(target.wild, source.wild);
+  mergeInto(target.wild, source.wild, depth);
 }
 
-function generaliseNode(node: PathNode, thresholds: PathThresholds): void {
+function generaliseNode(node: PathNode, thresholds: PathThresholds, depth: number): void {
   const identifiers = [...node.children.keys()].filter(isCounted);
   if (
     identifiers.length + node.wildValues >= thresholds.identifiers &&
     (identifiers.length > 0 || node.wild !== undefined)
   )
-    mergeChildren(node, identifiers);
-  for (const child of node.children.values()) generaliseNode(child, thresholds);
-  for (const alike of wordsAlike(node)) if (alike.length >= thresholds.words) mergeChildren(node, alike);
+    mergeChildren(node, identifiers, depth);
+  for (const child of node.children.values()) generaliseNode(child, thresholds, depth + 1);
+  for (const alike of wordsAlike(node))
+    if (alike.length >= thresholds.words) mergeChildren(node, alike, depth);
   if (node.wild === undefined) return;
   // What a place with many values takes need not be named beside it; what it does not take stays.
-  if (WORDS_TOO.has(node)) mergeChildren(node, [...node.children.keys()].filter(fitsTemplate));
-  generaliseNode(node.wild, thresholds);
+  if (WORDS_TOO.has(node)) mergeChildren(node, [...node.children.keys()].filter(fitsTemplate), depth);
+  generaliseNode(node.wild, thresholds, depth + 1);
 }
 
 /** Words whose continuations have the same names: users, not endpoints of different kinds. */

@@ -100,7 +100,9 @@ function evidenceOf({ requests, seen }: PathPattern): string {
   const times = `${count(requests)} ${requests === 1 ? "request" : "requests"}`;
   if (seen === undefined) return times;
   const values = seen.values > MAX_COUNTED ? `more than ${MAX_COUNTED}` : String(seen.values);
-  return `${times}, ${values} different values${seen.samples.length === 0 ? "" : `: ${seen.samples.join(", ")}, …`}`;
+  const what = seen.values === 1 ? "one value" : `${values} different values`;
+  const more = seen.values > seen.samples.length ? ", …" : "";
+  return `${times}, ${what}${seen.samples.length === 0 ? "" : `: ${seen.samples.join(", ")}${more}`}`;
 }
 
 /** As many as are kept apart. */

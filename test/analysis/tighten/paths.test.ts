@@ -45,6 +45,17 @@ test("identifiers in one place are one pattern from the threshold on, and stay w
   );
 });
 
+test("a path that ends in a star of its own opens no prefix", () => {
+  for (const path of ["/search/*", "/files/a*", "/*", "/a*b", "/a*/b"]) {
+    const [pattern = assert.fail(), ...others] = patternsOf([path]);
+    assert.deepEqual(others, []);
+    assert.ok(matches(pattern, path), pattern);
+    for (const other of [`${path}x`, path.replace(/\*$/, "x"), path.replace(/\*$/, ""), `${path}/x`])
+      if (other !== path) assert.ok(!matches(pattern, other), `${pattern} takes ${other}`);
+  }
+  assert.deepEqual(patternsOf(["/search/*", "/search/a"]), ["*/search/*", "/search/a"]);
+});
+
 test("names beside identifiers stay names, and so do versions", () => {
   const paths = [
     ...range(9, (at) => `/orders/${at}/items`),
@@ -99,8 +110,42 @@ test("a pattern of values that were seen tells how many and which", () => {
   ]);
 });
 
-test("a path that is a pattern itself is granted by the folder that it lies in, not as another pattern", () => {
-  assert.deepEqual(patternsOf(["/a/b*"]), ["/a/*"]);
+test("the evidence of a pattern is its own: of those that share a place each has the values that it was seen with", () => {
+  const tree = new PathTree(DEFAULT_THRESHOLDS);
+  for (let at = 0; at < 50; at++) {
+    tree.add(`/orders/${at}`, 0);
+    if (at % 5 === 2) tree.add(`/orders/${at}/items`, 0);
+    if (at === 7) for (let item = 0; item < 9; item++) tree.add(`/orders/${at}/items/${item}`, 0);
+    if (at < 2) tree.add(`/orders/${at}`, 1);
+  }
+  tree.generalise();
+  const patterns = pathPatterns(tree, DEFAULT_THRESHOLDS);
+  const told = (use: number) =>
+    patterns.get(use)?.map(({ pattern, seen }) => [pattern, seen?.values, seen?.samples]);
+  assert.deepEqual(told(0), [
+    ["/orders/{*}", 50, ["0", "1", "2"]],
+    ["/orders/{*}/items", 10, ["2", "7", "12"]],
+    ["/orders/{*}/items/{*}", 9, ["7", "0", "1"]],
+  ]);
+  assert.deepEqual(told(1), [["/orders/{*}", 2, ["0", "1"]]]);
+});
+
+test("values that come once a place is known to have many are counted as far as samples tell them apart", () => {
+  const tree = new PathTree(DEFAULT_THRESHOLDS);
+  for (let at = 0; at < 300; at++) tree.add(`/orders/${at}`, 0);
+  for (let at = 0; at < 300; at++) tree.add(`/orders/${at % 2}/late`, 0);
+  tree.generalise();
+  const late = pathPatterns(tree, DEFAULT_THRESHOLDS)
+    .get(0)
+    ?.find(({ pattern }) => pattern.endsWith("/late"));
+  assert.deepEqual(late, {
+    pattern: "/orders/{*}/late",
+    requests: 300,
+    seen: { values: 2, samples: ["0", "1"] },
+  });
+});
+
+test("a path that is a template itself is granted by the folder that it lies in, not as another pattern", () => {
   assert.deepEqual(patternsOf(["/a/{*}/c"]), ["/a/*"]);
   assert.deepEqual(patternsOf(["/a*b"]), ["/a*b"]);
 });
