@@ -13,6 +13,7 @@ import { proposeWaypoints } from "./propose-waypoints.ts";
 import { NarrowerProofs } from "./prove-narrower.ts";
 import { type SelectorGroup, selectorGroups } from "./selector-groups.ts";
 import { type ServerLoss, type ServerProof, summaryOf } from "./server-proof.ts";
+import { unrecordedWaypoints } from "./unrecorded-hops.ts";
 
 export interface ProposeOptions {
   readonly semantics: Semantics;
@@ -58,9 +59,10 @@ export async function proposeAuthorization(
   for (const workload of unselectable)
     if (evidence.servers.has(workload.key)) proposal.leave([workload.key], NO_SELECTOR);
   // A waypoint's own pods are the subject of no policy: services behind it are.
+  const unrecorded = unrecordedWaypoints(mesh, evidence);
   const served = groups.filter(({ workloads }) => workloads.some(({ role }) => role !== "waypoint"));
   let attempts: readonly Attempt[] = served.flatMap((group): Attempt[] => {
-    const why = whyNot(group, evidence, options);
+    const why = whyNot(group, evidence, options) ?? whyUnrecorded(group, unrecorded);
     if (why !== undefined) reasons.set(group, why);
     return why === undefined ? [{ group, carry: "readable" }] : [];
   });
@@ -88,6 +90,16 @@ function whyNot(
   if (varied !== undefined) return "its callers ask in too many ways to be told apart";
   if (!isSeen && inactive === "keep") return "nothing was seen to reach it: it stays as it is";
   return undefined;
+}
+
+function whyUnrecorded(
+  { workloads }: SelectorGroup,
+  unrecorded: ReadonlyMap<string, string>,
+): string | undefined {
+  const [found] = workloads.flatMap(({ key }) => unrecorded.get(key) ?? []);
+  return found === undefined
+    ? undefined
+    : `${found} let pass what is for it, as its own records do not tell: they are not whole`;
 }
 
 function oddity({ role, dataplane, labels }: Workload): string | undefined {

@@ -122,11 +122,11 @@ export class Replay {
   }
 }
 
-/** Before any server's proxy has a say: by the client's own, or by a network policy. */
+/** On the client's side, by its proxy or its network policies: whether the server lets it in is told by the server's own records. */
 function isHeldBack({ allowed, hops }: Decision): boolean {
   if (allowed) return false;
   const last = hops.find((hop) => !hop.allowed);
-  return last !== undefined && (last.side === "client" || last.layer === "network");
+  return last?.side === "client";
 }
 
 /** @param client the workload that sent it, where its identity is one workload's alone: network policies look at its pods. */

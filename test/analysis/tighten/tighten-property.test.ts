@@ -5,10 +5,8 @@ import { diffAccess } from "../../../src/analysis/diff/diff-access.ts";
 import type { ServerFlow } from "../../../src/analysis/tighten/flow-reading.ts";
 import { can } from "../../../src/index.ts";
 import type { Mesh } from "../../../src/model/mesh.ts";
-import type { AuthorizationSpec } from "../../../src/policy/authorization-spec.ts";
 import type { Semantics } from "../../../src/policy/inbound.ts";
 import type { AccessRequest } from "../../../src/policy/path/access-request.ts";
-import { loadTexts } from "../../../src/resources/load.ts";
 import {
   type ArbitraryCall,
   type ArbitraryPolicy,
@@ -17,6 +15,7 @@ import {
 } from "../../policy/arbitrary-authorization.ts";
 import { meshConfig, meshOf, resource } from "../../policy/inbound-fixture.ts";
 import { pod, tighten } from "./tighten-fixture.ts";
+import { validPolicies } from "./valid-policies.ts";
 
 const SEED = 20261122;
 const CONFIG = meshConfig("trustDomain: cluster.local\ntrustDomainAliases: [old.domain]\n");
@@ -24,53 +23,14 @@ const TOKENS = resource("RequestAuthentication", "tokens", {
   jwtRules: ["iss", "https://a/b"].map((issuer) => ({ issuer, jwks: '{"keys":[]}' })),
 });
 
-/** Without what names nothing, which no mesh would take. */
-function written({ action, rules = [] }: AuthorizationSpec): AuthorizationSpec {
-  const isSaying = (value: object | undefined): boolean => Object.keys(value ?? {}).length > 0;
-  return {
-    ...(action === undefined ? {} : { action }),
-    rules: rules.map(({ from = [], to = [], when = [] }) => {
-      const parts = {
-        from: from.filter(({ source }) => isSaying(source)),
-        to: to.filter(({ operation }) => isSaying(operation)),
-        when: when.filter(({ values, notValues }) => values !== undefined || notValues !== undefined),
-      };
-      return Object.fromEntries(Object.entries(parts).filter(([, list]) => list.length > 0));
-    }),
-  };
-}
-
-function textOf(
-  name: string,
-  namespace: string,
-  spec: object,
-): { readonly file: string; readonly text: string } {
-  const metadata = { name, namespace };
-  const apiVersion = "security.istio.io/v1";
-  return { file: name, text: JSON.stringify({ apiVersion, kind: "AuthorizationPolicy", metadata, spec }) };
-}
-
-/** Rules that validation refuses are left out: no mesh has them. */
 async function meshWith(policies: readonly ArbitraryPolicy[], selectors: readonly object[]): Promise<Mesh> {
-  const texts = await Promise.all(
-    policies.map(async ({ name, namespace, spec }, at) => {
-      const { rules = [], ...others } = written(spec);
-      const alone = rules.map((rule, index) => textOf(`r${index}`, namespace, { ...others, rules: [rule] }));
-      const valid = new Set((await loadTexts(alone)).resources.map((own) => own.name));
-      const kept = rules.filter((_, index) => valid.has(`r${index}`));
-      return kept.length === 0
-        ? []
-        : [textOf(name, namespace, { ...others, ...selectors[at % selectors.length], rules: kept })];
-    }),
-  );
-  const { resources } = await loadTexts(texts.flat());
   return meshOf(
     CONFIG,
     TOKENS,
     pod("foo", "sleep"),
     pod("bar", "admin"),
     pod("foo-prod", "sleep-v2"),
-    ...resources,
+    ...(await validPolicies(policies, selectors)),
   );
 }
 

@@ -226,3 +226,22 @@ test("a record of a waypoint that does not stand before the service today is no 
   assert.equal(evidence.leftOut.get("untold"), 2);
   assert.deepEqual(proposal.servers, []);
 });
+
+test("pods whose records lack what their waypoint let pass are left alone: a policy by them would refuse the waypoint", async () => {
+  const mesh = await meshFrom();
+  const direct = flow(null, { workload: "shop/orders", principal: ITEMS });
+  const { proposal } = await tighten(mesh, [passed("/a"), direct]);
+  assert.deepEqual(
+    proposal.servers.map(({ workloads }) => workloads),
+    [[ORDERS_HOST]],
+  );
+  const why = proposal.untouched.find(({ workloads }) => workloads.includes("shop/orders"))?.why;
+  assert.match(why ?? "", /^shop\/wp let pass/);
+  const onward = flow(null, { workload: "shop/orders", principal: "cluster.local/ns/shop/sa/wp" });
+  const whole = await tighten(mesh, [passed("/a"), direct, onward]);
+  assert.deepEqual(
+    whole.proposal.servers.map(({ workloads }) => workloads),
+    [["shop/orders"], [ORDERS_HOST]],
+  );
+  assert.deepEqual(whole.replay.refused, []);
+});
