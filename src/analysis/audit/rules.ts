@@ -42,6 +42,7 @@ import { envoyPatchVersioned } from "./rules/envoy-patch-versioned.ts";
 import { envoyRemoveIgnored } from "./rules/envoy-remove-ignored.ts";
 import { envoyReplaceIgnored } from "./rules/envoy-replace-ignored.ts";
 import { envoySecurityRemoved } from "./rules/envoy-security-removed.ts";
+import { exportNowhere } from "./rules/export-nowhere.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
 import { firstPartyTokens } from "./rules/first-party-tokens.ts";
 import { forgedClientAddress } from "./rules/forged-client-address.ts";
@@ -70,6 +71,7 @@ import { jwksInClear } from "./rules/jwks-in-clear.ts";
 import { loaderWarning } from "./rules/loader-warning.ts";
 import { matchRepeated } from "./rules/match-repeated.ts";
 import { meshHostsConflict } from "./rules/mesh-hosts-conflict.ts";
+import { methodUnknown } from "./rules/method-unknown.ts";
 import { mirrorOutside } from "./rules/mirror-outside.ts";
 import { mtlsException } from "./rules/mtls-exception.ts";
 import { mtlsSelectorRoot } from "./rules/mtls-selector-root.ts";
@@ -94,6 +96,7 @@ import { podHostPaths } from "./rules/pod-host-paths.ts";
 import { podPrivileged } from "./rules/pod-privileged.ts";
 import { podUnhardened } from "./rules/pod-unhardened.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
+import { policyHostUnknown } from "./rules/policy-host-unknown.ts";
 import { policySelectsNothing } from "./rules/policy-selects-nothing.ts";
 import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
 import { portUnnamed } from "./rules/port-unnamed.ts";
@@ -210,6 +213,9 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   workloadUncovered, // BW0301
   principalUnknown, // BW0302
   peerAuthenticationsConflict, // BW0303
+  exportNowhere, // BW0304
+  methodUnknown, // BW0305
+  policyHostUnknown, // BW0306
   allowByExclusion, // BW0401
   denyByListing, // BW0402
   gatewayAnyHost, // BW0404

@@ -9,7 +9,7 @@ export const gatewaysConflict: AuditRule = {
   id: "BW0145",
   title: "Gateways that serve the same host at the same port of the same pods",
   severity: "medium",
-  same: { istio: "IST0145" },
+  same: { istio: "IST0145", kiali: "KIA0301" },
   attacks: ["M11"],
   what: "Servers of two Gateways with the same port number, `bind` and host (with its namespace, as it is written), whose selectors are equal or take a pod in common.",
   why: "One of them counts: the other's TLS mode, client certificates and routes are not in force. A Gateway of another namespace can take a host that way.",

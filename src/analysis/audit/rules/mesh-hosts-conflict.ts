@@ -10,7 +10,7 @@ export const meshHostsConflict: AuditRule = {
   id: "BW0109",
   title: "VirtualServices of the mesh for the same host",
   severity: "medium",
-  same: { istio: "IST0109" },
+  same: { istio: "IST0109", kiali: "KIA1106" },
   attacks: ["M11"],
   what: "Two or more VirtualServices that apply to sidecars (no `gateways`, or `mesh` among them), for the same host, seen by the same namespace (`exportTo`). One that is exported to some namespaces is held against those that are exported to all, wildcards included.",
   why: "Sidecars merge nothing: one of them counts, the oldest. Whoever makes another first, in whatever namespace, has the traffic of the host.",

@@ -10,6 +10,7 @@ export const peerSelectsNothing: AuditRule = {
   id: "BW0636",
   title: "A PeerAuthentication or RequestAuthentication whose selector no workload has",
   severity: "medium",
+  same: { kiali: "KIA0004" },
   attacks: ["M1", "M5"],
   what:
     "PeerAuthentications and RequestAuthentications with a `selector` whose labels no workload among the files has: of its namespace, or, for a RequestAuthentication in the root namespace, of any. Where a workload has nearly the same label, it is named. " +

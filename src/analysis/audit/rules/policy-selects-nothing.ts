@@ -9,7 +9,7 @@ export const policySelectsNothing: AuditRule = {
   id: "BW0127",
   title: "An AuthorizationPolicy that no pod of the mesh is under",
   severity: "medium",
-  same: { istio: "IST0127" },
+  same: { istio: "IST0127", kiali: "KIA0004" },
   attacks: [],
   what: "An AuthorizationPolicy whose selector takes no pod, or template of pods, that is in the mesh: of its namespace, or of any for one in the root namespace; or one without a selector in a namespace without such pods. Policies with `targetRefs` are for waypoints and gateways, and are left out.",
   why: "What it was written to protect is not protected, or is under another name by now.",

@@ -1,5 +1,5 @@
 import type { AuditContext } from "../audit-context.ts";
-import { brokenReferences } from "../facts/broken-references.ts";
+import { type BrokenReference, brokenReferences } from "../facts/broken-references.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -17,12 +17,22 @@ export const referenceLost: AuditRule = {
 };
 
 function* lost(audit: AuditContext): Iterable<Hit> {
-  for (const { resource, path, type, name, isKindUnknown } of audit.fact(brokenReferences))
+  for (const reference of audit.fact(brokenReferences)) {
+    const { resource, path, type, name, isKindUnknown } = reference;
+    const kiali = codeOf(reference);
     yield {
       resource,
       path,
       title: `there is no ${type} \`${name}\``,
       ...(isKindUnknown ? { severity: "info" as const } : {}),
-      ...(type === "namespace" && !path.includes("notNamespaces") ? { kiali: "KIA0101" } : {}),
+      ...(kiali === undefined ? {} : { kiali }),
     };
+  }
+}
+
+/** Kiali has a code for each kind of name. */
+function codeOf({ resource, path, type }: BrokenReference): string | undefined {
+  if (type === "namespace") return path.includes("notNamespaces") ? undefined : "KIA0101";
+  if (type === "selector") return resource.kind === "Gateway" ? "KIA0302" : "KIA0004";
+  return { host: "KIA1101", "host+subset in destinationrule": "KIA1107", gateway: "KIA1102" }[type];
 }

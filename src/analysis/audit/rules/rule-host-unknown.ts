@@ -8,7 +8,7 @@ export const ruleHostUnknown: AuditRule = {
   id: "BW0174",
   title: "A DestinationRule for a host that is not there",
   severity: "medium",
-  same: { istio: "IST0174" },
+  same: { istio: "IST0174", kiali: "KIA0202" },
   attacks: ["M3", "M11"],
   what: "A `host` that is neither a Service nor a ServiceEntry that the rule's namespace sees. A wildcard is held against wildcards of ServiceEntries.",
   why: "Its TLS settings are in force for nobody: what was to be encrypted is not.",

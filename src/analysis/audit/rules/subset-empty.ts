@@ -9,7 +9,7 @@ export const subsetEmpty: AuditRule = {
   id: "BW0173",
   title: "A subset that no pod is in",
   severity: "medium",
-  same: { istio: "IST0173" },
+  same: { istio: "IST0173", kiali: "KIA0203" },
   attacks: ["M11"],
   what: "A subset of a DestinationRule for a known host whose labels, with those of the ServiceEntry's `workloadSelector`, no pod has. By where pods run (topology labels) subsets are judged where the files have Nodes. `info` where the files have no pods at all: they stand elsewhere then.",
   why: "Requests for it are answered with 503, or by whoever makes a pod with these labels.",

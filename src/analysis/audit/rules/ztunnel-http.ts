@@ -8,6 +8,7 @@ export const ztunnelHttp: AuditRule = {
   id: "BW0954",
   title: "A policy about HTTP for pods whose proxy knows none",
   severity: "high",
+  same: { kiali: "KIA0109" },
   attacks: ["M8", "M9"],
   what:
     "AuthorizationPolicies without `targetRefs` whose rules have attributes of HTTP (methods, paths, hosts, headers, tokens), and CUSTOM policies, at workloads in ambient mode: ztunnel enforces them, which sees connections and no requests. A DENY clause of which nothing is left never " +
