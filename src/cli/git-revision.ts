@@ -53,6 +53,16 @@ export function checkOutRevision(revision: string, path: string | undefined): Re
   return { folder, remove };
 }
 
+/**
+ * Whether the revision has the file or folder; one before it was made has not.
+ * @param path of the repository, relative to where we are.
+ * @throws {BulwarkError} BW_CLI_INPUT where git does not know the revision.
+ */
+export function revisionHas(revision: string, path: string): boolean {
+  refuseOption(revision);
+  return run("git", ["ls-tree", "--name-only", revision, "--", path]).length > 0;
+}
+
 function run(command: string, args: readonly string[], input?: Buffer): Buffer {
   const { status, stdout, stderr, error } = spawnSync(command, args, { input, maxBuffer: ARCHIVE_BYTES });
   if (error !== undefined)

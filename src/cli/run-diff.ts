@@ -2,13 +2,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { diffMesh, type WholeDiff } from "../analysis/diff/diff-mesh.ts";
 import { type LoadedMesh, loadMesh } from "../index.ts";
+import { buildMesh } from "../model/build-mesh.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type FileVersions, fileVersionsOf, isSameVersions } from "../resources/file-versions.ts";
 import { ReadFiles } from "../resources/read-files.ts";
 import { watchResources } from "../resources/watch.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
-import { checkOutRevision, commonRevision } from "./git-revision.ts";
+import { checkOutRevision, commonRevision, revisionHas } from "./git-revision.ts";
 import { writeDecisionNotes } from "./render/decisions.ts";
 import { diffJson, diffMarkdown, diffText } from "./render/diff.ts";
 
@@ -31,6 +32,7 @@ export async function runDiff(words: readonly string[], options: DiffOptionsOfCo
     sides.push(openSide(old, options, `${shortName(old)}:`), openSide(now, options, ""));
     const [before, after] = sides;
     if (before === undefined || after === undefined) throw new Error("BUG: a difference has two sides");
+    noteAbsent(before, after, options.path);
     return await (options.watch === true ? keepTelling : tell)(before, after, options);
   } finally {
     for (const side of sides) side.remove();
@@ -102,6 +104,8 @@ function shortName(revision: string): string {
 
 interface Side {
   readonly path: string;
+  /** The revision, where it does not have what `--path` names: before the folder was made, or after it was removed. */
+  readonly lacking?: string;
   /** Whether it is there to be edited: a revision is not. */
   readonly isWatched: boolean;
   readonly known: ReadFiles;
@@ -120,13 +124,41 @@ function openSide(word: string, { path }: DiffOptionsOfCommand, prefix: string):
   const known = new ReadFiles();
   if (existsSync(word))
     return { path: word, isWatched: true, known, named: (text) => text, remove: () => {} };
+  if (path !== undefined && !revisionHas(word, path))
+    return { path, lacking: word, isWatched: false, known, named: (text) => text, remove: () => {} };
   const { folder, remove } = checkOutRevision(word, path);
   const named = (text: string): string =>
     text.replaceAll(`${folder}/`, prefix).replaceAll(folder, `${prefix}.`);
   return { path: path === undefined ? folder : join(folder, path), isWatched: false, known, named, remove };
 }
 
+/** One revision may be without the folder; a name that nobody has is misspelt. */
+function noteAbsent(before: Side, after: Side, path = ""): void {
+  const lacking = [before, after].flatMap((side) => side.lacking ?? []);
+  if (lacking.length === 0) return;
+  const isBesideFiles = [before, after].some(({ isWatched }) => isWatched);
+  const isKnown = lacking.length === 1 && (!isBesideFiles || existsSync(path));
+  if (!isKnown)
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `${lacking.map(shortName).join(" and ")}: there is no \`${path}\``,
+    );
+  for (const revision of lacking)
+    process.stderr.write(
+      `note: ${shortName(revision)} has no \`${path}\`: it is compared as an empty mesh\n`,
+    );
+}
+
+const EMPTY: LoadedMesh = {
+  mesh: buildMesh([]),
+  rejected: [],
+  warnings: [],
+  stockGateways: [],
+  files: [],
+};
+
 async function load(side: Side): Promise<LoadedMesh> {
+  if (side.lacking !== undefined) return EMPTY;
   const { path, known, last } = side;
   const versions = await fileVersionsOf([path]);
   if (last !== undefined && isSameVersions(last.versions, versions)) return last.loaded;

@@ -185,6 +185,31 @@ test("files of revisions are named as the repository has them, in errors, too", 
   assert.match(stderr, /^change:deploy\/mesh\.yaml:1:\d+: error/m);
 });
 
+test("a revision without the folder is an empty mesh, and it is said; a folder that none has is a mistake", () => {
+  const { git, run } = repositoryOf("first");
+  git("checkout", "-q", "--orphan", "empty");
+  git("rm", "-rqf", ".");
+  git("commit", "-q", "--allow-empty", "-m", "nothing yet");
+  git("checkout", "-qb", "creates");
+  git("checkout", "-q", "main", "--", "deploy");
+  git("commit", "-qm", "the first policies");
+  const created = run("diff", "empty...creates", "--path", "deploy", "--fail-on", "widened");
+  assert.equal(created.status, 2, created.stderr);
+  assert.match(created.stderr, /^note: [0-9a-f]{12} has no `deploy`: it is compared as an empty mesh$/m);
+  assert.match(created.stdout, /^new workloads: shop\/web, shop\/batch, shop\/orders$/m);
+  const removed = run("diff", "creates..empty", "--path", "deploy");
+  assert.equal(removed.status, 0, removed.stderr);
+  assert.match(removed.stderr, /^note: empty has no `deploy`/m);
+  const here = run("diff", "empty", "deploy", "--path", "deploy");
+  assert.equal(here.status, 0, here.stderr);
+  for (const sides of [["empty..creates"], ["empty", "deploy"]]) {
+    const misspelt = run("diff", ...sides, "--path", "deplyo");
+    assert.equal(misspelt.status, 3);
+    assert.match(misspelt.stderr, /there is no `deplyo`/);
+    assert.equal(misspelt.stdout, "");
+  }
+});
+
 /** The command of a job in docs/diff.md, with Bulwark where it is here. */
 function documentedCommand(pattern: RegExp): string {
   const [, command] = pattern.exec(readFileSync("docs/diff.md", "utf8")) ?? [];
