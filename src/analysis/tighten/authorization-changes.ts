@@ -3,6 +3,7 @@
  * select more than one workload stay with their selector and without their rules: whatever they selected, and will select, stays closed.
  */
 import type { Labels, Mesh, Workload } from "../../model/mesh.ts";
+import { GATEWAY_API_GROUP } from "../../policy/gateway-api/shapes.ts";
 import { attachedPolicies } from "../../policy/policy-attachment.ts";
 import { resourceName } from "../../resources/resource.ts";
 import { type Grant, ruleOf } from "./grants.ts";
@@ -14,6 +15,8 @@ import {
   PolicyNames,
   policyManifest,
   qualified,
+  type TargetRef,
+  targetRefsOf,
 } from "./policy-manifest.ts";
 import type { SelectorGroup } from "./selector-groups.ts";
 
@@ -51,6 +54,11 @@ export function authorizationChanges(
     const own = new Set(workloads.flatMap((workload) => planOf.get(workload) ?? []));
     if (own.size === 0) continue;
     const others = workloads.filter((workload) => !planOf.has(workload));
+    const more = whyMore(policy, workloads);
+    if (more !== undefined) {
+      for (const plan of own) impossible.set(plan, more);
+      continue;
+    }
     const kept = new Set(others.map((workload) => groupOf.get(workload)));
     if (kept.has(undefined)) {
       for (const plan of own)
@@ -82,11 +90,11 @@ export function authorizationChanges(
       }
     }
     changes.push(emptied(policy));
-    for (const group of kept) if (group !== undefined) changes.push(copyFor(policy, group, names));
+    for (const group of kept) if (group !== undefined) changes.push(copyFor(mesh, policy, group, names));
   }
   const policyOf = new Map<GroupPlan, string>();
   for (const plan of plans) {
-    const change = changeOf(plan, takenOver.get(plan), names);
+    const change = changeOf(mesh, plan, takenOver.get(plan), names);
     changes.push(change);
     const { kind, metadata } = change.manifest;
     policyOf.set(plan, resourceName({ kind, ...metadata }));
@@ -112,19 +120,28 @@ function whyShared(policy: Policy, other: Workload | undefined): string {
   return `${resourceName(policy)} holds for ${other?.key ?? "another workload"} too, which no selector singles out to leave it as it is`;
 }
 
-/** Whether its selector selects the group and nothing else, so that the group's own policy can take its place. */
+/** What has no pods of its own (services behind waypoints) would be closed by taking the rules away. */
+function whyMore(policy: Policy, workloads: readonly Workload[]): string | undefined {
+  const isOther =
+    targetRefsOf(policy).some(({ kind }) => kind !== "Gateway") ||
+    workloads.some(({ role }) => role === "waypoint");
+  return isOther ? `${resourceName(policy)} is for services or waypoints, too` : undefined;
+}
+
+/** Whether it is for the group and nothing else, so that the group's own policy can take its place. */
 function isOfGroup(
   policy: Policy,
   subjects: readonly Workload[],
   { namespace, workloads }: SelectorGroup,
 ): boolean {
-  const selector = selectorOf(policy);
-  return (
-    policy.namespace === namespace && Object.keys(selector).length > 0 && subjects.length === workloads.length
-  );
+  const [ref, ...others] = targetRefsOf(policy);
+  const isOne = ref === undefined ? Object.keys(selectorOf(policy)).length > 0 : others.length === 0;
+  return policy.namespace === namespace && isOne && subjects.length === workloads.length;
 }
 
 function isSameSelector(a: Policy, b: Policy): boolean {
+  const [refs, otherRefs] = [a, b].map((policy) => targetRefsOf(policy).map(({ name }) => name));
+  if (refs?.length !== 0 || otherRefs?.length !== 0) return refs?.join() === otherRefs?.join();
   const [own, other] = [selectorOf(a), Object.entries(selectorOf(b))];
   return other.length === Object.keys(own).length && other.every(([key, value]) => own[key] === value);
 }
@@ -133,7 +150,29 @@ function selectorOf({ spec }: Policy): Labels {
   return spec?.selector?.matchLabels ?? {};
 }
 
+type Subject = { readonly selector: object } | { readonly targetRefs: readonly TargetRef[] };
+
+/** Gateways of the Gateway API are named, where the name is of no other pods; all else is selected. */
+function subjectOfGroup(mesh: Mesh, { namespace, workloads, selector }: SelectorGroup): Subject {
+  const name = workloads[0]?.labels[GATEWAY_NAME];
+  const named = mesh.workloads.filter(
+    (own) => name !== undefined && own.namespace === namespace && own.labels[GATEWAY_NAME] === name,
+  );
+  const isExact = named.length === workloads.length && named.every((own) => workloads.includes(own));
+  return name !== undefined && isExact
+    ? { targetRefs: [{ group: GATEWAY_API_GROUP, kind: "Gateway", name }] }
+    : { selector: { matchLabels: selector } };
+}
+
+const GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name";
+
+function subjectOfPolicy(policy: Policy): Subject {
+  const targetRefs = targetRefsOf(policy);
+  return targetRefs.length > 0 ? { targetRefs } : { selector: { matchLabels: selectorOf(policy) } };
+}
+
 function changeOf(
+  mesh: Mesh,
   { group, grants }: GroupPlan,
   before: Policy | undefined,
   names: PolicyNames,
@@ -149,7 +188,7 @@ function changeOf(
       group.namespace,
       why,
       {
-        selector: { matchLabels: before === undefined ? group.selector : selectorOf(before) },
+        ...(before === undefined ? subjectOfGroup(mesh, group) : subjectOfPolicy(before)),
         ...(grants.length === 0 ? {} : { rules: grants.map(ruleOf) }),
       },
       before,
@@ -169,7 +208,7 @@ function emptied(policy: Policy): ResourceChange {
   };
 }
 
-function copyFor(policy: Policy, group: SelectorGroup, names: PolicyNames): ResourceChange {
+function copyFor(mesh: Mesh, policy: Policy, group: SelectorGroup, names: PolicyNames): ResourceChange {
   const [first] = group.workloads;
   const name = names.free(group.namespace, `${policy.name}-for-${first?.name ?? "workload"}`);
   const why = `the rules of ${resourceName(policy)}, as they are, for ${group.workloads.map(({ key }) => key).join(", ")}`;
@@ -179,7 +218,7 @@ function copyFor(policy: Policy, group: SelectorGroup, names: PolicyNames): Reso
   return {
     action: "add",
     manifest: policyManifest(name, group.namespace, why, {
-      selector: { matchLabels: group.selector },
+      ...subjectOfGroup(mesh, group),
       ...(own.length === 0 ? {} : { rules: own }),
     }),
     why,

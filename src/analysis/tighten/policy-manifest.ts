@@ -25,6 +25,12 @@ export function isEnforcedAllow(policy: Policy): boolean {
   return (policy.spec?.action ?? "ALLOW") === "ALLOW" && !isDryRun(policy);
 }
 
+/** What it is for by name; none: by its selector. */
+export function targetRefsOf({ spec }: Policy): readonly TargetRef[] {
+  const { targetRef, targetRefs = [] } = spec ?? {};
+  return targetRefs.length === 0 && targetRef !== undefined ? [targetRef] : targetRefs;
+}
+
 /** An account without a namespace is one of the policy's own. */
 export function qualified(rule: RuleSpec, namespace: string): RuleSpec {
   const full = (names: readonly string[] | undefined): readonly string[] | undefined =>
@@ -81,7 +87,9 @@ export function manifestOf({ apiVersion, kind, name, namespace, spec }: Policy):
 }
 
 /** What kubectl keeps of the last apply is the old rules. */
-function withoutApplied(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+export function withoutApplied(
+  annotations: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
   const { "kubectl.kubernetes.io/last-applied-configuration": _applied, ...others } = annotations;
   return others;
 }

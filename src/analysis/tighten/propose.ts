@@ -102,12 +102,10 @@ function whyUnrecorded(
     : `${found} let pass what is for it, as its own records do not tell: they are not whole`;
 }
 
-function oddity({ role, dataplane, labels }: Workload): string | undefined {
+function oddity({ role, dataplane }: Workload): string | undefined {
   if (dataplane === "none" && role !== "gateway")
     return "no proxy stands before it: AuthorizationPolicies hold for nobody there";
   if (role === "waypoint") return "its labels are those of a waypoint, too";
-  if (labels["gateway.networking.k8s.io/gateway-name"] !== undefined)
-    return "gateways of the Gateway API are not tightened yet";
   return undefined;
 }
 

@@ -8,12 +8,18 @@ import { isWaypointClass } from "../../policy/waypoint/waypoints.ts";
 import { resourceName } from "../../resources/resource.ts";
 import { type Grant, ruleOf } from "./grants.ts";
 import type { ResourceChange } from "./manifest.ts";
-import { manifestOf, type Policy, PolicyNames, policyManifest, qualified } from "./policy-manifest.ts";
+import {
+  manifestOf,
+  type Policy,
+  PolicyNames,
+  policyManifest,
+  qualified,
+  targetRefsOf,
+} from "./policy-manifest.ts";
 import {
   allowPoliciesOf,
   isServiceRef,
   refTo,
-  targetRefsOf,
   type WaypointTarget,
   type WaypointTargets,
 } from "./waypoint-targets.ts";

@@ -52,11 +52,6 @@ export function allowPoliciesOf(mesh: Mesh, { proxy, service }: WaypointTarget):
   return policies.map((policy) => policy as Policy).filter(isEnforcedAllow);
 }
 
-export function targetRefsOf({ spec }: Policy): readonly TargetRef[] {
-  const { targetRef, targetRefs = [] } = spec ?? {};
-  return targetRefs.length === 0 && targetRef !== undefined ? [targetRef] : targetRefs;
-}
-
 /** By which a policy of the service's namespace is for it alone. */
 export function refTo({ origin, resource }: Service): TargetRef {
   return origin === "kubernetes"
