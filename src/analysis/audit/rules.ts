@@ -110,6 +110,18 @@ import { quicWithoutCertificate } from "./rules/quic-without-certificate.ts";
 import { referenceLost } from "./rules/reference-lost.ts";
 import { registryOnly } from "./rules/registry-only.ts";
 import { resourceRejected } from "./rules/resource-rejected.ts";
+import { rightsAll } from "./rules/rights-all.ts";
+import { rightsAnonymous } from "./rules/rights-anonymous.ts";
+import { rightsCertificates } from "./rules/rights-certificates.ts";
+import { rightsEscalation } from "./rules/rights-escalation.ts";
+import { rightsEverybody } from "./rules/rights-everybody.ts";
+import { rightsNodes } from "./rules/rights-nodes.ts";
+import { rightsPods } from "./rules/rights-pods.ts";
+import { rightsSecrets } from "./rules/rights-secrets.ts";
+import { rightsTokens } from "./rules/rights-tokens.ts";
+import { rightsVolumes } from "./rules/rights-volumes.ts";
+import { rightsWebhooks } from "./rules/rights-webhooks.ts";
+import { roleWildcards } from "./rules/role-wildcards.ts";
 import { routeCovered } from "./rules/route-covered.ts";
 import { routeTakesOver } from "./rules/route-takes-over.ts";
 import { routeUnreached } from "./rules/route-unreached.ts";
@@ -228,6 +240,18 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   podBaseline, // BW0505
   podAsRoot, // BW0506
   podUnhardened, // BW0507
+  rightsAnonymous, // BW0510
+  rightsEverybody, // BW0511
+  rightsSecrets, // BW0512
+  rightsPods, // BW0513
+  rightsEscalation, // BW0514
+  rightsVolumes, // BW0515
+  rightsNodes, // BW0516
+  rightsCertificates, // BW0517
+  rightsWebhooks, // BW0518
+  rightsTokens, // BW0519
+  rightsAll, // BW0520
+  roleWildcards, // BW0521
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603

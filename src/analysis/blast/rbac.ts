@@ -79,19 +79,14 @@ export class Rbac {
     const key = bindings.map(({ kind, namespace: own, name }) => `${kind} ${own}/${name}`).join();
     let grants = this.#known.get(key);
     if (grants === undefined) {
-      grants = bindings.flatMap((binding) => this.#grantsBy(binding));
+      grants = bindings.flatMap((binding) => this.grantsBy(binding));
       this.#known.set(key, grants);
     }
     return grants;
   }
 
-  #add(key: string, binding: Resource): void {
-    const list = this.#bySubject.get(key);
-    if (list === undefined) this.#bySubject.set(key, [binding]);
-    else if (!list.includes(binding)) list.push(binding);
-  }
-
-  #grantsBy(binding: Resource): readonly Grant[] {
+  /** What a binding gives to each of its subjects. */
+  grantsBy(binding: Resource): readonly Grant[] {
     const { kind = "", name = "" } = roleRefOf(binding);
     const isCluster = binding.kind === "ClusterRoleBinding";
     const namespace = isCluster ? null : binding.namespace;
@@ -107,6 +102,12 @@ export class Rbac {
       role,
       rule: index,
     }));
+  }
+
+  #add(key: string, binding: Resource): void {
+    const list = this.#bySubject.get(key);
+    if (list === undefined) this.#bySubject.set(key, [binding]);
+    else if (!list.includes(binding)) list.push(binding);
   }
 
   #rulesOf(key: string): readonly OwnedRule[] {

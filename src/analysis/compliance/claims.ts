@@ -1,4 +1,5 @@
 /** How each claim is judged: by a proof over all requests, by the rules of the audit that name it, or by fields that are written out. */
+import { ANONYMOUS, EVERYBODY } from "../audit/facts/bound-rights.ts";
 import { containersOf, podsOf } from "../audit/facts/pods.ts";
 import { podsInMesh } from "../audit/facts/pods-in-mesh.ts";
 import { fieldsOf, textOf } from "../audit/facts/written.ts";
@@ -9,6 +10,9 @@ import { againstByRules, byRules } from "./judges/by-rules.ts";
 import { egressHeld, gatewayTls, networkSegmented } from "./judges/networks.ts";
 import { ownAccounts, rawPacketsDropped, withoutControls } from "./judges/pods.ts";
 import { accessLogged, imagesSigned, versionsCurrent } from "./judges/records.ts";
+import { withoutRights } from "./judges/rights.ts";
+
+const RBAC = "rbac.authorization.k8s.io";
 
 const policies = ({ audit }: ClaimInput): number => audit.mesh.authorizationPolicies.length;
 const containers = ({ audit }: ClaimInput): number =>
@@ -21,6 +25,8 @@ const outsideRules = ({ audit }: ClaimInput): number =>
 const certificates = ({ audit }: ClaimInput): number =>
   audit.of("", "Secret").filter(({ body }) => body.type === "kubernetes.io/tls").length;
 const gateways = ({ audit }: ClaimInput): number => audit.of("networking.istio.io", "Gateway").length;
+const roles = ({ audit }: ClaimInput): number =>
+  audit.of(RBAC, "ClusterRole").length + audit.of(RBAC, "Role").length;
 const services = ({ audit }: ClaimInput): number => audit.of("", "Service").length;
 
 const usersAuthenticated: Judge = ({ audit, findings }) => {
@@ -57,6 +63,22 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "control-plane-isolated": againstByRules("nodes and networks of the cluster are not in the files"),
   "own-accounts": ownAccounts,
   "rights-bounded": againstByRules("bindings of the live cluster are not in the files"),
+  "rights-of-nobody": withoutRights(undefined, ({ name }) => ANONYMOUS.has(name) || EVERYBODY.test(name)),
+  "rights-of-all": withoutRights(["cluster-admin"]),
+  "rights-over-secrets": withoutRights(["cluster-admin", "read-secrets"]),
+  "rights-named": byRules(roles, "roles of RBAC"),
+  "rights-over-pods": withoutRights(["cluster-admin", "create-pods", "change-pods", "exec"]),
+  "rights-of-escalation": withoutRights([
+    "cluster-admin",
+    "impersonate-accounts",
+    "impersonate-anybody",
+    "grant-roles",
+  ]),
+  "rights-over-volumes": againstByRules("bindings of the live cluster are not in the files"),
+  "rights-over-nodes": withoutRights(["cluster-admin", "kubelet-api"]),
+  "rights-over-certificates": withoutRights(["cluster-admin", "approve-certificates"]),
+  "rights-over-webhooks": withoutRights(["cluster-admin", "write-webhooks", "read-admitted"]),
+  "rights-over-tokens": withoutRights(["cluster-admin", "mint-tokens"]),
   "secrets-as-files": byRules(containers, "containers"),
   "access-logged": accessLogged,
   "versions-current": versionsCurrent,

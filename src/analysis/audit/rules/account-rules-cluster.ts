@@ -13,7 +13,15 @@ export const accountRulesCluster: AuditRule = {
   what: "A service account that a workload runs as, with a right in the whole cluster that leads to every other: everything; impersonating anybody; binding or escalating roles; writing mutating webhooks; creating pods, or running commands in them, anywhere; tokens of any account; the kubelets' API. istiod, ztunnel, the CNI plugin and Kubernetes' own namespaces are left out. One finding an account.",
   why: "Whoever takes over one of its pods has its token, and with it the API server, every Secret and every identity of the mesh.",
   fix: "Give the account a Role of the namespaces and objects that it needs, without these verbs.",
-  claims: ["rights-bounded"],
+  claims: [
+    "rights-bounded",
+    "rights-of-all",
+    "rights-of-escalation",
+    "rights-over-pods",
+    "rights-over-tokens",
+    "rights-over-webhooks",
+    "rights-over-nodes",
+  ],
   check: rulers,
 };
 

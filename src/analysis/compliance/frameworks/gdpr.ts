@@ -15,6 +15,6 @@ export const gdpr: Framework = {
 32(1)(b) | Confidentiality and integrity that last | mutual-tls policies-hold versions-current control-plane-isolated | operation, availability
 32(1)(c) | Restoring access after an incident | | all of it
 32(1)(d) | Measures are tested regularly | | all of it: keep the dated reports of \`audit\`, \`verify\` and \`attack\`
-32(4) | Whoever acts under the controller acts on instructions alone | rights-bounded | persons, and their instructions
+32(4) | Whoever acts under the controller acts on instructions alone | rights-bounded rights-of-nobody rights-of-all rights-of-escalation rights-over-secrets rights-over-tokens | persons, and their instructions
 `),
 };

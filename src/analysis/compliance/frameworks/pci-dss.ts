@@ -19,7 +19,7 @@ export const pciDss: Framework = {
 6.3.3 | Known vulnerabilities are patched | versions-current | that deadlines were kept
 6.3.2 | Inventory of software components | | all of it: the images are in the files, what is inside of them is not
 7.2.2 | Access by least privilege | least-access default-deny | rights of persons
-7.2.5 | Accounts of applications have least privilege | own-accounts least-access rights-bounded | reviews
+7.2.5 | Accounts of applications have least privilege | own-accounts least-access rights-bounded rights-of-nobody rights-of-all rights-of-escalation rights-over-secrets rights-over-tokens | reviews
 7.3.2 | The access control system enforces what is assigned | policies-hold captured | other systems
 7.3.3 | Access is denied by default | default-deny | other systems
 8.2.2 | Shared accounts only by exception | own-accounts | accounts of persons
