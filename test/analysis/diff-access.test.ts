@@ -192,6 +192,27 @@ test("where audiences of tokens change, alone or beside policies, every witness 
   assert.ok(witnesses >= 18, `${witnesses} witnesses`);
 });
 
+test("what a port no longer takes is told once: regions share nothing", async () => {
+  const port = (name: string): Resource =>
+    resource("Service", "httpbin", {
+      selector: { app: "httpbin" },
+      ports: [{ name, port: 80, targetPort: 80 }],
+    });
+  const open = resource("PeerAuthentication", "default", { mtls: { mode: "DISABLE" } });
+  const [before, after] = ["tcp", "http"].map((name) => meshOf(CONFIG, open, port(name)));
+  if (before === undefined || after === undefined) assert.fail();
+  const { changes } = diffAccess(before, after, { semantics: "strict" });
+  assert.deepEqual(
+    changes.map(({ change, requests }) => [change, ...requests.map(({ title, text }) => `${title} ${text}`)]),
+    [
+      ["narrowed", "ports 80", "identities any"],
+      ["narrowed", "ports 80", "protocols TCP", "identities no identity (plaintext)"],
+    ],
+  );
+  for (const { witness } of changes)
+    assert.deepEqual([await isAllowed(before, witness), await isAllowed(after, witness)], [true, false]);
+});
+
 test("what is weakened is named, and comes first", () => {
   const rules = [{ to: [{ operation: { paths: ["/a"] } }] }];
   const before = meshOf(CONFIG, strict("STRICT"), authorization("a", { rules }));

@@ -10,7 +10,7 @@ import { Complexity } from "../space/complexity.ts";
 import { describeRegion, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
 import { ABSENT } from "../space/dimension.ts";
-import { coverWithRegions, diagramOf, type Region } from "../space/regions.ts";
+import { coverWithRegions, diagramOf, type Region, toldOnce } from "../space/regions.ts";
 import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
 import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
@@ -296,6 +296,9 @@ function compare(sides: Sides, facts: ClassFacts): readonly AccessChange[] {
   ];
 }
 
+/** Dimensions of which what one region has told is taken out of the next. */
+const CONNECTION = ["port", "protocol", "identity"] as const;
+
 /** What `wider` lets through, or lets an authorizer decide on, that `narrower` does not. */
 function changesIn(
   space: ServerSpace,
@@ -307,7 +310,8 @@ function changesIn(
   const { diagrams, dimensions } = space;
   const set = diagrams.apply(WIDENS, wider, narrower);
   const { regions, rest } = coverWithRegions(diagrams, set, space.requests, limit);
-  const changes = regions.map((region): AccessChange => {
+  const connection = new Set(CONNECTION.flatMap((id) => space.placeOf(id) ?? []));
+  const changes = toldOnce(diagrams, regions, connection).map((region): AccessChange => {
     const own = diagrams.and(set, diagramOf(diagrams, region));
     const point = witnessOf(diagrams, dimensions, own);
     if (point === undefined) throw new Error("BUG: a region without any request");

@@ -42,6 +42,38 @@ export function diagramOf(diagrams: Diagrams, region: Region): Diagram {
   return set;
 }
 
+/**
+ * The same set, told once where that takes no more words: a region that shares with one before it all but a single cell of one dimension is that
+ * cell alone.
+ * @param places the dimensions that may be narrowed so.
+ */
+export function toldOnce(
+  { sizes }: Pick<Diagrams, "sizes">,
+  regions: readonly Region[],
+  places: ReadonlySet<number>,
+): readonly Region[] {
+  const told: Region[] = [];
+  for (const region of regions)
+    told.push(told.reduce((left, earlier) => without(sizes, left, earlier, places), region));
+  return told;
+}
+
+function without(
+  sizes: readonly number[],
+  region: Region,
+  earlier: Region,
+  places: ReadonlySet<number>,
+): Region {
+  const left = [...earlier].map(([place, told]) => {
+    const own = region.get(place) ?? everyCell(sizes[place] ?? 0);
+    return [place, [...own].filter((cell) => !told.has(cell))] as const;
+  });
+  const [only, ...others] = left.filter(([, cells]) => cells.length > 0);
+  if (only === undefined || others.length > 0) return region;
+  const [place, cells] = only;
+  return places.has(place) && cells.length === 1 ? new Map(region).set(place, new Set(cells)) : region;
+}
+
 /** One way through the diagram, by the branches that most cells take. */
 function pathIn(diagrams: Diagrams, set: Diagram): Map<number, ReadonlySet<number>> {
   const region = new Map<number, ReadonlySet<number>>();
