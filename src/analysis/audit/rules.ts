@@ -32,6 +32,7 @@ import { deprecatedFields } from "./rules/deprecated-fields.ts";
 import { destinationInClear } from "./rules/destination-in-clear.ts";
 import { destinationPortOpen } from "./rules/destination-port-open.ts";
 import { destinationRefused } from "./rules/destination-refused.ts";
+import { destinationRulesOverlap } from "./rules/destination-rules-overlap.ts";
 import { egressAnywhere } from "./rules/egress-anywhere.ts";
 import { egressDirect } from "./rules/egress-direct.ts";
 import { egressOuterName } from "./rules/egress-outer-name.ts";
@@ -84,6 +85,7 @@ import { namespaceUnsegmented } from "./rules/namespace-unsegmented.ts";
 import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
 import { oddIdentities } from "./rules/odd-identities.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
+import { overrideWithoutTls } from "./rules/override-without-tls.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
 import { peerAuthenticationsConflict } from "./rules/peer-authentications-conflict.ts";
@@ -149,6 +151,7 @@ import { tcpWithoutAddress } from "./rules/tcp-without-address.ts";
 import { telemetriesConflict } from "./rules/telemetries-conflict.ts";
 import { telemetriesForAll } from "./rules/telemetries-for-all.ts";
 import { telemetryWithoutProvider } from "./rules/telemetry-without-provider.ts";
+import { tlsModesApart } from "./rules/tls-modes-apart.ts";
 import { tokenOptional } from "./rules/token-optional.ts";
 import { versionUnknown } from "./rules/version-unknown.ts";
 import { versionVulnerable } from "./rules/version-vulnerable.ts";
@@ -228,6 +231,9 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   exportNowhere, // BW0304
   methodUnknown, // BW0305
   policyHostUnknown, // BW0306
+  tlsModesApart, // BW0307
+  overrideWithoutTls, // BW0308
+  destinationRulesOverlap, // BW0309
   allowByExclusion, // BW0401
   denyByListing, // BW0402
   gatewayAnyHost, // BW0404

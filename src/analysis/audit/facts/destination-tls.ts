@@ -104,11 +104,14 @@ function placesIn(
 ): readonly Place[] {
   const { tls, portLevelSettings = [] } = policy ?? {};
   const notPorts = portLevelSettings.flatMap(({ port }) => port?.number ?? []);
-  const of = (mode: string | undefined): Place["mode"] | undefined =>
-    mode === "DISABLE" || mode === "SIMPLE" ? mode : undefined;
-  const whole = of(tls?.mode);
+  // Settings without a mode are DISABLE, as Istio reads them.
+  const of = (own: { readonly mode?: string } | undefined): Place["mode"] | undefined => {
+    const mode = own === undefined ? undefined : (own.mode ?? "DISABLE");
+    return mode === "DISABLE" || mode === "SIMPLE" ? mode : undefined;
+  };
+  const whole = of(tls);
   const ports = portLevelSettings.flatMap((settings, at): readonly Place[] => {
-    const mode = of(settings.tls?.mode);
+    const mode = of(settings.tls);
     const port = settings.port?.number;
     return mode === undefined || port === undefined
       ? []

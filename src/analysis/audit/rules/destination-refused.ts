@@ -1,5 +1,6 @@
 import type { AuditContext } from "../audit-context.ts";
 import { choiceHit, choiceText, tlsChoices } from "../facts/destination-tls.ts";
+import { strictBy } from "../facts/wide-tls.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -7,6 +8,7 @@ export const destinationRefused: AuditRule = {
   id: "BW0650",
   title: "A DestinationRule that has clients speak otherwise than a STRICT server listens",
   severity: "medium",
+  same: { kiali: "KIA0207" },
   attacks: ["M1"],
   what:
     "DestinationRules whose `tls.mode` (of the rule, a port or a subset) is DISABLE or SIMPLE for a service of the mesh with an endpoint behind a sidecar that is STRICT at that port. Clients' sidecars do as the rule says, " +
@@ -20,5 +22,8 @@ export const destinationRefused: AuditRule = {
 function* refused(audit: AuditContext): Iterable<Hit> {
   for (const choice of audit.fact(tlsChoices))
     if (choice.server === "STRICT")
-      yield choiceHit(choice, `calls of ${choiceText(choice)} fail: the server is STRICT`);
+      yield {
+        ...choiceHit(choice, `calls of ${choiceText(choice)} fail: the server is STRICT`),
+        ...(strictBy(audit, choice.rule.namespace) === "mesh" ? { kiali: "KIA0208" } : {}),
+      };
 }
