@@ -354,3 +354,49 @@ for (const semantics of ["istio", "strict"] as const) {
     assert.ok(tally.witnesses > RUNS / 2 && tally.flips > RUNS / 2, JSON.stringify(tally));
   });
 }
+
+test("a Gateway whose ports another has taken is compared by its pods; why one is not is said as it is", async () => {
+  const gateway = (name: string, selector: Json): Resource =>
+    made(NETWORKING, "Gateway", "edge", name, {
+      selector,
+      servers: [
+        {
+          port: { number: 8443, name: "tls", protocol: "TLS" },
+          hosts: ["a.example"],
+          tls: { mode: "PASSTHROUGH" },
+        },
+      ],
+    });
+  const port = {
+    metadata: { labels: { app: "own" } },
+    spec: { containers: [{ name: "c", ports: [{ containerPort: 1 }] }] },
+  };
+  const own = made("apps/v1", "Deployment", "edge", "own", {
+    selector: { matchLabels: { app: "own" } },
+    template: port,
+  });
+  const route = (host: string): Resource =>
+    made(NETWORKING, "VirtualService", "edge", "v", {
+      hosts: ["a.example"],
+      gateways: ["first"],
+      tls: [
+        {
+          match: [{ port: 8443, sniHosts: ["a.example"] }],
+          route: [{ destination: { host, port: { number: 80 } } }],
+        },
+      ],
+    });
+  const why = async (...gateways: readonly Resource[]): Promise<readonly string[]> => {
+    const meshes = [ONE, TWO].map((host) => buildMesh([...EDGE, own, ...gateways, route(host)]));
+    const [before = assert.fail(), after = assert.fail()] = meshes;
+    const { notAnalysed } = await diffMesh(before, after, { semantics: "istio" });
+    return notAnalysed.map(({ workloads, why: told }) => `${workloads.join()}: ${told}`);
+  };
+  const first = gateway("first", { istio: "ingress" });
+  assert.deepEqual(await why(first, gateway("second", { istio: "ingress" })), []);
+  const [application = "", ...others] = await why(first, gateway("second", { app: "own" }));
+  assert.match(application, /^Gateway edge\/second: the pods that it selects are taken for an application's/);
+  assert.deepEqual(others, []);
+  const [absent = ""] = await why(first, gateway("second", { app: "nobody" }));
+  assert.match(absent, /^Gateway edge\/second: it is not served by pods that are in the files of both/);
+});

@@ -2,6 +2,7 @@
 import type { Mesh } from "../../model/mesh.ts";
 import { GATEWAY_API_GROUP } from "../../policy/gateway-api/shapes.ts";
 import type { Semantics } from "../../policy/inbound.ts";
+import { gatewaysAt } from "../../policy/outbound/gateway-servers.ts";
 import { isWaypointClass, waypointOfService, waypointOfWorkload } from "../../policy/waypoint/waypoints.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
@@ -167,8 +168,22 @@ class ProxyDiff {
     for (const [name, own] of unread) {
       const cause = this.#changed.find(({ resource }) => resource === name);
       if (cause !== undefined) this.#notCompared.push(cause);
-      else if (this.#bearsOn(own)) this.#notAnalysed.push({ workloads: [name], why: NO_PODS });
+      else if (this.#bearsOn(own)) this.#notAnalysed.push({ workloads: [name], why: this.#whyUnread(name) });
     }
+  }
+
+  /** Pods with ports of an application are one's, whatever a Gateway's labels say. */
+  #whyUnread(name: string): string {
+    const [before, after] = this.#meshes.map(
+      (mesh) =>
+        new Set(
+          mesh.workloads
+            .filter((workload) => gatewaysAt(mesh, workload).includes(name))
+            .map(({ key }) => key),
+        ),
+    );
+    const isInBoth = [...(before ?? [])].some((key) => after?.has(key));
+    return `${isInBoth ? NO_GATEWAY : NO_PODS}; what it lets in is not compared`;
   }
 
   #bearsOn({ namespace }: Resource): boolean {
@@ -180,7 +195,9 @@ class ProxyDiff {
   }
 }
 
-const NO_PODS = "its pods are not in the files of both; what it lets in is not compared";
+const NO_PODS = "it is not served by pods that are in the files of both";
+const NO_GATEWAY =
+  "the pods that it selects are taken for an application's (they declare ports, and are not made from the template `gateway`)";
 
 const OF_ROUTES: ReadonlySet<string> = new Set([
   "Gateway",

@@ -31,8 +31,7 @@ export function mergeServers(mesh: Mesh, workload: Workload): ServersByPort {
   for (const gateway of [...mesh.gateways, ...gatewayApiOf(mesh).gateways].sort(byAge)) {
     const shape = shapeOf<GatewayShape>(gateway);
     const { origin } = shape;
-    const isServed = origin?.serves(workload) ?? matchesLabels(shape.selector ?? {}, workload.labels);
-    if (!isServed) continue;
+    if (!isServedBy(shape, workload)) continue;
     for (const [index, server] of (shape.servers ?? []).entries()) {
       const number = server.port?.number;
       if (number === undefined) continue;
@@ -56,6 +55,19 @@ export function mergeServers(mesh: Mesh, workload: Workload): ServersByPort {
     }
   }
   return merger.ports;
+}
+
+function isServedBy({ origin, selector = {} }: GatewayShape, workload: Workload): boolean {
+  return origin?.serves(workload) ?? matchesLabels(selector, workload.labels);
+}
+
+/** `Kind namespace/name` of the Gateways that select the workload, whether or not another has taken their ports and names. */
+export function gatewaysAt(mesh: Mesh, workload: Workload): readonly string[] {
+  const serving = [...mesh.gateways, ...gatewayApiOf(mesh).gateways].flatMap((gateway) => {
+    const shape = shapeOf<GatewayShape>(gateway);
+    return isServedBy(shape, workload) ? [shape.origin?.ref ?? resourceName(gateway)] : [];
+  });
+  return [...new Set(serving)];
 }
 
 /** A port of a Service that selects the gateway stands for its target port; any other for itself. */

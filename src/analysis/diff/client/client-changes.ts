@@ -48,15 +48,29 @@ export interface ClientDiff {
 /** Up to so many questions all hosts are compared; beyond, those alone that a changed resource names. */
 const ALL_QUESTIONS = 200_000;
 const MAX_QUESTIONS = 4_000_000;
+/** Where what closes is not told: most are one question to a proxy that knows no such host, and nothing of them is kept. */
+const MAX_WIDENING_QUESTIONS = 40_000_000;
 const MAX_REGIONS = 20;
 
-export function clientChanges(before: Mesh, after: Mesh): ClientDiff {
+export interface ClientDiffOptions {
+  /** Tells what opens, and not what closes: Sidecars of their own for a thousand clients close a million ways. */
+  readonly widenedOnly?: boolean;
+}
+
+export function clientChanges(
+  before: Mesh,
+  after: Mesh,
+  { widenedOnly = false }: ClientDiffOptions = {},
+): ClientDiff {
   const causes = hostCauses(before, after);
   if (causes.isNothing) return { changes: [], notAnalysed: [] };
   const classes = clientClasses(before, after);
   const hosts = dialledHosts(before, after);
   const questions = classes.length * hosts.reduce((sum, { ports }) => sum + 3 * ports.length, 0);
-  const comparison = new Comparison([before, after], causes, questions <= ALL_QUESTIONS);
+  const comparison = new Comparison([before, after], causes, {
+    all: questions <= ALL_QUESTIONS,
+    widenedOnly,
+  });
   for (const own of classes) for (const host of hosts) comparison.compare(own, host);
   return { changes: joined(comparison.changes), notAnalysed: comparison.notAnalysed() };
 }
@@ -110,14 +124,20 @@ class Comparison {
   readonly #meshes: readonly Mesh[];
   readonly #causes: HostCauses;
   readonly #all: boolean;
+  readonly #widenedOnly: boolean;
   readonly #cells = new Map<string, RouteCells | string>();
   readonly #limits = new Map<string, Set<string>>();
   #asked = 0;
 
-  constructor(meshes: readonly Mesh[], causes: HostCauses, all: boolean) {
+  constructor(
+    meshes: readonly Mesh[],
+    causes: HostCauses,
+    { all, widenedOnly }: { readonly all: boolean; readonly widenedOnly: boolean },
+  ) {
     this.#meshes = meshes;
     this.#causes = causes;
     this.#all = all;
+    this.#widenedOnly = widenedOnly;
   }
 
   compare(own: ClientClass, host: DialledHost): void {
@@ -153,25 +173,29 @@ class Comparison {
       this.#limits.set(cells, known);
       return;
     }
-    const { dimensions, points, requestAt } = cells;
-    const diagrams = new Diagrams(dimensions.map(({ size }) => size));
+    const { dimensions, points, requests } = cells;
+    let made: Diagrams | undefined;
     const sets = new Map<string, { readonly changed: WayChange; set: Diagram }>();
-    for (const point of points) {
-      const changed = this.#compareRequest(asked, requestAt(point));
-      if (changed === undefined) continue;
+    for (const [at, request] of requests.entries()) {
+      const changed = this.#compareRequest(asked, request);
+      const point = points[at];
+      if (changed === undefined || point === undefined) continue;
+      made ??= new Diagrams(dimensions.map(({ size }) => size));
+      const diagrams = made;
       const key = JSON.stringify(changed);
       const region = new Map(point.map((cell, place) => [place, new Set([cell])]));
       const known = sets.get(key);
       const single = diagramOf(diagrams, region);
       sets.set(key, { changed, set: known === undefined ? single : diagrams.or(known.set, single) });
     }
+    if (made === undefined) return;
     for (const { changed, set } of sets.values()) {
-      const { regions, rest } = coverWithRegions(diagrams, set, YES, MAX_REGIONS);
+      const { regions, rest } = coverWithRegions(made, set, YES, MAX_REGIONS);
       if (rest !== NO) throw new AnalysisLimit("BUG: more regions than points");
       for (const region of regions) {
         const isIn = (point: readonly number[]) => [...region].every(([at, own]) => own.has(point[at] ?? 0));
-        const requests = points.filter(isIn).map(requestAt);
-        const usual = requests.find(({ method }) => method === "GET") ?? requests[0];
+        const inside = requests.filter((_, at) => isIn(points[at] ?? []));
+        const usual = inside.find(({ method }) => method === "GET") ?? inside[0];
         this.#note(asked, "http", changed, describeRegion(dimensions, region), usual);
       }
     }
@@ -192,12 +216,15 @@ class Comparison {
     ask: (policy: OutboundPolicy) => ReturnType<OutboundPolicy["routeTcp"]>,
   ): WayChange | undefined {
     this.#asked += 1;
-    if (this.#asked > MAX_QUESTIONS)
+    if (this.#asked > (this.#widenedOnly ? MAX_WIDENING_QUESTIONS : MAX_QUESTIONS))
       throw new AnalysisLimit(
         "too many clients that decide differently, of too many hosts: clients are not compared",
       );
-    const [before, after] = policies.map((policy) => waysOf(ask(policy), host, port));
-    return compareWays(before ?? [], after ?? []);
+    const now = waysOf(ask(policies[1]), host, port);
+    // Who is sent nowhere gains nothing, wherever it was sent.
+    if (this.#widenedOnly && now.length === 0) return undefined;
+    const changed = compareWays(waysOf(ask(policies[0]), host, port), now);
+    return changed === undefined || (this.#widenedOnly && !isWidened(changed)) ? undefined : changed;
   }
 
   /** Why not, where it is a text. */
@@ -226,7 +253,7 @@ class Comparison {
     const [client] = own.workloads;
     const { authority = authorityOf(host, port), ...sent }: Partial<RouteRequest> = request ?? {};
     this.changes.push({
-      change: gained.length + weakens.length > 0 ? "widened" : "narrowed",
+      change: isWidened({ gained, weakens }) ? "widened" : "narrowed",
       clients: own.workloads.map(({ key }) => key),
       dialled: [nameOf(host, port)],
       protocols: [protocol],
@@ -246,6 +273,10 @@ class Comparison {
       causes: bearing(causes, weakens.length > 0),
     });
   }
+}
+
+function isWidened({ gained, weakens }: Pick<WayChange, "gained" | "weakens">): boolean {
+  return gained.length + weakens.length > 0;
 }
 
 /** Where a request goes is no matter of what servers ask of TLS; how it is sent is. */

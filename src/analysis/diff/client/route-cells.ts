@@ -26,7 +26,8 @@ export interface RouteRequest {
 export interface RouteCells {
   readonly dimensions: readonly Dimension[];
   readonly points: readonly (readonly number[])[];
-  requestAt(point: readonly number[]): RouteRequest;
+  /** One of each point, in their order. */
+  readonly requests: readonly RouteRequest[];
 }
 
 /** More are told to be too many, rather than asked one by one. */
@@ -45,11 +46,8 @@ export function routeCells(matches: readonly HttpMatch[]): RouteCells {
   const dimensions = collected.dimensions();
   const count = dimensions.reduce((product, { size }) => product * size, 1);
   if (count > MAX_POINTS) throw new AnalysisLimit(`its routes tell ${count} kinds of requests apart`);
-  return {
-    dimensions,
-    points: pointsOf(dimensions.map(({ size }) => size)),
-    requestAt: (point) => requestAt(dimensions, point),
-  };
+  const points = pointsOf(dimensions.map(({ size }) => size));
+  return { dimensions, points, requests: points.map((point) => requestAt(dimensions, point)) };
 }
 
 function pointsOf(sizes: readonly number[]): number[][] {

@@ -51,13 +51,11 @@ export function hostCauses(before: Mesh, after: Mesh): HostCauses {
   const isMeshWide = JSON.stringify(before.config) !== JSON.stringify(after.config);
   return {
     of: (host) => patterns.filter(({ pattern }) => covers(pattern, host)).map(({ cause }) => cause),
-    forClient: (names) => [
-      ...everywhere,
-      // Which Sidecar holds may change because another comes or goes.
-      ...(names[0] === names[1]
-        ? names.slice(0, 1).flatMap((name) => sidecars.get(name ?? "") ?? [])
-        : sidecars.values()),
-    ],
+    forClient: (names) => {
+      const own = [...new Set(names)].flatMap((name) => sidecars.get(name ?? "") ?? []);
+      // Which Sidecar holds may change because a third one comes or goes.
+      return [...everywhere, ...(own.length > 0 || names[0] === names[1] ? own : sidecars.values())];
+    },
     isNothing: changed.length + patterns.length === 0 && !isMeshWide,
   };
 }

@@ -3,7 +3,7 @@ import { resolveTargetPort } from "../../../model/build-services.ts";
 import type { Workload } from "../../../model/mesh.ts";
 import { chainOf } from "../../../policy/inbound.ts";
 import { boundTo } from "../../../policy/outbound/gateway-hosts.ts";
-import { type MergedServer, mergeServers } from "../../../policy/outbound/gateway-servers.ts";
+import { gatewaysAt, type MergedServer, mergeServers } from "../../../policy/outbound/gateway-servers.ts";
 import { meshIndex } from "../../../policy/outbound/mesh-index.ts";
 import { createProxyView } from "../../../policy/outbound/proxy-view.ts";
 import { buildGatewayScope } from "../../../policy/outbound/sidecar-scope.ts";
@@ -40,7 +40,7 @@ export function gatewaySide(context: JourneyContext, workload: Workload): ProxyS
     ],
     matches: bound.flatMap(({ http }) => http.flatMap(({ route }) => route.match ?? [])),
     resources: serverFacts(mesh, workload).resources,
-    read: all.map(({ server }) => server.gateway),
+    read: gatewaysAt(mesh, workload),
     unclear: all.flatMap(mutualServer),
     takes(sample) {
       const chain = chainOf(policy, connectionOf(sample));

@@ -55,6 +55,8 @@ export interface Compared {
   readonly sides: readonly [before: ProxySide, after: ProxySide];
   readonly causes: readonly Cause[];
   readonly semantics: Semantics;
+  /** Of the two, if only one is asked for. */
+  readonly only?: ProxyChange["change"];
 }
 
 /** So many requests of one proxy are asked about. */
@@ -85,6 +87,7 @@ export async function compareProxies(compared: Compared): Promise<readonly Proxy
   const found = await differencesIn(compared, space);
   const changes: ProxyChange[] = [];
   for (const { difference, set, points } of found) {
+    if (compared.only !== undefined && difference.change !== compared.only) continue;
     const { regions, rest } = coverWithRegions(space.diagrams, set, space.requests, MAX_REGIONS);
     if (rest !== NO) throw new AnalysisLimit(`more than ${MAX_REGIONS} regions ${difference.change}`);
     for (const region of regions) changes.push(await changeOf(compared, space, difference, region, points));
