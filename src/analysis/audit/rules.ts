@@ -16,7 +16,10 @@ import { annotationUnknown } from "./rules/annotation-unknown.ts";
 import { applicationAsProxy } from "./rules/application-as-proxy.ts";
 import { applicationNetworkRights } from "./rules/application-network-rights.ts";
 import { captureExcluded } from "./rules/capture-excluded.ts";
+import { certificateEnding } from "./rules/certificate-ending.ts";
+import { certificateOtherHost } from "./rules/certificate-other-host.ts";
 import { certificateShared } from "./rules/certificate-shared.ts";
+import { certificateWeak } from "./rules/certificate-weak.ts";
 import { claimRouteUnverified } from "./rules/claim-route-unverified.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
 import { componentsAmongApplications } from "./rules/components-among-applications.ts";
@@ -36,6 +39,7 @@ import { destinationRulesOverlap } from "./rules/destination-rules-overlap.ts";
 import { egressAnywhere } from "./rules/egress-anywhere.ts";
 import { egressDirect } from "./rules/egress-direct.ts";
 import { egressOuterName } from "./rules/egress-outer-name.ts";
+import { entryOfOthers } from "./rules/entry-of-others.ts";
 import { entryProtocolsConflict } from "./rules/entry-protocols-conflict.ts";
 import { envoyAddIgnored } from "./rules/envoy-add-ignored.ts";
 import { envoyPatchRelative } from "./rules/envoy-patch-relative.ts";
@@ -55,6 +59,7 @@ import { gatewayOfOthers } from "./rules/gateway-of-others.ts";
 import { gatewayPortUnserved } from "./rules/gateway-port-unserved.ts";
 import { gatewayUnbounded } from "./rules/gateway-unbounded.ts";
 import { gatewaysConflict } from "./rules/gateways-conflict.ts";
+import { headerTrusted } from "./rules/header-trusted.ts";
 import { hostNetworkInMesh } from "./rules/host-network-in-mesh.ts";
 import { hostNotAtGateway } from "./rules/host-not-at-gateway.ts";
 import { hostPort } from "./rules/host-port.ts";
@@ -277,6 +282,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   onlyObserved, // BW0622
   providerUnusable, // BW0623
   principalPattern, // BW0624
+  headerTrusted, // BW0625
   mtlsException, // BW0630
   mtlsSelectorRoot, // BW0634
   mtlsServicePort, // BW0635
@@ -309,11 +315,15 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   egressDirect, // BW0820
   egressAnywhere, // BW0821
   routeTakesOver, // BW0831
+  entryOfOthers, // BW0832
   gatewayOfOthers, // BW0833
   envoySecurityRemoved, // BW0840
   defaultAccount, // BW0850
   secretInEnvironment, // BW0852
   accessLogOff, // BW0862
+  certificateOtherHost, // BW0863
+  certificateWeak, // BW0864
+  certificateEnding, // BW0865
   accountRulesCluster, // BW0870
   ztunnelPeerPorts, // BW0951
   ztunnelTrustDomains, // BW0952
