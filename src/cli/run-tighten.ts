@@ -1,3 +1,4 @@
+import { proposeEgress } from "../analysis/tighten/egress.ts";
 import { Evidence } from "../analysis/tighten/evidence.ts";
 import { IdGaps } from "../analysis/tighten/id-gaps.ts";
 import { proposeNetworkPolicies } from "../analysis/tighten/network.ts";
@@ -34,6 +35,7 @@ export interface TightenOptionsOfCommand extends FlowLogOptions {
   /** What is proposed besides AuthorizationPolicies. */
   readonly sidecars?: boolean;
   readonly network?: boolean;
+  readonly egress?: boolean;
   readonly identifiers?: number;
   readonly words?: number;
   readonly patterns?: number;
@@ -81,6 +83,11 @@ export async function runTighten(
     ...(options.sidecars === true ? [await proposeSidecars(mesh, evidence)] : []),
     ...(options.network === true ? [await proposeNetworkPolicies(mesh, proposal.servers)] : []),
   ];
+  if (options.egress === true) {
+    const others = extras.flatMap(({ changes }) => changes);
+    const { inactive, network = false } = options;
+    extras.push(await proposeEgress(mesh, evidence, others, { inactive, network }));
+  }
   const whole = await wholeProposal(mesh, proposal, extras, semantics);
   const replay = new Replay(mesh, whole.mesh, semantics, new Set(options.leaveOutStatus ?? []));
   for (const reading of readings(logs, until, () => {})) {

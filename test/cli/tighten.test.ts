@@ -101,6 +101,69 @@ test("the example's README shows what the command prints", async () => {
   assert.ok(readFileSync("examples/tighten/README.md", "utf8").includes(shown), shown);
 });
 
+test("--egress closes what was not asked for, writes it as files, and says what it leaves open", async () => {
+  const namespaced = (name: string): string =>
+    `apiVersion: v1\nkind: Namespace\nmetadata: {name: ${name}, labels: {istio-injection: enabled}}\n---\n` +
+    `apiVersion: v1\nkind: Pod\nmetadata: {name: app, namespace: ${name}, labels: {app: app}}\nspec: {serviceAccountName: app, containers: [{name: a, image: b}]}\n---\n`;
+  const entry = (name: string, resolution: string): string =>
+    `apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: ${name}, namespace: shop}\n` +
+    `spec: {hosts: [${name}.example], location: MESH_EXTERNAL, ports: [{number: 443, name: tls, protocol: TLS}], ${resolution}}\n---\n`;
+  const mesh = join(folder, "egress.yaml");
+  writeFileSync(
+    mesh,
+    ["shop", "pay"].map(namespaced).join("") +
+      entry("bank", "resolution: STATIC, endpoints: [{address: 192.0.2.9}]") +
+      entry("mail", "resolution: DNS"),
+  );
+  const record = (reporter: string, host: string): object => ({
+    ...RECORD,
+    id: `${reporter}@1:0`,
+    kind: "connection",
+    protocol: "tls",
+    reporter,
+    direction: "outbound",
+    source: { workload: reporter },
+    destination: { host, port: 443 },
+    sni: host,
+  });
+  const flows = join(folder, "egress.jsonl");
+  const records = [record("shop/app", "bank.example"), record("pay/app", "mail.example")];
+  writeFileSync(flows, records.map((own) => `${JSON.stringify(own)}\n`).join(""));
+  const out = join(folder, "egress-out");
+  const { code, stdout, stderr } = await bulwark(
+    "tighten",
+    mesh,
+    "--flows",
+    flows,
+    "--egress",
+    "--network",
+    "--out",
+    out,
+  );
+  assert.equal(code, 0, stderr);
+  const files = readdirSync(out, { recursive: true }).map(String).toSorted();
+  assert.equal(files.filter((file) => /sidecar/i.test(file)).length, 2, files.join());
+  assert.equal(files.filter((file) => /networkpolicy/i.test(file)).length, 1, files.join());
+  assert.equal(files.filter((file) => /serviceentry/i.test(file)).length, 1, files.join());
+  assert.match(stdout, /pay\/app: no egress NetworkPolicy: mail\.example \(port 443\) has no address/);
+  const ask = (from: string, host: string) =>
+    bulwark(
+      "can",
+      "--mesh",
+      mesh,
+      "--mesh",
+      join(out, "1-add"),
+      "--mesh",
+      join(out, "2-replace"),
+      from,
+      `tls://${host}:443`,
+    );
+  assert.equal((await ask("shop/app", "bank.example")).code, 0);
+  assert.equal((await ask("pay/app", "mail.example")).code, 0);
+  assert.equal((await ask("pay/app", "bank.example")).code, 2);
+  assert.equal((await ask("pay/app", "other.example")).code, 2);
+});
+
 test("JSON holds all of it, and Markdown the resources", async () => {
   const json = await bulwark("tighten", MESH, "--flows", FLOWS, "--format", "json");
   const report = JSON.parse(json.stdout) as {

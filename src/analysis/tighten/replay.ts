@@ -76,17 +76,8 @@ export class Replay {
     const { workload, host, port, protocol } = flow;
     const key = `${workload} ${host} ${port} ${protocol}`;
     if (this.#dialled.size >= MAX_DECIDED || this.#dialled.has(key)) return;
-    const from = meshDirectory(this.#before).workloads.get(workload);
-    if (from === undefined) return;
-    // DNS knows short names; what is dialled is where they lead.
-    const service = findService(meshDirectory(this.#before), host, from.namespace);
-    this.#dialled.set(key, {
-      from: { workload },
-      to: { host: service?.hostname ?? host, port },
-      protocol,
-      ...(protocol === "http" ? { method: "GET", path: "/", host } : {}),
-      ...(protocol === "tls" ? { sni: host } : {}),
-    });
+    const request = dialledRequest(this.#before, flow);
+    if (request !== undefined) this.#dialled.set(key, request);
   }
 
   /** What today's policies refuse as well, or do not know the caller of, was never granted. */
@@ -122,8 +113,26 @@ export class Replay {
   }
 }
 
+/** What a client dialled, as a question of the whole way; undefined where the mesh does not have it. */
+export function dialledRequest(
+  mesh: Mesh,
+  { workload, host, port, protocol }: ClientFlow,
+): AccessRequest | undefined {
+  const from = meshDirectory(mesh).workloads.get(workload);
+  if (from === undefined) return undefined;
+  // DNS knows short names; what is dialled is where they lead.
+  const service = findService(meshDirectory(mesh), host, from.namespace);
+  return {
+    from: { workload },
+    to: { host: service?.hostname ?? host, port },
+    protocol,
+    ...(protocol === "http" ? { method: "GET", path: "/", host } : {}),
+    ...(protocol === "tls" ? { sni: host } : {}),
+  };
+}
+
 /** On the client's side, by its proxy or its network policies: whether the server lets it in is told by the server's own records. */
-function isHeldBack({ allowed, hops }: Decision): boolean {
+export function isHeldBack({ allowed, hops }: Decision): boolean {
   if (allowed) return false;
   const last = hops.find((hop) => !hop.allowed);
   return last?.side === "client";

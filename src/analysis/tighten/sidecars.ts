@@ -2,18 +2,18 @@
  * Sidecars that leave clients the hosts that they were seen to ask for, and REGISTRY_ONLY: without it hosts that a Sidecar leaves out are
  * reached all the same, and past mutual TLS.
  */
-import type { Mesh, Service, Workload } from "../../model/mesh.ts";
-import { compileOutbound, sidecarOf } from "../../policy/outbound/compile-outbound.ts";
+import type { Mesh, Workload } from "../../model/mesh.ts";
+import { sidecarOf } from "../../policy/outbound/compile-outbound.ts";
 import { isHostSubset, isWildcard } from "../../policy/outbound/host-name.ts";
 import { type SidecarShape, shapeOf } from "../../policy/outbound/resource-shapes.ts";
 import { type SidecarScope, selectSidecar } from "../../policy/outbound/sidecar-scope.ts";
-import { findService, meshDirectory } from "../../policy/path/compiled-policies.ts";
+import { meshDirectory } from "../../policy/path/compiled-policies.ts";
 import { clientChanges } from "../diff/client/client-changes.ts";
-import { compareWays, waysOf } from "../diff/client/ways.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import type { Evidence } from "./evidence.ts";
 import type { ClientFlow } from "./flow-reading.ts";
 import { meshWith, type ResourceChange, TIGHTENED } from "./manifest.ts";
+import { isSameWay, serviceNamed } from "./same-way.ts";
 import { type SelectorGroup, selectorGroups } from "./selector-groups.ts";
 
 export interface ExtraProposal {
@@ -125,10 +125,6 @@ function entriesFor(
   return [...namespaces].map((own) => `${own === namespace ? "." : own}/${service.hostname}`);
 }
 
-function serviceNamed(mesh: Mesh, host: string, namespace: string): Service | undefined {
-  return findService(meshDirectory(mesh), host, namespace);
-}
-
 function wildcardFor(
   { services }: SidecarScope,
   host: string,
@@ -186,7 +182,7 @@ async function problemsOf(
     }
   };
   try {
-    const { changes, notAnalysed } = clientChanges(mesh, after);
+    const { changes, notAnalysed } = clientChanges(mesh, after, { widenedOnly: true });
     for (const { change, clients, witness } of changes)
       if (change === "widened")
         blame(clients, `it would open a way that is closed today: ${JSON.stringify(witness)}`);
@@ -205,24 +201,4 @@ async function problemsOf(
         found.set(plan, `what was seen would go another way, or nowhere: ${flow.host}:${flow.port}`);
     }
   return found;
-}
-
-function isSameWay(
-  before: Mesh,
-  old: Workload,
-  after: Mesh,
-  now: Workload,
-  { host: asked, port, protocol }: ClientFlow,
-): boolean {
-  // DNS knows short names; what is dialled is where they lead.
-  const host = serviceNamed(before, asked, old.namespace)?.hostname ?? asked;
-  const [was, is] = [compileOutbound(before, old), compileOutbound(after, now)].map((policy) => {
-    const dialled = { host, port };
-    if (protocol === "tcp") return waysOf(policy.routeTcp(dialled), host, port);
-    if (protocol === "tls") return waysOf(policy.routeTls({ ...dialled, sni: asked }), host, port);
-    const authority = port === 80 ? asked : `${asked}:${port}`;
-    const request = { ...dialled, method: "GET", path: "/", headers: [], authority };
-    return waysOf(policy.routeHttp(request), host, port);
-  });
-  return was !== undefined && is !== undefined && is.length > 0 && compareWays(was, is) === undefined;
 }

@@ -27,6 +27,10 @@ export function configure(command: Command): void {
     .option("--out <folder>", "write the resources there, a file each; without it nothing is written")
     .option("--sidecars", "also Sidecars with the hosts that clients asked for, and REGISTRY_ONLY")
     .option("--network", "also NetworkPolicies, for pods that none isolates today")
+    .option(
+      "--egress",
+      "also what leads out: REGISTRY_ONLY, ServiceEntries for those namespaces that use them; with --network the ways out of pods",
+    )
     .addOption(
       new Option("--inactive <what>", "workloads that nothing was seen to reach: leave them, or close them")
         .choices(["keep", "close"])

@@ -2,6 +2,7 @@
 
 import type { Mesh, Service, Workload } from "../../model/mesh.ts";
 import type { Semantics } from "../inbound.ts";
+import { parseIpAddress } from "../ip-address.ts";
 import type {
   ClusterPlan,
   DialedDestination,
@@ -148,7 +149,11 @@ function reach(
   const { flight, sender, decision } = onward;
   const { workload, tls } = place;
   const name = target.cluster?.name ?? target.name;
-  if (workload === undefined) return [{ kind: "outside", way: name }];
+  if (workload === undefined) {
+    const ip = parseIpAddress(place.address) === undefined ? undefined : place.address;
+    // What network policies ask about is the endpoint, whatever was dialled.
+    return [{ kind: "outside", way: name, ...(ip === undefined ? {} : { place: { ip, port: place.port } }) }];
+  }
   const way = `${name} at ${workload.key}:${place.port}`;
   const next = flightTo(flight, decision, target);
   if (target.cluster !== undefined && speaksHbone(mesh, workload, target.cluster))

@@ -151,6 +151,30 @@ test("can: a way out of the mesh is asked about at the client; an address that i
   assert.equal((await ask(out("0.0.0.0/0"), to())).allowed, true);
 });
 
+test("can: of a ServiceEntry with addresses network policies are asked by the endpoint's, and by its port", async () => {
+  const entry = `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ledger, namespace: a}
+spec:
+  hosts: [ledger.example]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{number: 443, name: tls, protocol: TLS, targetPort: 8443}]
+  endpoints: [{address: 192.0.2.9}]
+---
+`;
+  const out = (cidr: string, port: number): string =>
+    `${PODS}${entry}${policy("a", "out", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: ${cidr}}}], ports: [{port: ${port}}]}]}`)}`;
+  const to: Partial<AccessRequest> = {
+    to: { host: "ledger.example", port: 443 },
+    protocol: "tls",
+    sni: "ledger.example",
+  };
+  assert.equal((await ask(out("192.0.2.9/32", 8443), to)).allowed, true);
+  assert.equal((await ask(out("192.0.2.9/32", 443), to)).cause, "network-isolated");
+  assert.equal((await ask(out("192.0.2.8/32", 8443), to)).cause, "network-isolated");
+});
+
 test("can: the server's side alone is asked about the way in; an identity alone does not tell which pod connects", async () => {
   const text = PODS + policy("b", "one-alone", ONE_ALONE);
   const to = { workload: "b/api", port: 8080 };

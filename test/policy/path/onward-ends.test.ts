@@ -214,7 +214,7 @@ describe("the connection that reaches a workload", () => {
       [
         { ...clear, way: "outbound|80||e.example at a/s:8080", port: 8080 },
         { ...clear, way: "outbound|80||e.example at a/s:8081", port: 8081 },
-        { kind: "outside", way: "outbound|80||e.example" },
+        { kind: "outside", way: "outbound|80||e.example", place: { ip: "10.9.9.9", port: 8080 } },
       ],
     ],
     [
