@@ -242,3 +242,38 @@ test("every witness of a client's change is answered otherwise before and after"
   );
   assert.ok(witnesses > RUNS, String(witnesses));
 });
+
+test("what opens is the same told alone as it is among what closes", () => {
+  let opened = 0;
+  let closed = 0;
+  fc.assert(
+    fc.property(resources, resources, (old, now) => {
+      const [before, after] = [buildMesh([...FIXED, ...old]), buildMesh([...FIXED, ...now])];
+      const all = clientChanges(before, after);
+      const alone = clientChanges(before, after, { widenedOnly: true });
+      const isOpened = ({ change }: ClientChange): boolean => change === "widened";
+      assert.deepEqual(alone, { ...all, changes: all.changes.filter(isOpened) });
+      opened += alone.changes.length;
+      closed += all.changes.length - alone.changes.length;
+    }),
+    { seed: SEED, numRuns: RUNS },
+  );
+  assert.ok(opened > RUNS / 2 && closed > RUNS / 2, `${opened} opened, ${closed} closed`);
+});
+
+test("a client's own Sidecar is the cause of what it changes, and not every other that came with it", () => {
+  const of = (namespace: string, name: string): Resource =>
+    made(NETWORKING, "Sidecar", namespace, `${name}-only`, {
+      workloadSelector: { labels: { app: name } },
+      egress: [{ hosts: ["./*"] }],
+      outboundTrafficPolicy: { mode: "REGISTRY_ONLY" },
+    });
+  const after = buildMesh([...FIXED, of("a", "client"), of("b", "client")]);
+  const { changes } = clientChanges(buildMesh(FIXED), after);
+  assert.ok(changes.length > 0);
+  for (const { clients, causes } of changes)
+    assert.deepEqual(
+      causes.map(({ resource }) => resource),
+      clients.map((key) => `Sidecar ${key}-only`),
+    );
+});

@@ -53,7 +53,7 @@ class WholeComparison {
   async compute(): Promise<Pick<WholeProposal, "wider" | "notCompared">> {
     this.#servers();
     this.#compare("clients", () => {
-      const { changes, notAnalysed } = clientChanges(this.#before, this.#after);
+      const { changes, notAnalysed } = clientChanges(this.#before, this.#after, { widenedOnly: true });
       for (const { workloads, why } of notAnalysed) this.#notCompared.push(`${workloads.join(", ")}: ${why}`);
       return changes;
     });
