@@ -10,7 +10,8 @@ import { type Carry, type Grant, grantsOf } from "./grants.ts";
 import { meshWith, type ResourceChange } from "./manifest.ts";
 import type { PathThresholds } from "./path-thresholds.ts";
 import { proposeWaypoints } from "./propose-waypoints.ts";
-import { NarrowerProofs } from "./prove-narrower.ts";
+import { GatewayProofs } from "./prove-gateway.ts";
+import { NarrowerProofs, type Proof } from "./prove-narrower.ts";
 import { type SelectorGroup, selectorGroups } from "./selector-groups.ts";
 import { type ServerLoss, type ServerProof, summaryOf } from "./server-proof.ts";
 import { unrecordedWaypoints } from "./unrecorded-hops.ts";
@@ -123,6 +124,9 @@ class Proposal {
   readonly #options: ProposeOptions;
   readonly #groups: readonly SelectorGroup[];
   readonly #proofs: NarrowerProofs;
+  readonly #gateways: GatewayProofs;
+  /** Of the mesh that is tried. */
+  #ofGateways: ReadonlyMap<Workload, Proof> = new Map();
   readonly #specs: ReadonlyMap<string, AuthorizationSpec>;
   readonly #grants = new Map<string, readonly Grant[]>();
   readonly #untouched: { readonly workloads: readonly string[]; readonly why: string }[] = [];
@@ -133,6 +137,7 @@ class Proposal {
     this.#options = options;
     this.#groups = groups;
     this.#proofs = new NarrowerProofs(mesh, options.semantics);
+    this.#gateways = new GatewayProofs(mesh, options.semantics);
     this.#specs = new Map(
       mesh.authorizationPolicies.map((policy) => [
         resourceName(policy),
@@ -160,6 +165,7 @@ class Proposal {
       };
     }
     const after = await meshWith(this.#mesh, proposed.changes);
+    await this.#proveGateways(plans, after);
     const wider = this.#widerPlans(plans, after);
     const unproven = this.#unprovenPlans(plans, after);
     const others = this.#disturbed(plans, after);
@@ -193,11 +199,24 @@ class Proposal {
     return made;
   }
 
+  async #proveGateways(plans: readonly GroupPlan[], after: Mesh): Promise<void> {
+    const proofs = new Map<Workload, Proof>();
+    for (const workload of plans.flatMap(({ group }) => group.workloads)) {
+      const proof = workload.role === "gateway" ? await this.#gateways.of(workload, after) : undefined;
+      if (proof !== undefined) proofs.set(workload, proof);
+    }
+    this.#ofGateways = proofs;
+  }
+
+  #proofOf(workload: Workload, after: Mesh): Proof | undefined {
+    return this.#ofGateways.get(workload) ?? this.#proofs.of(workload, after);
+  }
+
   #widerPlans(plans: readonly GroupPlan[], after: Mesh): ReadonlyMap<GroupPlan, string> {
     const found = new Map<GroupPlan, string>();
     for (const plan of plans)
       for (const workload of plan.group.workloads) {
-        const proof = this.#proofs.of(workload, after);
+        const proof = this.#proofOf(workload, after);
         if (proof?.kind === "wider") found.set(plan, whyWider(proof.witness));
       }
     return found;
@@ -205,7 +224,7 @@ class Proposal {
 
   #unprovenPlans(plans: readonly GroupPlan[], after: Mesh): ReadonlySet<GroupPlan> {
     const isUnproven = ({ group }: GroupPlan): boolean =>
-      group.workloads.some((workload) => this.#proofs.of(workload, after)?.kind === "unproven");
+      group.workloads.some((workload) => this.#proofOf(workload, after)?.kind === "unproven");
     return new Set(plans.filter(isUnproven));
   }
 
@@ -215,7 +234,7 @@ class Proposal {
     const found = new Map<GroupPlan, string>();
     for (const workload of this.#mesh.workloads) {
       if (planned.has(workload)) continue;
-      const proof = this.#proofs.of(workload, after);
+      const proof = this.#proofOf(workload, after);
       if (proof === undefined || (proof.kind === "narrower" && proof.lost.length === 0)) continue;
       // By construction its rules are the same.
       if (proof.kind === "unproven") continue;
@@ -236,7 +255,7 @@ class Proposal {
         workloads: keysOf(plan.group.workloads),
         policy: policyOf.get(plan) ?? "",
         grants: plan.grants,
-        ...summaryOf(plan.group.workloads.map((workload) => [workload.key, this.#proofs.of(workload, mesh)])),
+        ...summaryOf(plan.group.workloads.map((workload) => [workload.key, this.#proofOf(workload, mesh)])),
       }),
     );
     return { servers, untouched: this.#untouched, changes, mesh };

@@ -17,11 +17,13 @@ import type { Mesh } from "../../../src/model/mesh.ts";
 import { httpAttributes } from "../../../src/policy/ambient/l4-rule.ts";
 import type { AuthorizationSpec } from "../../../src/policy/authorization-spec.ts";
 import type { Semantics } from "../../../src/policy/inbound.ts";
+import { loadTexts } from "../../../src/resources/load.ts";
 import type { Resource } from "../../../src/resources/resource.ts";
 import { provideStockGateways } from "../../../src/substrate/stock-gateways.ts";
 import { decodeFlow } from "../../../src/telemetry/flow-decode.ts";
 import {
   type ArbitraryCall,
+  type ArbitraryPolicy,
   arbitraryCall,
   arbitraryPolicies,
 } from "../../policy/arbitrary-authorization.ts";
@@ -32,7 +34,11 @@ import { validPolicies } from "./valid-policies.ts";
 const SEED = 20261123;
 const HTTPBIN = "httpbin.foo.svc.cluster.local";
 
-type Mode = "sidecar" | "ambient" | "waypoint";
+type Mode = "sidecar" | "ambient" | "waypoint" | "gateway";
+
+function isAmbient(mode: Mode): boolean {
+  return mode === "ambient" || mode === "waypoint";
+}
 
 const SERVICE_REF = { group: "", kind: "Service", name: "httpbin" };
 const GATEWAY_REF = { group: "gateway.networking.k8s.io", kind: "Gateway", name: "wp" };
@@ -40,6 +46,7 @@ const HERE = { selector: { matchLabels: { app: "httpbin" } } };
 /** What policies are for. */
 const TARGETS: Readonly<Record<Mode, readonly object[]>> = {
   sidecar: [{}, {}, HERE],
+  gateway: [{ selector: { matchLabels: { istio: "in" } } }],
   ambient: [{}, HERE],
   waypoint: [
     { targetRefs: [SERVICE_REF] },
@@ -49,9 +56,39 @@ const TARGETS: Readonly<Record<Mode, readonly object[]>> = {
   ],
 };
 
+/** Takes the mesh's own TLS, whose clients have an identity. */
+const GATEWAY = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: in, namespace: foo}
+spec:
+  selector: {matchLabels: {istio: in}}
+  template:
+    metadata: {labels: {istio: in}, annotations: {inject.istio.io/templates: gateway}}
+    spec: {serviceAccountName: in, containers: [{name: istio-proxy}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: in, namespace: foo}
+spec: {clusterIP: 10.96.0.8, selector: {istio: in}, ports: [{name: https, port: 8443}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: in, namespace: foo}
+spec:
+  selector: {istio: in}
+  servers: [{port: {number: 8443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: ISTIO_MUTUAL}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: in, namespace: foo}
+spec: {hosts: ["*"], gateways: [in], http: [{route: [{destination: {host: httpbin, port: {number: 80}}}]}]}
+`;
+
 /** foo's own mode; bar and foo-prod are behind sidecars. */
-function namespaceFoo(mode: Mode): readonly Resource[] {
+async function namespaceFoo(mode: Mode): Promise<readonly Resource[]> {
   if (mode === "sidecar") return [];
+  if (mode === "gateway") return (await loadTexts([{ file: "gateway.yaml", text: GATEWAY }])).resources;
   const labels = {
     "istio.io/dataplane-mode": "ambient",
     ...(mode === "waypoint" ? { "istio.io/use-waypoint": "wp" } : {}),
@@ -181,6 +218,34 @@ function atWaypoint({ method, path, headers }: ArbitraryCall): Observed {
   };
 }
 
+function atGateway({ principal, sourceIp, method, path, headers }: ArbitraryCall): Observed {
+  return {
+    record: {
+      ...BASE,
+      kind: "request",
+      reporter: "foo/in",
+      direction: "inbound",
+      protocol: "http",
+      source: { principal, ip: sourceIp },
+      destination: { port: 8443 },
+      sni: "app",
+      method,
+      path,
+    },
+    request: {
+      from: { principal, ip: sourceIp },
+      via: "foo/in",
+      to: { host: "app", port: 8443 },
+      sni: "app",
+      method,
+      path,
+      headers,
+      host: "app",
+    },
+    isLetBy: ({ hops }) => hops.some(({ side, allowed }) => side === "gateway" && allowed),
+  };
+}
+
 /** What the waypoint sends on, as the ztunnel behind it tells. */
 function behindWaypoint(call: ArbitraryCall): Observed {
   const principal = "cluster.local/ns/foo/sa/wp";
@@ -209,9 +274,10 @@ function observedOf(call: ArbitraryCall, at: number, mode: Mode): readonly Obser
   // Of some logs a part is missing.
   if (mode === "waypoint" && at % 3 === 0)
     return call.http ? [atWaypoint(call), behindWaypoint(call)] : [atWaypoint(call)];
+  if (mode === "gateway" && at % 2 === 0) return [atGateway(call)];
   if (at % 7 === 1)
     return [atClient("bar/admin", at % 2 === 0 ? HTTPBIN : "admin.bar.svc.cluster.local", 80)];
-  return [atServer(call, server, mode !== "sidecar" && server.startsWith("foo/"))];
+  return [atServer(call, server, isAmbient(mode) && server.startsWith("foo/"))];
 }
 
 interface Tightened {
@@ -257,7 +323,7 @@ function isKnown({ source, direction }: FlowRecord): boolean {
 
 /** Of every policy that ztunnel is to enforce. */
 function ztunnelAttributes({ servers, mesh }: WholeProposal, mode: Mode): readonly string[] {
-  if (mode === "sidecar") return [];
+  if (!isAmbient(mode)) return [];
   const ambient = servers.filter(({ workloads }) => workloads.some((key) => key.startsWith("foo/")));
   const names = new Set(ambient.map(({ policy }) => policy.split("/")[1]));
   return mesh.authorizationPolicies
@@ -266,28 +332,36 @@ function ztunnelAttributes({ servers, mesh }: WholeProposal, mode: Mode): readon
     .flatMap(httpAttributes);
 }
 
+/** What a gateway tells apart is asked one by one. */
+function few(policies: readonly ArbitraryPolicy[]): readonly ArbitraryPolicy[] {
+  return policies
+    .slice(0, 2)
+    .map((policy) => ({ ...policy, spec: { ...policy.spec, rules: (policy.spec.rules ?? []).slice(0, 1) } }));
+}
+
 const WANTED = ["AuthorizationPolicy", "Sidecar", "NetworkPolicy"] as const;
 
 test("all kinds together, in every mode: nothing is wider (by diff), nothing that was let through is refused, and refusals and strangers grant nothing", async () => {
   const written = new Map<string, number>();
   const modes = new Map<Mode, number>();
+  const atGateways = new Map<string, number>();
   let leftOut = 0;
   await fc.assert(
     fc.asyncProperty(
-      fc.constantFrom<Mode>("sidecar", "ambient", "waypoint"),
+      fc.constantFrom<Mode>("sidecar", "ambient", "waypoint", "gateway"),
       fc.constantFrom<Semantics>("istio", "strict"),
       fc.constantFrom(...BESIDE),
       arbitraryPolicies,
       fc.array(arbitraryCall, { minLength: 12, maxLength: 30 }),
       async (mode, semantics, beside, policies, calls) => {
         const mesh = meshOf(
-          ...namespaceFoo(mode),
+          ...(await namespaceFoo(mode)),
           pod("foo", "sleep"),
           pod("bar", "admin"),
           pod("foo-prod", "sleep-v2"),
           ADMIN_SERVICE,
           ...beside,
-          ...(await validPolicies(policies, TARGETS[mode])),
+          ...(await validPolicies(mode === "gateway" ? few(policies) : policies, TARGETS[mode])),
         );
         const seen = calls
           .filter(({ principal }) => principal?.startsWith("old.domain") !== true)
@@ -321,6 +395,8 @@ test("all kinds together, in every mode: nothing is wider (by diff), nothing tha
         assert.deepEqual(wider, []);
         for (const { request, isLetBy } of passed)
           assert.ok(isLetBy(await decided(whole.mesh, request, semantics)), JSON.stringify(request));
+        for (const { workloads, proof } of whole.servers)
+          if (workloads.includes("foo/in")) atGateways.set(proof.kind, (atGateways.get(proof.kind) ?? 0) + 1);
         if (whole.servers.length > 0) modes.set(mode, (modes.get(mode) ?? 0) + 1);
         leftOut += log.length - granting.length;
         for (const { manifest } of whole.changes)
@@ -329,11 +405,11 @@ test("all kinds together, in every mode: nothing is wider (by diff), nothing tha
     ),
     { seed: SEED, numRuns: Number(process.env.ANALYSIS_RUNS ?? 12) },
   );
-  const told = JSON.stringify([[...written], [...modes], leftOut]);
+  const told = JSON.stringify([[...written], [...modes], [...atGateways], leftOut]);
   assert.ok(
     WANTED.every((kind) => (written.get(kind) ?? 0) > 0),
     told,
   );
-  assert.ok(modes.size === 3 && leftOut > 20, told);
+  assert.ok(modes.size === 4 && leftOut > 20, told);
   if (process.env.ANALYSIS_RUNS !== undefined) console.log(told);
 });

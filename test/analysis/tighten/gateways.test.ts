@@ -4,6 +4,7 @@ import { diffMesh } from "../../../src/analysis/diff/diff-mesh.ts";
 import type { ServerFlow } from "../../../src/analysis/tighten/flow-reading.ts";
 import type { Mesh } from "../../../src/model/mesh.ts";
 import type { AuthorizationSpec } from "../../../src/policy/authorization-spec.ts";
+import { loadTexts } from "../../../src/resources/load.ts";
 import type { Resource } from "../../../src/resources/resource.ts";
 import { provideStockGateways } from "../../../src/substrate/stock-gateways.ts";
 import { authorization, meshOf, resource } from "../../policy/inbound-fixture.ts";
@@ -58,6 +59,10 @@ test("a gateway of the Gateway API gets a policy that names it, of who came and 
     ],
   });
   assert.deepEqual(tightened.replay.refused, []);
+  assert.deepEqual(
+    tightened.proposal.servers.map(({ proof, isLostAll }) => [proof, isLostAll]),
+    [[{ kind: "proven" }, false]],
+  );
   await isNarrower(mesh, tightened);
 });
 
@@ -87,4 +92,34 @@ test("a policy for a gateway and a service at once stays: without its rules the 
   assert.deepEqual(proposal.changes, []);
   const why = proposal.untouched.find(({ workloads }) => workloads.includes("foo/gw-istio"))?.why;
   assert.match(why ?? "", /foo\/both is for services or waypoints, too/);
+});
+
+const MUTUAL = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: in, namespace: foo}
+spec:
+  selector: {matchLabels: {istio: in}}
+  template:
+    metadata: {labels: {istio: in}, annotations: {inject.istio.io/templates: gateway}}
+    spec: {serviceAccountName: in, containers: [{name: istio-proxy}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: in, namespace: foo}
+spec:
+  selector: {istio: in}
+  servers:
+    - {port: {number: 8443, name: https, protocol: HTTPS}, hosts: [app.example], tls: {mode: MUTUAL, credentialName: clients}}
+`;
+
+test("a gateway whose clients bring certificates of others is not called proven: which those are, its files do not say", async () => {
+  const { resources } = await loadTexts([{ file: "mutual.yaml", text: MUTUAL }]);
+  const mesh = meshOf(...resources, pod("foo", "sleep"));
+  const { proposal } = await tighten(mesh, [
+    flow("/a", { workload: "foo/in", port: 8443, sni: "app.example" }),
+  ]);
+  const [own] = proposal.servers;
+  assert.equal(own?.proof.kind, "by construction");
+  assert.match(own?.proof.kind === "by construction" ? own.proof.why : "", /TLS mode MUTUAL/);
 });
