@@ -22,6 +22,7 @@ import { certificateShared } from "./rules/certificate-shared.ts";
 import { certificateWeak } from "./rules/certificate-weak.ts";
 import { claimRouteUnverified } from "./rules/claim-route-unverified.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
+import { closedByAccident } from "./rules/closed-by-accident.ts";
 import { componentsAmongApplications } from "./rules/components-among-applications.ts";
 import { controlPlaneByAddress } from "./rules/control-plane-by-address.ts";
 import { controlPlaneReachable } from "./rules/control-plane-reachable.ts";
@@ -130,6 +131,7 @@ import { rightsVolumes } from "./rules/rights-volumes.ts";
 import { rightsWebhooks } from "./rules/rights-webhooks.ts";
 import { roleWildcards } from "./rules/role-wildcards.ts";
 import { routeCovered } from "./rules/route-covered.ts";
+import { routeDetached } from "./rules/route-detached.ts";
 import { routeTakesOver } from "./rules/route-takes-over.ts";
 import { routeUnreached } from "./rules/route-unreached.ts";
 import { ruleCovered } from "./rules/rule-covered.ts";
@@ -140,7 +142,11 @@ import { secretInEnvironment } from "./rules/secret-in-environment.ts";
 import { selectorAtGateway } from "./rules/selector-at-gateway.ts";
 import { sensitiveExposed } from "./rules/sensitive-exposed.ts";
 import { sensitiveOpen } from "./rules/sensitive-open.ts";
+import { sidecarAndAmbient } from "./rules/sidecar-and-ambient.ts";
+import { sidecarHostUnknown } from "./rules/sidecar-host-unknown.ts";
 import { sidecarInAmbient } from "./rules/sidecar-in-ambient.ts";
+import { sidecarModeUnsaid } from "./rules/sidecar-mode-unsaid.ts";
+import { sidecarRootSelector } from "./rules/sidecar-root-selector.ts";
 import { sidecarsConflict } from "./rules/sidecars-conflict.ts";
 import { sidecarsForAll } from "./rules/sidecars-for-all.ts";
 import { signatureMissing } from "./rules/signature-missing.ts";
@@ -161,6 +167,8 @@ import { tokenOptional } from "./rules/token-optional.ts";
 import { versionUnknown } from "./rules/version-unknown.ts";
 import { versionVulnerable } from "./rules/version-vulnerable.ts";
 import { waypointBypass } from "./rules/waypoint-bypass.ts";
+import { waypointLost } from "./rules/waypoint-lost.ts";
+import { waypointNeeded } from "./rules/waypoint-needed.ts";
 import { webhookBroken } from "./rules/webhook-broken.ts";
 import { wildcardServerName } from "./rules/wildcard-server-name.ts";
 import { workloadUncovered } from "./rules/workload-uncovered.ts";
@@ -239,6 +247,12 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   tlsModesApart, // BW0307
   overrideWithoutTls, // BW0308
   destinationRulesOverlap, // BW0309
+  waypointNeeded, // BW0310
+  waypointLost, // BW0311
+  sidecarAndAmbient, // BW0312
+  sidecarHostUnknown, // BW0313
+  sidecarRootSelector, // BW0314
+  sidecarModeUnsaid, // BW0315
   allowByExclusion, // BW0401
   denyByListing, // BW0402
   gatewayAnyHost, // BW0404
@@ -267,6 +281,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   ruleDead, // BW0602
   allowDenied, // BW0603
   ruleUnreached, // BW0604
+  closedByAccident, // BW0605
   pathNever, // BW0607
   claimsUnread, // BW0608
   tokenOptional, // BW0609
@@ -288,6 +303,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   mtlsServicePort, // BW0635
   peerSelectsNothing, // BW0636
   routeCovered, // BW0640
+  routeDetached, // BW0641
   mirrorOutside, // BW0642
   destinationRefused, // BW0650
   destinationInClear, // BW0651
