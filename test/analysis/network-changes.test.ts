@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { diffMesh } from "../../src/analysis/diff/diff-mesh.ts";
 import { type NetworkChange, networkChanges } from "../../src/analysis/diff/network-changes.ts";
+import { can } from "../../src/index.ts";
 import { buildMesh } from "../../src/model/build-mesh.ts";
 import type { Mesh } from "../../src/model/mesh.ts";
 import { formatRange } from "../../src/policy/network/address-range.ts";
@@ -9,6 +11,7 @@ import { hasConnection, NETWORK_PROTOCOLS } from "../../src/policy/network/conne
 import { NetworkMap } from "../../src/policy/network/network-map.ts";
 import { networkPod } from "../../src/policy/network/network-pod.ts";
 import { networkPolicies } from "../../src/policy/network/network-policies.ts";
+import type { AccessRequest } from "../../src/policy/path/access-request.ts";
 import type { Resource } from "../../src/resources/resource.ts";
 import { resourceFromJson } from "../../src/resources/wire.ts";
 import { NAMESPACES, PORTS, policyResourcesArbitrary } from "../policy/network/arbitrary-policies.ts";
@@ -83,7 +86,7 @@ function number(address: string): number {
   return address.split(".").reduce((value, part) => value * 256 + Number(part), 0);
 }
 
-function textOf({ from, to, protocol, port }: NetworkChange["witness"]): string {
+function textOf({ from, to, protocol, port }: NetworkChange["connection"]): string {
   return `${from} ${to} ${protocol} ${port}`;
 }
 
@@ -138,7 +141,7 @@ test("network changes are exactly the connections that one of two meshes lets th
         const [was, is] = [connectionsOf(before), connectionsOf(after)];
         assert.deepEqual([...toldBy(changes, "widened")].sort(), [...is.difference(was)].sort());
         assert.deepEqual([...toldBy(changes, "narrowed")].sort(), [...was.difference(is)].sort());
-        for (const { change, witness, causes } of changes) {
+        for (const { change, connection: witness, causes } of changes) {
           assert.ok(causes.length > 0, "a change has a cause");
           if (!ASKED.includes(witness.port) || witness.from.includes(":") || witness.to.includes(":"))
             continue;
@@ -171,4 +174,131 @@ test("policies that are written otherwise and mean the same change nothing", () 
     ),
     { seed: SEED, numRuns: RUNS },
   );
+});
+
+const RESTRICTED = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" } as const;
+
+async function changesBy(policy: object, ...others: readonly object[]) {
+  const resources = (all: readonly object[]): Resource[] =>
+    all.map((one) =>
+      resourceFromJson(one as Parameters<typeof resourceFromJson>[0], { file: "x", createdAt: 0 }),
+    );
+  const pod = (name: string): object => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "shop", labels: { app: name } },
+    spec: { containers: [{ name: "c", ports: [{ containerPort: 8080 }] }] },
+  });
+  const service = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "server", namespace: "shop" },
+    spec: { selector: { app: "server" }, ports: [{ name: "tcp", port: 80, targetPort: 8080 }] },
+  };
+  const base = [pod("client"), pod("server"), service, ...others];
+  const meshes = [
+    buildMesh(resources([...base, { ...RESTRICTED, ...policy }])),
+    buildMesh(resources(base)),
+  ] as const;
+  const { network } = await diffMesh(...meshes, { semantics: "istio" });
+  return { network, meshes };
+}
+
+async function answers(
+  meshes: readonly Mesh[],
+  request: AccessRequest,
+): Promise<readonly (boolean | undefined)[]> {
+  return Promise.all(meshes.map(async (mesh) => (await can(mesh, [request]))[0]?.allowed));
+}
+
+test("examples of network changes are requests that can answers otherwise: into a pod, out of it, from and to the outside", async () => {
+  const server = { podSelector: { matchLabels: { app: "server" } } };
+  const client = { podSelector: { matchLabels: { app: "client" } } };
+  const policies = {
+    in: { ...server, policyTypes: ["Ingress"] },
+    "from-outside": { ...server, policyTypes: ["Ingress"], ingress: [{ from: [{ podSelector: {} }] }] },
+    out: { ...client, policyTypes: ["Egress"] },
+    "to-outside": { ...client, policyTypes: ["Egress"], egress: [{ to: [{ podSelector: {} }] }] },
+  };
+  const told: string[] = [];
+  for (const [name, spec] of Object.entries(policies)) {
+    const { network, meshes } = await changesBy({ metadata: { name, namespace: "shop" }, spec });
+    assert.ok(network.length > 0);
+    for (const { change, witness, heldBack } of network) {
+      assert.equal(change, "widened");
+      assert.equal(heldBack, undefined, JSON.stringify(witness));
+      assert.deepEqual(
+        await answers(meshes, witness ?? assert.fail()),
+        [false, true],
+        JSON.stringify(witness),
+      );
+      told.push(JSON.stringify([witness?.from, witness?.to]));
+    }
+  }
+  for (const wanted of [
+    '[{"workload":"shop/client"},{"workload":"shop/server","port":8080}]',
+    '[{"principal":null,"ip":"0.0.0.0"},{"workload":"shop/server","port":8080}]',
+    '[{"workload":"shop/client"},{"host":"server.shop.svc.cluster.local","port":80}]',
+    '[{"workload":"shop/client"},{"host":"0.0.0.0","port":443,"ip":"0.0.0.0"}]',
+  ])
+    assert.ok(told.includes(wanted), `${wanted} of ${told.join(" ")}`);
+});
+
+test("what can asks nothing of has its connection alone, and what is refused elsewhere is held back", async () => {
+  const spec = { podSelector: { matchLabels: { app: "server" } }, policyTypes: ["Ingress"] };
+  const allTcp = { ...spec, ingress: [{ ports: [{ protocol: "TCP" }, { protocol: "SCTP" }] }] };
+  const udp = await changesBy({ metadata: { name: "in", namespace: "shop" }, spec: allTcp });
+  assert.ok(udp.network.length > 0);
+  for (const { witness, connection } of udp.network) {
+    assert.equal(witness, undefined);
+    assert.equal(connection.protocol, "UDP");
+  }
+  const closed = {
+    apiVersion: "security.istio.io/v1",
+    kind: "AuthorizationPolicy",
+    metadata: { name: "closed", namespace: "shop" },
+    spec: {},
+  };
+  const injected = {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: "shop", labels: { "istio-injection": "enabled" } },
+  };
+  const { network, meshes } = await changesBy(
+    { metadata: { name: "in", namespace: "shop" }, spec },
+    closed,
+    injected,
+  );
+  for (const { witness, heldBack } of network) {
+    assert.equal(heldBack, true);
+    assert.deepEqual(await answers(meshes, witness ?? assert.fail()), [false, false]);
+  }
+});
+
+test("on random policies every example that is not held back is answered otherwise, and few are held back", async () => {
+  let flipped = 0;
+  let held = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      policyResourcesArbitrary,
+      policyResourcesArbitrary,
+      fc.array(podShape, { minLength: 2, maxLength: 4 }),
+      async (old, now, pods) => {
+        const meshes = [meshWith(old, pods, {}), meshWith(now, pods, {})] as const;
+        const { network } = await diffMesh(...meshes, { semantics: "istio" });
+        for (const { change, witness, heldBack, connection } of network) {
+          assert.equal(witness === undefined, connection.protocol !== "TCP");
+          if (witness === undefined) continue;
+          if (heldBack === true) held++;
+          else {
+            flipped++;
+            const expected = change === "widened" ? [false, true] : [true, false];
+            assert.deepEqual(await answers(meshes, witness), expected, JSON.stringify(witness));
+          }
+        }
+      },
+    ),
+    { seed: SEED, numRuns: Math.max(8, Math.round(RUNS / 10)) },
+  );
+  assert.ok(flipped > 20, `${flipped} flipped, ${held} held back`);
 });

@@ -8,6 +8,7 @@ import { type Resource, resourceName } from "../../resources/resource.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { type Cause, changedResources } from "./causes.ts";
 import { type DiffOptions, diffAccess, type MeshDiff, type NotAnalysed } from "./diff-access.ts";
+import { withWitnesses } from "./network-witness.ts";
 import { gatewaySide } from "./proxies/gateway-side.ts";
 import { journeyContext } from "./proxies/passage.ts";
 import { compareProxies, type ProxyChange } from "./proxies/proxy-changes.ts";
@@ -25,6 +26,7 @@ export async function diffMesh(before: Mesh, after: Mesh, options: DiffOptions):
   const { changes, notAnalysed, notCompared } = await diffProxies(before, after, options.semantics);
   return {
     ...diff,
+    network: await withWitnesses([before, after], options.semantics, diff.network),
     proxies: changes.toSorted((a, b) => weightOf(a) - weightOf(b)),
     notAnalysed: [...diff.notAnalysed, ...notAnalysed],
     notCompared: [...diff.notCompared, ...notCompared],

@@ -1,14 +1,16 @@
 /** What network policies let through after a change that they did not before, and the other way round, between the pods of both meshes and the outside. */
+import { resolveTargetPort } from "../../model/build-services.ts";
 import type { Mesh } from "../../model/mesh.ts";
 import { type AddressRange, formatRange } from "../../policy/network/address-range.ts";
 import {
   ConnectionAlgebra,
   type ConnectionSet,
-  NETWORK_PROTOCOLS,
+  hasConnection,
   type NetworkProtocol,
 } from "../../policy/network/connection-set.ts";
 import { type NetworkEdge, NetworkMap } from "../../policy/network/network-map.ts";
 import { networkPolicies } from "../../policy/network/network-policies.ts";
+import type { AccessRequest } from "../../policy/path/access-request.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import type { Cause } from "./causes.ts";
 import { commonPods, type PodCause, TouchedPods } from "./touched-pods.ts";
@@ -21,12 +23,16 @@ export interface NetworkChange {
   readonly to: readonly string[];
   /** `All Connections`, or `TCP 80,8080-8090,UDP 53`. */
   readonly connections: string;
-  /** One that policies judge differently before and after. */
-  readonly witness: NetworkWitness;
+  /** One that policies judge differently before and after: over TCP where they do so, at a port that the server declares. */
+  readonly connection: NetworkConnection;
+  /** The same as a request that `can` answers differently before and after. Absent for UDP and SCTP, of which it asks nothing. */
+  readonly witness?: AccessRequest;
+  /** True where `can` answers alike: what lies before or behind refuses it, or it knows no way from the one to the other. */
+  readonly heldBack?: true;
   readonly causes: readonly Cause[];
 }
 
-export interface NetworkWitness {
+export interface NetworkConnection {
   /** A workload, or an address outside. */
   readonly from: string;
   readonly to: string;
@@ -54,7 +60,7 @@ export function networkChanges(before: Mesh, after: Mesh): readonly NetworkChang
     throw new AnalysisLimit(
       `${groups.length} unlike pods of which too many change: by network policies not compared`,
     );
-  const found = new Findings(maps[0].algebra);
+  const found = new Findings(maps[0].algebra, declaredPorts(after));
   for (const group of groups) {
     if (group.causes.length === 0) continue;
     for (const other of groups) {
@@ -65,6 +71,19 @@ export function networkChanges(before: Mesh, after: Mesh): readonly NetworkChang
   }
   return found.changes();
 }
+
+/** By workload: the ports that it, or a Service for it, declares. */
+function declaredPorts({ workloads, services }: Mesh): ReadonlyMap<string, readonly number[]> {
+  const declared = new Map(workloads.map(({ key, ports }) => [key, ports.map(({ port }) => port)]));
+  for (const { ports, endpoints } of services)
+    for (const { workload } of endpoints)
+      if (workload !== undefined)
+        declared.get(workload.key)?.push(...ports.flatMap((port) => resolveTargetPort(port, workload) ?? []));
+  return declared;
+}
+
+/** What is mostly asked for outside. */
+const USUAL_PORTS: readonly number[] = [443, 80];
 
 type Maps = readonly [before: NetworkMap, after: NetworkMap];
 
@@ -162,10 +181,12 @@ interface Found {
 /** Collects changes, and tells those together that are alike but for one of their ends. */
 class Findings {
   readonly #algebra: ConnectionAlgebra;
+  readonly #declared: ReadonlyMap<string, readonly number[]>;
   readonly #found: NetworkChange[] = [];
 
-  constructor(algebra: ConnectionAlgebra) {
+  constructor(algebra: ConnectionAlgebra, declared: ReadonlyMap<string, readonly number[]>) {
     this.#algebra = algebra;
+    this.#declared = declared;
   }
 
   note(found: Found, old: ConnectionSet, now: ConnectionSet): void {
@@ -179,18 +200,32 @@ class Findings {
   }
 
   #add(change: NetworkChange["change"], { from, to, causes }: Found, connections: ConnectionSet): void {
-    const witness = witnessOf(from, to, connections);
-    if (witness === undefined) return;
+    const connection = this.#example(from, to, connections);
+    if (connection === undefined) return;
     this.#found.push({
       change,
       from: from.map(nameOf),
       to: to.map(nameOf),
       connections: connections.text,
-      witness,
+      connection,
       causes: [...new Map(causes.map((cause) => [cause.resource, cause])).values()],
     });
   }
+
+  /** Not from a pod to itself, which always reaches itself. */
+  #example(from: End, to: End, connections: ConnectionSet): NetworkConnection | undefined {
+    const protocol = BY_USE.find((each) => connections.ports[each].length > 0);
+    const [source, destination] = [from[0], to.find((end) => end !== from[0])];
+    if (protocol === undefined || source === undefined || destination === undefined) return undefined;
+    const wanted = typeof destination === "string" ? (this.#declared.get(destination) ?? []) : USUAL_PORTS;
+    const port =
+      wanted.find((own) => hasConnection(connections, protocol, own)) ?? connections.ports[protocol][0];
+    if (port === undefined) return undefined;
+    return { from: addressOf(source), to: addressOf(destination), protocol, port };
+  }
 }
+
+const BY_USE: readonly NetworkProtocol[] = ["TCP", "UDP", "SCTP"];
 
 function nameOf(end: string | AddressRange): string {
   return typeof end === "string" ? end : formatRange(end);
@@ -214,16 +249,6 @@ function joinEnds(
     const [first] = group;
     return first === undefined ? [] : [{ ...first, [joined]: group.flatMap((each) => each[joined]) }];
   });
-}
-
-/** Not from a pod to itself, which always reaches itself. */
-function witnessOf(from: End, to: End, { ports }: ConnectionSet): NetworkWitness | undefined {
-  const protocol = NETWORK_PROTOCOLS.toReversed().find((each) => ports[each].length > 0);
-  const port = protocol === undefined ? undefined : ports[protocol][0];
-  const [source, destination] = [from[0], to.find((end) => end !== from[0])];
-  if (protocol === undefined || port === undefined || source === undefined || destination === undefined)
-    return undefined;
-  return { from: addressOf(source), to: addressOf(destination), protocol, port };
 }
 
 function addressOf(end: string | AddressRange): string {

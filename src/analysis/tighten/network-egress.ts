@@ -12,6 +12,7 @@ import { meshDirectory } from "../../policy/path/compiled-policies.ts";
 import { type Place, placesOf } from "../../policy/path/places.ts";
 import { networkChanges } from "../diff/network-changes.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { ClientWays } from "./client-ways.ts";
 import type { Evidence } from "./evidence.ts";
 import type { ClientFlow } from "./flow-reading.ts";
 import { meshWith, type ResourceChange, TIGHTENED } from "./manifest.ts";
@@ -42,7 +43,7 @@ const PROVEN = "it is not proven to be no wider than today";
 export async function proposeEgressPolicies(mesh: Mesh, evidence: Evidence): Promise<ExtraProposal> {
   const { groups } = selectorGroups(mesh);
   const peerOf = peersOf(groups);
-  const arrivals = arrivalsOf(evidence);
+  const known = { peerOf, arrivals: arrivalsOf(evidence), ways: new ClientWays(mesh) };
   const untouched: { workloads: readonly string[]; why: string }[] = [];
   const leave = ({ workloads }: SelectorGroup, why: string): void =>
     void untouched.push({
@@ -50,7 +51,7 @@ export async function proposeEgressPolicies(mesh: Mesh, evidence: Evidence): Pro
       why: `no egress NetworkPolicy: ${why}`,
     });
   let plans: readonly EgressPlan[] = groups.flatMap((group) => {
-    const planned = planFor(mesh, evidence, group, { peerOf, arrivals });
+    const planned = planFor(mesh, evidence, group, known);
     if (typeof planned === "string") leave(group, planned);
     return planned === undefined || typeof planned === "string" ? [] : [planned];
   });
@@ -93,6 +94,7 @@ function arrivalsOf({ servers }: Evidence): Arrivals {
 interface Known {
   readonly peerOf: PeerOf;
   readonly arrivals: Arrivals;
+  readonly ways: ClientWays;
 }
 
 /** Undefined: nothing was seen of it as a client. A text: why not. */
@@ -111,7 +113,11 @@ function planFor(
   if (typeof needed === "string") return needed;
   const rules = new Rules(known.peerOf);
   for (const place of needed) rules.add(place);
-  for (const flow of flows) for (const place of placesFor(mesh, flow)) rules.add(place);
+  for (const flow of flows) {
+    const places = placesFor(mesh, known.ways, flow);
+    if (typeof places === "string") return places;
+    for (const place of places) rules.add(place);
+  }
   for (const { spiffeId } of workloads)
     for (const { server, port } of known.arrivals.get(spiffeId.slice("spiffe://".length)) ?? []) {
       const workload = meshDirectory(mesh).workloads.get(server);
@@ -138,12 +144,30 @@ function whyNot(mesh: Mesh, evidence: Evidence, { workloads }: SelectorGroup): s
   return undefined;
 }
 
-/** Of a host outside that a route leads by a gateway the gateway's own record tells. */
-function placesFor(mesh: Mesh, { workload, host, port }: ClientFlow): readonly Place[] {
-  const namespace = meshDirectory(mesh).workloads.get(workload)?.namespace ?? "";
-  const service = serviceNamed(mesh, host, namespace);
-  const places = placesOf(mesh, { host: service?.hostname ?? host, port }, service);
-  return places ?? (parseIpAddress(host) === undefined ? [] : [{ workload: undefined, port, address: host }]);
+/** All places where routes may have sent it, whatever was asked for there; a text where one has no pods or address in the files. */
+function placesFor(mesh: Mesh, known: ClientWays, flow: ClientFlow): readonly Place[] | string {
+  const { workload, host, port } = flow;
+  const client = meshDirectory(mesh).workloads.get(workload);
+  const ways = client === undefined ? `${workload} is not in the files` : known.of(client, flow);
+  if (typeof ways === "string") return ways;
+  const places: Place[] = [];
+  for (const cluster of ways.clusters) {
+    const dialled = cluster.dialPort ?? cluster.port;
+    const found = placesOf(mesh, { host: cluster.host, port: dialled }, cluster.service) ?? [];
+    const isPlaced = found.every(({ workload: own, address }) => own !== undefined || isAddress(address));
+    if (found.length === 0 || !isPlaced) return withoutAddress(cluster.host, dialled);
+    places.push(...found);
+  }
+  if (ways.isPassedOn && !isAddress(host)) return withoutAddress(host, port);
+  return ways.isPassedOn ? [...places, { workload: undefined, port, address: host }] : places;
+}
+
+function isAddress(text: string): boolean {
+  return parseIpAddress(text) !== undefined;
+}
+
+function withoutAddress(host: string, port: number): string {
+  return `${host} (port ${port}) has no address in the files that a NetworkPolicy could name`;
 }
 
 class Rules {
@@ -157,8 +181,6 @@ class Rules {
 
   add({ workload, port, address }: Place): void {
     const peer = workload === undefined ? blockOf(address) : this.#peerOf(workload);
-    // A name that DNS leads somewhere is no peer: whether a gateway takes it is asked of the whole.
-    if (peer === undefined) return;
     if (typeof peer === "string") {
       this.problem ??= peer;
       return;
@@ -201,11 +223,11 @@ class Rules {
   }
 }
 
-function blockOf(address: string): Peer | undefined {
-  const parsed = parseIpAddress(address);
-  return parsed === undefined
-    ? undefined
-    : { ipBlock: { cidr: `${address}/${address.includes(":") ? 128 : 32}` } };
+/** A name that DNS leads somewhere is no peer. */
+function blockOf(address: string): Peer | string {
+  return isAddress(address)
+    ? { ipBlock: { cidr: `${address}/${address.includes(":") ? 128 : 32}` } }
+    : `${address} is no address that a NetworkPolicy could name`;
 }
 
 function changeFor(
@@ -246,7 +268,7 @@ async function problemsOf(
   try {
     const wider = networkChanges(mesh, after).find(({ change }) => change === "widened");
     if (wider !== undefined)
-      return all(`it would open a way that is closed today: ${JSON.stringify(wider.witness)}`);
+      return all(`it would open a way that is closed today: ${JSON.stringify(wider.connection)}`);
   } catch (error) {
     if (!(error instanceof AnalysisLimit)) throw error;
     return all(`${PROVEN}: ${error.message}`);
@@ -256,10 +278,7 @@ async function problemsOf(
     for (const flow of plan.flows) {
       if (found.has(plan)) break;
       if (await isCutOff(mesh, after, flow))
-        found.set(
-          plan,
-          `${flow.host} (port ${flow.port}) has no address in the files that a NetworkPolicy could name`,
-        );
+        found.set(plan, `what was seen would be held back: ${flow.host}:${flow.port}`);
     }
   return found;
 }

@@ -163,7 +163,7 @@ async function problemOf(mesh: Mesh, plans: readonly NetworkPlan[]): Promise<str
   try {
     const wider = networkChanges(mesh, after).find(({ change }) => change === "widened");
     if (wider !== undefined)
-      return `it would open a way that is closed today: ${JSON.stringify(wider.witness)}`;
+      return `it would open a way that is closed today: ${JSON.stringify(wider.connection)}`;
   } catch (error) {
     if (!(error instanceof AnalysisLimit)) throw error;
     return `it is not proven to be no wider than today: ${error.message}`;

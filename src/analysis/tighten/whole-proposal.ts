@@ -57,7 +57,12 @@ class WholeComparison {
       for (const { workloads, why } of notAnalysed) this.#notCompared.push(`${workloads.join(", ")}: ${why}`);
       return changes;
     });
-    this.#compare("network", () => networkChanges(this.#before, this.#after));
+    this.#compare("network", () =>
+      networkChanges(this.#before, this.#after).map(({ change, connection }) => ({
+        change,
+        witness: connection,
+      })),
+    );
     await this.#proxies();
     return { wider: this.#wider, notCompared: this.#notCompared };
   }

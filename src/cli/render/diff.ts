@@ -116,7 +116,8 @@ function networkLines(change: NetworkChange): readonly string[] {
   const head = `${isWider ? "+" : "-"} network: ${networkText(change)}`;
   return [
     style(isWider ? "red" : "green", plain(head)),
-    plain(`    for example: ${witnessText(change)}`),
+    plain(`    for example: ${exampleText(change)}`),
+    ...(isHeldBack(change) ? [`    ${REFUSED_ELSEWHERE}`] : []),
     ...change.causes.map((cause) => plain(`    because ${causeText(cause)}`)),
     "",
   ];
@@ -127,9 +128,17 @@ function networkText({ change, from, to, connections }: NetworkChange): string {
   return `${names(from)} ${verb} to ${names(to)}: ${connections}`;
 }
 
-function witnessText({ witness: { from, to, protocol, port } }: NetworkChange): string {
-  return `${from} to ${to}, ${protocol} ${port}`;
+/** A connection of UDP or SCTP is none that `can` asks about. */
+function exampleText({ connection: { from, to, protocol, port }, witness }: NetworkChange): string {
+  return witness === undefined ? `${from} to ${to}, ${protocol} ${port}` : JSON.stringify(witness);
 }
+
+function isHeldBack({ heldBack, witness }: NetworkChange): boolean {
+  return heldBack === true && witness !== undefined;
+}
+
+const REFUSED_ELSEWHERE =
+  "held back: what is before or behind the network refuses it, or leads there by no way that is known";
 
 function noteLines({ added, removed, notAnalysed, notCompared }: WholeDiff): readonly string[] {
   return [
@@ -196,7 +205,10 @@ function networkItem(change: NetworkChange): string {
   return [
     `- Network policies: ${escaped(networkText(change))}`,
     ...change.causes.map((cause) => `  - because ${escaped(causeText(cause))}`),
-    `  - for example: ${escaped(witnessText(change))}`,
+    change.witness === undefined
+      ? `  - for example: ${escaped(exampleText(change))}`
+      : `  - for example: \`${exampleText(change).replaceAll("`", "'")}\``,
+    ...(isHeldBack(change) ? [`  - ${REFUSED_ELSEWHERE}`] : []),
   ].join("\n");
 }
 

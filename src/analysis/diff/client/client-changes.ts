@@ -2,9 +2,6 @@
 import type { Mesh, Workload } from "../../../model/mesh.ts";
 import { isHttp1Method } from "../../../policy/http-request.ts";
 import { compileOutbound, sidecarOf } from "../../../policy/outbound/compile-outbound.ts";
-import { isHostSubset, isWildcard, MESH_GATEWAY } from "../../../policy/outbound/host-name.ts";
-import { meshIndex } from "../../../policy/outbound/mesh-index.ts";
-import type { HttpMatch } from "../../../policy/outbound/resource-shapes.ts";
 import type { OutboundPolicy } from "../../../policy/outbound/types.ts";
 import type { AccessRequest } from "../../../policy/path/access-request.ts";
 import { AnalysisLimit } from "../../space/analysis-limit.ts";
@@ -14,6 +11,7 @@ import { coverWithRegions, diagramOf } from "../../space/regions.ts";
 import type { Cause } from "../causes.ts";
 import { type DialledHost, type DialledPort, dialledHosts } from "./dialled-hosts.ts";
 import { type RouteCells, type RouteRequest, routeCells } from "./route-cells.ts";
+import { routeMatches } from "./route-matches.ts";
 import { type HostCauses, hostCauses } from "./touched-hosts.ts";
 import { type ClientWeakening, compareWays, type WayChange, waysOf } from "./ways.ts";
 
@@ -233,7 +231,7 @@ class Comparison {
     let known = this.#cells.get(key);
     if (known === undefined) {
       try {
-        known = routeCells(this.#meshes.flatMap((mesh) => matchesFor(mesh, host)));
+        known = routeCells(this.#meshes.flatMap((mesh) => routeMatches(mesh, host)));
       } catch (error) {
         if (!(error instanceof AnalysisLimit)) throw error;
         known = `what they send to ${named ?? "hosts that no service has"} as HTTP: ${error.message}`;
@@ -300,16 +298,6 @@ function authorityOf({ host }: DialledHost, { port }: DialledPort): string {
 function nameOf({ named }: DialledHost, { port, isOther }: DialledPort): string {
   const host = named ?? "hosts that no service has";
   return isOther ? `${host}, any port that it does not declare` : `${host}:${port}`;
-}
-
-/** Conditions of all routes that may take requests for the host. */
-function matchesFor(mesh: Mesh, host: string): readonly HttpMatch[] {
-  const covers = (own: string): boolean => own === host || (isWildcard(own) && isHostSubset(host, own));
-  return meshIndex(mesh)
-    .virtualServices.all.filter(
-      ({ gateways, hosts }) => gateways.includes(MESH_GATEWAY) && hosts.some(covers),
-    )
-    .flatMap(({ http }) => http.flatMap(({ route }) => route.match ?? []));
 }
 
 /** Changes that are alike but for what is dialled, or for the protocol, or for who dials, are told together. */
