@@ -18,7 +18,6 @@ import type { ClientFlow } from "./flow-reading.ts";
 import { meshWith, type ResourceChange, TIGHTENED } from "./manifest.ts";
 import { proxyDestinations } from "./proxy-destinations.ts";
 import { dialledRequest, isHeldBack } from "./replay.ts";
-import { serviceNamed } from "./same-way.ts";
 import { type SelectorGroup, selectorGroups } from "./selector-groups.ts";
 import type { ExtraProposal } from "./sidecars.ts";
 

@@ -1,12 +1,14 @@
 /** ServiceEntries are exported to the namespaces that use them: what one team registered for itself is no way out for all others. */
-import type { Mesh } from "../../model/mesh.ts";
-import { compileOutbound } from "../../policy/outbound/compile-outbound.ts";
+import type { Mesh, Service, Workload } from "../../model/mesh.ts";
+import { compileOutbound, sidecarOf } from "../../policy/outbound/compile-outbound.ts";
+import { hostsOverlap, isWildcard } from "../../policy/outbound/host-name.ts";
 import { effectiveExportTo, isVisible } from "../../policy/outbound/visibility.ts";
 import { meshDirectory } from "../../policy/path/compiled-policies.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import { clientChanges } from "../diff/client/client-changes.ts";
 import { diffProxies } from "../diff/diff-mesh.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { ClientWays } from "./client-ways.ts";
 import type { Evidence } from "./evidence.ts";
 import type { ClientFlow } from "./flow-reading.ts";
 import { meshWith, type ResourceChange, TIGHTENED } from "./manifest.ts";
@@ -24,7 +26,7 @@ interface ExportPlan {
 type Flows = Evidence["clients"];
 
 const OPEN =
-  "its hosts would be reached past it, for unregistered hosts are open to those who lose it (REGISTRY_ONLY closes them)";
+  "its hosts would be reached past it, for unregistered hosts are open to those who would lose it (REGISTRY_ONLY closes them)";
 
 /**
  * @param mesh as it is today.
@@ -40,9 +42,15 @@ export async function proposeExports(
   const leave = (entry: Resource, why: string): void =>
     void untouched.push({ workloads: [resourceName(entry)], why: `exported as it is: ${why}` });
   if (evidence.clients.size === 0) return { changes: [], untouched };
-  const kept = namespacesKept(mesh, evidence, inactive);
-  const users = usersOf(mesh, evidence.clients);
-  let plans = entriesOf(mesh).flatMap((entry) => planFor(mesh, entry, kept, users.get(entry) ?? new Map()));
+  const { users, untold } = usersOf(mesh, evidence.clients);
+  const kept = namespacesKept(mesh, evidence, untold, inactive);
+  const open = openNamespaces(closed);
+  const shared = new SharedHosts(mesh);
+  let plans = entriesOf(mesh).flatMap((entry): readonly ExportPlan[] => {
+    const planned = planFor(mesh, entry, { kept, open, shared, users: users.get(entry) ?? new Map() });
+    if (typeof planned === "string") leave(entry, planned);
+    return planned === undefined || typeof planned === "string" ? [] : [planned];
+  });
   while (plans.length > 0) {
     const bad = await problemsOf(closed, evidence.clients, plans);
     if (bad.size === 0) break;
@@ -58,57 +66,138 @@ function entriesOf(mesh: Mesh): readonly Resource[] {
   );
 }
 
-/** Of whom too little is known to take anything away: gateways and waypoints, which send for others, and who logs nothing as a client. */
-function namespacesKept(mesh: Mesh, evidence: Evidence, inactive: "keep" | "close"): ReadonlySet<string> {
+/**
+ * Of whom too little is known to take anything away: gateways and waypoints, which send for others, who logs nothing as a client, and ambient mode,
+ * whose ztunnels do not ask for whom an entry is.
+ */
+function namespacesKept(
+  mesh: Mesh,
+  evidence: Evidence,
+  untold: ReadonlySet<string>,
+  inactive: "keep" | "close",
+): ReadonlySet<string> {
   const kept = new Set<string>();
   for (const [namespace, own] of Map.groupBy(mesh.workloads, (workload) => workload.namespace)) {
-    const isUntold = own.some(({ key }) => evidence.untold.has(key) || evidence.tooVaried.has(key));
-    const sendsForOthers = own.some(({ role }) => role !== "application");
+    const isUntold = own.some(({ key }) =>
+      [evidence.untold, evidence.tooVaried, untold].some((all) => all.has(key)),
+    );
+    const sendsForOthers = own.some(
+      ({ role, dataplane }) => role !== "application" || dataplane === "ambient",
+    );
     const isSilent = own.some(({ key, dataplane }) => dataplane !== "none" && !evidence.clients.has(key));
     if (isUntold || sendsForOthers || (isSilent && inactive === "keep")) kept.add(namespace);
   }
   return kept;
 }
 
-/** By entry and namespace, how often its hosts were asked for. */
-function usersOf(mesh: Mesh, flows: Flows): ReadonlyMap<Resource, ReadonlyMap<string, number>> {
-  const users = new Map<Resource, Map<string, number>>();
-  const note = (entry: Resource, namespace: string, requests: number): void => {
-    const own = users.get(entry) ?? new Map<string, number>();
-    users.set(entry, own.set(namespace, (own.get(namespace) ?? 0) + requests));
-  };
-  const { workloads } = meshDirectory(mesh);
-  for (const [key, hosts] of flows) {
-    const namespace = workloads.get(key)?.namespace;
-    if (namespace === undefined) continue;
-    for (const { host, requests } of hosts.values()) {
-      const entry = serviceNamed(mesh, host, namespace)?.resource;
-      if (entry?.kind === "ServiceEntry") note(entry, namespace, requests);
-    }
-  }
-  return users;
+/** Namespaces with clients that reach unregistered hosts: to hide an entry from them closes nothing, and takes its rules (TLS that they originate) away. */
+function openNamespaces(mesh: Mesh): ReadonlySet<string> {
+  const open = mesh.workloads.filter(
+    (workload) =>
+      isClient(workload) && sidecarOf(mesh, workload).view.scope.outboundTraffic.mode !== "REGISTRY_ONLY",
+  );
+  return new Set(open.map(({ namespace }) => namespace));
 }
 
+interface Users {
+  /** By entry and namespace, how many requests may have gone there, by its name or by routes. */
+  readonly users: ReadonlyMap<Resource, ReadonlyMap<string, number>>;
+  /** Workloads whose routes ask for what is not followed. */
+  readonly untold: ReadonlySet<string>;
+}
+
+function usersOf(mesh: Mesh, flows: Flows): Users {
+  const users = new Map<Resource, Map<string, number>>();
+  const untold = new Set<string>();
+  const known = new ClientWays(mesh);
+  const { workloads } = meshDirectory(mesh);
+  for (const [key, hosts] of flows) {
+    const workload = workloads.get(key);
+    if (workload === undefined) continue;
+    const { namespace } = workload;
+    for (const flow of hosts.values()) {
+      const ways = isClient(workload) ? known.of(workload, flow) : NO_WAYS;
+      if (typeof ways === "string") untold.add(key);
+      const routed = typeof ways === "string" ? [] : ways.clusters.map(({ service }) => service.resource);
+      const named = serviceNamed(mesh, flow.host, namespace)?.resource;
+      for (const entry of new Set([...routed, ...(named === undefined ? [] : [named])])) {
+        if (entry.kind !== "ServiceEntry") continue;
+        const own = users.get(entry) ?? new Map<string, number>();
+        users.set(entry, own.set(namespace, (own.get(namespace) ?? 0) + flow.requests));
+      }
+    }
+  }
+  return { users, untold };
+}
+
+const NO_WAYS = { clusters: [], isPassedOn: false } as const;
+
+function isClient({ role, dataplane }: Workload): boolean {
+  return role === "application" && dataplane === "sidecar";
+}
+
+/** Hosts that several resources have: who loses one is led by another, which may lead elsewhere. */
+class SharedHosts {
+  readonly #exact: ReadonlyMap<string, readonly Service[]>;
+  readonly #wildcards: readonly Service[];
+
+  constructor({ services }: Mesh) {
+    this.#exact = Map.groupBy(services, ({ hostname }) => hostname.toLowerCase());
+    this.#wildcards = services.filter(({ hostname }) => isWildcard(hostname));
+  }
+
+  /** Another resource with the host, or one that covers it. */
+  other(entry: Resource, host: string): Service | undefined {
+    const name = host.toLowerCase();
+    const isOther = ({ resource }: Service): boolean => resource !== entry;
+    const covering = this.#wildcards.filter(({ hostname }) => hostsOverlap(name, hostname.toLowerCase()));
+    const covered = isWildcard(name)
+      ? [...this.#exact].filter(([own]) => hostsOverlap(own, name)).flatMap(([, all]) => all)
+      : [];
+    return [...(this.#exact.get(name) ?? []), ...covering, ...covered].find(isOther);
+  }
+}
+
+interface Known {
+  readonly kept: ReadonlySet<string>;
+  readonly open: ReadonlySet<string>;
+  readonly shared: SharedHosts;
+  readonly users: ReadonlyMap<string, number>;
+}
+
+/** Undefined: nobody would lose it. A text: why it stays as it is. */
 function planFor(
   mesh: Mesh,
   entry: Resource,
-  kept: ReadonlySet<string>,
-  users: ReadonlyMap<string, number>,
-): readonly ExportPlan[] {
-  const { exportTo: declared } = entry.spec as { readonly exportTo?: readonly string[] };
+  { kept, open, shared, users }: Known,
+): ExportPlan | string | undefined {
+  const { exportTo: declared, hosts = [] } = entry.spec as {
+    readonly exportTo?: readonly string[];
+    readonly hosts?: readonly string[];
+  };
   const today = effectiveExportTo(declared, mesh.config.defaultServiceExportTo);
   const namespaces = [...new Set(mesh.workloads.map(({ namespace }) => namespace))].sort();
   const seeing = namespaces.filter((namespace) => isVisible(today, entry.namespace, namespace));
-  const staying = seeing.filter((namespace) => users.has(namespace) || kept.has(namespace));
-  const losing = seeing.filter((namespace) => !staying.includes(namespace) && namespace !== entry.namespace);
-  if (losing.length === 0) return [];
-  const others = staying.filter((namespace) => namespace !== entry.namespace);
+  const unused = seeing.filter(
+    (namespace) => !users.has(namespace) && !kept.has(namespace) && namespace !== entry.namespace,
+  );
+  const losing = unused.filter((namespace) => !open.has(namespace));
+  if (losing.length === 0) return unused.length === 0 ? undefined : OPEN;
+  const other = hosts.flatMap((host) => shared.other(entry, host) ?? [])[0];
+  if (other !== undefined)
+    return `${resourceName(other.resource)} has hosts of it as well, and may lead elsewhere`;
+  const others = seeing.filter((namespace) => !losing.includes(namespace) && namespace !== entry.namespace);
   const counts = [...users].map(([namespace, requests]) => `${namespace} (${requests} requests)`);
   const why =
     counts.length === 0
       ? "nobody was seen to use it: its own namespace, and those of which too little is known"
       : `the namespaces that use it: ${counts.join(", ")}`;
-  return [{ entry, losing, change: changeFor(entry, [".", ...others], why) }];
+  const past = others.filter(
+    (namespace) => open.has(namespace) && !users.has(namespace) && !kept.has(namespace),
+  );
+  const stays =
+    past.length === 0 ? "" : `; ${past.join(", ")} would reach its hosts past it (REGISTRY_ONLY closes them)`;
+  return { entry, losing, change: changeFor(entry, [".", ...others], `${why}${stays}`) };
 }
 
 function changeFor(entry: Resource, exportTo: readonly string[], why: string): ResourceChange {
@@ -177,8 +266,7 @@ function* brokenFlows(before: Mesh, after: Mesh, flows: Flows): Generator<Client
   const [old, now] = [before, after].map((mesh) => meshDirectory(mesh).workloads);
   for (const [key, hosts] of flows) {
     const [was, is] = [old?.get(key), now?.get(key)];
-    if (was === undefined || is === undefined || was.role !== "application" || was.dataplane !== "sidecar")
-      continue;
+    if (was === undefined || is === undefined || !isClient(was)) continue;
     // Clients of one namespace share what they are told, mostly.
     if (compileOutbound(before, was) === compileOutbound(after, is)) continue;
     for (const flow of hosts.values()) if (!isSameWay(before, was, after, is, flow)) yield flow;
