@@ -70,6 +70,7 @@ const WITHOUT_CONTROLS: Readonly<Record<string, string>> = {
   BW0136: "the annotation is read: that it may change later weakens nothing today",
   BW0148: "the pods are in the mesh, as they should be: what misleads is that no label says so",
   BW0164: "certificates are verified for addresses as they are for names",
+  BW0315: "what is read where nothing is said is the stricter mode",
   BW0601: "what a redundant rule says is in force by another rule",
 };
 
