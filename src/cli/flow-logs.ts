@@ -5,6 +5,7 @@ import type { IdGaps } from "../analysis/tighten/id-gaps.ts";
 import { readBulwarkFlow } from "../analysis/tighten/read-bulwark-flow.ts";
 import { readEnvoyLog } from "../analysis/tighten/read-envoy-log.ts";
 import { readHubbleFlow } from "../analysis/tighten/read-hubble-flow.ts";
+import { readZtunnelLog } from "../analysis/tighten/read-ztunnel-log.ts";
 import type { WorkloadNames } from "../analysis/tighten/workload-names.ts";
 import { stateFolderAt } from "../control/state-folder.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -17,6 +18,7 @@ export interface FlowLogOptions {
   readonly flows?: readonly string[];
   readonly envoy?: readonly string[];
   readonly hubble?: readonly string[];
+  readonly ztunnel?: readonly string[];
   readonly trustAddresses?: boolean;
 }
 
@@ -39,11 +41,12 @@ export function flowLogs(options: FlowLogOptions, names: WorkloadNames, gaps: Id
     ...(options.flows ?? []).map((path) => bulwarkLog(path, names, gaps)),
     ...(options.envoy ?? []).map((named) => envoyLog(named, options.trustAddresses === true, names)),
     ...(options.hubble ?? []).map((path) => fileLog(path, (value) => readHubbleFlow(value, names))),
+    ...(options.ztunnel ?? []).map((path) => ztunnelLog(path, names)),
   ];
   if (logs.length > 0) return logs;
   throw new BulwarkError(
     "BW_CLI_INPUT",
-    "there is no log to read: name one with --flows, --envoy or --hubble",
+    "there is no log to read: name one with --flows, --envoy, --hubble or --ztunnel",
   );
 }
 
@@ -101,6 +104,10 @@ function envoyLog(named: string, trustAddresses: boolean, names: WorkloadNames):
     throw new BulwarkError("BW_CLI_INPUT", `the mesh has no workload \`${reporter}\``);
   const options = { trustAddresses, ...(reporter === undefined ? {} : { reporter }) };
   return fileLog(rest ?? named, (value) => readEnvoyLog(value, names, options));
+}
+
+function ztunnelLog(path: string, names: WorkloadNames): FlowLog {
+  return { path: existing(path), lines: () => readLines(path), read: (line) => readZtunnelLog(line, names) };
 }
 
 function fileLog(path: string, read: (value: unknown) => Reading): FlowLog {

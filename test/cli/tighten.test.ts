@@ -253,3 +253,17 @@ test("a log that has become shorter is not taken for asked", () => {
   writeFileSync(path, "{}\n");
   assert.throws(read, /is shorter than it was/);
 });
+
+test("Istio's own ztunnel tells who came to a pod in ambient mode", async () => {
+  const log = join(folder, "ztunnel.log");
+  const ends =
+    'src.addr=10.0.0.9:4000 src.identity="spiffe://cluster.local/ns/partner/sa/feed" dst.addr=10.0.0.2:15008 ' +
+    'dst.hbone_addr=10.0.0.2:8080 dst.workload="catalog-7b5db664c-v7b6x" dst.namespace="shop" direction="inbound"';
+  writeFileSync(log, `2026-11-02T09:00:00.1Z\tinfo\taccess\tconnection complete\t${ends}\n`);
+  const { code, stdout, stderr } = await bulwark("tighten", "examples/ambient", "--ztunnel", log);
+  assert.equal(code, 0, stderr);
+  assert.match(
+    stdout,
+    /shop\/catalog-as-seen\n {4}cluster\.local\/ns\/partner\/sa\/feed\n {8}connections to port 8080: 1\n {4}proven/,
+  );
+});

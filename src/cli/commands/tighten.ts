@@ -21,6 +21,11 @@ export function configure(command: Command): void {
     )
     .option("--hubble <path>", "Hubble's flows in JSON; may be given again", collect)
     .option(
+      "--ztunnel <path>",
+      "access logs of Istio's ztunnel, as text or JSON; may be given again",
+      collect,
+    )
+    .option(
       "--trust-addresses",
       "take pods' addresses in Envoy's logs for identities, where it logs no certificate's",
     )
