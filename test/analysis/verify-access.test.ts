@@ -328,6 +328,28 @@ test("one invariant that is not analysed does not keep another from being proven
   );
 });
 
+test("a principal in an invariant is whoever policies take for it: its aliases, too, where it is written whole", async () => {
+  const [own, alias] = ["cluster.local", "old.domain"].map((name) => `${name}/ns/foo/sa/web`);
+  const of = (...principals: readonly (string | undefined)[]) => [{ from: [{ source: { principals } }] }];
+  const got = (name: string | undefined) =>
+    of(name).map((rule) => ({ ...rule, to: [{ operation: { ports: ["8080"], methods: ["GET"] } }] }));
+  const aliased = authorization("aliased", { rules: of("old.domain/*") });
+  const asWritten = authorization("own", { rules: of("cluster.local/*") });
+  const both = authorization("both", { rules: of(alias) });
+  for (const name of [own, alias]) {
+    const { findings } = await verify({ never: of(name) }, STRICT, aliased);
+    assert.equal(findings[0]?.witness?.request.from?.principal, alias, name);
+    assert.equal((await verify({ only: of(name) }, STRICT, both)).outcome, "proven", name);
+    assert.equal((await verify({ always: got(name) }, STRICT, both)).outcome, "proven", name);
+    // Whoever has the alias's certificate is refused by a pattern that policies do not expand.
+    const { findings: refused } = await verify({ always: got(name) }, STRICT, asWritten);
+    assert.equal(refused[0]?.witness?.request.from?.principal, alias, name);
+  }
+  // A pattern that is no whole name means what it says, as in policies.
+  assert.equal((await verify({ never: of("cluster.local/*") }, STRICT, aliased)).outcome, "proven");
+  assert.equal((await verify({ never: of("old.domain/*") }, STRICT, aliased)).outcome, "violated");
+});
+
 test("a token without a subject is no principal of a request", async () => {
   const never = { never: [{ from: [{ source: { notRequestPrincipals: ["*"] } }], ...GET }] };
   const required = resource("RequestAuthentication", "tokens", {
