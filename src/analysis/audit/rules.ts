@@ -23,6 +23,7 @@ import { certificateWeak } from "./rules/certificate-weak.ts";
 import { claimRouteUnverified } from "./rules/claim-route-unverified.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
 import { closedByAccident } from "./rules/closed-by-accident.ts";
+import { componentFlags } from "./rules/component-flags.ts";
 import { componentsAmongApplications } from "./rules/components-among-applications.ts";
 import { controlPlaneByAddress } from "./rules/control-plane-by-address.ts";
 import { controlPlaneReachable } from "./rules/control-plane-reachable.ts";
@@ -75,6 +76,7 @@ import { injectionOff } from "./rules/injection-off.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
+import { kubeletConfiguration } from "./rules/kubelet-configuration.ts";
 import { loaderWarning } from "./rules/loader-warning.ts";
 import { matchRepeated } from "./rules/match-repeated.ts";
 import { meshHostsConflict } from "./rules/mesh-hosts-conflict.ts";
@@ -87,6 +89,7 @@ import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
 import { namespaceOutside } from "./rules/namespace-outside.ts";
 import { namespacePermissive } from "./rules/namespace-permissive.ts";
+import { namespaceUnadmitted } from "./rules/namespace-unadmitted.ts";
 import { namespaceUnsegmented } from "./rules/namespace-unsegmented.ts";
 import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
 import { oddIdentities } from "./rules/odd-identities.ts";
@@ -164,6 +167,7 @@ import { telemetriesForAll } from "./rules/telemetries-for-all.ts";
 import { telemetryWithoutProvider } from "./rules/telemetry-without-provider.ts";
 import { tlsModesApart } from "./rules/tls-modes-apart.ts";
 import { tokenOptional } from "./rules/token-optional.ts";
+import { tokenUnneeded } from "./rules/token-unneeded.ts";
 import { versionUnknown } from "./rules/version-unknown.ts";
 import { versionVulnerable } from "./rules/version-vulnerable.ts";
 import { waypointBypass } from "./rules/waypoint-bypass.ts";
@@ -265,6 +269,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   podBaseline, // BW0505
   podAsRoot, // BW0506
   podUnhardened, // BW0507
+  namespaceUnadmitted, // BW0508
   rightsAnonymous, // BW0510
   rightsEverybody, // BW0511
   rightsSecrets, // BW0512
@@ -277,6 +282,9 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   rightsTokens, // BW0519
   rightsAll, // BW0520
   roleWildcards, // BW0521
+  tokenUnneeded, // BW0522
+  componentFlags, // BW0530
+  kubeletConfiguration, // BW0531
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603

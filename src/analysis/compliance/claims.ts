@@ -1,5 +1,6 @@
 /** How each claim is judged: by a proof over all requests, by the rules of the audit that name it, or by fields that are written out. */
 import { ANONYMOUS, EVERYBODY } from "../audit/facts/bound-rights.ts";
+import { components } from "../audit/facts/component-flags.ts";
 import { containersOf, podsOf } from "../audit/facts/pods.ts";
 import { podsInMesh } from "../audit/facts/pods-in-mesh.ts";
 import { fieldsOf, textOf } from "../audit/facts/written.ts";
@@ -27,6 +28,9 @@ const certificates = ({ audit }: ClaimInput): number =>
 const gateways = ({ audit }: ClaimInput): number => audit.of("networking.istio.io", "Gateway").length;
 const roles = ({ audit }: ClaimInput): number =>
   audit.of(RBAC, "ClusterRole").length + audit.of(RBAC, "Role").length;
+const namespaces = ({ audit }: ClaimInput): number => audit.of("", "Namespace").length;
+const componentsThere = ({ audit }: ClaimInput): number =>
+  audit.fact(components).length + audit.every("kubelet.config.k8s.io", "KubeletConfiguration").length;
 const services = ({ audit }: ClaimInput): number => audit.of("", "Service").length;
 
 const usersAuthenticated: Judge = ({ audit, findings }) => {
@@ -79,6 +83,9 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "rights-over-certificates": withoutRights(["cluster-admin", "approve-certificates"]),
   "rights-over-webhooks": withoutRights(["cluster-admin", "write-webhooks", "read-admitted"]),
   "rights-over-tokens": withoutRights(["cluster-admin", "mint-tokens"]),
+  "tokens-needed": againstByRules("what applications do with their tokens is not in the files"),
+  "admission-held": byRules(namespaces, "Namespaces"),
+  "components-hardened": byRules(componentsThere, "components of Kubernetes"),
   "secrets-as-files": byRules(containers, "containers"),
   "access-logged": accessLogged,
   "versions-current": versionsCurrent,

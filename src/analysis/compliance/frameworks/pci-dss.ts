@@ -14,7 +14,7 @@ export const pciDss: Framework = {
 1.4.2 | From untrusted networks only what is public is reached | surface-named sensitive-isolated | which systems are meant to be public
 1.4.3 | Forged source addresses do not get in | mutual-tls own-trust-domain net-raw-dropped | the network below
 2.2.4 | Only functions that are needed are enabled | | which are needed
-2.2.6 | Security parameters are set against misuse | control-plane-isolated proxies-least-privilege configuration-in-force | systems outside of the mesh
+2.2.6 | Security parameters are set against misuse | components-hardened control-plane-isolated proxies-least-privilege configuration-in-force | systems outside of the mesh
 4.2.1 | Strong cryptography in transit, valid and trusted certificates | gateway-tls gateway-certificates servers-verified mutual-tls | which traffic holds card numbers
 6.3.3 | Known vulnerabilities are patched | versions-current | that deadlines were kept
 6.3.2 | Inventory of software components | | all of it: the images are in the files, what is inside of them is not
