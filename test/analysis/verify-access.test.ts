@@ -329,9 +329,10 @@ test("one invariant that is not analysed does not keep another from being proven
 });
 
 test("a principal in an invariant is whoever policies take for it: its aliases, too, where it is written whole", async () => {
-  const [own, alias] = ["cluster.local", "old.domain"].map((name) => `${name}/ns/foo/sa/web`);
-  const of = (...principals: readonly (string | undefined)[]) => [{ from: [{ source: { principals } }] }];
-  const got = (name: string | undefined) =>
+  const own = "cluster.local/ns/foo/sa/web";
+  const alias = "old.domain/ns/foo/sa/web";
+  const of = (...principals: readonly string[]) => [{ from: [{ source: { principals } }] }];
+  const got = (name: string) =>
     of(name).map((rule) => ({ ...rule, to: [{ operation: { ports: ["8080"], methods: ["GET"] } }] }));
   const aliased = authorization("aliased", { rules: of("old.domain/*") });
   const asWritten = authorization("own", { rules: of("cluster.local/*") });
