@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { diffMesh } from "../../../src/analysis/diff/diff-mesh.ts";
+import { proposeEgress } from "../../../src/analysis/tighten/egress.ts";
 import { Evidence } from "../../../src/analysis/tighten/evidence.ts";
 import { proposeNetworkPolicies } from "../../../src/analysis/tighten/network.ts";
 import { DEFAULT_THRESHOLDS } from "../../../src/analysis/tighten/path-thresholds.ts";
@@ -117,6 +118,22 @@ const ADMIN_SERVICE = resource(
   },
   { namespace: "bar" },
 );
+
+const OUTSIDE = {
+  ...resource(
+    "ServiceEntry",
+    "api",
+    {
+      hosts: ["api.example.com"],
+      ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+      resolution: "DNS",
+      location: "MESH_EXTERNAL",
+    },
+    { namespace: "bar" },
+  ),
+  apiVersion: "networking.istio.io/v1",
+};
+const DIALLED = [HTTPBIN, "admin.bar.svc.cluster.local", "api.example.com"] as const;
 
 /** What else holds today. */
 const BESIDE: readonly (readonly Resource[])[] = [
@@ -275,8 +292,7 @@ function observedOf(call: ArbitraryCall, at: number, mode: Mode): readonly Obser
   if (mode === "waypoint" && at % 3 === 0)
     return call.http ? [atWaypoint(call), behindWaypoint(call)] : [atWaypoint(call)];
   if (mode === "gateway" && at % 2 === 0) return [atGateway(call)];
-  if (at % 7 === 1)
-    return [atClient("bar/admin", at % 2 === 0 ? HTTPBIN : "admin.bar.svc.cluster.local", 80)];
+  if (at % 7 === 1) return [atClient("bar/admin", DIALLED[at % DIALLED.length] ?? HTTPBIN, 80)];
   return [atServer(call, server, isAmbient(mode) && server.startsWith("foo/"))];
 }
 
@@ -302,6 +318,8 @@ async function tightenAll(mesh: Mesh, log: readonly FlowRecord[], semantics: Sem
     await proposeSidecars(mesh, evidence),
     await proposeNetworkPolicies(mesh, proposal.servers),
   ];
+  const others = extras.flatMap(({ changes }) => changes);
+  extras.push(await proposeEgress(mesh, evidence, others, { inactive: "keep", network: true }));
   const whole = await wholeProposal(mesh, proposal, extras, semantics);
   const replay = new Replay(mesh, whole.mesh, semantics);
   for (const reading of readings) {
@@ -360,6 +378,7 @@ test("all kinds together, in every mode: nothing is wider (by diff), nothing tha
           pod("bar", "admin"),
           pod("foo-prod", "sleep-v2"),
           ADMIN_SERVICE,
+          OUTSIDE,
           ...beside,
           ...(await validPolicies(mode === "gateway" ? few(policies) : policies, TARGETS[mode])),
         );
