@@ -1,4 +1,5 @@
 import { accessMap } from "../analysis/map/access-map.ts";
+import { isNotAnalysed } from "../analysis/map/not-analysed.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import type { Mesh } from "../model/mesh.ts";
 import type { Semantics } from "../policy/inbound.ts";
@@ -28,6 +29,7 @@ export interface MapOptions extends MapFilter {
   readonly blocks: "outside" | "addresses";
   readonly semantics: Semantics;
   readonly pastProxies?: boolean;
+  readonly failOn?: "not-analysed";
 }
 
 /** @throws {BulwarkError} BW_MESH_INVALID, BW_CLI_INPUT */
@@ -42,12 +44,25 @@ export async function runMap(paths: readonly string[], options: MapOptions): Pro
     networkOnly === true
       ? meshMap(mesh, shown)
       : accessMap(mesh, { ...shown, semantics, keep, pastProxies: options.pastProxies === true });
-  await write(renderMap(only(entries, keep), options.format));
-  return EXIT.ok;
+  const unclear = { lines: 0 };
+  await write(renderMap(only(entries, keep, unclear), options.format));
+  if (unclear.lines === 0) return EXIT.ok;
+  const lines = unclear.lines === 1 ? "1 line is" : `${unclear.lines} lines are`;
+  process.stderr.write(`note: ${lines} not analysed: what gets through there may be less than is shown\n`);
+  return options.failOn === undefined ? EXIT.ok : EXIT.denied;
 }
 
-function* only(entries: Iterable<ShownEntry>, keep: (entry: ShownEntry) => boolean): Generator<ShownEntry> {
-  for (const entry of entries) if (keep(entry)) yield entry;
+/** @param unclear counts the lines of which it could not be computed what gets through. */
+function* only(
+  entries: Iterable<ShownEntry>,
+  keep: (entry: ShownEntry) => boolean,
+  unclear: { lines: number },
+): Generator<ShownEntry> {
+  for (const entry of entries) {
+    if (!keep(entry)) continue;
+    if ("access" in entry && isNotAnalysed(entry)) unclear.lines++;
+    yield entry;
+  }
 }
 
 /** A policy that nobody would enforce, or that cannot be read, leaves no map: it would show too much, or too little. */

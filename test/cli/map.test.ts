@@ -207,3 +207,15 @@ test("map of files without a resource is no map", async (t) => {
     assert.match(stderr, /BW0901_NOTHING_READ/);
   }
 });
+
+test("map counts lines that are not analysed, and fails for them where it is asked to", async () => {
+  const told = await bulwark(["map", "examples/map"]);
+  const lines = told.stdout.split("\n").filter((line) => line.includes(" : not analysed: ")).length;
+  assert.ok(lines > 1);
+  assert.equal(told.code, 0);
+  assert.match(told.stderr, new RegExp(`^note: ${lines} lines are not analysed`, "m"));
+  assert.equal((await bulwark(["map", "examples/map", "--fail-on", "not-analysed"])).code, 2);
+  const clear = await bulwark(["map", "examples/payroll", "--fail-on", "not-analysed"]);
+  assert.equal(clear.code, 0);
+  assert.doesNotMatch(clear.stderr, /not analysed/);
+});

@@ -21,6 +21,7 @@ import type { AnalysedServer } from "../space/server-space.ts";
 import { callerAt, principalOf } from "./caller.ts";
 import { gatewayExposures } from "./gateway-exposures.ts";
 import { type MeshWay, meshWay, portsBehind } from "./mesh-way.ts";
+import { notAnalysed } from "./not-analysed.ts";
 import { type Caller, type PortAccess, ServerAccess } from "./server-access.ts";
 import { waypointLines } from "./waypoint-lines.ts";
 
@@ -125,7 +126,7 @@ class ServerJudge {
       return connections === "" ? undefined : { ...entry, connections, access, past };
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
-      return unjudged(entry, `not analysed: ${error.message}`);
+      return unjudged(entry, notAnalysed(error.message));
     }
   }
 

@@ -14,6 +14,7 @@ import { AnalysisLimit } from "../space/analysis-limit.ts";
 import type { AccessEntry } from "./access-map.ts";
 import { callerAt } from "./caller.ts";
 import { HBONE_PORT, type MeshWay, meshWay, portsBehind } from "./mesh-way.ts";
+import { notAnalysed } from "./not-analysed.ts";
 import { type Caller, type PortAccess, ServerAccess } from "./server-access.ts";
 
 /** What pods themselves let in. @throws {AnalysisLimit} */
@@ -193,7 +194,7 @@ class WaypointLines {
   #unjudged(from: MapNode, waypoint: string, to: MapNode, service: Service, why: string): AccessEntry {
     const entry = this.#entry(from, waypoint, to, []);
     const connections = this.#map.algebra.all.text;
-    return { ...entry, connections, access: null, why: `not analysed: ${why}`, via: viaOf(service) };
+    return { ...entry, connections, access: null, why: notAnalysed(why), via: viaOf(service) };
   }
 }
 

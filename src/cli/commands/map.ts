@@ -31,6 +31,9 @@ export function configure(command: Command): void {
         .choices(["istio", "strict"])
         .default("istio"),
     )
+    .addOption(
+      new Option("--fail-on <what>", "end with 2 where lines are not analysed").choices(["not-analysed"]),
+    )
     .addHelpText("after", HELP)
     .action(async (paths: string[], options: MapOptions) => {
       process.exitCode = await runMap(paths, options);
@@ -38,7 +41,7 @@ export function configure(command: Command): void {
 }
 
 const HELP = `
-Exit code: 0 printed, 3 the files are not valid, 1 Bulwark failed.
+Exit code: 0 printed, 2 with --fail-on: lines are not analysed, 3 the files are not valid, 1 Bulwark failed.
 ${examples(
   "bulwark map examples/payroll",
   "bulwark map examples/payroll --to finance/payroll --format json",
