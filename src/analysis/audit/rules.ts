@@ -41,6 +41,7 @@ import { destinationRulesOverlap } from "./rules/destination-rules-overlap.ts";
 import { egressAnywhere } from "./rules/egress-anywhere.ts";
 import { egressDirect } from "./rules/egress-direct.ts";
 import { egressOuterName } from "./rules/egress-outer-name.ts";
+import { entriesRepeated } from "./rules/entries-repeated.ts";
 import { entryOfOthers } from "./rules/entry-of-others.ts";
 import { entryProtocolsConflict } from "./rules/entry-protocols-conflict.ts";
 import { envoyAddIgnored } from "./rules/envoy-add-ignored.ts";
@@ -61,6 +62,7 @@ import { gatewayOfOthers } from "./rules/gateway-of-others.ts";
 import { gatewayPortUnserved } from "./rules/gateway-port-unserved.ts";
 import { gatewayUnbounded } from "./rules/gateway-unbounded.ts";
 import { gatewaysConflict } from "./rules/gateways-conflict.ts";
+import { grantForNobody } from "./rules/grant-for-nobody.ts";
 import { headerTrusted } from "./rules/header-trusted.ts";
 import { hostNetworkInMesh } from "./rules/host-network-in-mesh.ts";
 import { hostNotAtGateway } from "./rules/host-not-at-gateway.ts";
@@ -77,6 +79,7 @@ import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
 import { kubeletConfiguration } from "./rules/kubelet-configuration.ts";
+import { listenersConflict } from "./rules/listeners-conflict.ts";
 import { loaderWarning } from "./rules/loader-warning.ts";
 import { matchRepeated } from "./rules/match-repeated.ts";
 import { meshHostsConflict } from "./rules/mesh-hosts-conflict.ts";
@@ -85,6 +88,7 @@ import { mirrorOutside } from "./rules/mirror-outside.ts";
 import { mtlsException } from "./rules/mtls-exception.ts";
 import { mtlsSelectorRoot } from "./rules/mtls-selector-root.ts";
 import { mtlsServicePort } from "./rules/mtls-service-port.ts";
+import { namesWithoutTls } from "./rules/names-without-tls.ts";
 import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
 import { namespaceOutside } from "./rules/namespace-outside.ts";
@@ -133,6 +137,7 @@ import { rightsTokens } from "./rules/rights-tokens.ts";
 import { rightsVolumes } from "./rules/rights-volumes.ts";
 import { rightsWebhooks } from "./rules/rights-webhooks.ts";
 import { roleWildcards } from "./rules/role-wildcards.ts";
+import { routeApiLost } from "./rules/route-api-lost.ts";
 import { routeCovered } from "./rules/route-covered.ts";
 import { routeDetached } from "./rules/route-detached.ts";
 import { routeTakesOver } from "./rules/route-takes-over.ts";
@@ -175,6 +180,7 @@ import { waypointLost } from "./rules/waypoint-lost.ts";
 import { waypointNeeded } from "./rules/waypoint-needed.ts";
 import { webhookBroken } from "./rules/webhook-broken.ts";
 import { wildcardServerName } from "./rules/wildcard-server-name.ts";
+import { workloadGroupAccount } from "./rules/workload-group-account.ts";
 import { workloadUncovered } from "./rules/workload-uncovered.ts";
 import { ztunnelEmptySelector } from "./rules/ztunnel-empty-selector.ts";
 import { ztunnelHttp } from "./rules/ztunnel-http.ts";
@@ -257,6 +263,12 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   sidecarHostUnknown, // BW0313
   sidecarRootSelector, // BW0314
   sidecarModeUnsaid, // BW0315
+  namesWithoutTls, // BW0316
+  routeApiLost, // BW0317
+  listenersConflict, // BW0318
+  grantForNobody, // BW0319
+  workloadGroupAccount, // BW0320
+  entriesRepeated, // BW0321
   allowByExclusion, // BW0401
   denyByListing, // BW0402
   gatewayAnyHost, // BW0404

@@ -7,7 +7,7 @@ export const statusNegative: AuditRule = {
   id: "BW0171",
   title: "A resource of which the cluster itself says that it is not in force",
   severity: "high",
-  same: { istio: "IST0171" },
+  same: { istio: "IST0171", kiali: "GWAPI" },
   attacks: ["M9"],
   what: "Resources with their status, as `kubectl get -o yaml` gives them: Services, ServiceEntries and WorkloadEntries that are not bound to their waypoint, AuthorizationPolicies that ztunnel or a waypoint has not taken, or only in part, Gateways and routes that are not accepted, programmed or resolved.",
   why: "The policy or route is there and does nothing: what it was to refuse passes by.",
