@@ -16,6 +16,5 @@ export const podAsRoot: AuditRule = {
 };
 
 function* rooted(audit: AuditContext): Iterable<Hit> {
-  for (const breach of audit.fact(restrictedBreaches))
-    if (breach.text === "runAsUser: 0" || breach.text === "runAsNonRoot: false") yield breachHit(breach);
+  for (const breach of audit.fact(restrictedBreaches).asRoot) yield breachHit(breach);
 }
