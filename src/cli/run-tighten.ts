@@ -73,6 +73,7 @@ export async function runTighten(
   const malformed = collect(logs, until, evidence);
   if (evidence.granted === 0 && evidence.clients.size === 0 && options.inactive === "keep")
     throw nothingSeen(malformed);
+  gaps.close();
   const missing = gaps.missing();
   const proposal = await proposeAuthorization(mesh, evidence, {
     semantics,

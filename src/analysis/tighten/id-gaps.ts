@@ -1,9 +1,11 @@
 /** Records that are missing between those that are there: Bulwark's ids rise by one with each record of a process. */
 export class IdGaps {
   readonly #byProcess = new Map<string, { first: number; last: number; count: number }>();
+  #isClosed = false;
 
   /** @param id `<reporter>@<random>:<n>` */
   add(id: string): void {
+    if (this.#isClosed) return;
     const colon = id.lastIndexOf(":");
     const number = Number(id.slice(colon + 1));
     if (colon < 0 || !Number.isSafeInteger(number) || number < 0) return;
@@ -17,6 +19,11 @@ export class IdGaps {
     known.count++;
     if (number < known.first) known.first = number;
     if (number > known.last) known.last = number;
+  }
+
+  /** Logs are read twice: the second time all has been counted, at two microseconds each. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** At least so many; and of how many processes. Records that came twice make it less. */

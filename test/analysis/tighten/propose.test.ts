@@ -262,6 +262,9 @@ test("missing numbers of a process are missing records", () => {
   const gaps = new IdGaps();
   for (const id of ["a/b@1:0", "a/b@1:1", "a/b@1:5", "a/b@2:7", "nonsense"]) gaps.add(id);
   assert.deepEqual(gaps.missing(), { records: 3, processes: 1 });
+  gaps.close();
+  gaps.add("a/b@1:2");
+  assert.deepEqual(gaps.missing(), { records: 3, processes: 1 }, "a log that is read again counts once");
 });
 
 test("what cannot be proven keeps all of today's conditions, and is said to be no wider by construction alone", async () => {
