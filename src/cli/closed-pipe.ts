@@ -1,10 +1,11 @@
 import { EXIT } from "./exit-code.ts";
 
-let react: () => void = () => process.exit(EXIT.ok);
+let react: (() => void) | undefined;
 
-/** Watches for the reader of our output (`head`, a pager, a closed terminal) going away: that is no failure. */
+/** Watches for the reader of our output (`head`, a pager, a closed terminal) going away, which is no failure, and for a disk that is full. */
 export function watchOutput(): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", onError);
+  process.stdout.on("error", (error) => onError("standard output", error));
+  process.stderr.on("error", (error) => onError("standard error", error));
 }
 
 /** What to do then, instead of ending at once: a command that has started others must stop them first. */
@@ -12,7 +13,11 @@ export function whenReaderGone(reaction: () => void): void {
   react = reaction;
 }
 
-function onError(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
+function onError(what: string, error: NodeJS.ErrnoException): void {
+  const isGone = error.code === "EPIPE" || error.code === "EIO";
+  if (!isGone && what === "standard output") {
+    process.stderr.write(`bulwark: ${what} cannot be written: ${error.code ?? error.message}\n`);
+  }
+  if (react === undefined) process.exit(isGone ? EXIT.ok : EXIT.failed);
   react();
 }
