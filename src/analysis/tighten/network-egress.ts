@@ -36,7 +36,7 @@ interface EgressPlan {
 /** Where an identity was seen to arrive. */
 type Arrivals = ReadonlyMap<string, readonly { readonly server: string; readonly port: number }[]>;
 
-const WHY = "where it was seen to go, DNS and the control plane";
+const WHY = "where it was seen to go, DNS and the control plane; all else, and UDP, is closed";
 const PROVEN = "it is not proven to be no wider than today";
 
 export async function proposeEgressPolicies(mesh: Mesh, evidence: Evidence): Promise<ExtraProposal> {

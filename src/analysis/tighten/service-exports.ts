@@ -1,5 +1,5 @@
 /** ServiceEntries are exported to the namespaces that use them: what one team registered for itself is no way out for all others. */
-import type { Mesh, Service, Workload } from "../../model/mesh.ts";
+import type { Mesh, Service } from "../../model/mesh.ts";
 import { compileOutbound, sidecarOf } from "../../policy/outbound/compile-outbound.ts";
 import { hostsOverlap, isWildcard } from "../../policy/outbound/host-name.ts";
 import { effectiveExportTo, isVisible } from "../../policy/outbound/visibility.ts";
@@ -8,12 +8,12 @@ import { type Resource, resourceName } from "../../resources/resource.ts";
 import { clientChanges } from "../diff/client/client-changes.ts";
 import { diffProxies } from "../diff/diff-mesh.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
-import { ClientWays } from "./client-ways.ts";
+import { entryUsers, isSidecarClient, noteOfUse } from "./entry-users.ts";
 import type { Evidence } from "./evidence.ts";
 import type { ClientFlow } from "./flow-reading.ts";
 import { meshWith, type ResourceChange, TIGHTENED } from "./manifest.ts";
 import { withoutApplied } from "./policy-manifest.ts";
-import { isSameWay, serviceNamed } from "./same-way.ts";
+import { isSameWay } from "./same-way.ts";
 import type { ExtraProposal } from "./sidecars.ts";
 
 interface ExportPlan {
@@ -42,13 +42,16 @@ export async function proposeExports(
   const leave = (entry: Resource, why: string): void =>
     void untouched.push({ workloads: [resourceName(entry)], why: `exported as it is: ${why}` });
   if (evidence.clients.size === 0) return { changes: [], untouched };
-  const { users, untold } = usersOf(mesh, evidence.clients);
-  const kept = namespacesKept(mesh, evidence, untold, inactive);
+  const users = entryUsers(mesh, evidence.clients);
+  const kept = namespacesKept(mesh, evidence, users.untold, inactive);
   const open = openNamespaces(closed);
   const shared = new SharedHosts(mesh);
   let plans = entriesOf(mesh).flatMap((entry): readonly ExportPlan[] => {
-    const planned = planFor(mesh, entry, { kept, open, shared, users: users.get(entry) ?? new Map() });
+    const use = users.of(entry);
+    const planned = planFor(mesh, entry, { evidence, kept, open, shared, users: use.byNamespace });
     if (typeof planned === "string") leave(entry, planned);
+    const note = typeof planned === "object" && use.byHost.size === 0 ? undefined : noteOfUse(entry, use);
+    if (note !== undefined) untouched.push({ workloads: [resourceName(entry)], why: note });
     return planned === undefined || typeof planned === "string" ? [] : [planned];
   });
   while (plans.length > 0) {
@@ -94,46 +97,10 @@ function namespacesKept(
 function openNamespaces(mesh: Mesh): ReadonlySet<string> {
   const open = mesh.workloads.filter(
     (workload) =>
-      isClient(workload) && sidecarOf(mesh, workload).view.scope.outboundTraffic.mode !== "REGISTRY_ONLY",
+      isSidecarClient(workload) &&
+      sidecarOf(mesh, workload).view.scope.outboundTraffic.mode !== "REGISTRY_ONLY",
   );
   return new Set(open.map(({ namespace }) => namespace));
-}
-
-interface Users {
-  /** By entry and namespace, how many requests may have gone there, by its name or by routes. */
-  readonly users: ReadonlyMap<Resource, ReadonlyMap<string, number>>;
-  /** Workloads whose routes ask for what is not followed. */
-  readonly untold: ReadonlySet<string>;
-}
-
-function usersOf(mesh: Mesh, flows: Flows): Users {
-  const users = new Map<Resource, Map<string, number>>();
-  const untold = new Set<string>();
-  const known = new ClientWays(mesh);
-  const { workloads } = meshDirectory(mesh);
-  for (const [key, hosts] of flows) {
-    const workload = workloads.get(key);
-    if (workload === undefined) continue;
-    const { namespace } = workload;
-    for (const flow of hosts.values()) {
-      const ways = isClient(workload) ? known.of(workload, flow) : NO_WAYS;
-      if (typeof ways === "string") untold.add(key);
-      const routed = typeof ways === "string" ? [] : ways.clusters.map(({ service }) => service.resource);
-      const named = serviceNamed(mesh, flow.host, namespace)?.resource;
-      for (const entry of new Set([...routed, ...(named === undefined ? [] : [named])])) {
-        if (entry.kind !== "ServiceEntry") continue;
-        const own = users.get(entry) ?? new Map<string, number>();
-        users.set(entry, own.set(namespace, (own.get(namespace) ?? 0) + flow.requests));
-      }
-    }
-  }
-  return { users, untold };
-}
-
-const NO_WAYS = { clusters: [], isPassedOn: false } as const;
-
-function isClient({ role, dataplane }: Workload): boolean {
-  return role === "application" && dataplane === "sidecar";
 }
 
 /** Hosts that several resources have: who loses one is led by another, which may lead elsewhere. */
@@ -159,6 +126,7 @@ class SharedHosts {
 }
 
 interface Known {
+  readonly evidence: Evidence;
   readonly kept: ReadonlySet<string>;
   readonly open: ReadonlySet<string>;
   readonly shared: SharedHosts;
@@ -169,7 +137,7 @@ interface Known {
 function planFor(
   mesh: Mesh,
   entry: Resource,
-  { kept, open, shared, users }: Known,
+  { evidence, kept, open, shared, users }: Known,
 ): ExportPlan | string | undefined {
   const { exportTo: declared, hosts = [] } = entry.spec as {
     readonly exportTo?: readonly string[];
@@ -186,7 +154,14 @@ function planFor(
   const other = hosts.flatMap((host) => shared.other(entry, host) ?? [])[0];
   if (other !== undefined)
     return `${resourceName(other.resource)} has hosts of it as well, and may lead elsewhere`;
-  const others = seeing.filter((namespace) => !losing.includes(namespace) && namespace !== entry.namespace);
+  // Who is named by hand, and has no workloads in the files, is not known not to use it.
+  const named = today.filter((name) => ![".", "*", "~", entry.namespace, ...namespaces].includes(name));
+  const others = [
+    ...seeing.filter((namespace) => !losing.includes(namespace) && namespace !== entry.namespace),
+    ...named,
+  ];
+  const itself = isVisible(today, entry.namespace, entry.namespace) ? ["."] : [];
+  const exportTo = [...itself, ...others].length === 0 ? ["~"] : [...itself, ...others];
   const counts = [...users].map(([namespace, requests]) => `${namespace} (${requests} requests)`);
   const why =
     counts.length === 0
@@ -197,7 +172,16 @@ function planFor(
   );
   const stays =
     past.length === 0 ? "" : `; ${past.join(", ")} would reach its hosts past it (REGISTRY_ONLY closes them)`;
-  return { entry, losing, change: changeFor(entry, [".", ...others], `${why}${stays}`) };
+  const lost = `; no more for ${losing.map((namespace) => nameOfLosing(mesh, evidence, namespace)).join(", ")}`;
+  return { entry, losing, change: changeFor(entry, exportTo, `${why}${stays}${lost}`) };
+}
+
+/** With those of whom nothing is known, who may need it. */
+function nameOfLosing(mesh: Mesh, { clients }: Evidence, namespace: string): string {
+  const silent = mesh.workloads.filter((own) => own.namespace === namespace && !clients.has(own.key));
+  return silent.length === 0
+    ? namespace
+    : `${namespace} (nothing is known of ${silent.map(({ key }) => key).join(", ")} as clients)`;
 }
 
 function changeFor(entry: Resource, exportTo: readonly string[], why: string): ResourceChange {
@@ -266,7 +250,7 @@ function* brokenFlows(before: Mesh, after: Mesh, flows: Flows): Generator<Client
   const [old, now] = [before, after].map((mesh) => meshDirectory(mesh).workloads);
   for (const [key, hosts] of flows) {
     const [was, is] = [old?.get(key), now?.get(key)];
-    if (was === undefined || is === undefined || !isClient(was)) continue;
+    if (was === undefined || is === undefined || !isSidecarClient(was)) continue;
     // Clients of one namespace share what they are told, mostly.
     if (compileOutbound(before, was) === compileOutbound(after, is)) continue;
     for (const flow of hosts.values()) if (!isSameWay(before, was, after, is, flow)) yield flow;

@@ -26,6 +26,7 @@ export function tightenText(
     evidenceLine(report),
     "",
     ...report.servers.flatMap(serverLines),
+    ...section("beside these policies", "yellow", besideLines(report)),
     ...section(
       "left as they are",
       "yellow",
@@ -113,6 +114,17 @@ function unvouchedLines({ unvouched }: TightenReport): readonly string[] {
     unvouched.map(
       ({ workload, caller, example, requests }) =>
         `${workload} by ${caller}: ${count(requests)}, such as ${example}`,
+    ),
+  );
+}
+
+/** Of the other kinds, which have no rules to be told one by one. */
+function besideLines({ changes }: TightenReport): readonly string[] {
+  const others = changes.filter(({ manifest }) => manifest.kind !== "AuthorizationPolicy");
+  return limited(
+    others.map(
+      ({ action, manifest: { kind, metadata }, why }) =>
+        `${action} ${kind} ${metadata.namespace}/${metadata.name}: ${why}`,
     ),
   );
 }

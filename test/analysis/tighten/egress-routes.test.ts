@@ -241,3 +241,35 @@ test("on random routes nothing opens, and every request that was sent on is sent
   );
   assert.ok(seen.asked > RUNS && seen.exports > RUNS / 4 && seen.network > RUNS / 2, JSON.stringify(seen));
 });
+
+test("of a wildcard it is told which hosts were asked for, of an entry that nobody used, and who loses one", async () => {
+  const wide = { ...entry("pay", "wide", "*.example.org", "198.51.100.9") };
+  const own = networking("ServiceEntry", "ext", "own", {
+    hosts: ["idle.example"],
+    ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+    resolution: "DNS",
+    exportTo: ["."],
+  });
+  const mesh = buildMesh([...BASE, CLOSED, wide, own]);
+  const flows = ["a.example.org", "b.example.org", "a.example.org"].map((host) => sent("pay/bank", host));
+  const proposal = await propose(mesh, [...flows, sent("shop/web", "bank.pay")]);
+  const notes = proposal.untouched.map(({ workloads, why }) => `${workloads.join()}: ${why}`).join("\n");
+  assert.match(
+    notes,
+    /ServiceEntry pay\/wide: all hosts of \*\.example\.org stay open: asked for were a\.example\.org \(2\), b\.example\.org \(1\)/,
+  );
+  assert.match(notes, /ServiceEntry ext\/own: nobody was seen to use it/);
+  const [change] = proposal.changes.filter(({ manifest }) => manifest.kind === "ServiceEntry");
+  assert.equal(change?.why, "the namespaces that use it: pay (3 requests); no more for shop");
+});
+
+test("namespaces that an entry names by hand, and of which the files have no workload, keep it", async () => {
+  const named = networking("ServiceEntry", "ext", "ledger", {
+    ...(LEDGER.spec as object),
+    exportTo: ["pay", "shop", "batch"],
+  });
+  const mesh = buildMesh([...BASE, CLOSED, named]);
+  const proposal = await propose(mesh, [sent("pay/bank", "ledger.example"), sent("shop/web", "bank.pay")]);
+  // Nor does its own namespace see it from then on, which does not today.
+  assert.deepEqual(exportsOf(proposal), [["ledger", ["pay", "batch"]]]);
+});
