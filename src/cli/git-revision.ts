@@ -30,6 +30,23 @@ function refuseOption(revision: string): void {
   if (revision.startsWith("-")) throw new BulwarkError("BW_CLI_INPUT", `\`${revision}\` is no revision`);
 }
 
+/** Whoever misspells a folder should not have to read git's errors. */
+function refuseUnknown(revision: string): void {
+  const { status, stderr, error } = spawnSync(
+    "git",
+    ["rev-parse", "--verify", "--quiet", `${revision}^{tree}`],
+    {
+      encoding: "utf8",
+    },
+  );
+  if (status === 0) return;
+  const why = error === undefined ? stderr.trim() : error.message;
+  throw new BulwarkError(
+    "BW_CLI_INPUT",
+    `\`${revision}\` is no file or folder here, and no revision that git knows${why === "" ? "" : ` (${why})`}`,
+  );
+}
+
 /** More than a repository of configuration has. */
 const ARCHIVE_BYTES = 1 << 30;
 
@@ -41,6 +58,7 @@ const ARCHIVE_BYTES = 1 << 30;
 export function checkOutRevision(revision: string, path: string | undefined): RevisionFolder {
   const paths = path === undefined ? [] : ["--", path];
   refuseOption(revision);
+  refuseUnknown(revision);
   const archive = run("git", ["archive", "--format=tar", revision, ...paths]);
   const folder = mkdtempSync(join(tmpdir(), "bulwark-diff-"));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
@@ -60,6 +78,7 @@ export function checkOutRevision(revision: string, path: string | undefined): Re
  */
 export function revisionHas(revision: string, path: string): boolean {
   refuseOption(revision);
+  refuseUnknown(revision);
   return run("git", ["ls-tree", "--name-only", revision, "--", path]).length > 0;
 }
 

@@ -146,7 +146,7 @@ test("revisions of a repository are compared; one that is not known is told", ()
   assert.equal(run("diff", "main..", "--path", "deploy", "--fail-on", "widened").status, 2);
   const unknown = run("diff", "nobody..change");
   assert.equal(unknown.status, 3);
-  assert.match(unknown.stderr, /nobody/);
+  assert.match(unknown.stderr, /`nobody` is no file or folder here, and no revision that git knows/);
   assert.equal(run("diff", "--", "--output=x..change").status, 3);
   assert.equal(run("diff", "--", "--output=x...change").status, 3);
   assert.match(run("diff", "nobody...change").stderr, /nobody\.\.\.change: .*nobody/);
