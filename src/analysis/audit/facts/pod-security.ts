@@ -3,6 +3,7 @@ import type { FieldPath } from "../../../resources/resource.ts";
 import { type BrokenControl, brokenControlsOf } from "../../trust/pod-security/check-pod-security.ts";
 import type { AuditContext } from "../audit-context.ts";
 import type { Hit } from "../finding.ts";
+import { isIstiod, isNodeAgent } from "./istio-components.ts";
 import { type AuditedPod, isControlPlane, podsOf } from "./pods.ts";
 import { podsInMesh } from "./pods-in-mesh.ts";
 
@@ -17,7 +18,6 @@ export interface PodBreach {
 }
 
 const ISTIOS_CONTAINERS: ReadonlySet<string> = new Set(["istio-proxy", "istio-init", "istio-validation"]);
-const ISTIOS_AGENTS: ReadonlySet<string> = new Set(["ztunnel", "istio-cni-node"]);
 
 /** Of the level baseline: what is a way out of a container. */
 export function baselineBreaches(audit: AuditContext): readonly PodBreach[] {
@@ -77,7 +77,7 @@ export function judgedPods(audit: AuditContext): readonly AuditedPod[] {
     .fact(podsOf)
     .filter(
       (pod) =>
-        !pod.namespace.startsWith("kube-") && !isControlPlane(pod) && !ISTIOS_AGENTS.has(pod.resource.name),
+        !pod.namespace.startsWith("kube-") && !isControlPlane(pod) && !isIstiod(pod) && !isNodeAgent(pod),
     );
 }
 

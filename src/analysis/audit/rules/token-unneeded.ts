@@ -1,7 +1,8 @@
 import type { Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
 import { boundRights } from "../facts/bound-rights.ts";
-import { type AuditedPod, isControlPlane, podsOf } from "../facts/pods.ts";
+import { judgedPods } from "../facts/pod-security.ts";
+import type { AuditedPod } from "../facts/pods.ts";
 import { textOf } from "../facts/written.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
@@ -31,7 +32,7 @@ function* mounted(audit: AuditContext): Iterable<Hit> {
   const accounts = new Map(
     audit.of("", "ServiceAccount").map((account) => [`${account.namespace}/${account.name}`, account]),
   );
-  const pods = audit.fact(podsOf).filter((pod) => !pod.namespace.startsWith("kube-") && !isControlPlane(pod));
+  const pods = audit.fact(judgedPods);
   for (const [key, own] of Map.groupBy(pods, accountOf)) {
     const account = accounts.get(key);
     const [namespace = ""] = key.split("/");
