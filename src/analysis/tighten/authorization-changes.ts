@@ -5,6 +5,7 @@
 import type { Labels, Mesh, Workload } from "../../model/mesh.ts";
 import { GATEWAY_API_GROUP } from "../../policy/gateway-api/shapes.ts";
 import { attachedPolicies } from "../../policy/policy-attachment.ts";
+import { asWaypoint } from "../../policy/waypoint/waypoints.ts";
 import { resourceName } from "../../resources/resource.ts";
 import { type Grant, ruleOf } from "./grants.ts";
 import type { ResourceChange } from "./manifest.ts";
@@ -54,7 +55,7 @@ export function authorizationChanges(
     const own = new Set(workloads.flatMap((workload) => planOf.get(workload) ?? []));
     if (own.size === 0) continue;
     const others = workloads.filter((workload) => !planOf.has(workload));
-    const more = whyMore(policy, workloads);
+    const more = whyMore(mesh, policy, workloads);
     if (more !== undefined) {
       for (const plan of own) impossible.set(plan, more);
       continue;
@@ -121,10 +122,10 @@ function whyShared(policy: Policy, other: Workload | undefined): string {
 }
 
 /** What has no pods of its own (services behind waypoints) would be closed by taking the rules away. */
-function whyMore(policy: Policy, workloads: readonly Workload[]): string | undefined {
+function whyMore(mesh: Mesh, policy: Policy, workloads: readonly Workload[]): string | undefined {
   const isOther =
     targetRefsOf(policy).some(({ kind }) => kind !== "Gateway") ||
-    workloads.some(({ role }) => role === "waypoint");
+    workloads.some((own) => asWaypoint(mesh, own) !== undefined);
   return isOther ? `${resourceName(policy)} is for services or waypoints, too` : undefined;
 }
 

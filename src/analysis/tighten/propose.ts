@@ -3,6 +3,7 @@ import type { Mesh, Workload } from "../../model/mesh.ts";
 import type { AuthorizationSpec } from "../../policy/authorization-spec.ts";
 import type { Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
+import { asWaypoint } from "../../policy/waypoint/waypoints.ts";
 import { resourceName } from "../../resources/resource.ts";
 import { type AuthorizationChanges, authorizationChanges, type GroupPlan } from "./authorization-changes.ts";
 import type { Evidence, PortEvidence } from "./evidence.ts";
@@ -61,9 +62,11 @@ export async function proposeAuthorization(
     if (evidence.servers.has(workload.key)) proposal.leave([workload.key], NO_SELECTOR);
   // A waypoint's own pods are the subject of no policy: services behind it are.
   const unrecorded = unrecordedWaypoints(mesh, evidence);
-  const served = groups.filter(({ workloads }) => workloads.some(({ role }) => role !== "waypoint"));
+  const served = groups.filter(({ workloads }) =>
+    workloads.some((own) => asWaypoint(mesh, own) === undefined),
+  );
   let attempts: readonly Attempt[] = served.flatMap((group): Attempt[] => {
-    const why = whyNot(group, evidence, options) ?? whyUnrecorded(group, unrecorded);
+    const why = whyNot(mesh, group, evidence, options) ?? whyUnrecorded(group, unrecorded);
     if (why !== undefined) reasons.set(group, why);
     return why === undefined ? [{ group, carry: "readable" }] : [];
   });
@@ -78,12 +81,13 @@ export async function proposeAuthorization(
 const NO_SELECTOR = "no selector tells its labels from those of other workloads";
 
 function whyNot(
+  mesh: Mesh,
   { workloads }: SelectorGroup,
   evidence: Evidence,
   { inactive }: ProposeOptions,
 ): string | undefined {
   const isSeen = workloads.some(({ key }) => evidence.servers.has(key));
-  const odd = workloads.flatMap((workload) => oddity(workload) ?? [])[0];
+  const odd = workloads.flatMap((workload) => oddity(mesh, workload) ?? [])[0];
   if (odd !== undefined) return odd;
   if (new Set(workloads.map(({ dataplane }) => dataplane)).size > 1)
     return "its labels are those of workloads behind sidecars and in ambient mode alike, and ztunnel takes no rules about requests";
@@ -103,10 +107,11 @@ function whyUnrecorded(
     : `${found} let pass what is for it, as its own records do not tell: they are not whole`;
 }
 
-function oddity({ role, dataplane }: Workload): string | undefined {
+function oddity(mesh: Mesh, workload: Workload): string | undefined {
+  const { role, dataplane } = workload;
   if (dataplane === "none" && role !== "gateway")
     return "no proxy stands before it: AuthorizationPolicies hold for nobody there";
-  if (role === "waypoint") return "its labels are those of a waypoint, too";
+  if (asWaypoint(mesh, workload) !== undefined) return "its labels are those of a waypoint, too";
   return undefined;
 }
 

@@ -245,3 +245,27 @@ test("pods whose records lack what their waypoint let pass are left alone: a pol
   );
   assert.deepEqual(whole.replay.refused, []);
 });
+
+test("a waypoint that is deployed by hand is no gateway: policies that name its Gateway are the services' behind it", async () => {
+  const own = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: by-hand, namespace: shop}
+spec:
+  selector: {matchLabels: {app: by-hand}}
+  template:
+    metadata: {labels: {app: by-hand, gateway.networking.k8s.io/gateway-name: wp}}
+    spec: {serviceAccountName: wp, containers: [{name: istio-proxy}]}
+---`;
+  const rules = [{ from: [{ source: { namespaces: ["shop"] } }] }];
+  const mesh = await meshFrom(own, policy("all", `[${GATEWAY}]`, rules));
+  const { proposal } = await tighten(mesh, [
+    flow("/a", { workload: "shop/by-hand", port: 80, principal: WEB }),
+  ]);
+  assert.deepEqual(proposal.changes, []);
+  const { proposal: ofServices } = await tighten(mesh, [passed("/a", { workload: "shop/by-hand" })]);
+  assert.deepEqual(
+    ofServices.servers.map(({ workloads }) => workloads),
+    [[ORDERS_HOST]],
+  );
+});
