@@ -303,14 +303,18 @@ interface Tightened {
 }
 
 /** As the command does it, from lines of a log. */
-async function tightenAll(mesh: Mesh, log: readonly FlowRecord[], semantics: Semantics): Promise<Tightened> {
+async function tightenAll(
+  mesh: Mesh,
+  log: readonly FlowRecord[],
+  { semantics, inactive }: Pick<ProposeOptions, "semantics" | "inactive">,
+): Promise<Tightened> {
   const names = new WorkloadNames(mesh);
   const readings = log.map((record) => {
     const decoded = decodeFlow(JSON.stringify(record));
     const reading = decoded === undefined ? assert.fail("no record") : readBulwarkFlow(decoded, names);
     return reading.kind === "malformed" ? assert.fail(reading.why) : reading;
   });
-  const options: ProposeOptions = { semantics, thresholds: DEFAULT_THRESHOLDS, inactive: "keep" };
+  const options: ProposeOptions = { semantics, thresholds: DEFAULT_THRESHOLDS, inactive };
   const evidence = new Evidence(mesh, { ...options, unwantedStatuses: new Set() });
   for (const reading of readings) evidence.add(reading);
   const proposal = await proposeAuthorization(mesh, evidence, options);
@@ -319,7 +323,7 @@ async function tightenAll(mesh: Mesh, log: readonly FlowRecord[], semantics: Sem
     await proposeNetworkPolicies(mesh, proposal.servers),
   ];
   const others = extras.flatMap(({ changes }) => changes);
-  extras.push(await proposeEgress(mesh, evidence, others, { inactive: "keep", network: true }));
+  extras.push(await proposeEgress(mesh, evidence, others, { inactive, network: true }));
   const whole = await wholeProposal(mesh, proposal, extras, semantics);
   const replay = new Replay(mesh, whole.mesh, semantics);
   for (const reading of readings) {
@@ -367,11 +371,15 @@ test("all kinds together, in every mode: nothing is wider (by diff), nothing tha
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom<Mode>("sidecar", "ambient", "waypoint", "gateway"),
-      fc.constantFrom<Semantics>("istio", "strict"),
+      fc.record({
+        semantics: fc.constantFrom<Semantics>("istio", "strict"),
+        inactive: fc.constantFrom("keep", "keep", "close"),
+      }),
       fc.constantFrom(...BESIDE),
       arbitraryPolicies,
       fc.array(arbitraryCall, { minLength: 12, maxLength: 30 }),
-      async (mode, semantics, beside, policies, calls) => {
+      async (mode, options, beside, policies, calls) => {
+        const { semantics } = options;
         const mesh = meshOf(
           ...(await namespaceFoo(mode)),
           pod("foo", "sleep"),
@@ -395,10 +403,10 @@ test("all kinds together, in every mode: nothing is wider (by diff), nothing tha
           granting.push(one.record);
           passed.push(one);
         }
-        const { evidence, whole, replay } = await tightenAll(mesh, log, semantics);
+        const { evidence, whole, replay } = await tightenAll(mesh, log, options);
         assert.equal(evidence.contradictions.size, 0, JSON.stringify([...evidence.contradictions]));
         assert.deepEqual([whole.wider, replay.refused], [[], []]);
-        const without = await tightenAll(mesh, granting, semantics);
+        const without = await tightenAll(mesh, granting, options);
         assert.deepEqual(
           whole.changes.map(({ manifest }) => manifest),
           without.whole.changes.map(({ manifest }) => manifest),
