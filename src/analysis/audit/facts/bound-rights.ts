@@ -1,4 +1,4 @@
-/** What every binding of RBAC gives to subjects that are not the cluster's own, and that no workload of the files runs as (BW0870 tells of those). */
+/** What every binding of RBAC gives, and to which subjects that are not the cluster's own. */
 import type { Resource } from "../../../resources/resource.ts";
 import { type Grant, Rbac } from "../../blast/rbac.ts";
 import { type Right, type RightKind, rightsOf } from "../../blast/rbac-rights.ts";
@@ -65,9 +65,32 @@ export function accountsOfWorkloads({ mesh }: AuditContext): ReadonlySet<string>
   return new Set(mesh.workloads.map(({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`));
 }
 
-/** Groups that are told by rules of their own (BW0510, BW0511) are not among them. */
-export function namedSubjects(audit: AuditContext, { others }: BoundRights): readonly RbacSubject[] {
-  const workloads = audit.fact(accountsOfWorkloads);
+const NONE: ReadonlySet<string> = new Set();
+
+/** Of a workload's account BW0870 tells these, where they hold in the whole cluster. */
+export const RULING_RIGHTS: ReadonlySet<RightKind> = new Set<RightKind>([
+  "cluster-admin",
+  "impersonate-anybody",
+  "impersonate-accounts",
+  "grant-roles",
+  "write-webhooks",
+  "create-pods",
+  "exec",
+  "mint-tokens",
+  "kubelet-api",
+]);
+
+/**
+ * Groups that are told by rules of their own (BW0510, BW0511) are not among them.
+ * @param right what is told; of workloads' accounts BW0870 tells some. Absent: one that it does not
+ */
+export function namedSubjects(
+  audit: AuditContext,
+  { others }: BoundRights,
+  right?: Right,
+): readonly RbacSubject[] {
+  const isTold = right !== undefined && RULING_RIGHTS.has(right.kind) && right.scope.namespace === null;
+  const workloads = isTold ? audit.fact(accountsOfWorkloads) : NONE;
   return others.filter(
     ({ kind, name, namespace }) =>
       !ANONYMOUS.has(name) &&
@@ -83,14 +106,15 @@ export function namedSubjects(audit: AuditContext, { others }: BoundRights): rea
 export function* hitsOfRights(audit: AuditContext, kinds: readonly RightKind[]): Iterable<Hit> {
   const root = audit.mesh.config.rootNamespace;
   for (const bound of audit.fact(boundRights)) {
-    const subjects = namedSubjects(audit, bound);
     const right = bound.rights.find(
       ({ kind, scope }) =>
         kinds.includes(kind) &&
         scope.names.length === 0 &&
         (scope.namespace === null || scope.namespace === root),
     );
-    if (subjects.length === 0 || right === undefined) continue;
+    if (right === undefined) continue;
+    const subjects = namedSubjects(audit, bound, right);
+    if (subjects.length === 0) continue;
     const where = right.scope.namespace === null ? "the whole cluster" : `\`${root}\``;
     yield {
       resource: bound.binding,

@@ -1,6 +1,7 @@
 import { Rbac } from "../../blast/rbac.ts";
-import { type Right, type RightKind, rightsOf } from "../../blast/rbac-rights.ts";
+import { type Right, rightsOf } from "../../blast/rbac-rights.ts";
 import type { AuditContext } from "../audit-context.ts";
+import { RULING_RIGHTS } from "../facts/bound-rights.ts";
 import { isIstiod, isNodeAgent } from "../facts/istio-components.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
@@ -25,18 +26,6 @@ export const accountRulesCluster: AuditRule = {
   check: rulers,
 };
 
-const RULING: ReadonlySet<RightKind> = new Set<RightKind>([
-  "cluster-admin",
-  "impersonate-anybody",
-  "impersonate-accounts",
-  "grant-roles",
-  "write-webhooks",
-  "create-pods",
-  "exec",
-  "mint-tokens",
-  "kubelet-api",
-]);
-
 function* rulers(audit: AuditContext): Iterable<Hit> {
   const rbac = new Rbac(audit.mesh.resources);
   const own = audit.mesh.workloads.filter(
@@ -60,5 +49,5 @@ function* rulers(audit: AuditContext): Iterable<Hit> {
 }
 
 function isRuling({ kind, scope }: Right): boolean {
-  return RULING.has(kind) && scope.namespace === null && scope.names.length === 0;
+  return RULING_RIGHTS.has(kind) && scope.namespace === null && scope.names.length === 0;
 }

@@ -9,7 +9,7 @@ export const rightsAll: AuditRule = {
   title: "All rights of the cluster, for a name that is not the cluster's own",
   severity: "medium",
   attacks: ["C6"],
-  what: "A ClusterRoleBinding to `cluster-admin`, or to a ClusterRole with `*` on `*` of `*`; and the group `system:masters` in any binding but Kubernetes' own `cluster-admin` (`low`: it has all rights without one). Subjects that workloads of the files run as are BW0870, everybody and nobody BW0511 and BW0510; Kubernetes' own users, groups and namespaces (`system:…`, `kube-…`) and Istio's control plane are left out.",
+  what: "A ClusterRoleBinding to `cluster-admin`, or to a ClusterRole with `*` on `*` of `*`; and the group `system:masters` in any binding but Kubernetes' own `cluster-admin` (`low`: it has all rights without one). What BW0870 tells of workloads' accounts is not told again; everybody and nobody are BW0511 and BW0510; Kubernetes' own users, groups and namespaces (`system:…`, `kube-…`) and Istio's control plane are left out.",
   why: "Whoever has the account's token, or a certificate with the name, has every Secret and every identity of the mesh, and writes its policies. Rights of `system:masters` nobody can take back but by a new CA.",
   fix: "Give a role with the verbs and resources that are needed; for people in an emergency, a binding that is made then and removed after.",
   claims: ["rights-of-all"],
@@ -22,9 +22,9 @@ function* all(audit: AuditContext): Iterable<Hit> {
   for (const bound of audit.fact(boundRights)) {
     const { binding, rights } = bound;
     const role = textOf(fieldsOf(binding.body.roleRef).name);
-    const subjects = namedSubjects(audit, bound);
-    const isAll = rights.some(({ kind, scope }) => kind === "cluster-admin" && scope.namespace === null);
-    if (isAll && subjects.length > 0)
+    const right = rights.find(({ kind, scope }) => kind === "cluster-admin" && scope.namespace === null);
+    const subjects = right === undefined ? [] : namedSubjects(audit, bound, right);
+    if (subjects.length > 0)
       yield {
         resource: binding,
         path: ["roleRef"],

@@ -9,7 +9,7 @@ export const rightsVolumes: AuditRule = {
   title: "A right to make volumes of nodes' folders",
   severity: "medium",
   attacks: ["C1"],
-  what: "`create` on PersistentVolumes, by whatever binding of the cluster; `*` among them where the role is not all rights of the cluster (BW0520). Subjects that workloads of the files run as are BW0870, everybody and nobody BW0511 and BW0510; Kubernetes' own users, groups and namespaces (`system:…`, `kube-…`) and Istio's control plane are left out.",
+  what: "`create` on PersistentVolumes, by whatever binding of the cluster; `*` among them where the role is not all rights of the cluster (BW0520). What BW0870 tells of workloads' accounts is not told again; everybody and nobody are BW0511 and BW0510; Kubernetes' own users, groups and namespaces (`system:…`, `kube-…`) and Istio's control plane are left out.",
   why: "A PersistentVolume may be a `hostPath`: with a claim and a pod of the namespace it is any folder of a node, past the Pod Security Standards, which look at pods alone.",
   fix: "Leave volumes to the storage classes' provisioners.",
   claims: ["rights-over-volumes"],
