@@ -1,5 +1,6 @@
 import { BUILT_INS } from "../analysis/verify/built-in-invariants.ts";
 import { type Invariant, invariantOf, isInvariant } from "../analysis/verify/invariant.ts";
+import { NETWORK_BUILT_INS, type NetworkBuiltIn } from "../analysis/verify/network-invariants.ts";
 import { verifyAccess } from "../analysis/verify/verify-access.ts";
 import { type LoadedMesh, loadMesh, type Mesh } from "../index.ts";
 import type { Semantics } from "../policy/inbound.ts";
@@ -12,7 +13,7 @@ import { EXIT, type ExitCode } from "./exit-code.ts";
 import { writeDecisionNotes } from "./render/decisions.ts";
 import { verifyJson, verifyMarkdown, verifyText } from "./render/verify.ts";
 
-export const BUILT_IN_NAMES: readonly string[] = BUILT_INS.map(({ name }) => name);
+export const BUILT_IN_NAMES: readonly string[] = [...BUILT_INS, ...NETWORK_BUILT_INS].map(({ name }) => name);
 
 export interface VerifyOptionsOfCommand {
   readonly invariants?: readonly string[];
@@ -35,12 +36,15 @@ export async function runVerify(
     ...(await ownInvariants(loaded, paths)).map((resource) => invariantOf(resource, mesh)),
     ...builtInInvariants(mesh, builtin),
   ];
-  if (invariants.length === 0)
+  const ofNetwork = networkInvariants(mesh, builtin);
+  if (invariants.length + ofNetwork.length === 0)
     throw new BulwarkError(
       "BW_CLI_INPUT",
       "there is nothing to verify: the mesh has no AccessInvariant and none is given; write one, or ask for `--builtin all`",
     );
-  const verification = await verifyAccess(mesh, invariants, { semantics });
+  const { results, ...counts } = await verifyAccess(mesh, invariants, { semantics });
+  const verification = { ...counts, results: [...results] };
+  for (const { judge } of ofNetwork) verification.results.push(await judge(mesh, semantics));
   const render = { text: verifyText, json: verifyJson, markdown: verifyMarkdown }[format];
   process.stdout.write(render(verification));
   return verification.results.every(({ outcome }) => outcome === "proven") ? EXIT.ok : EXIT.denied;
@@ -69,6 +73,13 @@ function builtInInvariants(mesh: Mesh, names: readonly string[]): readonly Invar
       );
     return made;
   });
+}
+
+/** As {@link builtInInvariants}; those about the network. */
+function networkInvariants(mesh: Mesh, names: readonly string[]): readonly NetworkBuiltIn[] {
+  return NETWORK_BUILT_INS.filter(
+    ({ name, concerns }) => names.includes(name) || (names.includes("all") && concerns(mesh)),
+  );
 }
 
 /** Those in the mesh's files, and those in files of their own. One name, one invariant. */

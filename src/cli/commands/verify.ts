@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { BUILT_INS } from "../../analysis/verify/built-in-invariants.ts";
+import { NETWORK_BUILT_INS } from "../../analysis/verify/network-invariants.ts";
 import { examples } from "../options.ts";
 import { BUILT_IN_NAMES, runVerify, type VerifyOptionsOfCommand } from "../run-verify.ts";
 
@@ -36,7 +37,7 @@ An AccessInvariant says what is to be so, whatever policies say, by rules as Aut
       - from: [{source: {principals: [cluster.local/ns/shop/sa/web]}}]
 
 Built in:
-${BUILT_INS.map(({ name, summary }) => `  ${name.padEnd(22)} ${summary}`).join("\n")}
+${[...BUILT_INS, ...NETWORK_BUILT_INS].map(({ name, summary }) => `  ${name.padEnd(22)} ${summary}`).join("\n")}
   ${"all".padEnd(22)} those of them that the mesh has anything for
 
 Proven means: over all requests, not sampled. It is the server's side of workloads that is judged (docs/verify.md says what that leaves out).
