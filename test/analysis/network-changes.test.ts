@@ -141,6 +141,8 @@ test("network changes are exactly the connections that one of two meshes lets th
         const [was, is] = [connectionsOf(before), connectionsOf(after)];
         assert.deepEqual([...toldBy(changes, "widened")].sort(), [...is.difference(was)].sort());
         assert.deepEqual([...toldBy(changes, "narrowed")].sort(), [...was.difference(is)].sort());
+        const opened = changes.filter(({ change }) => change === "widened");
+        assert.deepEqual(networkChanges(before, after, { widenedOnly: true }), opened);
         for (const { change, connection: witness, causes } of changes) {
           assert.ok(causes.length > 0, "a change has a cause");
           if (!ASKED.includes(witness.port) || witness.from.includes(":") || witness.to.includes(":"))

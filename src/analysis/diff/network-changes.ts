@@ -43,8 +43,17 @@ export interface NetworkConnection {
 /** So many pairs of unlike pods are compared; beyond, it is said that they are not. */
 const MAX_PAIRS = 40_000_000;
 
+export interface NetworkDiffOptions {
+  /** Tells what opens, and not what closes: policies of their own for a thousand pods close a million ways. */
+  readonly widenedOnly?: boolean;
+}
+
 /** @throws {AnalysisLimit} where there are too many unlike pods that the change touches. */
-export function networkChanges(before: Mesh, after: Mesh): readonly NetworkChange[] {
+export function networkChanges(
+  before: Mesh,
+  after: Mesh,
+  { widenedOnly = false }: NetworkDiffOptions = {},
+): readonly NetworkChange[] {
   const sides = commonPods(before, after);
   const touched = new TouchedPods(before, after, sides);
   if (touched.isNothing) return [];
@@ -60,7 +69,7 @@ export function networkChanges(before: Mesh, after: Mesh): readonly NetworkChang
     throw new AnalysisLimit(
       `${groups.length} unlike pods of which too many change: by network policies not compared`,
     );
-  const found = new Findings(maps[0].algebra, declaredPorts(after));
+  const found = new Findings(maps[0].algebra, declaredPorts(after), widenedOnly);
   for (const group of groups) {
     if (group.causes.length === 0) continue;
     for (const other of groups) {
@@ -182,16 +191,22 @@ interface Found {
 class Findings {
   readonly #algebra: ConnectionAlgebra;
   readonly #declared: ReadonlyMap<string, readonly number[]>;
+  readonly #widenedOnly: boolean;
   readonly #found: NetworkChange[] = [];
 
-  constructor(algebra: ConnectionAlgebra, declared: ReadonlyMap<string, readonly number[]>) {
+  constructor(
+    algebra: ConnectionAlgebra,
+    declared: ReadonlyMap<string, readonly number[]>,
+    widenedOnly: boolean,
+  ) {
     this.#algebra = algebra;
     this.#declared = declared;
+    this.#widenedOnly = widenedOnly;
   }
 
   note(found: Found, old: ConnectionSet, now: ConnectionSet): void {
     this.#add("widened", found, this.#algebra.subtract(now, old));
-    this.#add("narrowed", found, this.#algebra.subtract(old, now));
+    if (!this.#widenedOnly) this.#add("narrowed", found, this.#algebra.subtract(old, now));
   }
 
   changes(): readonly NetworkChange[] {

@@ -265,7 +265,9 @@ async function problemsOf(
   );
   const all = (why: string): ReadonlyMap<EgressPlan, string> => new Map(plans.map((plan) => [plan, why]));
   try {
-    const wider = networkChanges(mesh, after).find(({ change }) => change === "widened");
+    const wider = networkChanges(mesh, after, { widenedOnly: true }).find(
+      ({ change }) => change === "widened",
+    );
     if (wider !== undefined)
       return all(`it would open a way that is closed today: ${JSON.stringify(wider.connection)}`);
   } catch (error) {

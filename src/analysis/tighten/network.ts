@@ -161,7 +161,9 @@ async function problemOf(mesh: Mesh, plans: readonly NetworkPlan[]): Promise<str
     plans.map(({ change }) => change),
   );
   try {
-    const wider = networkChanges(mesh, after).find(({ change }) => change === "widened");
+    const wider = networkChanges(mesh, after, { widenedOnly: true }).find(
+      ({ change }) => change === "widened",
+    );
     if (wider !== undefined)
       return `it would open a way that is closed today: ${JSON.stringify(wider.connection)}`;
   } catch (error) {

@@ -116,7 +116,7 @@ async function problemsOf(
     }
   };
   try {
-    const { changes, notAnalysed } = clientChanges(mesh, after);
+    const { changes, notAnalysed } = clientChanges(mesh, after, { widenedOnly: true });
     for (const { change, clients, witness } of changes)
       if (change === "widened")
         blame(clients, `it would open a way that is closed today: ${JSON.stringify(witness)}`);

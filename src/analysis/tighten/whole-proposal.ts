@@ -58,7 +58,7 @@ class WholeComparison {
       return changes;
     });
     this.#compare("network", () =>
-      networkChanges(this.#before, this.#after).map(({ change, connection }) => ({
+      networkChanges(this.#before, this.#after, { widenedOnly: true }).map(({ change, connection }) => ({
         change,
         witness: connection,
       })),
