@@ -20,8 +20,24 @@ import { looksAtTokens, rulesOf } from "./token-demands.ts";
 /** Of servers with different policies: a millisecond or two each. In their order, so that the same files give the same findings. */
 const MOST_ANALYSES = 4000;
 
+/** What the rules about idle rules have in common, in the words of their pages. */
+export const IDLE_BOUND =
+  "Computed over all requests, not sampled, in a bounded space: where a workload's policies are too complex for it, or more than 4,000 workloads each have such rules in a combination of their own, idle rules are told only where the rules' fields show it, and BW0601 says of how many workloads that is. Policies in dry run, at waypoints and at ztunnels are not looked at.";
+
+export interface IdleAnalysis {
+  readonly rules: readonly IdleRule[];
+  /** One workload of each class whose diagrams grew too large. */
+  readonly tooComplex: readonly string[];
+  /** Classes that were one too many. */
+  readonly leftOut: number;
+}
+
 /** Idle at every workload, as far as all of them could be analysed. Waypoints and ztunnels are not. */
 export function idleRules(audit: AuditContext): readonly IdleRule[] {
+  return audit.fact(idleAnalysis).rules;
+}
+
+export function idleAnalysis(audit: AuditContext): IdleAnalysis {
   const busy = busyRules(audit);
   const rules = audit
     .fact(enforcedRules)
@@ -32,15 +48,24 @@ export function idleRules(audit: AuditContext): readonly IdleRule[] {
   for (const rule of rules)
     for (const server of rule.classes) byClass.set(server, [...(byClass.get(server) ?? []), rule]);
   const analyses = new Map<ServerClass, readonly IdleRule[]>();
-  let left = MOST_ANALYSES;
+  const tooComplex: string[] = [];
+  let asked = 0;
+  const analysed = (server: ServerClass, gone: ReadonlySet<string>): readonly IdleRule[] => {
+    asked++;
+    if (asked > MOST_ANALYSES) return [];
+    const found = analyse(audit, server, gone);
+    if (found === null && !server.isAmbient) tooComplex.push(server.workload.key);
+    return found ?? [];
+  };
   const idleAt = (server: ServerClass): readonly IdleRule[] => {
     const known = analyses.get(server);
     if (known !== undefined) return known;
-    const made = idleInClass(audit, server, byClass.get(server) ?? [], () => left-- > 0);
+    const made = idleInClass(audit, server, byClass.get(server) ?? [], analysed);
     analyses.set(server, made);
     return made;
   };
-  return rules.map((own) => worst(own, idleAt)).filter((one) => one !== null);
+  const idle = rules.map((own) => worst(own, idleAt)).filter((one) => one !== null);
+  return { rules: idle, tooComplex, leftOut: Math.max(0, asked - MOST_ANALYSES) };
 }
 
 function isDeciding(action: EnforcedRule["action"]): boolean {
@@ -52,12 +77,12 @@ function idleInClass(
   audit: AuditContext,
   server: ServerClass,
   rules: readonly EnforcedRule[],
-  mayAnalyse: () => boolean,
+  analysed: (server: ServerClass, gone: ReadonlySet<string>) => readonly IdleRule[],
 ): readonly IdleRule[] {
   const seen = rules.map((rule) => seenCovered(audit, server, rule)).filter((one) => one !== null);
-  if (seen.length === rules.length || !mayAnalyse()) return seen;
+  if (seen.length === rules.length) return seen;
   const gone = new Set(seen.map(({ policy, rule }) => keyOf(resourceName(policy), rule)));
-  return [...seen, ...(analyse(audit, server, gone) ?? [])];
+  return [...seen, ...analysed(server, gone)];
 }
 
 function keyOf(policy: string, rule: number): string {

@@ -61,3 +61,8 @@ function conditionFields({ key, values, notValues }: Fields, at: FieldPath): Rul
       : []),
   ];
 }
+
+/** Whether a path is that of a field, or of something in it. */
+export function isWithin(path: FieldPath, outer: FieldPath): boolean {
+  return outer.every((part, at) => path[at] === part);
+}

@@ -1,6 +1,6 @@
 import type { AuditContext } from "../audit-context.ts";
 import { ruleText } from "../facts/idle-rule.ts";
-import { idleRules } from "../facts/rule-effects.ts";
+import { IDLE_BOUND, idleRules } from "../facts/rule-effects.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -11,7 +11,7 @@ export const allowDenied: AuditRule = {
   attacks: [],
   what:
     "Rules of ALLOW policies of which not one request gets through, because DENY policies of the same workload match all of them, whichever ALLOW comes before: DENY always wins. " +
-    "At every workload that the policy selects; computed over all requests.",
+    `At every workload that the policy selects. ${IDLE_BOUND}`,
   why: "Two policies contradict each other. Whoever looks at the ALLOW believes that the way is open, and when it is missed, the DENY is what is taken away in haste, with all else that it kept out.",
   fix: "Except what is meant to pass from the DENY (`notPrincipals`, `notPaths` …), or take the ALLOW away.",
   claims: ["configuration-in-force"],

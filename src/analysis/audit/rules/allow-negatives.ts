@@ -1,8 +1,5 @@
-import type { SourceSpec } from "../../../policy/authorization-spec.ts";
 import type { AuditContext } from "../audit-context.ts";
-import { compiledIn, type EnforcedRule, enforcedRules, probesIn } from "../facts/enforced-rules.ts";
-import { isNegativeOnly, openPorts } from "../facts/plaintext-ports.ts";
-import { accessRequestOf, isLetThrough, isMatched } from "../facts/sample-requests.ts";
+import { exclusionsInClear } from "../facts/identity-gaps.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -10,6 +7,7 @@ export const allowNegatives: AuditRule = {
   id: "BW0616",
   title: "An ALLOW rule that says who may not, and so lets in who has no name",
   severity: "high",
+  same: { snowcat: "Allow with Negative Match" },
   attacks: ["M1"],
   what:
     "Rules of ALLOW policies with a source that names callers by `notPrincipals`, `notNamespaces`, `notServiceAccounts` or `notTrustDomains` alone, at a workload with a port that takes plaintext: " +
@@ -21,33 +19,11 @@ export const allowNegatives: AuditRule = {
 };
 
 function* negatives(audit: AuditContext): Iterable<Hit> {
-  for (const rule of audit.fact(enforcedRules)) {
-    if (rule.action !== "ALLOW") continue;
-    const at = (rule.spec.from ?? []).findIndex(
-      ({ source }) => source !== undefined && isNegativeOnly(source as SourceSpec),
-    );
-    if (at < 0) continue;
-    const witness = inClear(audit, rule);
-    if (witness !== undefined)
-      yield {
-        resource: rule.policy,
-        path: ["spec", "rules", rule.index, "from", at],
-        title: `\`rules[${rule.index}]\` lets in callers without any identity: it only says who is not meant`,
-        witness,
-      };
-  }
-}
-
-function inClear(audit: AuditContext, rule: EnforcedRule): Hit["witness"] {
-  for (const server of rule.classes) {
-    const compiled = compiledIn(server, rule);
-    if (server.inbound.gateway !== null || compiled === undefined) continue;
-    for (const sample of probesIn(audit, server, rule))
-      for (const port of openPorts(server, sample.port)) {
-        const clear = { ...sample, port, principal: null };
-        if (isMatched(compiled, server, clear) && isLetThrough(server, clear))
-          return accessRequestOf(clear, server);
-      }
-  }
-  return undefined;
+  for (const { rule, path, witness } of audit.fact(exclusionsInClear))
+    yield {
+      resource: rule.policy,
+      path,
+      title: `\`rules[${rule.index}]\` lets in callers without any identity: it only says who is not meant`,
+      witness,
+    };
 }

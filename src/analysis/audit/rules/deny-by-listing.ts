@@ -1,6 +1,7 @@
 import type { Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
-import { operationFieldsOf } from "../facts/rule-fields.ts";
+import { namesPassedInClear } from "../facts/identity-gaps.ts";
+import { isWithin, operationFieldsOf } from "../facts/rule-fields.ts";
 import { fieldsOf } from "../facts/written.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
@@ -11,7 +12,7 @@ export const denyByListing: AuditRule = {
   severity: "low",
   same: { snowcat: "Deny with Positive Match" },
   attacks: ["M6"],
-  what: 'DENY policies with rules that list what they refuse in sources or operations (`paths`, `methods`, `hosts`, `principals` …), `"*"` alone left out. `info` where an ALLOW policy stands in the same namespace or the root namespace, without which a request is let in by default: it says what may pass, and the DENY takes away from that. Conditions (`when`) are not looked at.',
+  what: 'DENY policies with rules that list what they refuse in sources or operations (`paths`, `methods`, `hosts`, `principals` …), `"*"` alone left out. `info` where an ALLOW policy stands in the same namespace or the root namespace, without which a request is let in by default: it says what may pass, and the DENY takes away from that. Conditions (`when`) are not looked at; names of callers that whoever drops his passes are told by BW0617 alone.',
   why: "What is not in the list passes: the same path spelled otherwise, another method, a caller of another name.",
   fix: "Say by an ALLOW policy who may do what, and keep the DENY for what must never pass; or write the DENY with `not…` fields, so that it refuses all but what is meant.",
   claims: ["default-deny"],
@@ -20,11 +21,17 @@ export const denyByListing: AuditRule = {
 
 function* listings(audit: AuditContext): Iterable<Hit> {
   const bounded = audit.fact(namespacesWithAllow);
+  const gaps = Map.groupBy(audit.fact(namesPassedInClear), ({ rule }) => rule.policy);
   const { rootNamespace } = audit.mesh.config;
   for (const resource of audit.of("security.istio.io", "AuthorizationPolicy")) {
     if (actionOf(resource) !== "DENY") continue;
+    const told = gaps.get(resource) ?? [];
     const listing = operationFieldsOf(resource.spec).find(
-      ({ isNegative, path, values }) => !isNegative && !path.includes("when") && !values.includes("*"),
+      ({ isNegative, path, values }) =>
+        !isNegative &&
+        !path.includes("when") &&
+        !values.includes("*") &&
+        !(path.includes("from") && told.some((gap) => isWithin(path, gap.path))),
     );
     if (listing === undefined) continue;
     const isBounded = bounded.has(resource.namespace) || bounded.has(rootNamespace);

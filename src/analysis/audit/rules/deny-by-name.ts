@@ -1,7 +1,5 @@
 import type { AuditContext } from "../audit-context.ts";
-import { compiledIn, type EnforcedRule, enforcedRules, probesIn } from "../facts/enforced-rules.ts";
-import { asksForIdentity, isIdentityKey, openPorts } from "../facts/plaintext-ports.ts";
-import { accessRequestOf, isLetThrough, isMatched } from "../facts/sample-requests.ts";
+import { namesPassedInClear } from "../facts/identity-gaps.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -9,6 +7,7 @@ export const denyByName: AuditRule = {
   id: "BW0617",
   title: "A DENY by name that whoever drops the name passes",
   severity: "high",
+  same: { snowcat: "Deny with Positive Match" },
   attacks: ["M1", "E4"],
   what:
     "Rules of DENY policies that name callers (`principals`, `namespaces`, `serviceAccounts`, `trustDomains`, or these in `when`), at a workload that lets the same request in when it comes in clear: " +
@@ -20,39 +19,11 @@ export const denyByName: AuditRule = {
 };
 
 function* passedInClear(audit: AuditContext): Iterable<Hit> {
-  for (const rule of audit.fact(enforcedRules)) {
-    if (rule.action !== "DENY" || !isAboutNames(rule)) continue;
-    const witness = inClear(audit, rule);
-    if (witness !== undefined)
-      yield {
-        resource: rule.policy,
-        path: ["spec", "rules", rule.index],
-        title: `whom \`rules[${rule.index}]\` denies gets in without mutual TLS: \`${witness.to.workload}\` takes plaintext at port ${witness.to.port}`,
-        witness,
-      };
-  }
-}
-
-function isAboutNames({ spec: { from = [], when = [] } }: EnforcedRule): boolean {
-  return (
-    from.some(({ source }) => source !== undefined && asksForIdentity(source)) ||
-    when.some(({ key, values = [] }) => isIdentityKey(key) && values.length > 0)
-  );
-}
-
-function inClear(audit: AuditContext, rule: EnforcedRule): Hit["witness"] {
-  for (const server of rule.classes) {
-    const compiled = compiledIn(server, rule);
-    if (server.inbound.gateway !== null || compiled === undefined) continue;
-    for (const sample of probesIn(audit, server, rule)) {
-      if (!isMatched(compiled, server, sample)) continue;
-      for (const port of openPorts(server, sample.port)) {
-        const clear = { ...sample, port, principal: null };
-        const named = { ...clear, principal: sample.principal };
-        if (!isMatched(compiled, server, named) || isMatched(compiled, server, clear)) continue;
-        if (isLetThrough(server, clear)) return accessRequestOf(clear, server);
-      }
-    }
-  }
-  return undefined;
+  for (const { rule, path, witness } of audit.fact(namesPassedInClear))
+    yield {
+      resource: rule.policy,
+      path,
+      title: `whom \`rules[${rule.index}]\` denies gets in without mutual TLS: \`${witness.to.workload}\` takes plaintext at port ${witness.to.port}`,
+      witness,
+    };
 }

@@ -1,14 +1,5 @@
-import { indexPeerMtls, type PeerMtls } from "../../../policy/outbound/peer-mtls.ts";
-import type { FieldPath } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
-import {
-  isSelective,
-  modeOf,
-  type PeerAuthentication,
-  portModesOf,
-  portsOf,
-} from "../facts/peer-authentications.ts";
-import { plaintextInto } from "../facts/request-into.ts";
+import { tlsExceptions } from "../facts/tls-exceptions.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -27,57 +18,12 @@ export const mtlsException: AuditRule = {
 };
 
 function* exceptions(audit: AuditContext): Iterable<Hit> {
-  const peers = indexPeerMtls(audit.mesh);
-  for (const policy of audit.mesh.peerAuthentications)
-    for (const exception of exceptionsOf(audit, policy, peers)) {
-      const places = portsOf(audit, policy).filter(
-        ({ port }) => exception.port === undefined || exception.port === port,
-      );
-      for (const { server, port } of places) {
-        const isOwn = exception.port !== undefined || !portModesOf(policy).some(([other]) => other === port);
-        const witness = isOwn ? plaintextInto(audit, server, port) : undefined;
-        if (witness === undefined) continue;
-        yield {
-          resource: policy,
-          path: exception.path,
-          title: `${exception.text}: \`${server.workload.key}\` takes plaintext at port ${port}`,
-          witness,
-        };
-        break;
-      }
-    }
-}
-
-interface Exception {
-  readonly port?: number;
-  readonly path: FieldPath;
-  readonly text: string;
-}
-
-function* exceptionsOf(
-  { mesh }: AuditContext,
-  policy: PeerAuthentication,
-  peers: PeerMtls,
-): Iterable<Exception> {
-  const root = mesh.config.rootNamespace;
-  if (policy.namespace === root) return;
-  const above = isSelective(policy) ? peers.namespaceMode(policy.namespace) : peers.namespaceMode(root);
-  const own = modeOf(policy);
-  if (above === "STRICT" && isLoose(own))
+  for (const { policy, path, text, isWide, workload, port, witness } of audit.fact(tlsExceptions))
     yield {
-      path: ["spec", "mtls", "mode"],
-      text: `${own} where ${isSelective(policy) ? "the namespace" : "the mesh"} is STRICT`,
+      resource: policy,
+      path,
+      title: `${text}: \`${workload}\` takes plaintext at port ${port}`,
+      witness,
+      ...(isWide ? { snowcat: "Permissive Mutual TLS" } : {}),
     };
-  if (!isSelective(policy) || (own ?? above) !== "STRICT") return;
-  for (const [port, mode] of portModesOf(policy))
-    if (isLoose(mode))
-      yield {
-        port,
-        path: ["spec", "portLevelMtls", String(port), "mode"],
-        text: `${mode} at a port where the workload is STRICT`,
-      };
-}
-
-function isLoose(mode: string | undefined): boolean {
-  return mode === "PERMISSIVE" || mode === "DISABLE";
 }

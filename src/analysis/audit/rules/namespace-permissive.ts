@@ -6,6 +6,7 @@ import type { AuditContext } from "../audit-context.ts";
 import { openPorts } from "../facts/plaintext-ports.ts";
 import { plaintextInto } from "../facts/request-into.ts";
 import { type ServerClass, serverClasses } from "../facts/server-classes.ts";
+import { tlsExceptions } from "../facts/tls-exceptions.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -15,7 +16,7 @@ export const namespacePermissive: AuditRule = {
   severity: "medium",
   same: { snowcat: "Permissive Mutual TLS" },
   attacks: ["M1"],
-  what: "Namespaces without STRICT, of their own or the mesh's, that have a workload with a port at which its proxy takes plaintext: one finding a namespace, with the first such workload and port. `low` where AuthorizationPolicies refuse every request in clear that was tried, so that only the policies stand between. Where the namespace is STRICT and a workload or port is excepted, see BW0630. Namespaces without workloads of the mesh are not told.",
+  what: "Namespaces without STRICT, of their own or the mesh's, that have a workload with a port at which its proxy takes plaintext: one finding a namespace, with the first such workload and port. `low` where AuthorizationPolicies refuse every request in clear that was tried, so that only the policies stand between. Where a namespace, a workload or a port is excepted from the STRICT of the level above and a request in clear is let in, BW0630 alone tells. Namespaces without workloads of the mesh are not told.",
   why: "Whoever reaches the pod's address speaks to it without a certificate: nothing is encrypted, and nobody knows who it was.",
   fix: "Add a PeerAuthentication with `mtls: {mode: STRICT}` to the root namespace, or to the namespace; find the clients without a proxy first (`bulwark tighten`).",
   claims: ["mutual-tls"],
@@ -33,9 +34,12 @@ function* permissive(audit: AuditContext): Iterable<Hit> {
   const peers = indexPeerMtls(mesh);
   const places = placesByNamespace(audit, peers);
   const resources = new Map(audit.of("", "Namespace").map((resource) => [resource.name, resource]));
+  const excepted = new Set(
+    audit.fact(tlsExceptions).flatMap(({ policy, isWide }) => (isWide ? [policy.namespace] : [])),
+  );
   for (const name of [...places.keys()].sort()) {
     const place = places.get(name);
-    if (place === undefined) continue;
+    if (place === undefined || excepted.has(name)) continue;
     const { workload, port, witness } = place;
     const resource: Resource = resources.get(name) ?? workload.resource;
     yield {

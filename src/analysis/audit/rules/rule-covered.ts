@@ -1,6 +1,6 @@
 import type { AuditContext } from "../audit-context.ts";
 import { type IdleRule, ruleText } from "../facts/idle-rule.ts";
-import { idleRules } from "../facts/rule-effects.ts";
+import { IDLE_BOUND, idleAnalysis, idleRules } from "../facts/rule-effects.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -11,7 +11,7 @@ export const ruleCovered: AuditRule = {
   attacks: [],
   what:
     "Rules of ALLOW and DENY policies without which every request would be decided as it is with them, at every workload that the policy selects: other rules of the " +
-    "same action match all that this one matches. Computed over all requests, not sampled. All rules that are told can go together. Policies in dry run, at waypoints and at ztunnels are not looked at; in a mesh with more than 4,000 workloads of which each has such rules in a combination of its own, the rest is told only where the rules' fields show it.",
+    `same action match all that this one matches. All rules that are told can go together. ${IDLE_BOUND}`,
   why: "Whoever narrows this rule to keep somebody out keeps nobody out: the other rule still lets them in. Of a DENY: whoever relies on it does not see that the other one carries it alone.",
   fix: "Take the rule away; or, where it was meant to be the limit, narrow the rule that covers it.",
   claims: [],
@@ -20,6 +20,24 @@ export const ruleCovered: AuditRule = {
 
 function* covered(audit: AuditContext): Iterable<Hit> {
   for (const idle of audit.fact(idleRules)) if (idle.reason === "covered") yield hitOf(idle);
+  const { tooComplex, leftOut } = audit.fact(idleAnalysis);
+  const [first] = tooComplex;
+  if (first !== undefined)
+    yield notAnalysed(
+      `${tooComplex.length} kinds of workloads, \`${first}\` for one, have policies too complex for it`,
+    );
+  if (leftOut > 0) yield notAnalysed(`${leftOut} kinds of workloads are one too many for it`);
+}
+
+/** Silence about them would read as if no rule of theirs were idle. */
+function notAnalysed(why: string): Hit {
+  return {
+    place: { name: "mesh" },
+    severity: "info",
+    title: `not all policies were searched for idle rules (BW0601 to BW0604): ${why}`,
+    why: "That nothing is told of their rules says nothing.",
+    fix: "Split policies with very many paths, hosts or addresses by workload.",
+  };
 }
 
 function hitOf({ policy, rule, action, by, witness }: IdleRule): Hit {

@@ -1,6 +1,6 @@
 import type { AuthorizationSpec } from "../../../policy/authorization-spec.ts";
 import type { AuditContext } from "../audit-context.ts";
-import { idleRules } from "../facts/rule-effects.ts";
+import { IDLE_BOUND, idleRules } from "../facts/rule-effects.ts";
 import { asksForToken } from "../facts/token-demands.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
@@ -12,7 +12,8 @@ export const ruleDead: AuditRule = {
   attacks: ["M6"],
   what:
     "Rules of ALLOW and DENY policies whose conditions no request meets: they exclude each other (`principals` and `notPrincipals` of the same name, two `when` on one header that " +
-    "hardly differ), or each path in them is one that normalisation never leaves. Computed over all requests. Rules that ask for tokens where no RequestAuthentication reads any are BW0608.",
+    "hardly differ), or each path in them is one that normalisation never leaves. Rules that ask for tokens where no RequestAuthentication reads any are BW0608. " +
+    IDLE_BOUND,
   why: "A DENY that matches nothing keeps nobody out: what it was written against goes through. An ALLOW that matches nothing refuses those whom it was written for.",
   fix: "Mend the conditions that exclude each other. The conditions of one `from`, `to` and `when` hold together; entries of a list are alternatives.",
   claims: ["policies-hold"],
