@@ -121,7 +121,7 @@ export class Evidence {
       hosts = new Map();
       this.clients.set(flow.workload, hosts);
     }
-    const key = `${flow.host}:${flow.port}`;
+    const key = `${flow.host}:${flow.port}${flow.isPassedOn === true ? " by its address" : ""}`;
     const known = hosts.get(key);
     if (known !== undefined) known.requests++;
     else if (hosts.size < MAX_USES) hosts.set(key, { ...flow, requests: 1 });

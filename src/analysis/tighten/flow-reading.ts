@@ -53,6 +53,8 @@ export interface ClientFlow {
   /** As the client dialled it. */
   readonly port: number;
   readonly protocol: "http" | "tls" | "tcp";
+  /** The proxy's own word that it went to the very address that was dialled, by no service, whatever services have the name. */
+  readonly isPassedOn?: true;
   readonly timeMs: number;
 }
 

@@ -146,6 +146,8 @@ function whyNot(mesh: Mesh, evidence: Evidence, { workloads }: SelectorGroup): s
 /** All places where routes may have sent it, whatever was asked for there; a text where one has no pods or address in the files. */
 function placesFor(mesh: Mesh, known: ClientWays, flow: ClientFlow): readonly Place[] | string {
   const { workload, host, port } = flow;
+  if (flow.isPassedOn === true)
+    return isAddress(host) ? [{ workload: undefined, port, address: host }] : withoutAddress(host, port);
   const client = meshDirectory(mesh).workloads.get(workload);
   const ways = client === undefined ? `${workload} is not in the files` : known.of(client, flow);
   if (typeof ways === "string") return ways;

@@ -199,7 +199,8 @@ function clientFlow(log: Json, workload: string, cluster: string, timeMs: number
   if (host === undefined || host === "" || !isPort(port)) return leftOut("untold", workload);
   const isHttp = text(log.method) !== undefined;
   const protocol = isHttp ? "http" : text(log.requested_server_name) === undefined ? "tcp" : "tls";
-  return { kind: "client", workload, host: host.toLowerCase(), port, protocol, timeMs };
+  const passedOn = cluster === "PassthroughCluster" ? { isPassedOn: true as const } : {};
+  return { kind: "client", workload, host: host.toLowerCase(), port, protocol, ...passedOn, timeMs };
 }
 
 /** Without its port. */

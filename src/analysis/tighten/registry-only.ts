@@ -131,10 +131,12 @@ async function problemsOf(
     for (const flow of flows.values()) {
       const [old, now] = [before?.get(key), then?.get(key)];
       if (old === undefined || now === undefined || !planOf.has(key)) continue;
-      if (!isSameWay(mesh, old, after, now, flow))
+      if (flow.isPassedOn === true || !isSameWay(mesh, old, after, now, flow))
         blame(
           [key],
-          `no service has the host ${flow.host} (port ${flow.port}), which ${key} asks for: register it with a ServiceEntry`,
+          flow.isPassedOn === true
+            ? `${key} reached ${flow.host} (port ${flow.port}) by an address that is no service's: register it with a ServiceEntry`
+            : `no service has the host ${flow.host} (port ${flow.port}), which ${key} asks for: register it with a ServiceEntry`,
         );
     }
   return found;

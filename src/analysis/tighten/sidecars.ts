@@ -83,7 +83,9 @@ function planFor(
   const { scope } = sidecarOf(mesh, first).view;
   const hosts = new Set<string>();
   const led = new Set<string>();
-  for (const { host, port } of flows) {
+  for (const { host, port, isPassedOn } of flows) {
+    if (isPassedOn === true)
+      return `${host} (port ${port}) was reached by an address that is no service's: register it with a ServiceEntry`;
     const entries = entriesFor(mesh, scope, namespace, host);
     if (entries === undefined)
       return `no service has the host ${host} (port ${port}): register it with a ServiceEntry`;

@@ -9,7 +9,7 @@ import type { ClientFlow } from "../../../src/analysis/tighten/flow-reading.ts";
 import { meshWith } from "../../../src/analysis/tighten/manifest.ts";
 import { DEFAULT_THRESHOLDS } from "../../../src/analysis/tighten/path-thresholds.ts";
 import { isHeldBack } from "../../../src/analysis/tighten/replay.ts";
-import type { ExtraProposal } from "../../../src/analysis/tighten/sidecars.ts";
+import { type ExtraProposal, proposeSidecars } from "../../../src/analysis/tighten/sidecars.ts";
 import { buildMesh } from "../../../src/model/build-mesh.ts";
 import type { Mesh } from "../../../src/model/mesh.ts";
 import { decide } from "../../../src/policy/decide.ts";
@@ -272,4 +272,24 @@ test("namespaces that an entry names by hand, and of which the files have no wor
   const proposal = await propose(mesh, [sent("pay/bank", "ledger.example"), sent("shop/web", "bank.pay")]);
   // Nor does its own namespace see it from then on, which does not today.
   assert.deepEqual(exportsOf(proposal), [["ledger", ["pay", "batch"]]]);
+});
+
+test("what went to an address that is no service's keeps its namespace open, though a service has the name that it gave", async () => {
+  const mesh = buildMesh([...BASE, LEDGER]);
+  const named = sent("shop/web", "bank.pay");
+  const closes = async (flows: readonly ClientFlow[]): Promise<boolean> =>
+    (await propose(mesh, flows)).changes.some(
+      ({ manifest: { kind, metadata } }) => kind === "Sidecar" && metadata.namespace === "shop",
+    );
+  assert.equal(await closes([named]), true);
+  const passedOn = [named, { ...named, isPassedOn: true as const }];
+  assert.equal(await closes(passedOn), false);
+  const proposal = await propose(mesh, passedOn);
+  assert.deepEqual(letOut(proposal, "web"), []);
+  const whys = proposal.untouched.map(({ why }) => why).join("\n");
+  assert.match(whys, /shop\/web reached bank\.pay \(port 80\) by an address that is no service's/);
+  const options = { semantics: "istio", thresholds: DEFAULT_THRESHOLDS } as const;
+  const evidence = new Evidence(mesh, { ...options, unwantedStatuses: new Set() });
+  for (const flow of passedOn) evidence.add(flow);
+  assert.deepEqual((await proposeSidecars(mesh, evidence)).changes, []);
 });

@@ -162,6 +162,9 @@ test("a client's own log tells the host that was asked for", () => {
     protocol: "http",
     timeMs: Date.UTC(2026, 10, 2, 9),
   });
+  // Whatever name it gave: the proxy knew no service by the address.
+  const passedOn = envoy({ ...outbound, upstream_cluster: "PassthroughCluster" });
+  assert.ok(passedOn.kind === "client" && passedOn.isPassedOn === true);
 });
 
 const FLOW = {
