@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { AuditContext } from "../../src/analysis/audit/audit-context.ts";
@@ -166,6 +168,22 @@ test("of an open mesh the same claims are refuted", async () => {
   ])
     assert.equal(claims[claim], "refuted", claim);
   for (const claim of ["net-raw-dropped", "pods-restricted"]) assert.equal(claims[claim], "refuted", claim);
+});
+
+test("claims on Kubernetes are refuted where one breach is, and are not shown where nothing is", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "claims-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  for (const rule of ["BW0501", "BW0508", "BW0512", "BW0530"])
+    cpSync(join(import.meta.dirname, "rules", rule, "bad"), join(folder, rule), { recursive: true });
+  const broken = claimsOf(await judge(folder, "cis"));
+  const asked = ["pods-unprivileged", "admission-held", "rights-over-secrets", "components-hardened"];
+  for (const claim of asked) assert.equal(broken[claim], "refuted", claim);
+  assert.equal(broken["rights-over-nodes"], "shown");
+  assert.equal(broken["host-pid-unused"], "shown");
+  assert.equal(claimsOf(await judge(folder, "nist-800-207"))["baseline-kept"], "refuted");
+  const silent = claimsOf(await judge(join(MESHES, "held"), "cis"));
+  for (const claim of ["rights-over-secrets", "rights-of-all", "components-hardened"])
+    assert.equal(silent[claim], "not shown", claim);
 });
 
 test("what the files say nothing of is not shown, and never passes", async () => {

@@ -31,6 +31,7 @@ import { controlPlaneShared } from "./rules/control-plane-shared.ts";
 import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
 import { credentialInvalid } from "./rules/credential-invalid.ts";
 import { defaultAccount } from "./rules/default-account.ts";
+import { defaultNamespace } from "./rules/default-namespace.ts";
 import { denyByListing } from "./rules/deny-by-listing.ts";
 import { denyByName } from "./rules/deny-by-name.ts";
 import { deprecatedFields } from "./rules/deprecated-fields.ts";
@@ -98,6 +99,7 @@ import { namespaceUnsegmented } from "./rules/namespace-unsegmented.ts";
 import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
 import { oddIdentities } from "./rules/odd-identities.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
+import { openConsole } from "./rules/open-console.ts";
 import { overrideWithoutTls } from "./rules/override-without-tls.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
@@ -295,6 +297,8 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   rightsAll, // BW0520
   roleWildcards, // BW0521
   tokenUnneeded, // BW0522
+  defaultNamespace, // BW0523
+  openConsole, // BW0524
   componentFlags, // BW0530
   kubeletConfiguration, // BW0531
   ruleCovered, // BW0601

@@ -36,6 +36,7 @@ export const CLAIM_STATEMENTS = {
   "rights-over-webhooks": "No name but the cluster's own writes webhooks of admission.",
   "rights-over-tokens": "No name but the cluster's own has tokens of any account.",
   "tokens-needed": "Tokens of the API server are mounted where they are needed.",
+  "default-namespace-unused": "No workload is in the namespace `default`.",
   "admission-held": "Namespaces take no pod that breaks a Pod Security Standard.",
   "components-hardened": "Kubernetes' own components run with their defences.",
   "secrets-as-files": "No container has Secrets in its environment.",

@@ -9,7 +9,7 @@ import type { ClaimId } from "./claim-statements.ts";
 import { byProof } from "./judges/by-proof.ts";
 import { againstByRules, byRules } from "./judges/by-rules.ts";
 import { egressHeld, gatewayTls, networkSegmented } from "./judges/networks.ts";
-import { ownAccounts, rawPacketsDropped, withoutControls } from "./judges/pods.ts";
+import { admissionHeld, ownAccounts, rawPacketsDropped, withoutControls } from "./judges/pods.ts";
 import { accessLogged, imagesSigned, versionsCurrent } from "./judges/records.ts";
 import { withoutRights } from "./judges/rights.ts";
 
@@ -28,7 +28,6 @@ const certificates = ({ audit }: ClaimInput): number =>
 const gateways = ({ audit }: ClaimInput): number => audit.of("networking.istio.io", "Gateway").length;
 const roles = ({ audit }: ClaimInput): number =>
   audit.of(RBAC, "ClusterRole").length + audit.of(RBAC, "Role").length;
-const namespaces = ({ audit }: ClaimInput): number => audit.of("", "Namespace").length;
 const componentsThere = ({ audit }: ClaimInput): number =>
   audit.fact(components).length + audit.every("kubelet.config.k8s.io", "KubeletConfiguration").length;
 const services = ({ audit }: ClaimInput): number => audit.of("", "Service").length;
@@ -84,7 +83,8 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "rights-over-webhooks": withoutRights(["cluster-admin", "write-webhooks", "read-admitted"]),
   "rights-over-tokens": withoutRights(["cluster-admin", "mint-tokens"]),
   "tokens-needed": againstByRules("what applications do with their tokens is not in the files"),
-  "admission-held": byRules(namespaces, "Namespaces"),
+  "default-namespace-unused": byRules(containers, "containers"),
+  "admission-held": admissionHeld,
   "components-hardened": byRules(componentsThere, "components of Kubernetes"),
   "secrets-as-files": byRules(containers, "containers"),
   "access-logged": accessLogged,
@@ -104,7 +104,7 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "host-process-unused": withoutControls(["windowsHostProcess"], "are no processes of Windows nodes"),
   "capabilities-dropped": withoutControls(["capabilities_restricted"], "drop all capabilities"),
   "seccomp-set": withoutControls(["seccompProfile_restricted"], "have a seccomp profile"),
-  "baseline-kept": byRules(containers, "containers"),
+  "baseline-kept": withoutControls([], "keep to the baseline"),
   "net-raw-dropped": rawPacketsDropped,
   "proxies-least-privilege": byRules(meshPods, "pods of the mesh"),
 };

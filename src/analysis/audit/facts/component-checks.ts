@@ -27,6 +27,12 @@ const isBelow = (least: number) => (value: string | undefined) => !(Number(value
 const isElsewhere = (value: string | undefined): boolean =>
   value !== undefined && value !== "127.0.0.1" && value !== "::1";
 
+/** The node's own loopback apart. */
+const isInClear = (value: string | undefined): boolean =>
+  parts(value).some(
+    (url) => url.startsWith("http://") && !/^http:\/\/(127\.|localhost[:/]|\[::1\])/.test(url),
+  );
+
 const API = "kube-apiserver";
 const PLUGINS = "enable-admission-plugins";
 const OFF = "disable-admission-plugins";
@@ -50,6 +56,22 @@ const ROWS: readonly Row[] = [
     "is not `false`: requests without a name are looked at",
   ],
   ["1.2.2", API, "token-auth-file", isSet, "high", "is set: tokens that never end, in a file"],
+  [
+    "1.2.3",
+    API,
+    PLUGINS,
+    lacks("DenyServiceExternalIPs"),
+    "low",
+    "lacks `DenyServiceExternalIPs`: who writes Services takes over addresses outside (CVE-2020-8554)",
+  ],
+  [
+    "1.2.4",
+    API,
+    "kubelet-client-certificate",
+    isUnset,
+    "medium",
+    "is not set: kubelets cannot know the API server",
+  ],
   [
     "1.2.5",
     API,
@@ -130,6 +152,14 @@ const ROWS: readonly Row[] = [
   ["1.3.7", "kube-controller-manager", "bind-address", isElsewhere, "low", "is not the node's own loopback"],
   ["1.4.1", "kube-scheduler", "profiling", isNot("false"), "low", "is not `false`"],
   ["1.4.2", "kube-scheduler", "bind-address", isElsewhere, "low", "is not the node's own loopback"],
+  [
+    "2.1",
+    "etcd",
+    "listen-client-urls",
+    isInClear,
+    "high",
+    "has an address in clear: Secrets travel in clear",
+  ],
   ["2.1", "etcd", "cert-file", isUnset, "high", "is not set: Secrets travel in clear"],
   [
     "2.2",

@@ -35,5 +35,6 @@ export const cis: Framework = {
 5.4.1 | Secrets are files rather than environment | secrets-as-files | what applications do with them
 5.5.1 | Where images come from is controlled | images-signed images-pinned | the admission plugin
 5.6.2 | Pods have a seccomp profile | seccomp-set | what the profile allows
+5.6.4 | The namespace \`default\` is not used | default-namespace-unused | what is only in the live cluster
 `),
 };

@@ -1,8 +1,18 @@
 /** What workloads are and may, as their pods are written. */
+
+import { judgedPods } from "../../audit/facts/pod-security.ts";
 import { containersOf, podsOf, SYSTEM_NAMESPACES } from "../../audit/facts/pods.ts";
 import { fieldsOf, textsOf } from "../../audit/facts/written.ts";
 import { brokenControlsOf } from "../../trust/pod-security/check-pod-security.ts";
-import { type ClaimEvidence, type ClaimInput, type Judge, judged, shortened } from "../claim.ts";
+import {
+  type ClaimEvidence,
+  type ClaimInput,
+  findingLines,
+  type Judge,
+  judged,
+  notShown,
+  shortened,
+} from "../claim.ts";
 
 export function ownAccounts({ audit }: ClaimInput): ClaimEvidence {
   const applications = audit.mesh.workloads.filter(
@@ -27,21 +37,21 @@ export function ownAccounts({ audit }: ClaimInput): ClaimEvidence {
 
 /**
  * Every pod but Kubernetes' own is asked, Istio's among them: a framework makes no exceptions.
- * @param controls of the Pod Security Standards, as admission names them
+ * @param controls of the Pod Security Standards, as admission names them; all of the level baseline where none is named
  * @param good what pods do that break none of them
  * @param start only breaches whose text starts so count
  */
 export function withoutControls(controls: readonly string[], good: string, start = ""): Judge {
   const asked = new Set(controls);
   // At the level restricted a stricter control stands in for this one.
-  const level = asked.has("hostPathVolumes") ? "baseline" : "restricted";
+  const level = asked.size === 0 || asked.has("hostPathVolumes") ? "baseline" : "restricted";
   return ({ audit }) => {
     const pods = audit.fact(podsOf).filter(({ namespace }) => !SYSTEM_NAMESPACES.has(namespace));
     const wrong = pods.flatMap(({ resource }) =>
       brokenControlsOf(resource, level)
         .filter(
           ({ control, breaches }) =>
-            asked.has(control) && breaches.some(({ text }) => text.startsWith(start)),
+            (asked.size === 0 || asked.has(control)) && breaches.some(({ text }) => text.startsWith(start)),
         )
         .map(({ control }) => `${resource.kind} ${resource.namespace}/${resource.name} breaks ${control}`),
     );
@@ -70,3 +80,19 @@ export function rawPacketsDropped({ audit }: ClaimInput): ClaimEvidence {
     "the files have no container",
   );
 }
+
+/** Every namespace with pods enforces a level; what other admission there is shows nothing, as it is not read. */
+export function admissionHeld({ audit, findings }: ClaimInput): ClaimEvidence {
+  const used = new Set(audit.fact(judgedPods).map(({ namespace }) => namespace));
+  const namespaces = audit.of("", "Namespace").filter(({ name }) => used.has(name));
+  const held = namespaces.filter(({ labels }) => /^(baseline|restricted)$/.test(labels[ENFORCE] ?? ""));
+  if (findings.length > 0) return { status: "refuted", evidence: findingLines(findings) };
+  return held.length < used.size || used.size === 0
+    ? notShown("not every namespace with pods is among the files with the label of a Pod Security Standard")
+    : {
+        status: "shown",
+        evidence: [`each of ${held.length} namespaces with pods enforces a Pod Security Standard`],
+      };
+}
+
+const ENFORCE = "pod-security.kubernetes.io/enforce";
