@@ -2,7 +2,7 @@
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
 import { gatewayNamed, gatewaysWithPods } from "./gateway-pods.ts";
-import { lookUpHost } from "./known-hosts.ts";
+import { fullHost, lookUpHost } from "./known-hosts.ts";
 import { podsOf, podsSelected, SYSTEM_NAMESPACES } from "./pods.ts";
 import { type RouteDestination, routeDestinations } from "./route-destinations.ts";
 import { fieldsOf, itemsOf, labelsOf, selectorText, textOf, textsOf } from "./written.ts";
@@ -108,7 +108,7 @@ function* lostDestinations(audit: AuditContext, destination: RouteDestination): 
       name: `${host}:${port}`,
       isKindUnknown: false,
     };
-  if (subset !== "" && !audit.fact(subsets).has(subsetKey(host, namespace, subset)))
+  if (subset !== "" && !hasSubset(audit, fullHost(host, namespace), subset))
     yield {
       resource,
       path: [...path, "subset"],
@@ -118,18 +118,23 @@ function* lostDestinations(audit: AuditContext, destination: RouteDestination): 
     };
 }
 
+/** Of a rule for the host, or for a wildcard over it, in whatever namespace. */
+function hasSubset(audit: AuditContext, host: string, subset: string): boolean {
+  const known = audit.fact(subsets);
+  const over = [...host.matchAll(/\./g)].map(({ index }) => `*${host.slice(index)}`);
+  return [host, ...over, "*"].some((one) => known.has(`${one}+${subset}`));
+}
+
+/** `host+subset` */
 function subsets(audit: AuditContext): ReadonlySet<string> {
   return new Set(
     audit.every("networking.istio.io", "DestinationRule").flatMap(({ namespace, spec }) => {
       const { host, subsets: written } = fieldsOf(spec);
-      return [...itemsOf(written)].map(([, { name }]) => subsetKey(textOf(host), namespace, textOf(name)));
+      return [...itemsOf(written)].map(
+        ([, { name }]) => `${fullHost(textOf(host), namespace)}+${textOf(name)}`,
+      );
     }),
   );
-}
-
-function subsetKey(host: string, namespace: string, subset: string): string {
-  const [, name, own] = /^(.+)\.([^.]+)\.svc\.cluster\.local$/.exec(host) ?? [undefined, host, namespace];
-  return `${own}/${name}+${subset}`;
 }
 
 /** Gateways that Istio makes of Gateway API's are no name to be used (BW0165). */

@@ -10,7 +10,7 @@ export const ruleHostUnknown: AuditRule = {
   severity: "medium",
   same: { istio: "IST0174", kiali: "KIA0202" },
   attacks: ["M3", "M11"],
-  what: "A `host` that is neither a Service nor a ServiceEntry that the rule's namespace sees. A wildcard is held against wildcards of ServiceEntries.",
+  what: "A `host` that is neither a Service nor a ServiceEntry that the rule's namespace sees. A wildcard is held against wildcards of ServiceEntries; one over the Services of the mesh or of a namespace (`*.local`, `*.shop.svc.cluster.local`), which `istioctl` reports, is in force, and `info` here.",
   why: "Its TLS settings are in force for nobody: what was to be encrypted is not.",
   fix: "Mend the host, or remove the rule.",
   claims: ["configuration-in-force"],
@@ -21,6 +21,15 @@ function* unknownHosts(audit: AuditContext): Iterable<Hit> {
   for (const resource of audit.every("networking.istio.io", "DestinationRule")) {
     const { host, exportTo } = fieldsOf(resource.spec);
     if (lookUpHost(audit, textOf(host), resource.namespace, textsOf(exportTo)) !== undefined) continue;
+    if (isPatternOfServices(textOf(host))) {
+      yield {
+        resource,
+        path: ["spec", "host"],
+        severity: "info",
+        title: `\`${textOf(host)}\` is a pattern of Services, which \`istioctl\` takes for a host that is not there`,
+      };
+      continue;
+    }
     if (audit.every("", "Service").length === 0) {
       yield {
         resource,
@@ -32,4 +41,9 @@ function* unknownHosts(audit: AuditContext): Iterable<Hit> {
     }
     yield { resource, path: ["spec", "host"], title: `there is no host \`${textOf(host)}\`` };
   }
+}
+
+/** `*.local`, `*.shop.svc.cluster.local`: proxies hold every Service's name against it. */
+function isPatternOfServices(host: string): boolean {
+  return host === "*" || (host.startsWith("*.") && /(^|\.)local$/.test(host.slice(2)));
 }
