@@ -16,6 +16,7 @@ import { ClientWays } from "./client-ways.ts";
 import type { Evidence } from "./evidence.ts";
 import type { ClientFlow } from "./flow-reading.ts";
 import { meshWith, type ResourceChange, TIGHTENED } from "./manifest.ts";
+import { platformRules } from "./platform-destinations.ts";
 import { proxyDestinations } from "./proxy-destinations.ts";
 import { dialledRequest, isHeldBack } from "./replay.ts";
 import { type SelectorGroup, selectorGroups } from "./selector-groups.ts";
@@ -192,7 +193,7 @@ class Rules {
   }
 
   /** Peers with the same ports are one rule. */
-  egress({ config: { rootNamespace } }: Mesh): readonly object[] {
+  egress(mesh: Mesh): readonly object[] {
     const byPorts = Map.groupBy(this.#ports, ([, ports]) =>
       JSON.stringify([...ports].toSorted((a, b) => a - b)),
     );
@@ -200,27 +201,7 @@ class Rules {
       to: peers.map(([peer]) => JSON.parse(peer) as Peer),
       ports: (JSON.parse(ports) as readonly number[]).map((port) => ({ protocol: "TCP", port })),
     }));
-    return [
-      ...seen,
-      {
-        to: [
-          {
-            namespaceSelector: inNamespace("kube-system"),
-            podSelector: { matchLabels: { "k8s-app": "kube-dns" } },
-          },
-        ],
-        ports: [
-          { protocol: "UDP", port: 53 },
-          { protocol: "TCP", port: 53 },
-        ],
-      },
-      {
-        to: [
-          { namespaceSelector: inNamespace(rootNamespace), podSelector: { matchLabels: { app: "istiod" } } },
-        ],
-        ports: [{ protocol: "TCP", port: 15_012 }],
-      },
-    ];
+    return [...seen, ...platformRules(mesh)];
   }
 }
 

@@ -293,3 +293,49 @@ test("what went to an address that is no service's keeps its namespace open, tho
   for (const flow of passedOn) evidence.add(flow);
   assert.deepEqual((await proposeSidecars(mesh, evidence)).changes, []);
 });
+
+test("DNS and the control plane are let out to by their Services' own labels and ports, where the files have them", async () => {
+  const dns = resource(
+    "Service",
+    "kube-dns",
+    {
+      clusterIP: "10.96.0.10",
+      selector: { app: "coredns" },
+      ports: [
+        { name: "dns", port: 53, targetPort: 1053, protocol: "UDP" },
+        { name: "dns-tcp", port: 53, targetPort: 1053, protocol: "TCP" },
+      ],
+    },
+    { namespace: "kube-system" },
+  );
+  const istiod = resource(
+    "Service",
+    "istiod-canary",
+    {
+      clusterIP: "10.96.0.11",
+      selector: { app: "istiod", "istio.io/rev": "canary" },
+      ports: [{ name: "https-dns", port: 15_012 }],
+    },
+    { namespace: "istio-system" },
+  );
+  const mesh = buildMesh([...BASE, CLOSED, dns, istiod]);
+  const { changes } = await propose(mesh, [sent("shop/web", "bank.pay")]);
+  const policy = changes.find(({ manifest }) => manifest.metadata.name === "web-egress-as-seen");
+  const { egress } = (policy?.manifest.spec ?? { egress: [] }) as { readonly egress: readonly object[] };
+  const to = (namespace: string, labels: object, ports: readonly object[]): object => ({
+    to: [
+      {
+        namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
+        podSelector: { matchLabels: labels },
+      },
+    ],
+    ports,
+  });
+  assert.deepEqual(egress.slice(-2), [
+    to("kube-system", { app: "coredns" }, [
+      { protocol: "UDP", port: 1053 },
+      { protocol: "TCP", port: 1053 },
+    ]),
+    to("istio-system", { app: "istiod", "istio.io/rev": "canary" }, [{ protocol: "TCP", port: 15_012 }]),
+  ]);
+});
