@@ -15,7 +15,8 @@ import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts
 import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
 import { type Cause, causeAt, changedResources } from "./causes.ts";
-import { type ClientChange, type ClientDiff, clientChanges } from "./client/client-changes.ts";
+import { type ClientChange, type ClientDiff, clientChanges, joinedChanges } from "./client/client-changes.ts";
+import { ztunnelChanges } from "./client/ztunnel-changes.ts";
 import { KnownCallers } from "./known-callers.ts";
 import { type NetworkChange, networkChanges } from "./network-changes.ts";
 import { NetworkSenders, type SendersTo } from "./network-senders.ts";
@@ -47,7 +48,7 @@ export interface AccessChange {
 
 export interface MeshDiff {
   readonly changes: readonly AccessChange[];
-  /** Where clients' own sidecars let them go that they did not, and the other way round: routes, egress, TLS. */
+  /** Where clients' own sidecars, or their nodes' ztunnels, let them go that they did not, and the other way round: routes, egress, TLS. */
   readonly clients: readonly ClientChange[];
   /** What network policies let through that they did not before, and the other way round: connections, whatever is said on them. */
   readonly network: readonly NetworkChange[];
@@ -117,14 +118,19 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
   }
   const network = orNotAnalysed(() => networkChanges(before, after), [], after, notAnalysed);
   const clients = orNotAnalysed(() => clientChanges(before, after), NO_CLIENTS, after, notAnalysed);
-  notAnalysed.push(...clients.notAnalysed, ...otherClients(before, after, isCompared));
+  const ambient = orNotAnalysed(() => ztunnelChanges(before, after), NO_CLIENTS, after, notAnalysed);
+  notAnalysed.push(
+    ...clients.notAnalysed,
+    ...ambient.notAnalysed,
+    ...otherClients(before, after, isCompared),
+  );
   const keys = (from: Mesh, other: Mesh): string[] => {
     const others = new Set(other.workloads.map(({ key }) => key));
     return from.workloads.map(({ key }) => key).filter((key) => !others.has(key));
   };
   return {
     changes: changes.toSorted(byWeight),
-    clients: clients.changes,
+    clients: joinedChanges([...clients.changes, ...ambient.changes]),
     network,
     notAnalysed,
     added: keys(after, before),
@@ -153,7 +159,7 @@ function orNotAnalysed<T>(
   }
 }
 
-/** Gateways, waypoints and ztunnels send by routes and services, too. */
+/** Gateways and waypoints send by routes and services, too. */
 function otherClients(
   before: Mesh,
   after: Mesh,
@@ -162,11 +168,9 @@ function otherClients(
   const of = ({ resources }: Mesh) => resources.filter(({ kind }) => CLIENT_KINDS.has(kind));
   if (changedResources(of(before), of(after)).length === 0) return [];
   const workloads = after.workloads
-    .filter(isCompared)
-    .filter(({ role, dataplane }) => role !== "application" || dataplane === "ambient")
+    .filter((workload) => workload.role !== "application" && isCompared(workload))
     .map(({ key }) => key);
-  const isAny = after.workloads.some((workload) => workload.role !== "application" && isCompared(workload));
-  const why = `where ${isAny ? "gateways, waypoints and ztunnels send" : "ztunnels send"} is not compared`;
+  const why = "where gateways and waypoints send is not compared";
   return workloads.length === 0 ? [] : [{ workloads, why }];
 }
 

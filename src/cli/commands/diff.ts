@@ -33,8 +33,8 @@ export function configure(command: Command): void {
 
 const HELP = `
 Computed, not sampled: what workloads behind sidecars or ztunnels let in (mutual TLS, tokens, AuthorizationPolicies), what gateways and waypoints let in
-and where they send, where sidecars may send (routes, ServiceEntries, egress); and network policies. What is not compared, and has changed, is said: where
-ztunnels send, keys of tokens, accounts, authorizers, certificates of servers, EnvoyFilters.
+and where they send, where sidecars and ztunnels send (routes, ServiceEntries, egress); and network policies. What is not compared, and has changed, is said: keys
+of tokens, accounts, authorizers, certificates of servers, EnvoyFilters.
 Exit code: 0 told, 2 with --fail-on: there is such a change, or it cannot be told, 3 the files are not valid, 1 Bulwark failed.
 ${examples(
   "bulwark diff examples/diff/before examples/diff/after",

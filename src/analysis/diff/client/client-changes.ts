@@ -70,7 +70,7 @@ export function clientChanges(
     widenedOnly,
   });
   for (const own of classes) for (const host of hosts) comparison.compare(own, host);
-  return { changes: joined(comparison.changes), notAnalysed: comparison.notAnalysed() };
+  return { changes: joinedChanges(comparison.changes), notAnalysed: comparison.notAnalysed() };
 }
 
 /** Clients whose sidecars decide alike before, and alike after. */
@@ -301,7 +301,7 @@ function nameOf({ named }: DialledHost, { port, isOther }: DialledPort): string 
 }
 
 /** Changes that are alike but for what is dialled, or for the protocol, or for who dials, are told together. */
-function joined(changes: readonly ClientChange[]): readonly ClientChange[] {
+export function joinedChanges(changes: readonly ClientChange[]): readonly ClientChange[] {
   const byProtocol = join(changes, "protocols");
   const byHost = join(byProtocol, "dialled");
   return join(byHost, "clients").toSorted((a, b) => weightOf(a) - weightOf(b));

@@ -83,17 +83,21 @@ function changedServers(before: Mesh, after: Mesh): { pattern: string; cause: Ca
         address,
       ]),
     );
+  const byKey = [before, after].map(
+    ({ workloads }) => new Map(workloads.map(({ key, resource }) => [key, resource])),
+  );
   const old = new Map(
     before.services.map((service) => [`${service.hostname}|${service.namespace}`, service]),
   );
   return after.services.flatMap((service) => {
     const known = old.get(`${service.hostname}|${service.namespace}`);
     if (known === undefined || text(known) === text(service)) return [];
-    const workloads = [known, service].map(({ endpoints }) =>
-      endpoints.flatMap(({ workload }) => workload ?? []),
+    // One that a Service selects now, and did not, has not changed itself.
+    const serving = [known, service].flatMap(({ endpoints }) =>
+      endpoints.flatMap(({ workload }) => workload?.key ?? []),
     );
-    const resources = workloads.map((list) => list.map(({ resource }) => resource));
-    return changedResources(resources[0] ?? [], resources[1] ?? []).map((cause) => ({
+    const [was, is] = byKey.map((own) => [...new Set(serving)].flatMap((key) => own.get(key) ?? []));
+    return changedResources(was ?? [], is ?? []).map((cause) => ({
       pattern: service.hostname.toLowerCase(),
       cause,
     }));

@@ -1,0 +1,121 @@
+/** Where ztunnels send for their pods after a change that they did not before: by services, endpoints and waypoints, whatever routes say. */
+import type { Mesh, Workload } from "../../../model/mesh.ts";
+import { type AmbientEnd, ambientRoute } from "../../../policy/ambient/ambient-route.ts";
+import { isHostSubset } from "../../../policy/outbound/host-name.ts";
+import { meshDirectory } from "../../../policy/path/compiled-policies.ts";
+import type { Resource } from "../../../resources/resource.ts";
+import { type Cause, changedResources } from "../causes.ts";
+import type { ClientChange, ClientDiff } from "./client-changes.ts";
+import { type DialledHost, dialledHosts } from "./dialled-hosts.ts";
+import { hostCauses } from "./touched-hosts.ts";
+import { compareWays, ITSELF, type Way } from "./ways.ts";
+
+/** Of a name and a port all ztunnels make the same. Those of both meshes are compared. */
+export function ztunnelChanges(before: Mesh, after: Mesh): ClientDiff {
+  const old = new Set(before.workloads.filter(isClient).map(({ key }) => key));
+  const clients = after.workloads.filter((workload) => isClient(workload) && old.has(workload.key));
+  const [client] = clients;
+  const others = changedResources(modes(before), modes(after));
+  const hosts = hostCauses(before, after);
+  if (client === undefined || (hosts.isNothing && others.length === 0))
+    return { changes: [], notAnalysed: [] };
+  const asked = { meshes: [before, after], client, keys: clients.map(({ key }) => key) } as const;
+  const unclear = new Set<string>();
+  const changes = dialledHosts(before, after).flatMap((host) => {
+    const own = host.named === null ? [] : hosts.of(host.named.toLowerCase());
+    const causes = new Map((own.length > 0 ? own : others).map((cause) => [cause.resource, cause]));
+    return changesOf(asked, host, [...causes.values()], unclear);
+  });
+  return {
+    changes,
+    notAnalysed: unclear.size === 0 ? [] : [{ workloads: asked.keys, why: [...unclear].join("; ") }],
+  };
+}
+
+function isClient({ role, dataplane }: Workload): boolean {
+  return role === "application" && dataplane === "ambient";
+}
+
+/** What says who is in ambient mode, and before whom waypoints stand. */
+function modes({ resources }: Mesh): readonly Resource[] {
+  return resources.filter(({ kind }) => MODES.has(kind));
+}
+
+const MODES: ReadonlySet<string> = new Set([
+  "Namespace",
+  "Gateway",
+  "GatewayClass",
+  "Pod",
+  "Deployment",
+  "StatefulSet",
+  "DaemonSet",
+]);
+
+interface Asked {
+  readonly meshes: readonly [before: Mesh, after: Mesh];
+  readonly client: Workload;
+  readonly keys: readonly string[];
+}
+
+function changesOf(
+  { meshes, client, keys }: Asked,
+  { host, named, ports }: DialledHost,
+  causes: readonly Cause[],
+  unclear: Set<string>,
+): readonly ClientChange[] {
+  return ports.flatMap(({ port, isOther }): readonly ClientChange[] => {
+    const [before, after] = meshes.map((mesh) => waysBy(mesh, client, host, port));
+    if (typeof before === "string" || typeof after === "string") {
+      unclear.add(`where ztunnels send ${host}: ${[before, after].find((ways) => typeof ways === "string")}`);
+      return [];
+    }
+    const changed = compareWays(before ?? [], after ?? []);
+    if (changed === undefined) return [];
+    const name = named ?? "hosts that no service has";
+    return [
+      {
+        ...changed,
+        change: changed.gained.length + changed.weakens.length > 0 ? "widened" : "narrowed",
+        clients: keys,
+        dialled: [isOther ? `${name}, any port that it does not declare` : `${name}:${port}`],
+        protocols: ["http", "tls", "tcp"],
+        requests: [],
+        witness: { from: { workload: client.key }, to: { host, port }, protocol: "tcp" },
+        causes,
+      },
+    ];
+  });
+}
+
+/** Why not, where it is a text. */
+function waysBy(mesh: Mesh, client: Workload, host: string, port: number): readonly Way[] | string {
+  const directory = meshDirectory(mesh);
+  const { service, ends } = ambientRoute(mesh, client, { host, port }, { directory });
+  if (ends === null) return [PASSED_ON];
+  const to = service === undefined || isHostSubset(host, service.hostname) ? ITSELF : service.hostname;
+  const ways: Way[] = [];
+  for (const end of ends) {
+    if (end.kind === "unknown") return end.why;
+    ways.push(wayTo(end, to));
+  }
+  return ways;
+}
+
+const PASSED_ON: Way = { to: ITSELF, tls: "plaintext", leaves: true, byGateway: false };
+
+function wayTo(end: Exclude<AmbientEnd, { readonly kind: "unknown" }>, to: string): Way {
+  switch (end.kind) {
+    case "outside":
+      return PASSED_ON;
+    case "pod":
+      return {
+        to,
+        tls: end.hbone ? "mtls" : "plaintext",
+        leaves: false,
+        byGateway: end.workload.role === "gateway",
+      };
+    case "waypoint":
+      // What it lets pass is compared by itself.
+      return { to, tls: "mtls", leaves: false, byGateway: false };
+  }
+}
