@@ -69,6 +69,7 @@ import { hostNetworkInMesh } from "./rules/host-network-in-mesh.ts";
 import { hostNotAtGateway } from "./rules/host-not-at-gateway.ts";
 import { hostPort } from "./rules/host-port.ts";
 import { hostUnverified } from "./rules/host-unverified.ts";
+import { httpRuleUnreached } from "./rules/http-rule-unreached.ts";
 import { imageAutoInPod } from "./rules/image-auto-in-pod.ts";
 import { imageAutoUninjected } from "./rules/image-auto-uninjected.ts";
 import { imageInvalid } from "./rules/image-invalid.ts";
@@ -329,6 +330,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   routeCovered, // BW0640
   routeDetached, // BW0641
   mirrorOutside, // BW0642
+  httpRuleUnreached, // BW0643
   destinationRefused, // BW0650
   destinationInClear, // BW0651
   imageInvalid, // BW0701
