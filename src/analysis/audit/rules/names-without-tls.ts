@@ -1,6 +1,8 @@
+import { matchesLabels } from "../../../model/selector.ts";
 import { indexPeerMtls } from "../../../policy/outbound/peer-mtls.ts";
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
+import { fullHost } from "../facts/known-hosts.ts";
 import { isIdentityKey } from "../facts/plaintext-ports.ts";
 import { idleRules } from "../facts/rule-effects.ts";
 import { isMutual, type WideTls, wideTls } from "../facts/wide-tls.ts";
@@ -15,7 +17,7 @@ export const namesWithoutTls: AuditRule = {
   same: { kiali: "KIA0105" },
   attacks: ["M1"],
   what:
-    "AuthorizationPolicies with a selector, or for a namespace, whose rules ask for `principals`, `namespaces`, `notPrincipals` or `notNamespaces`, or by `when` for the source's principal or namespace or the SNI, where no call comes by mutual TLS as the files have it: PeerAuthentication says DISABLE, a DestinationRule for the namespace or the mesh says DISABLE, or `enableAutoMtls` is off and no such rule says ISTIO_MUTUAL or MUTUAL. " +
+    "AuthorizationPolicies with a selector, or for a namespace, whose rules ask for `principals`, `namespaces`, `notPrincipals` or `notNamespaces`, or by `when` for the source's principal or namespace or the SNI, where no call comes by mutual TLS as the files have it: PeerAuthentication says DISABLE, a DestinationRule for the namespace or the mesh says DISABLE, or `enableAutoMtls` is off and no such rule, nor one for a Service of the selected pods, says ISTIO_MUTUAL or MUTUAL. " +
     "One finding a policy. What BW0604 shows of workloads of the files is told there; policies with `targetRefs` are not looked at.",
   why: "Nobody has a name here: an ALLOW by name lets nobody in, until somebody widens it; a DENY by name keeps nobody out; `notPrincipals` holds of everybody.",
   fix: "Have servers and clients speak mutual TLS: take DISABLE away, leave `enableAutoMtls` on.",
@@ -41,7 +43,9 @@ function* nameless(audit: AuditContext): Iterable<Hit> {
     if (targetRef !== undefined || listOf(targetRefs).length > 0) continue;
     const labels = labelsOf(fieldsOf(selector).matchLabels);
     const isServerOff = peers.endpointMode(resource.namespace, labels, -1) === "DISABLE";
-    const client = clientsIn(audit, rules, resource.namespace);
+    const client = isCalledByTls(audit, resource.namespace, labels)
+      ? undefined
+      : clientsIn(audit, rules, resource.namespace);
     if (isServerOff || client !== undefined)
       yield {
         resource,
@@ -59,6 +63,32 @@ function clientsIn({ mesh }: AuditContext, rules: readonly WideTls[], namespace:
     return `\`${rule.rule.name}\` has clients speak ${rule.mode}`;
   if (rule !== undefined || mesh.config.enableAutoMtls) return undefined;
   return "`enableAutoMtls` is off, and no DestinationRule has clients speak mutual TLS";
+}
+
+/** Whether a rule has clients speak mutual TLS to a Service of the pods with these labels. */
+function isCalledByTls(
+  audit: AuditContext,
+  namespace: string,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  const mutual = audit.fact(mutualHosts);
+  if (mutual.size === 0 || Object.keys(labels).length === 0) return false;
+  return audit.every("", "Service").some((service) => {
+    const selector = labelsOf(fieldsOf(service.spec).selector);
+    const isOfPods = Object.keys(selector).length > 0 && matchesLabels(selector, labels);
+    return service.namespace === namespace && isOfPods && mutual.has(fullHost(service.name, namespace));
+  });
+}
+
+/** Hosts for which a rule says so, wildcards apart. */
+function mutualHosts(audit: AuditContext): ReadonlySet<string> {
+  return new Set(
+    audit.every("networking.istio.io", "DestinationRule").flatMap(({ spec, namespace }) => {
+      const { host, trafficPolicy } = fieldsOf(spec);
+      const isSaid = isMutual(textOf(fieldsOf(fieldsOf(trafficPolicy).tls).mode));
+      return isSaid ? [fullHost(textOf(host), namespace)] : [];
+    }),
+  );
 }
 
 /** The first place of the policy that asks for a name. */
