@@ -11,6 +11,7 @@ import { suggestion } from "../resources/did-you-mean.ts";
 import { EditedFiles, patchOf } from "./audit-fixes.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type AuditReport, auditJson, auditMarkdown, auditText } from "./render/audit.ts";
+import { auditHtml } from "./render/audit-html.ts";
 import { auditSarif } from "./render/audit-sarif.ts";
 import { plain } from "./render/style.ts";
 import { runCompliance } from "./run-compliance.ts";
@@ -50,11 +51,9 @@ export async function runAudit(
     const { advisories } = trust;
     return runCompliance(context, audit, { framework, format, now, files: sources, advisories });
   }
-  const render = format === "html" ? undefined : RENDERERS[format];
-  if (render === undefined) throw new BulwarkError("BW_CLI_INPUT", "HTML is for reports: give `--framework`");
   const shown = audit.found.filter(({ finding }) => isAtLeast(finding, options.severity));
   if (options.fix === true) return fix(shown, options);
-  process.stdout.write(render(reportOf(audit, shown, trust.advisories), rules));
+  process.stdout.write(RENDERERS[format](reportOf(audit, shown, trust.advisories), rules));
   return exitCodeFor(shown, options.failOn);
 }
 
@@ -67,7 +66,13 @@ function checkReport({ framework, fix }: AuditOptionsOfCommand, rules: readonly 
   );
 }
 
-const RENDERERS = { text: auditText, json: auditJson, markdown: auditMarkdown, sarif: auditSarif };
+const RENDERERS = {
+  text: auditText,
+  json: auditJson,
+  markdown: auditMarkdown,
+  sarif: auditSarif,
+  html: auditHtml,
+};
 
 function reportOf(audit: Audit, shown: readonly FoundHere[], advisories: AdvisoriesUsed): AuditReport {
   const findings = shown.map(({ finding, edits }) => {

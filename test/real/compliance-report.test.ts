@@ -1,4 +1,4 @@
-/** The HTML report of `audit --framework` in Chromium: it opens without an error, shows every control, loads nothing, and prints. */
+/** The HTML reports of `audit` in Chromium: they open without an error, show every control or finding, load nothing, and print. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -61,3 +61,18 @@ for (const { name, controls } of FRAMEWORKS)
       /\/MediaBox \[0 0 841\.\d+ 59[45]\.\d+\]|\/MediaBox \[0 0 842 595\]/,
     );
   });
+
+test("the audit's own page opens in a browser with every finding, and prints", async () => {
+  const run = (format: string) => bulwark(["audit", MESH, "--format", format]);
+  const [{ stdout: json }, { stdout: html, code }] = await Promise.all([run("json"), run("html")]);
+  assert.equal(code, 2);
+  const page = join(folder, "audit.html");
+  writeFileSync(page, html);
+  const { stdout: dom, stderr } = await chromium("--dump-dom", `file://${page}`);
+  assert.doesNotMatch(stderr, /CONSOLE|ERR_|Refused/);
+  const findings: readonly unknown[] = JSON.parse(json).findings;
+  assert.equal(dom.match(/<li id="BW/g)?.length, findings.length);
+  const pdf = join(folder, "audit.pdf");
+  await chromium(`--print-to-pdf=${pdf}`, "--no-pdf-header-footer", `file://${page}`);
+  assert.ok(pagesOf(readFileSync(pdf)) >= 1);
+});

@@ -75,6 +75,7 @@ Exit code: 0 nothing of --fail-on's weight, 2 something, 3 the files or the argu
 ${examples(
   "bulwark audit examples/payroll",
   "bulwark audit deploy --format sarif > audit.sarif",
+  "bulwark audit deploy --format html > audit.html",
   "bulwark audit deploy --fix --dry-run",
   "bulwark audit deploy --framework pci-dss --format html > report.html",
   "bulwark audit deploy --trusted-registry gcr.io/team --signatures signatures --signature-key cosign.pub",

@@ -1,5 +1,6 @@
 /** A compliance report for a person, a program, a pull request, and for paper. */
 import type { ComplianceReport, JudgedClaim, JudgedControl } from "../../analysis/compliance/report.ts";
+import { html, htmlPage } from "./html-page.ts";
 import { markdownText } from "./markdown.ts";
 import { plain, style } from "./style.ts";
 
@@ -77,17 +78,7 @@ export function complianceHtml(report: DatedReport): string {
 <td>${html(beyond)}</td>
 </tr>`,
   );
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${html(report.title)}</title>
-<style>${CSS}</style>
-</head>
-<body>
-<h1>${html(report.title)}</h1>
-<p>${html(report.scope)}</p>
+  const body = `<p>${html(report.scope)}</p>
 <p class="counts">${html(countsOf(report))}</p>
 <p>Made by Bulwark at <time datetime="${html(report.time)}">${html(report.time)}</time> of ${html(report.files.join(", "))}; advisories of ${html(advisoriesOf(report))}.</p>
 <table>
@@ -95,10 +86,8 @@ export function complianceHtml(report: DatedReport): string {
 <tbody>
 ${rows.join("\n")}
 </tbody>
-</table>
-</body>
-</html>
-`;
+</table>`;
+  return htmlPage(report.title, body, CSS);
 }
 
 function claimHtml({ statement, status, evidence }: JudgedClaim): string {
@@ -106,19 +95,10 @@ function claimHtml({ statement, status, evidence }: JudgedClaim): string {
   return `<p><b>${status}:</b> ${html(statement)}</p>${items === "" ? "" : `<ul>${items}</ul>`}`;
 }
 
-function html(text: string): string {
-  return plain(text).replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
-}
-
 const CSS = `
-body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem; color: #111; background: #fff; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border: 1px solid #999; padding: .4rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 th[scope=row] { white-space: nowrap; }
 .status { font-weight: 700; white-space: nowrap; }
-.pass .status { color: #0a5c1e; }
-.fail .status { color: #a30000; }
-.not-shown .status { color: #6b4a00; }
-p, ul { margin: .2rem 0; }
-@media print { body { margin: 0; font-size: 10px; } thead { display: table-header-group; } tr { break-inside: avoid; } @page { size: A4 landscape; margin: 12mm; } }
+.pass .status { color: var(--good); }
+.fail .status { color: var(--bad); }
+.not-shown .status { color: var(--doubt); }
 `;
