@@ -219,9 +219,7 @@ async function problemsOf(
     for (const plan of named.length > 0 ? named : plans) if (!found.has(plan)) found.set(plan, why);
   };
   try {
-    const { changes, notAnalysed } = clientChanges(mesh, after);
-    const closing = new Set(changes.flatMap(({ causes }) => causes.map(({ resource }) => resource)));
-    for (const plan of plans) if (!closing.has(resourceName(plan.entry))) found.set(plan, OPEN);
+    const { changes, notAnalysed } = clientChanges(mesh, after, { widenedOnly: true });
     const proxies = await diffProxies(mesh, after, "istio");
     for (const { change, witness, causes } of [...changes, ...proxies.changes])
       if (change === "widened")

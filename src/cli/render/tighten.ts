@@ -121,10 +121,10 @@ function unvouchedLines({ unvouched }: TightenReport): readonly string[] {
 /** Of the other kinds, which have no rules to be told one by one. */
 function besideLines({ changes }: TightenReport): readonly string[] {
   const others = changes.filter(({ manifest }) => manifest.kind !== "AuthorizationPolicy");
-  return limited(
-    others.map(
-      ({ action, manifest: { kind, metadata }, why }) =>
-        `${action} ${kind} ${metadata.namespace}/${metadata.name}: ${why}`,
+  const byKind = Map.groupBy(others, ({ action, manifest: { kind } }) => `${action} ${kind}`);
+  return [...byKind].flatMap(([what, all]) =>
+    limited(
+      all.map(({ manifest: { metadata }, why }) => `${what} ${metadata.namespace}/${metadata.name}: ${why}`),
     ),
   );
 }

@@ -339,3 +339,17 @@ test("DNS and the control plane are let out to by their Services' own labels and
     to("istio-system", { app: "istiod", "istio.io/rev": "canary" }, [{ protocol: "TCP", port: 15_012 }]),
   ]);
 });
+
+test("an entry is narrowed, too, where Sidecars of the same run hide its hosts already: others may come to the namespace", async () => {
+  const mesh = buildMesh([...BASE, LEDGER]);
+  const options = { semantics: "istio", thresholds: DEFAULT_THRESHOLDS } as const;
+  const evidence = new Evidence(mesh, { ...options, unwantedStatuses: new Set() });
+  for (const flow of [sent("pay/bank", "ledger.example"), sent("shop/web", "bank.pay")]) evidence.add(flow);
+  const sidecars = await proposeSidecars(mesh, evidence);
+  const proposal = await proposeEgress(mesh, evidence, sidecars.changes, {
+    inactive: "close",
+    network: false,
+  });
+  assert.deepEqual(exportsOf(proposal), [["ledger", [".", "pay"]]]);
+  assert.deepEqual(proposal.untouched, []);
+});
