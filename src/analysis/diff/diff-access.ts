@@ -3,7 +3,6 @@ import type { Mesh, Workload } from "../../model/mesh.ts";
 import { AuthorizationCache } from "../../policy/authorization-cache.ts";
 import { compileInbound, type Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
-import type { Resource } from "../../resources/resource.ts";
 import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { Complexity } from "../space/complexity.ts";
@@ -17,6 +16,7 @@ import { witnessOf } from "../space/witness.ts";
 import { type Cause, causeAt, changedResources } from "./causes.ts";
 import { type ClientChange, type ClientDiff, clientChanges, joinedChanges } from "./client/client-changes.ts";
 import { ztunnelChanges } from "./client/ztunnel-changes.ts";
+import { notComparedOf, otherClients } from "./compared-kinds.ts";
 import { KnownCallers } from "./known-callers.ts";
 import { type NetworkChange, networkChanges } from "./network-changes.ts";
 import { NetworkSenders, type SendersTo } from "./network-senders.ts";
@@ -157,71 +157,6 @@ function orNotAnalysed<T>(
     notAnalysed.push({ workloads: workloads.map(({ key }) => key), why: error.message });
     return otherwise;
   }
-}
-
-/** Gateways and waypoints send by routes and services, too. */
-function otherClients(
-  before: Mesh,
-  after: Mesh,
-  isCompared: (workload: Workload) => boolean,
-): readonly NotAnalysed[] {
-  const of = ({ resources }: Mesh) => resources.filter(({ kind }) => CLIENT_KINDS.has(kind));
-  if (changedResources(of(before), of(after)).length === 0) return [];
-  const workloads = after.workloads
-    .filter((workload) => workload.role !== "application" && isCompared(workload))
-    .map(({ key }) => key);
-  const why = "where gateways and waypoints send is not compared";
-  return workloads.length === 0 ? [] : [{ workloads, why }];
-}
-
-/** Kinds of which what they mean to clients' sidecars is compared. */
-const CLIENT_KINDS: ReadonlySet<string> = new Set([
-  "Service",
-  "ServiceEntry",
-  "Sidecar",
-  "DestinationRule",
-  "VirtualService",
-]);
-
-/** Kinds of which all that they decide is compared, but for the fields of unread-fields.ts. */
-const COMPARED: ReadonlySet<string> = new Set([
-  "AuthorizationPolicy",
-  "PeerAuthentication",
-  "RequestAuthentication",
-  "Deployment",
-  "StatefulSet",
-  "DaemonSet",
-  "ReplicaSet",
-  "ReplicationController",
-  "Job",
-  "CronJob",
-  "Pod",
-  "Namespace",
-  "ServiceAccount",
-  "NetworkPolicy",
-  "AdminNetworkPolicy",
-  "BaselineAdminNetworkPolicy",
-  // It says what is to be, and changes nothing.
-  "AccessInvariant",
-]);
-
-/** Kinds that gateways and waypoints are made of. */
-const PROXY_KINDS: ReadonlySet<string> = new Set([
-  "Gateway",
-  "HTTPRoute",
-  "GRPCRoute",
-  "TCPRoute",
-  "TLSRoute",
-  "ReferenceGrant",
-]);
-
-function notComparedOf(
-  meshes: readonly [before: Mesh, after: Mesh],
-  { withoutProxies = false }: DiffOptions,
-): [before: readonly Resource[], after: readonly Resource[]] {
-  const isNotCompared = ({ kind }: Resource): boolean =>
-    !COMPARED.has(kind) && !CLIENT_KINDS.has(kind) && !(withoutProxies && PROXY_KINDS.has(kind));
-  return [meshes[0].resources.filter(isNotCompared), meshes[1].resources.filter(isNotCompared)];
 }
 
 /** Weakened authentication first, then what is wider, then what is narrower. */
