@@ -18,6 +18,8 @@ export const portUnnamed: AuditRule = {
   check: unnamed,
 };
 
+/** On what is made for a Gateway of the Gateway API, by Istio or by `up`. */
+const GATEWAY = "gateway.networking.k8s.io/gateway-name";
 const MANAGED = "gateway.istio.io/managed";
 const CONTROLLERS = new Set([
   "istio.io-gateway-controller",
@@ -30,6 +32,7 @@ function* unnamed(audit: AuditContext): Iterable<Hit> {
     const { spec, labels, namespace } = resource;
     if (SYSTEM_NAMESPACES.has(namespace)) continue;
     if (isControlPlane(resource) || CONTROLLERS.has(labels[MANAGED] ?? "")) continue;
+    if (labels[GATEWAY] !== undefined) continue;
     if (fieldsOf(spec).type === "ExternalName") continue;
     for (const [index, { name, port, appProtocol }] of unnamedPorts(resource))
       yield {
