@@ -1,5 +1,5 @@
 /**
- * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [revocation] [map] [verify] [tighten] [blast] [dataplane] [hbone] [netns] [netns-pods] [--quick]`. Each runs in a process of its own, so that
+ * Every benchmark, or the named ones: `npm run bench -- [codec] [flows] [decision] [signing] [revocation] [map] [verify] [tighten] [blast] [audit] [dataplane] [hbone] [netns] [netns-pods] [--quick]`. Each runs in a process of its own, so that
  * none measures a heap and compiled code that another has shaped. What else is given goes to every section (see each file's head).
  */
 import { spawnSync } from "node:child_process";
@@ -18,6 +18,7 @@ const SECTIONS: Readonly<Record<string, { readonly file: string; readonly quick:
   verify: { file: "verify/main.ts", quick: ["--workloads", "300", "--invariants", "20"] },
   tighten: { file: "tighten/main.ts", quick: ["--records", "20000", "--workloads", "100"] },
   blast: { file: "blast/main.ts", quick: ["--workloads", "500"] },
+  audit: { file: "audit/main.ts", quick: ["--workloads", "500"] },
   dataplane: { file: "dataplane/main.ts", quick: ["--quick"] },
   hbone: { file: "hbone/main.ts", quick: ["--rounds", "1", "--seconds", "1"] },
   netns: { file: "netns/main.ts", quick: ["--quick"] },

@@ -53,7 +53,9 @@ export async function runAudit(
   }
   const shown = audit.found.filter(({ finding }) => isAtLeast(finding, options.severity));
   if (options.fix === true) return fix(shown, options);
-  process.stdout.write(RENDERERS[format](reportOf(audit, shown, trust.advisories), rules));
+  const report = reportOf(audit, shown, trust.advisories);
+  if (format !== "json") process.stdout.write(RENDERERS[format](report, rules));
+  else for (const piece of auditJson(report)) process.stdout.write(piece);
   return exitCodeFor(shown, options.failOn);
 }
 
@@ -68,7 +70,6 @@ function checkReport({ framework, fix }: AuditOptionsOfCommand, rules: readonly 
 
 const RENDERERS = {
   text: auditText,
-  json: auditJson,
   markdown: auditMarkdown,
   sarif: auditSarif,
   html: auditHtml,
