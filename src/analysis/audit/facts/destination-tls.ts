@@ -17,7 +17,7 @@ import { policyForPort } from "../../../policy/outbound/traffic-policy.ts";
 import type { AccessRequest } from "../../../policy/path/access-request.ts";
 import { type FieldPath, type Resource, resourceName } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
-import type { Hit } from "../finding.ts";
+import type { Edit, Hit } from "../finding.ts";
 
 export interface TlsChoice {
   readonly rule: Resource<DestinationRuleSpec>;
@@ -205,6 +205,26 @@ export function choiceText({ hostname, port, mode }: TlsChoice): string {
   return `\`${hostname}:${port}\` by mode ${mode}`;
 }
 
-export function choiceHit({ rule, path, witness }: TlsChoice, title: string): Hit {
-  return { resource: rule, path, title, ...(witness === undefined ? {} : { witness }) };
+export function choiceHit({ mesh }: AuditContext, choice: TlsChoice, title: string): Hit {
+  const { rule, path, witness } = choice;
+  const edits: readonly Edit[] = isMeantForSidecars(mesh, choice)
+    ? [{ edit: "set", resource: rule, path, value: "ISTIO_MUTUAL" }]
+    : [];
+  return { resource: rule, path, title, edits, ...(witness === undefined ? {} : { witness }) };
 }
+
+/** Mutual TLS can be spoken wherever the rule leads: one host, behind sidecars all of it, and nothing besides the mode that said otherwise. */
+function isMeantForSidecars(mesh: Mesh, { rule, path, hostname }: TlsChoice): boolean {
+  const settings = path.slice(0, -1).reduce<unknown>((at, key) => (at as Fields | undefined)?.[key], rule);
+  if (Object.keys((settings ?? {}) as Fields).join() !== "mode") return false;
+  if (isWildcard(shapeOf<DestinationRuleShape>(rule).host ?? "*")) return false;
+  const services = mesh.services.filter((service) => service.hostname === hostname);
+  const endpoints = services.flatMap((service) => service.endpoints);
+  return (
+    endpoints.length > 0 &&
+    services.every(({ external }) => !external) &&
+    endpoints.every(({ workload }) => workload?.dataplane === "sidecar" && workload.role === "application")
+  );
+}
+
+type Fields = Readonly<Record<string | number, unknown>>;

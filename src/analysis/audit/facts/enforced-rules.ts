@@ -39,7 +39,13 @@ export function compiledIn(
   return rules.find(({ rule }) => rule.index === index && rule.policy === name)?.rule;
 }
 
-/** Requests made of the rule's own values, for a port that the server declares. */
+/** ALLOW rules beside a DENY of which requests are made. */
+const BESIDE = 4;
+
+/**
+ * Requests made of the rule's own values, for a port that the server declares. Of a DENY rule also as those send them whom an ALLOW lets in: at
+ * most servers nobody else gets as far.
+ */
 export function* probesIn(
   audit: AuditContext,
   server: ServerClass,
@@ -47,12 +53,35 @@ export function* probesIn(
 ): Iterable<SampleRequest> {
   const rule = compiledIn(server, own);
   if (rule === undefined) return;
-  yield* probesOf(rule, {
+  const { http, jwt } = server.inbound;
+  const settings = {
     trustDomain: audit.mesh.config.trustDomain,
     port: httpPortOf(server),
     policyNamespace: own.policy.namespace,
-    issuer: server.inbound.jwt?.rules[0]?.issuer,
-  });
+    issuer: jwt?.rules[0]?.issuer,
+  };
+  const probes = [...probesOf(rule, settings)];
+  yield* probes;
+  if (own.action !== "DENY") return;
+  for (const beside of (http.allow?.rules ?? []).slice(0, BESIDE)) {
+    const policyNamespace = namespaceOf(beside.rule.policy);
+    for (const allowed of probesOf(beside.rule, { ...settings, policyNamespace }))
+      for (const probe of probes) yield* together(probe, allowed);
+  }
+}
+
+/** `Kind namespace/name` */
+function namespaceOf(policy: string): string {
+  return policy.slice(policy.indexOf(" ") + 1).split("/")[0] ?? "";
+}
+
+/** The one's caller with the other's request, and each way round: which of them is asked about is the rule's to say. */
+function* together(denied: SampleRequest, allowed: SampleRequest): Iterable<SampleRequest> {
+  const { principal, sourceIp, remoteIp, claims } = allowed;
+  const headers = [...allowed.headers, ...denied.headers];
+  yield { ...denied, principal, sourceIp, remoteIp, claims, headers };
+  yield { ...allowed, host: denied.host, path: denied.path, headers };
+  yield { ...allowed, principal: denied.principal, headers };
 }
 
 /** A declared one that speaks HTTP, else a declared one, else a usual one. */

@@ -17,6 +17,8 @@ export interface UnusedMatch {
   readonly match: string;
   /** Which match before takes everything that it would. */
   readonly by: string;
+  /** It is the second of two of one route that say the same: without it the route takes what it takes. */
+  readonly isSpare: boolean;
 }
 
 interface Compared {
@@ -57,7 +59,14 @@ function compareList(resource: Resource, list: (typeof ROUTE_LISTS)[number]): Co
         same ?? (list === "http" ? before.find((other) => isPrefixOf(other.match, one)) : undefined);
       if (same !== undefined) repeated += 1;
       if (wider !== undefined)
-        matches.push({ resource, path: [...path, "match", at], match: compared.name, by: wider.name });
+        matches.push({
+          resource,
+          path: [...path, "match", at],
+          match: compared.name,
+          by: wider.name,
+          // Where several go, the places of the others move.
+          isSpare: same !== undefined && own.filter((other) => keyOf(other[1]) === compared.key).length === 2,
+        });
       if (same === undefined) before.push(compared);
     }
     if (own.length > 0 && repeated === own.length && catchAll === undefined)

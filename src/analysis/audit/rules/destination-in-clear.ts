@@ -21,6 +21,7 @@ function* inClear(audit: AuditContext): Iterable<Hit> {
   for (const choice of audit.fact(tlsChoices))
     if (choice.server === "PERMISSIVE" && choice.mode === "DISABLE")
       yield choiceHit(
+        audit,
         choice,
         `calls of ${choiceText(choice)} go in clear, though the server takes mutual TLS`,
       );

@@ -23,7 +23,7 @@ function* refused(audit: AuditContext): Iterable<Hit> {
   for (const choice of audit.fact(tlsChoices))
     if (choice.server === "STRICT")
       yield {
-        ...choiceHit(choice, `calls of ${choiceText(choice)} fail: the server is STRICT`),
+        ...choiceHit(audit, choice, `calls of ${choiceText(choice)} fail: the server is STRICT`),
         ...(strictBy(audit, choice.rule.namespace) === "mesh" ? { kiali: "KIA0208" } : {}),
       };
 }

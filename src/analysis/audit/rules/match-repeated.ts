@@ -17,6 +17,15 @@ export const matchRepeated: AuditRule = {
 };
 
 function* repeated(audit: AuditContext): Iterable<Hit> {
-  for (const { resource, path, match, by } of audit.fact(comparedRoutes).matches)
-    yield { resource, path, title: `${match} is not used: ${by} takes all of it` };
+  const { matches } = audit.fact(comparedRoutes);
+  const perResource = Map.groupBy(matches, ({ resource }) => resource);
+  for (const { resource, path, match, by, isSpare } of matches) {
+    const isAlone = perResource.get(resource)?.length === 1;
+    yield {
+      resource,
+      path,
+      title: `${match} is not used: ${by} takes all of it`,
+      ...(isSpare && isAlone ? { edits: [{ edit: "delete", resource, path }] } : {}),
+    };
+  }
 }

@@ -1,3 +1,4 @@
+import { resourceName } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
 import { type IdleRule, ruleText } from "../facts/idle-rule.ts";
 import { IDLE_BOUND, idleAnalysis, idleRules } from "../facts/rule-effects.ts";
@@ -19,7 +20,10 @@ export const ruleCovered: AuditRule = {
 };
 
 function* covered(audit: AuditContext): Iterable<Hit> {
-  for (const idle of audit.fact(idleRules)) if (idle.reason === "covered") yield hitOf(idle);
+  const idle = audit.fact(idleRules);
+  const perPolicy = Map.groupBy(idle, ({ policy }) => policy);
+  for (const own of idle)
+    if (own.reason === "covered") yield hitOf(own, perPolicy.get(own.policy)?.length === 1);
   const { tooComplex, leftOut } = audit.fact(idleAnalysis);
   const [first] = tooComplex;
   if (first !== undefined)
@@ -40,13 +44,18 @@ function notAnalysed(why: string): Hit {
   };
 }
 
-function hitOf({ policy, rule, action, by, witness }: IdleRule): Hit {
+/** @param isAlone whether it is the only one of its policy: of two that cover each other one has to stay. */
+function hitOf({ policy, rule, action, by, witness }: IdleRule, isAlone: boolean): Hit {
   const verb = action === "ALLOW" ? "allows" : "denies";
   const [one] = by;
   const others = one === undefined ? "other rules do together" : `${ruleText(one)} does`;
   return {
     resource: policy,
     path: ["spec", "rules", rule],
+    edits:
+      isAlone && by.some((other) => other.policy === resourceName(policy))
+        ? [{ edit: "delete", resource: policy, path: ["spec", "rules", rule] }]
+        : [],
     title: `\`rules[${rule}]\` ${verb} nothing but what ${others}`,
     ...(witness === undefined ? {} : { witness }),
   };
