@@ -81,7 +81,7 @@ try {
   if (found !== planted.length || named.size !== planted.length) process.exitCode = 1;
   if (values.istioctl === undefined) console.log(RECORDED);
   else {
-    const rival = measure([values.istioctl, "analyze", "--use-kube=false", "-A", "-R", mesh], folder);
+    const rival = measure([values.istioctl, "analyze", "--use-kube=false", "-A", mesh], folder);
     if (typeof rival === "string") console.log(`${values.istioctl}: ${rival}`);
     else {
       tell("istioctl analyze --use-kube=false -A", rival);
