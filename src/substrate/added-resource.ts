@@ -1,4 +1,5 @@
 import type { Labels } from "../model/mesh.ts";
+import { ADDED_AT_MS } from "../resources/added-at.ts";
 import type { Resource } from "../resources/resource.ts";
 
 /** A resource that no file has. It counts as younger than all that files have. */
@@ -19,7 +20,7 @@ export function addedResource(
     namespace,
     labels,
     annotations: {},
-    createdAt: 8.1e15 + sequence,
+    createdAt: ADDED_AT_MS + sequence,
     spec: spec ?? {},
     body: { apiVersion, kind, metadata, ...(spec === undefined ? {} : { spec }) },
     locate: () => span,
