@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { bulwark } from "./run-bulwark.ts";
 
 /** Those that need no running mesh. */
-const ASKED: ReadonlySet<string> = new Set(["map", "diff", "verify", "tighten", "blast", "can"]);
+const ASKED: ReadonlySet<string> = new Set(["map", "diff", "verify", "tighten", "blast", "can", "audit"]);
 const PROMPT = /^ {4}\$ (?:npx )?bulwark (.+)$/;
 const GAP = "…";
 
@@ -65,7 +65,8 @@ test("the README shows each command that computes", () => {
   const commands = SHOWN.filter(({ file, lines }) => file === "README.md" && lines.length > 0).map(
     ({ command }) => command.split(" ", 1)[0],
   );
-  for (const wanted of ["map", "diff", "verify", "tighten"]) assert.ok(commands.includes(wanted), wanted);
+  for (const wanted of ["map", "diff", "verify", "tighten", "audit", "blast"])
+    assert.ok(commands.includes(wanted), wanted);
 });
 
 test("a line that is not printed, stands elsewhere, or is left out without a gap is stale", () => {
