@@ -9,6 +9,7 @@ import { loadMesh } from "../index.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
 import { EditedFiles, patchOf } from "./audit-fixes.ts";
+import { collectGarbage } from "./collect-garbage.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type AuditReport, auditJson, auditMarkdown, auditText } from "./render/audit.ts";
 import { auditHtml } from "./render/audit-html.ts";
@@ -30,6 +31,9 @@ export interface AuditOptionsOfCommand extends TrustOptions {
   readonly asOf?: number;
 }
 
+/** Resources from which on their load leaves much behind. */
+const MANY = 10_000;
+
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_MESH_INVALID */
 export async function runAudit(
   sources: readonly string[],
@@ -40,6 +44,7 @@ export async function runAudit(
   if (options.dryRun === true && options.fix === undefined)
     throw new BulwarkError("BW_CLI_INPUT", "`--dry-run` says what `--fix` would change: give both");
   const { mesh, rejected, warnings } = await loadMesh(sources);
+  if (mesh.resources.length > MANY) collectGarbage();
   const now = options.asOf ?? Date.now();
   const trust = await readTrust(new AuditContext(mesh, rejected, { now }), options, now);
   for (const note of trust.notes) process.stderr.write(`${plain(note)}\n`);
