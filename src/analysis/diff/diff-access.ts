@@ -17,6 +17,7 @@ import { type Cause, causeAt, changedResources } from "./causes.ts";
 import { type ClientChange, type ClientDiff, clientChanges, joinedChanges } from "./client/client-changes.ts";
 import { ztunnelChanges } from "./client/ztunnel-changes.ts";
 import { notComparedOf, otherClients } from "./compared-kinds.ts";
+import { endpointChanges } from "./endpoint-changes.ts";
 import { KnownCallers } from "./known-callers.ts";
 import { type NetworkChange, networkChanges } from "./network-changes.ts";
 import { NetworkSenders, type SendersTo } from "./network-senders.ts";
@@ -124,13 +125,14 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
     ...ambient.notAnalysed,
     ...otherClients(before, after, isCompared),
   );
+  const joined = joinedChanges([...clients.changes, ...ambient.changes]);
   const keys = (from: Mesh, other: Mesh): string[] => {
     const others = new Set(other.workloads.map(({ key }) => key));
     return from.workloads.map(({ key }) => key).filter((key) => !others.has(key));
   };
   return {
     changes: changes.toSorted(byWeight),
-    clients: joinedChanges([...clients.changes, ...ambient.changes]),
+    clients: joined,
     network,
     notAnalysed,
     added: keys(after, before),
@@ -138,6 +140,7 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
     notCompared: [
       ...changedResources(...notComparedOf([before, after], options)),
       ...unreadChanges(before, after),
+      ...endpointChanges(before, after, new Set(joined.flatMap(({ dialled }) => dialled))),
     ],
   };
 }

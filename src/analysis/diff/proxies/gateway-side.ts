@@ -91,7 +91,8 @@ function gatewayRequest(
   { key }: Workload,
 ): AccessRequest {
   const request = witnessRequest(dimensions, sample, key);
-  const isOwnTls = sample.principal === null && sample.sni !== "";
+  // Inside of the mesh's TLS the application's own names what the one outside names: what routes by it is asked, and policies.
+  const isOwnTls = sample.sni !== "";
   const { to: _, ...rest } = request;
   return {
     ...rest,

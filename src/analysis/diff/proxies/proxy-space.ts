@@ -81,7 +81,11 @@ function addSide(atoms: Atoms, { policies, ports, hosts, matches }: ProxyQuestio
 /** Routes look at the host without its port. */
 function addHost(atoms: Atoms, host: string): void {
   if (host === "" || host === "*") return;
-  for (const id of ["host", "sni"]) atoms.addPattern(id, host);
+  for (const id of ["host", "sni"]) {
+    atoms.addPattern(id, host);
+    // A policy's star stands for nothing, too; that of a server or a route for a label at least.
+    if (isWildcard(host)) atoms.addLanguage(id, { label: host, pieces: [some(), ...literal(host.slice(1))] });
+  }
   const own = isWildcard(host) ? [any(), ...literal(host.slice(1))] : literal(host);
   const pieces = [...own, ...literal(":"), some({ but: false, text: "0123456789" })];
   atoms.addLanguage("host", { label: `${host}:*`, pieces });
