@@ -118,7 +118,7 @@ test("blocks of addresses mean the outside alone, or pods with an address in the
 
 test("where blocks mean pods, pairs that the families tell apart have a line for each; where none is told apart, one", () => {
   const both = (name: string, n: number): string =>
-    pod(name).trimEnd() + `\nstatus: {podIPs: [{ip: 10.0.0.${n}}, {ip: "fd00::${n}"}]}\n`;
+    `${pod(name).trimEnd()}\nstatus: {podIPs: [{ip: 10.0.0.${n}}, {ip: "fd00::${n}"}]}\n`;
   const text = (cidr: string): string =>
     both("one", 1) +
     both("two", 2) +
