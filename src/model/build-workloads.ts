@@ -106,7 +106,7 @@ function injectable({ namespace }: Resource, pod: Json): InjectablePod {
     annotations,
     hostNetwork: spec.hostNetwork === true,
     hasProxy: hasProxyContainer(spec),
-    isGateway: roleOf(labels, annotations) !== "application",
+    isGateway: roleOf(labels, annotations, record(pod.spec)) !== "application",
     runs: podAddresses(record(pod.status)).length > 0,
   };
 }
@@ -150,7 +150,7 @@ function fromPod(
   const addresses = podAddresses(record(pod.status));
   const choice = injection.choose(seen);
   const { dataplane } = choice;
-  const role = roleOf(labels, annotations);
+  const role = roleOf(labels, annotations, spec);
   const capture =
     dataplane === "sidecar" && role === "application" ? readTrafficCapture(annotations) : undefined;
   const replicas = record(owner).replicas;
@@ -211,12 +211,18 @@ function workloadEntryTlsMode(labels: Labels, serviceAccount: string | undefined
   return serviceAccount === undefined ? "disabled" : "istio";
 }
 
-function roleOf(labels: Labels, annotations: Labels): Workload["role"] {
+function roleOf(labels: Labels, annotations: Labels, spec: Json): Workload["role"] {
   if (labels["gateway.istio.io/managed"] === "istio.io-mesh-controller") return "waypoint";
   const injected = annotations["inject.istio.io/templates"]?.split(",").includes("gateway") === true;
-  return injected || labels["gateway.networking.k8s.io/gateway-name"] !== undefined
+  return injected || labels["gateway.networking.k8s.io/gateway-name"] !== undefined || isRouter(spec)
     ? "gateway"
     : "application";
+}
+
+/** As `istioctl install` and charts before 1.15 write gateways out: pilot-agent takes its part from its arguments (`proxy router`). */
+function isRouter(spec: Json): boolean {
+  const containers = Array.isArray(spec.containers) ? spec.containers.map(record) : [];
+  return containers.some(({ args }) => Array.isArray(args) && args[0] === "proxy" && args[1] === "router");
 }
 
 function podAddresses(status: Json): string[] {

@@ -149,3 +149,34 @@ test("MeshConfig is read in both spellings, from the usual namespace first, and 
     assert.equal(empty.trustDomain, "cluster.local");
   }
 });
+
+test("a proxy that runs as a router is a gateway, with ports of its own and without an annotation; as a sidecar it is none", () => {
+  const proxy = (name: string, part: string): Resource =>
+    resource(
+      "apps/v1",
+      "Deployment",
+      { name },
+      {
+        spec: {
+          template: {
+            metadata: { labels: { istio: "ingressgateway" } },
+            spec: {
+              containers: [
+                {
+                  name: "istio-proxy",
+                  image: "proxyv2",
+                  args: ["proxy", part, "--domain", "x"],
+                  ports: [{ containerPort: 8443 }],
+                },
+              ],
+            },
+          },
+        },
+      },
+    );
+  const { workloads } = buildMesh([proxy("ingress", "router"), proxy("app", "sidecar")]);
+  assert.deepEqual(
+    workloads.map(({ name, role, dataplane }) => `${name} ${role} ${dataplane}`),
+    ["ingress gateway sidecar", "app application sidecar"],
+  );
+});

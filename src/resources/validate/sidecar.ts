@@ -1,5 +1,6 @@
 import { checkProtocol, isHttp, isTls } from "./app-protocols.ts";
 import { checkBindAddress, checkUnixAddress, UNIX_PREFIX } from "./bind.ts";
+import type { CheckContext } from "./check-context.ts";
 import { checkDestination } from "./destination.ts";
 import { type Field, quoted } from "./field.ts";
 import { checkHost, checkPort, isDnsLabel } from "./host-names.ts";
@@ -9,7 +10,7 @@ import { checkServerTls } from "./server-tls.ts";
 import { checkConnectionPool } from "./traffic-policy.ts";
 
 /** @see https://istio.io/latest/docs/reference/config/networking/sidecar/ */
-export function checkSidecar(spec: Field): void {
+export function checkSidecar(spec: Field, { namespace }: CheckContext): void {
   checkSelector(spec.at("workloadSelector"), "labels");
   const ingress = spec.at("ingress");
   const egress = spec.at("egress");
@@ -24,7 +25,7 @@ export function checkSidecar(spec: Field): void {
   const ports = new Set<number>();
   for (const listener of ingress.items()) checkIngress(listener, ports);
   checkConnectionPool(spec.at("inboundConnectionPool"));
-  checkEgress(egress);
+  checkEgress(egress, namespace);
   checkOutboundPolicy(spec.at("outboundTrafficPolicy"));
 }
 
@@ -101,7 +102,7 @@ function checkIngressTls(tls: Field, protocol: string): void {
   checkServerTls(tls);
 }
 
-function checkEgress(egress: Field): void {
+function checkEgress(egress: Field, namespace: string): void {
   const places = new Set<string>();
   const listeners = egress.items();
   for (const [index, listener] of listeners.entries()) {
@@ -119,12 +120,25 @@ function checkEgress(egress: Field): void {
         `\`${listener.name}\` needs \`hosts\``,
         "`./*` is this namespace, `~/*` is nothing",
       );
-    const hosts = new Set<string>();
-    for (const host of listener.at("hosts").items()) {
-      checkScopedHost(host, "sidecar");
-      if (hosts.has(host.text)) host.warning("BW1315_REPEATED_HOST", `${quoted(host.text)} stands twice`);
-      hosts.add(host.text);
-    }
+    const hosts = listener.at("hosts").items();
+    for (const host of hosts) checkScopedHost(host, "sidecar");
+    checkRepeatedHosts(hosts, namespace);
+  }
+}
+
+/** As Istio counts: `./x` is of the own namespace, and `ns/*` has whatever else is said of `ns`. */
+function checkRepeatedHosts(hosts: readonly Field[], namespace: string): void {
+  const seen = new Map<string, Set<string>>();
+  for (const host of hosts) {
+    const [, scope = "", name = ""] = /^([^/]*)\/(.*)$/s.exec(host.text) ?? [];
+    if (scope === "" || scope.startsWith("~")) continue;
+    const home = scope === "." ? namespace : scope;
+    const names = seen.get(home) ?? new Set();
+    seen.set(home, names);
+    if (names.has(name)) host.warning("BW1315_REPEATED_HOST", `${quoted(host.text)} stands twice`);
+    else if (names.has("*") || (name === "*" && names.size > 0))
+      host.warning("BW1315_REPEATED_HOST", `${quoted(host.text)} and another say in part the same`);
+    names.add(name);
   }
 }
 

@@ -3,9 +3,10 @@ import type { FieldPath, Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
 import { gatewayNamed, gatewaysWithPods } from "./gateway-pods.ts";
 import { fullHost, lookUpHost } from "./known-hosts.ts";
-import { podsOf, podsSelected, SYSTEM_NAMESPACES } from "./pods.ts";
+import { podsSelected, SYSTEM_NAMESPACES } from "./pods.ts";
 import { type RouteDestination, routeDestinations } from "./route-destinations.ts";
 import { fieldsOf, itemsOf, labelsOf, selectorText, textOf, textsOf } from "./written.ts";
+import { arePodsWritten, areServicesWritten } from "./written-kinds.ts";
 
 export interface BrokenReference {
   readonly resource: Resource;
@@ -49,7 +50,7 @@ function* lostNamespaces(audit: AuditContext): Iterable<BrokenReference> {
 }
 
 function* lostSelectors(audit: AuditContext): Iterable<BrokenReference> {
-  const isKindUnknown = audit.fact(podsOf).length === 0;
+  const isKindUnknown = !audit.fact(arePodsWritten);
   for (const { resource, selector, pods } of audit.fact(gatewaysWithPods))
     if (pods.length === 0)
       yield {
@@ -98,7 +99,7 @@ function* lostDestinations(audit: AuditContext, destination: RouteDestination): 
   const known = lookUpHost(audit, host, namespace, textsOf(fieldsOf(resource.spec).exportTo));
   const mirror = role === "mirror" ? "mirror " : "";
   if (known === undefined) {
-    const isKindUnknown = audit.every("", "Service").length === 0;
+    const isKindUnknown = !audit.fact(areServicesWritten);
     yield { resource, path: [...path, "host"], type: `${mirror}host`, name: host, isKindUnknown };
   } else if (port !== undefined && !known.ports.includes(port))
     yield {

@@ -89,9 +89,10 @@ function breachesOf(pod: AuditedPod, broken: readonly BrokenControl[]): readonly
   );
 }
 
-/** Pods of the mesh, for which other rules speak of what leads past the proxy. */
+/** Pods before which a proxy stands, for which other rules speak of what leads past it. On its node's network there is none, whatever labels say. */
 export function meshPodSet(audit: AuditContext): ReadonlySet<AuditedPod> {
-  return new Set([...audit.fact(podsInMesh).values()].flat());
+  const pods = [...audit.fact(podsInMesh).values()].flat();
+  return new Set(pods.filter(({ spec }) => spec.hostNetwork !== true));
 }
 
 const FIELD = /^\S+: /;

@@ -1,6 +1,6 @@
 import type { AuditContext } from "../audit-context.ts";
+import { meshPodSet } from "../facts/pod-security.ts";
 import { containersOf, isControlPlane } from "../facts/pods.ts";
-import { podsInMesh } from "../facts/pods-in-mesh.ts";
 import { fieldsOf, textsOf } from "../facts/written.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
@@ -21,7 +21,7 @@ const ISTIOS_OWN = new Set(["istio-proxy", "istio-init", "istio-validation", "di
 const GRAVE = new Set(["NET_ADMIN", "SYS_ADMIN", "ALL"]);
 
 function* overprivileged(audit: AuditContext): Iterable<Hit> {
-  for (const pod of [...audit.fact(podsInMesh).values()].flat()) {
+  for (const pod of audit.fact(meshPodSet)) {
     if (isControlPlane(pod)) continue;
     for (const { name, container, path } of containersOf(pod)) {
       if (ISTIOS_OWN.has(name)) continue;

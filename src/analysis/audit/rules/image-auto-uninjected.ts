@@ -10,7 +10,7 @@ export const imageAutoUninjected: AuditRule = {
   severity: "medium",
   same: { istio: "IST0146" },
   attacks: ["M12"],
-  what: "A Deployment with a container `istio-proxy` of image `auto`, which no MutatingWebhookConfiguration in the files (webhooks whose names end in `istio.io`) takes, by its selectors of namespaces and objects. `info` where the files have no such configuration at all.",
+  what: "A Deployment with a container `istio-proxy` of image `auto`, which no MutatingWebhookConfiguration in the files (webhooks whose names end in `istio.io`) takes, by its selectors of namespaces and objects. `info` where the files have no such configuration at all, or not the Namespace.",
   why: "`auto` is no image: the pods never start, or, with an image of that name in the registry, run somebody else's proxy.",
   fix: "Label the namespace or the template so that the injector takes it, or name the proxy's image.",
   claims: ["captured"],
@@ -18,7 +18,8 @@ export const imageAutoUninjected: AuditRule = {
 };
 
 function* unfilled(audit: AuditContext): Iterable<Hit> {
-  const isWritten = audit.fact(injectorWebhooks).length > 0;
+  const hasWebhooks = audit.fact(injectorWebhooks).length > 0;
+  const written = new Set(audit.every("", "Namespace").map(({ name }) => name));
   for (const pod of audit.fact(podsOf)) {
     const { resource, namespace, labels } = pod;
     if (resource.kind !== "Deployment" || isWebhooked(audit, namespace, labels)) continue;
@@ -29,7 +30,7 @@ function* unfilled(audit: AuditContext): Iterable<Hit> {
       yield {
         resource,
         path: [...proxy.path, "image"],
-        ...(isWritten ? {} : { severity: "info" as const }),
+        ...(hasWebhooks && written.has(namespace) ? {} : { severity: "info" as const }),
         title: "image `auto` is left as it is: no injector takes its pods",
       };
   }

@@ -2,6 +2,7 @@ import type { AuditContext } from "../audit-context.ts";
 import { fullHost, lookUpHost } from "../facts/known-hosts.ts";
 import { knownNamespaces } from "../facts/known-namespaces.ts";
 import { fieldsOf, itemsOf, textsOf } from "../facts/written.ts";
+import { areServicesWritten } from "../facts/written-kinds.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -22,7 +23,7 @@ export const policyHostUnknown: AuditRule = {
 
 function* unknown(audit: AuditContext): Iterable<Hit> {
   const routed = audit.fact(routedHosts);
-  const hasServices = audit.every("", "Service").length > 0;
+  const hasServices = audit.fact(areServicesWritten);
   for (const resource of audit.every("security.istio.io", "AuthorizationPolicy"))
     for (const [rule, { to }] of itemsOf(fieldsOf(resource.spec).rules))
       for (const [place, { operation }] of itemsOf(to))

@@ -39,7 +39,7 @@ function* unnamed(audit: AuditContext): Iterable<Hit> {
         resource,
         path: ["spec", "ports", index],
         ...(appProtocol === undefined ? {} : { kiali: "KIA0602" }),
-        title: `port ${String(port)}${name === undefined ? " has no name" : `, \`${textOf(name)}\`,`} does not say what it speaks`,
+        title: `port ${String(port)}${name === undefined ? ", without a name," : `, \`${textOf(name)}\`,`} does not say what it speaks`,
       };
   }
 }

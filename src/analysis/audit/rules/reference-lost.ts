@@ -18,16 +18,22 @@ export const referenceLost: AuditRule = {
 
 function* lost(audit: AuditContext): Iterable<Hit> {
   for (const reference of audit.fact(brokenReferences)) {
-    const { resource, path, type, name, isKindUnknown } = reference;
+    const { resource, path, isKindUnknown } = reference;
     const kiali = codeOf(reference);
     yield {
       resource,
       path,
-      title: `there is no ${type} \`${name}\``,
+      title: titleOf(reference),
       ...(isKindUnknown ? { severity: "info" as const } : {}),
       ...(kiali === undefined ? {} : { kiali }),
     };
   }
+}
+
+function titleOf({ resource, type, name }: BrokenReference): string {
+  if (type !== "selector") return `there is no ${type} \`${name}\``;
+  const where = resource.kind === "Gateway" ? "" : ` of \`${resource.namespace}\``;
+  return `no pod${where} has the labels \`${name}\``;
 }
 
 /** Kiali has a code for each kind of name. */

@@ -1,6 +1,7 @@
 import type { AuditContext } from "../audit-context.ts";
 import { lookUpHost } from "../facts/known-hosts.ts";
 import { fieldsOf, textOf, textsOf } from "../facts/written.ts";
+import { areServicesWritten } from "../facts/written-kinds.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -30,7 +31,7 @@ function* unknownHosts(audit: AuditContext): Iterable<Hit> {
       };
       continue;
     }
-    if (audit.every("", "Service").length === 0) {
+    if (!audit.fact(areServicesWritten)) {
       yield {
         resource,
         path: ["spec", "host"],

@@ -1,6 +1,7 @@
 import type { AuditContext } from "../audit-context.ts";
 import { lookUpHost } from "../facts/known-hosts.ts";
 import { fieldsOf, itemsOf, textsOf } from "../facts/written.ts";
+import { areServicesWritten } from "../facts/written-kinds.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -18,7 +19,7 @@ export const sidecarHostUnknown: AuditRule = {
 };
 
 function* unknown(audit: AuditContext): Iterable<Hit> {
-  const hasServices = audit.every("", "Service").length > 0;
+  const hasServices = audit.fact(areServicesWritten);
   for (const resource of audit.every("networking.istio.io", "Sidecar"))
     for (const [at, { hosts }] of itemsOf(fieldsOf(resource.spec).egress))
       for (const [index, written] of textsOf(hosts).entries()) {

@@ -1,7 +1,8 @@
 import type { AuditContext } from "../audit-context.ts";
 import { lookUpHost } from "../facts/known-hosts.ts";
-import { podsOf, podsSelected } from "../facts/pods.ts";
+import { podsSelected } from "../facts/pods.ts";
 import { fieldsOf, itemsOf, labelsOf, textOf, textsOf } from "../facts/written.ts";
+import { arePodsWritten } from "../facts/written-kinds.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -21,7 +22,7 @@ export const subsetEmpty: AuditRule = {
 const TOPOLOGY = /^(topology\.|kubernetes\.io\/hostname$)/;
 
 function* empty(audit: AuditContext): Iterable<Hit> {
-  const hasPods = audit.fact(podsOf).length > 0;
+  const hasPods = audit.fact(arePodsWritten);
   const placements = audit.fact(nodeLabels);
   for (const resource of audit.every("networking.istio.io", "DestinationRule")) {
     const { host, exportTo, subsets } = fieldsOf(resource.spec);
