@@ -3,6 +3,7 @@ import type { Mesh, Workload } from "../../model/mesh.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { changedResources } from "./causes.ts";
 import type { DiffOptions, NotAnalysed } from "./diff-access.ts";
+import { WORKLOAD_KINDS } from "./workload-kinds.ts";
 
 /** Gateways and waypoints send by routes and services, too. */
 export function otherClients(
@@ -33,14 +34,7 @@ const COMPARED: ReadonlySet<string> = new Set([
   "AuthorizationPolicy",
   "PeerAuthentication",
   "RequestAuthentication",
-  "Deployment",
-  "StatefulSet",
-  "DaemonSet",
-  "ReplicaSet",
-  "ReplicationController",
-  "Job",
-  "CronJob",
-  "Pod",
+  ...WORKLOAD_KINDS,
   "Namespace",
   "ServiceAccount",
   "NetworkPolicy",

@@ -7,6 +7,7 @@ import { isWaypointClass, waypointOfService, waypointOfWorkload } from "../../po
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { type Cause, changedResources } from "./causes.ts";
+import { withFlippingWitness } from "./client/flipping-witness.ts";
 import { type DiffOptions, diffAccess, type MeshDiff, type NotAnalysed } from "./diff-access.ts";
 import { withWitnesses } from "./network-witness.ts";
 import { gatewaySide } from "./proxies/gateway-side.ts";
@@ -26,6 +27,7 @@ export async function diffMesh(before: Mesh, after: Mesh, options: DiffOptions):
   const { changes, notAnalysed, notCompared } = await diffProxies(before, after, options.semantics);
   return {
     ...diff,
+    clients: await withFlippingWitness([before, after], options.semantics, diff.clients),
     network: await withWitnesses([before, after], options.semantics, diff.network),
     proxies: changes.toSorted((a, b) => weightOf(a) - weightOf(b)),
     notAnalysed: [...diff.notAnalysed, ...notAnalysed],

@@ -6,6 +6,7 @@ import { podOf } from "../../model/build-workloads.ts";
 import type { Mesh } from "../../model/mesh.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import { type Cause, causeAt } from "./causes.ts";
+import { WORKLOAD_KINDS } from "./workload-kinds.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -19,16 +20,7 @@ interface UnreadFields {
 const UNREAD: readonly UnreadFields[] = [
   {
     what: "the service account that it runs as",
-    kinds: [
-      "Deployment",
-      "StatefulSet",
-      "DaemonSet",
-      "ReplicaSet",
-      "ReplicationController",
-      "Job",
-      "CronJob",
-      "Pod",
-    ],
+    kinds: WORKLOAD_KINDS,
     of: (resource) => {
       const spec = recordOf(podOf(resource)?.pod.spec);
       return spec.serviceAccountName ?? spec.serviceAccount ?? "default";

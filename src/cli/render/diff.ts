@@ -104,11 +104,19 @@ function sentText({ gained, lost }: ClientChange): string {
   const isHost = (ways: readonly string[]): boolean => ways.length === 1 && ways[0] === ITSELF;
   if (lost.length === 0 && isHost(gained)) return "may now be reached";
   if (gained.length === 0 && isHost(lost)) return "may no longer be reached";
+  const [now, was] = [gained, lost].map(howItself);
+  if (now !== undefined && was !== undefined) return `is now sent ${now}, and no longer ${was}`;
   const parts = [
     ...(gained.length === 0 ? [] : [`is now sent to ${gained.join(", ")}`]),
     ...(lost.length === 0 ? [] : [`is no longer sent to ${lost.join(", ")}`]),
   ];
   return parts.length === 0 ? "is sent on in another way" : parts.join("; ");
+}
+
+/** How it is sent to the host dialled, where that is all. */
+function howItself([way = "", ...others]: readonly string[]): string | undefined {
+  const start = `${ITSELF}, `;
+  return others.length === 0 && way.startsWith(start) ? way.slice(start.length) : undefined;
 }
 
 function networkLines(change: NetworkChange): readonly string[] {

@@ -1,19 +1,20 @@
 /** Where workloads' own sidecars let them go after a change that they did not before, and the other way round. */
-import type { Mesh, Workload } from "../../../model/mesh.ts";
+import type { Mesh } from "../../../model/mesh.ts";
 import { isHttp1Method } from "../../../policy/http-request.ts";
-import { compileOutbound, sidecarOf } from "../../../policy/outbound/compile-outbound.ts";
-import type { OutboundPolicy } from "../../../policy/outbound/types.ts";
 import type { AccessRequest } from "../../../policy/path/access-request.ts";
 import { AnalysisLimit } from "../../space/analysis-limit.ts";
 import { describeRegion, type Saying } from "../../space/describe.ts";
 import { type Diagram, Diagrams, NO, YES } from "../../space/diagram.ts";
 import { coverWithRegions, diagramOf } from "../../space/regions.ts";
 import type { Cause } from "../causes.ts";
+import { isOfServers } from "../server-causes.ts";
+import { type ClientClass, clientClasses } from "./client-classes.ts";
 import { type DialledHost, type DialledPort, dialledHosts } from "./dialled-hosts.ts";
 import { type RouteCells, type RouteRequest, routeCells } from "./route-cells.ts";
 import { routeMatches } from "./route-matches.ts";
+import { type Sender, UnclearWay } from "./senders.ts";
 import { type HostCauses, hostCauses } from "./touched-hosts.ts";
-import { type ClientWeakening, compareWays, type WayChange, waysOf } from "./ways.ts";
+import { type ClientWeakening, compareWays, type Way, type WayChange } from "./ways.ts";
 
 export type DialledProtocol = "http" | "tls" | "tcp";
 
@@ -61,8 +62,8 @@ export function clientChanges(
   { widenedOnly = false }: ClientDiffOptions = {},
 ): ClientDiff {
   const causes = hostCauses(before, after);
-  if (causes.isNothing) return { changes: [], notAnalysed: [] };
-  const classes = clientClasses(before, after);
+  const classes = clientClasses(before, after, causes.isNothing);
+  if (classes.length === 0) return { changes: [], notAnalysed: [] };
   const hosts = dialledHosts(before, after);
   const questions = classes.length * hosts.reduce((sum, { ports }) => sum + 3 * ports.length, 0);
   const comparison = new Comparison([before, after], causes, {
@@ -71,43 +72,6 @@ export function clientChanges(
   });
   for (const own of classes) for (const host of hosts) comparison.compare(own, host);
   return { changes: joinedChanges(comparison.changes), notAnalysed: comparison.notAnalysed() };
-}
-
-/** Clients whose sidecars decide alike before, and alike after. */
-interface ClientClass {
-  readonly workloads: readonly Workload[];
-  readonly policies: readonly [before: OutboundPolicy, after: OutboundPolicy];
-  readonly sidecars: readonly (string | null)[];
-}
-
-function clientClasses(before: Mesh, after: Mesh): readonly ClientClass[] {
-  const old = new Map(before.workloads.filter(isClient).map((workload) => [workload.key, workload]));
-  const numbers = new Map<OutboundPolicy, number>();
-  const numberOf = (policy: OutboundPolicy): number => {
-    const known = numbers.get(policy) ?? numbers.size;
-    numbers.set(policy, known);
-    return known;
-  };
-  const classes = new Map<string, ClientClass & { readonly workloads: Workload[] }>();
-  for (const workload of after.workloads.filter(isClient)) {
-    const known = old.get(workload.key);
-    if (known === undefined) continue;
-    const policies = [compileOutbound(before, known), compileOutbound(after, workload)] as const;
-    const key = policies.map(numberOf).join("|");
-    const own = classes.get(key);
-    if (own !== undefined) own.workloads.push(workload);
-    else {
-      const sidecars = [sidecarOf(before, known), sidecarOf(after, workload)].map(
-        ({ view }) => view.scope.sidecar,
-      );
-      classes.set(key, { workloads: [workload], policies, sidecars });
-    }
-  }
-  return [...classes.values()];
-}
-
-function isClient({ role, dataplane }: Workload): boolean {
-  return role === "application" && dataplane === "sidecar";
 }
 
 interface Asked {
@@ -139,14 +103,25 @@ class Comparison {
   }
 
   compare(own: ClientClass, host: DialledHost): void {
-    const ofClient = this.#causes.forClient(own.sidecars);
+    const ofClient = [...own.causes, ...this.#causes.forClient(own.senders.map(({ sidecar }) => sidecar))];
     const causes = [...(host.named === null ? [] : this.#causes.of(host.named.toLowerCase())), ...ofClient];
     if (causes.length === 0 && !this.#all && host.named !== null) return;
-    for (const port of host.ports) {
-      const asked = { own, host, port, causes };
-      for (const protocol of ["tls", "tcp"] as const) this.#compareBytes(asked, protocol);
-      this.#compareHttp(asked);
+    try {
+      for (const port of host.ports) {
+        const asked = { own, host, port, causes };
+        for (const protocol of ["tls", "tcp"] as const) this.#compareBytes(asked, protocol);
+        this.#compareHttp(asked);
+      }
+    } catch (error) {
+      if (!(error instanceof UnclearWay)) throw error;
+      this.#limit(own, error.message);
     }
+  }
+
+  #limit({ workloads }: ClientClass, why: string): void {
+    const known = this.#limits.get(why) ?? new Set();
+    for (const { key } of workloads) known.add(key);
+    this.#limits.set(why, known);
   }
 
   notAnalysed(): ClientDiff["notAnalysed"] {
@@ -154,11 +129,8 @@ class Comparison {
   }
 
   #compareBytes(asked: Asked, protocol: "tls" | "tcp"): void {
-    const { host, port, own } = asked;
-    const dialled = { host: host.host, port: port.port };
-    const changed = this.#between(own, host.host, port.port, (policy) =>
-      protocol === "tls" ? policy.routeTls({ ...dialled, sni: host.host }) : policy.routeTcp(dialled),
-    );
+    const dialled = { host: asked.host.host, port: asked.port.port };
+    const changed = this.#between(asked, (sender) => sender.bytes(dialled, protocol));
     if (changed !== undefined) this.#note(asked, protocol, changed, [], undefined);
   }
 
@@ -166,9 +138,7 @@ class Comparison {
     const { host, own } = asked;
     const cells = this.#cellsFor(host);
     if (typeof cells === "string") {
-      const known = this.#limits.get(cells) ?? new Set();
-      for (const { key } of own.workloads) known.add(key);
-      this.#limits.set(cells, known);
+      this.#limit(own, cells);
       return;
     }
     const { dimensions, points, requests } = cells;
@@ -199,29 +169,27 @@ class Comparison {
     }
   }
 
-  #compareRequest({ own, host, port }: Asked, request: RouteRequest): WayChange | undefined {
+  #compareRequest(asked: Asked, request: RouteRequest): WayChange | undefined {
+    const { host, port } = asked;
     const dialled = { host: host.host, port: port.port };
     const authority = request.authority ?? authorityOf(host, port);
-    return this.#between(own, host.host, port.port, (policy) =>
-      policy.routeHttp({ ...dialled, ...request, authority }),
-    );
+    return this.#between(asked, (sender) => sender.http(dialled, { ...request, authority }));
   }
 
   #between(
-    { policies }: ClientClass,
-    host: string,
-    port: number,
-    ask: (policy: OutboundPolicy) => ReturnType<OutboundPolicy["routeTcp"]>,
+    { own: { senders, causes: moved }, causes }: Asked,
+    ask: (sender: Sender) => readonly Way[],
   ): WayChange | undefined {
     this.#asked += 1;
     if (this.#asked > (this.#widenedOnly ? MAX_WIDENING_QUESTIONS : MAX_QUESTIONS))
       throw new AnalysisLimit(
         "too many clients that decide differently, of too many hosts: clients are not compared",
       );
-    const now = waysOf(ask(policies[1]), host, port);
+    const now = ask(senders[1]);
     // Who is sent nowhere gains nothing, wherever it was sent.
     if (this.#widenedOnly && now.length === 0) return undefined;
-    const changed = compareWays(waysOf(ask(policies[0]), host, port), now);
+    const tlsFollows = moved.length === 0 && isOfServers(causes);
+    const changed = compareWays(ask(senders[0]), now, { tlsFollows });
     return changed === undefined || (this.#widenedOnly && !isWidened(changed)) ? undefined : changed;
   }
 

@@ -3,6 +3,7 @@ import type { Mesh, Service } from "../../../model/mesh.ts";
 import { isHostSubset, isWildcard, resolveShortName } from "../../../policy/outbound/host-name.ts";
 import { type Resource, resourceName } from "../../../resources/resource.ts";
 import { type Cause, changedResources } from "../causes.ts";
+import { movingCauses } from "./moved-workloads.ts";
 
 export interface HostCauses {
   /** What bears on the host for every client. */
@@ -84,7 +85,7 @@ function changedServers(before: Mesh, after: Mesh): { pattern: string; cause: Ca
       ]),
     );
   const byKey = [before, after].map(
-    ({ workloads }) => new Map(workloads.map(({ key, resource }) => [key, resource])),
+    ({ workloads }) => new Map(workloads.map((workload) => [workload.key, workload])),
   );
   const old = new Map(
     before.services.map((service) => [`${service.hostname}|${service.namespace}`, service]),
@@ -96,10 +97,11 @@ function changedServers(before: Mesh, after: Mesh): { pattern: string; cause: Ca
     const serving = [known, service].flatMap(({ endpoints }) =>
       endpoints.flatMap(({ workload }) => workload?.key ?? []),
     );
-    const [was, is] = byKey.map((own) => [...new Set(serving)].flatMap((key) => own.get(key) ?? []));
-    return changedResources(was ?? [], is ?? []).map((cause) => ({
-      pattern: service.hostname.toLowerCase(),
-      cause,
-    }));
+    const moved = [...new Set(serving)].flatMap((key) => {
+      const [was, is] = byKey.map((own) => own.get(key));
+      return was === undefined || is === undefined ? [] : movingCauses([before, after], [was, is]);
+    });
+    const causes = new Map(moved.map((cause) => [cause.resource, cause]));
+    return [...causes.values()].map((cause) => ({ pattern: service.hostname.toLowerCase(), cause }));
   });
 }

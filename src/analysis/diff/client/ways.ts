@@ -7,7 +7,7 @@ export interface Way {
   /** `reviews.shop.svc.cluster.local:9080 subset v2`, or {@link ITSELF}. */
   readonly to: string;
   /** `mtls`: mutual TLS of the mesh, by the client's proxy. */
-  readonly tls: string;
+  readonly tls: ClusterPlan["tls"];
   /** Whether it leaves the mesh there, or goes to a gateway. */
   readonly leaves: boolean;
   readonly byGateway: boolean;
@@ -42,9 +42,11 @@ function wayTo(cluster: ClusterPlan, host: string, port: number): Way {
 /** What a client's own proxy did for the traffic before, and does no more. */
 export type ClientWeakening =
   | "mutual TLS of the mesh is no longer used"
+  | "TLS is no longer used"
   | "it leaves past the egress gateway";
 
 export interface WayChange {
+  /** Destinations; where one is sent to in another way than before, how: `the host dialled, by mutual TLS of the mesh`. */
   readonly gained: readonly string[];
   readonly lost: readonly string[];
   readonly weakens: readonly ClientWeakening[];
@@ -52,18 +54,56 @@ export interface WayChange {
   readonly leaves: boolean;
 }
 
+export interface WayComparison {
+  /** The server's end alone has changed: TLS that follows it is a matter of what the server lets through. */
+  readonly tlsFollows?: boolean;
+}
+
 /** Undefined where nothing that counts is different. */
-export function compareWays(before: readonly Way[], after: readonly Way[]): WayChange | undefined {
+export function compareWays(
+  before: readonly Way[],
+  after: readonly Way[],
+  { tlsFollows = false }: WayComparison = {},
+): WayChange | undefined {
   const gained = after.filter(({ to }) => !before.some((way) => way.to === to));
   const lost = before.filter(({ to }) => !after.some((way) => way.to === to));
   const weakens: ClientWeakening[] = [];
-  const isClear = ({ to, tls }: Way): boolean =>
-    tls !== "mtls" && before.some((way) => way.to === to && way.tls === "mtls");
-  if (after.some(isClear)) weakens.push("mutual TLS of the mesh is no longer used");
+  const turned = (from: readonly Way["tls"][], into: readonly Way["tls"][]): string[] =>
+    after.flatMap((way) => {
+      const had = before.some((old) => old.to === way.to && from.includes(old.tls));
+      return had && into.includes(way.tls) ? [way.to] : [];
+    });
+  const unmeshed = turned(["mtls"], ["plaintext", "simple", "mutual", "mixed"]);
+  if (unmeshed.length > 0) weakens.push("mutual TLS of the mesh is no longer used");
+  const cleared = turned(["simple", "mutual"], ["plaintext"]);
+  if (cleared.length > 0) weakens.push("TLS is no longer used");
+  const told = new Set([...unmeshed, ...cleared]);
   const wasGuarded = before.length > 0 && before.every(({ byGateway }) => byGateway);
   if (wasGuarded && after.some(({ leaves }) => leaves)) weakens.push("it leaves past the egress gateway");
-  if (gained.length + lost.length + weakens.length === 0) return undefined;
-  const names = (ways: readonly Way[]): string[] => [...new Set(ways.map(({ to }) => to))].sort();
+  const [now, was] = tlsFollows ? [[], []] : [otherwise(after, before, told), otherwise(before, after, told)];
+  if ([gained, lost, weakens, now, was].every(({ length }) => length === 0)) return undefined;
+  const names = (ways: readonly Way[], others: readonly string[]): string[] =>
+    [...new Set([...ways.map(({ to }) => to), ...others])].sort();
   const leaves = gained.some((way) => way.leaves);
-  return { gained: names(gained), lost: names(lost), weakens, leaves };
+  return { gained: names(gained, now), lost: names(lost, was), weakens, leaves };
 }
+
+/** Where both send, but by TLS that the others do not use. */
+function otherwise(
+  ways: readonly Way[],
+  others: readonly Way[],
+  told: ReadonlySet<string>,
+): readonly string[] {
+  return ways.flatMap(({ to, tls }) => {
+    const known = others.filter((way) => way.to === to).map((way) => way.tls);
+    return told.has(to) || known.length === 0 || known.includes(tls) ? [] : [`${to}, ${TLS_WORDS[tls]}`];
+  });
+}
+
+const TLS_WORDS: Readonly<Record<Way["tls"], string>> = {
+  mtls: "by mutual TLS of the mesh",
+  plaintext: "in clear",
+  simple: "by TLS without a certificate of its own",
+  mutual: "by TLS with a certificate from files",
+  mixed: "by mutual TLS of the mesh to some endpoints, and in clear to others",
+};

@@ -1,14 +1,12 @@
 /** Where ztunnels send for their pods after a change that they did not before: by services, endpoints and waypoints, whatever routes say. */
 import type { Mesh, Workload } from "../../../model/mesh.ts";
-import { type AmbientEnd, ambientRoute } from "../../../policy/ambient/ambient-route.ts";
-import { isHostSubset } from "../../../policy/outbound/host-name.ts";
-import { meshDirectory } from "../../../policy/path/compiled-policies.ts";
 import type { Resource } from "../../../resources/resource.ts";
 import { type Cause, changedResources } from "../causes.ts";
 import type { ClientChange, ClientDiff } from "./client-changes.ts";
 import { type DialledHost, dialledHosts } from "./dialled-hosts.ts";
 import { hostCauses } from "./touched-hosts.ts";
-import { compareWays, ITSELF, type Way } from "./ways.ts";
+import { compareWays } from "./ways.ts";
+import { waysByZtunnel } from "./ztunnel-ways.ts";
 
 /** Of a name and a port all ztunnels make the same. Those of both meshes are compared. */
 export function ztunnelChanges(before: Mesh, after: Mesh): ClientDiff {
@@ -64,12 +62,13 @@ function changesOf(
   unclear: Set<string>,
 ): readonly ClientChange[] {
   return ports.flatMap(({ port, isOther }): readonly ClientChange[] => {
-    const [before, after] = meshes.map((mesh) => waysBy(mesh, client, host, port));
+    const [before, after] = meshes.map((mesh) => waysByZtunnel(mesh, client, host, port));
     if (typeof before === "string" || typeof after === "string") {
       unclear.add(`where ztunnels send ${host}: ${[before, after].find((ways) => typeof ways === "string")}`);
       return [];
     }
-    const changed = compareWays(before ?? [], after ?? []);
+    // Which TLS a ztunnel speaks hangs on the server's end alone.
+    const changed = compareWays(before ?? [], after ?? [], { tlsFollows: true });
     if (changed === undefined) return [];
     const name = named ?? "hosts that no service has";
     return [
@@ -85,37 +84,4 @@ function changesOf(
       },
     ];
   });
-}
-
-/** Why not, where it is a text. */
-function waysBy(mesh: Mesh, client: Workload, host: string, port: number): readonly Way[] | string {
-  const directory = meshDirectory(mesh);
-  const { service, ends } = ambientRoute(mesh, client, { host, port }, { directory });
-  if (ends === null) return [PASSED_ON];
-  const to = service === undefined || isHostSubset(host, service.hostname) ? ITSELF : service.hostname;
-  const ways: Way[] = [];
-  for (const end of ends) {
-    if (end.kind === "unknown") return end.why;
-    ways.push(wayTo(end, to));
-  }
-  return ways;
-}
-
-const PASSED_ON: Way = { to: ITSELF, tls: "plaintext", leaves: true, byGateway: false };
-
-function wayTo(end: Exclude<AmbientEnd, { readonly kind: "unknown" }>, to: string): Way {
-  switch (end.kind) {
-    case "outside":
-      return PASSED_ON;
-    case "pod":
-      return {
-        to,
-        tls: end.hbone ? "mtls" : "plaintext",
-        leaves: false,
-        byGateway: end.workload.role === "gateway",
-      };
-    case "waypoint":
-      // What it lets pass is compared by itself.
-      return { to, tls: "mtls", leaves: false, byGateway: false };
-  }
 }

@@ -12,8 +12,9 @@ import { ABSENT, type Dimension } from "../../space/dimension.ts";
 import { coverWithRegions, diagramOf, type Region } from "../../space/regions.ts";
 import { type Point, type SampleRequest, sampleOf } from "../../space/request-space.ts";
 import type { Cause } from "../causes.ts";
-import { compareWays } from "../client/ways.ts";
+import { type ClientWeakening, compareWays } from "../client/ways.ts";
 import { KnownCallers } from "../known-callers.ts";
+import { isOfServers } from "../server-causes.ts";
 import type { Passage } from "./passage.ts";
 import type { ProxySide } from "./proxy-side.ts";
 import { type ProxySpace, proxySpace } from "./proxy-space.ts";
@@ -25,8 +26,7 @@ export type ProxyWeakening =
   | "a token is no longer required"
   | "an external authorizer is no longer asked"
   | "no waypoint stands before it any more"
-  | "mutual TLS of the mesh is no longer used"
-  | "it leaves past the egress gateway";
+  | ClientWeakening;
 
 export interface ProxyChange {
   readonly change: "widened" | "narrowed";
@@ -211,13 +211,13 @@ class TokenMemory {
 }
 
 function differenceOf(
-  { role, sides }: Compared,
+  { role, sides, causes }: Compared,
   before: Passage,
   after: Passage,
   isClear: boolean,
   neededToken: boolean,
 ): Difference | undefined {
-  const ways = compareWays(before.ways, after.ways);
+  const ways = compareWays(before.ways, after.ways, { tlsFollows: isOfServers(causes) });
   if (before.rank === after.rank && ways === undefined) return undefined;
   const { gained = [], lost = [], leaves = false } = ways ?? {};
   const isWider = after.rank > before.rank || gained.length + (ways?.weakens.length ?? 0) > 0;

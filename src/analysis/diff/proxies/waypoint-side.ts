@@ -75,9 +75,11 @@ function routesOf({ mesh }: JourneyContext, waypoint: Workload, service: Service
     .filter(({ namespace }) => namespace === waypoint.namespace || namespace === service.namespace);
 }
 
+const BY_HBONE = { tls: "mtls", leaves: false, byGateway: false } as const;
+
 const PAST: Passage = {
   rank: 2,
-  ways: [{ to: ITSELF, tls: "", leaves: false, byGateway: false }],
+  ways: [{ to: ITSELF, ...BY_HBONE }],
   cause: "no-waypoint",
 };
 
@@ -135,9 +137,7 @@ async function passBy(
 
 /** To its own pods a waypoint speaks HBONE, as whoever sends past it does. */
 function withoutTls(passage: Passage): Passage {
-  const ways = passage.ways.map((way) =>
-    way.to === ITSELF ? { ...way, tls: "", leaves: false, byGateway: false } : way,
-  );
+  const ways = passage.ways.map((way) => (way.to === ITSELF ? { ...way, ...BY_HBONE } : way));
   return { ...passage, ways };
 }
 

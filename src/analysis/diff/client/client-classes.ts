@@ -1,0 +1,45 @@
+/** Clients that are to be compared, those together for which alike is decided. */
+import type { Mesh, Workload } from "../../../model/mesh.ts";
+import type { Cause } from "../causes.ts";
+import { movingCauses } from "./moved-workloads.ts";
+import { type Sender, Senders } from "./senders.ts";
+
+/** Clients for which alike is decided before, and after. */
+export interface ClientClass {
+  readonly workloads: readonly Workload[];
+  readonly senders: readonly [before: Sender, after: Sender];
+  /** Why another proxy stands before them than did, or none. */
+  readonly causes: readonly Cause[];
+}
+
+/** @param isNothing of all that proxies send by: those alone count that have another proxy. */
+export function clientClasses(before: Mesh, after: Mesh, isNothing: boolean): readonly ClientClass[] {
+  const old = new Map(before.workloads.map((workload) => [workload.key, workload]));
+  const [was, is] = [new Senders(before), new Senders(after)];
+  const numbers = new Map<Sender, number>();
+  const numberOf = (sender: Sender): number => {
+    const known = numbers.get(sender) ?? numbers.size;
+    numbers.set(sender, known);
+    return known;
+  };
+  const classes = new Map<string, ClientClass & { readonly workloads: Workload[] }>();
+  for (const workload of after.workloads) {
+    const known = old.get(workload.key);
+    if (known === undefined || !isCompared(known, workload)) continue;
+    const isMoved = known.dataplane !== workload.dataplane;
+    if (isNothing && !isMoved) continue;
+    const senders = [was.of(known), is.of(workload)] as const;
+    const causes = isMoved ? movingCauses([before, after], [known, workload]) : [];
+    const key = [...senders.map(numberOf), ...causes.map(({ resource }) => resource)].join("|");
+    const own = classes.get(key);
+    if (own !== undefined) own.workloads.push(workload);
+    else classes.set(key, { workloads: [workload], senders, causes });
+  }
+  return [...classes.values()];
+}
+
+/** What pods without a proxy send nobody decides, and ztunnels are compared by themselves. */
+function isCompared(before: Workload, after: Workload): boolean {
+  if ([before, after].some(({ role }) => role !== "application")) return false;
+  return before.dataplane !== after.dataplane || after.dataplane === "sidecar";
+}
