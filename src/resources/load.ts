@@ -4,7 +4,7 @@ import { listFiles, MAX_FILE_BYTES, systemReason, unreadable, wholeFile } from "
 import { type ReadFile, ReadFiles, type ReadObject } from "./read-files.ts";
 import type { SourceObject } from "./read-objects.ts";
 import { type Resource, resourceName } from "./resource.ts";
-import { apiGroup } from "./scope.ts";
+import { apiGroup, isLocalConfiguration } from "./scope.ts";
 import { createdAtOf, resourceFromJson } from "./wire.ts";
 
 /** A resource that takes no part, with every reason. */
@@ -112,7 +112,9 @@ class Loading {
       return;
     }
     for (const error of errors) this.#report({ ...error, severity: "warning" });
-    const key = `${apiGroup(apiVersion)}/${kind}/${namespace}/${name}`;
+    // Each machine has its own: two of one name are two.
+    const home = isLocalConfiguration(apiVersion) ? placeOf(object) : namespace;
+    const key = `${apiGroup(apiVersion)}/${kind}/${home}/${name}`;
     const before = this.#byKey.get(key);
     // An update keeps the age of the object; Map.set keeps its place.
     const createdAt = before?.createdAt ?? createdAtOf(validated.body, this.#sequence++);
@@ -120,6 +122,11 @@ class Loading {
     if (before !== undefined) this.#report(repeated(before, resource));
     this.#byKey.set(key, resource);
   }
+}
+
+function placeOf({ file, locate }: SourceObject): string {
+  const { line, column } = locate([]);
+  return `${file}:${line}:${column}`;
 }
 
 function takenAs(read: ReadObject, createdAt: number): Resource {

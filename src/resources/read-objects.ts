@@ -2,6 +2,7 @@ import type { Diagnostic, Span } from "./diagnostic.ts";
 import { didYouMean } from "./did-you-mean.ts";
 import type { SourceDocument } from "./read-documents.ts";
 import type { FieldPath } from "./resource.ts";
+import { isLocalConfiguration } from "./scope.ts";
 import { quoted } from "./validate/field.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -25,6 +26,7 @@ const NOT_CLUSTER_OBJECTS: Readonly<Record<string, string>> = {
   "kind.x-k8s.io/Cluster": "it configures a local cluster, not the mesh",
   "install.istio.io/IstioOperator":
     "Bulwark reads the mesh settings from the ConfigMap `istio` (`istioctl manifest generate` makes it)",
+  "v1/Config": "it has a client's credentials (`kubeconfig`): keep it out of this folder",
   "skaffold/Config": "it configures a build tool, not the mesh",
 };
 
@@ -74,8 +76,8 @@ function readObject(
   };
   if (!isObject(value)) {
     // A JSON file beside manifests is often something else; a YAML document is meant to be one.
-    const isJson = path.length === 0 && /\.json$/i.test(document.source.file);
-    report(notAnObject(locate([]), isJson));
+    const isOther = path.length === 0 && (/\.json$/i.test(document.source.file) || isListOfOthers(value));
+    report(notAnObject(locate([]), isOther));
     return undefined;
   }
   const body = list === undefined ? value : itemOf(value, list);
@@ -105,6 +107,8 @@ function readObject(
     return undefined;
   }
   const metadata = body.metadata;
+  if (isLocalConfiguration(apiVersion) && (!isObject(metadata) || metadata.name === undefined))
+    return localConfiguration(document, path, { apiVersion, kind, body });
   if (!isObject(metadata) || typeof metadata.name !== "string" || metadata.name === "") {
     return fail(
       "BW1011_MISSING_NAME",
@@ -115,9 +119,48 @@ function readObject(
       ["metadata", "name"],
     );
   }
-  const locateEmbedded = (field: FieldPath, inner: Span): Span =>
-    document.source.locateEmbedded(document.index, [...path, ...field], inner);
-  return { apiVersion, kind, name: metadata.name, body, file: document.source.file, locate, locateEmbedded };
+  return placed(document, path, { apiVersion, kind, name: metadata.name, body });
+}
+
+function placed(
+  document: SourceDocument,
+  path: FieldPath,
+  object: Pick<SourceObject, "apiVersion" | "kind" | "name" | "body">,
+): SourceObject {
+  const { source, index } = document;
+  return {
+    ...object,
+    file: source.file,
+    locate: (field, prefer) => source.locate(index, [...path, ...field], prefer),
+    locateEmbedded: (field, inner) => source.locateEmbedded(index, [...path, ...field], inner),
+  };
+}
+
+/** Its type has no name: it is called as its file. */
+function localConfiguration(
+  document: SourceDocument,
+  path: FieldPath,
+  { apiVersion, kind, body }: Pick<SourceObject, "apiVersion" | "kind" | "body">,
+): SourceObject {
+  const file = document.source.file.split("/").at(-1) ?? "";
+  const stem = file.replace(/\.(ya?ml|json)$/i, "").toLowerCase();
+  const name = stem.replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "") || "file";
+  const metadata = isObject(body.metadata) ? body.metadata : {};
+  return placed(document, path, {
+    apiVersion,
+    kind,
+    name,
+    body: { ...body, metadata: { ...metadata, name } },
+  });
+}
+
+/** Patches of kustomize, tasks of Ansible: each item is a mapping that could be no manifest. */
+function isListOfOthers(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((item) => isObject(item) && item.apiVersion === undefined && item.kind === undefined)
+  );
 }
 
 /** The API server leaves kind and version out of the items of typed lists. */
@@ -151,10 +194,10 @@ function skipped(message: string, span: Span, help: string): Diagnostic {
   return { code: "BW1013_NOT_A_CLUSTER_OBJECT", severity: "info", message, span, help };
 }
 
-function notAnObject(span: Span, isJson: boolean): Diagnostic {
+function notAnObject(span: Span, isOther: boolean): Diagnostic {
   return {
     code: "BW1009_NOT_AN_OBJECT",
-    severity: isJson ? "warning" : "error",
+    severity: isOther ? "warning" : "error",
     message: "this document is no map of fields, so it is no Kubernetes object",
     span,
     help: "a manifest starts with `apiVersion:` and `kind:`",

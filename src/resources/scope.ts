@@ -33,6 +33,29 @@ export function apiGroup(apiVersion: string): string {
   return slash < 0 ? "" : apiVersion.slice(0, slash);
 }
 
+/** Groups of what programs of Kubernetes read from a file of their own; the API server keeps no such object, and the types have no name. */
+const LOCAL_GROUPS: ReadonlySet<string> = new Set([
+  "apiserver.config.k8s.io",
+  "apiserver.k8s.io",
+  "audit.k8s.io",
+  "eventratelimit.admission.k8s.io",
+  "imagepolicy.k8s.io",
+  "kubeadm.k8s.io",
+  "kubecontrollermanager.config.k8s.io",
+  "kubelet.config.k8s.io",
+  "kubeproxy.config.k8s.io",
+  "kubescheduler.config.k8s.io",
+  "pod-security.admission.config.k8s.io",
+  "resourcequota.admission.k8s.io",
+  "webhookadmission.config.k8s.io",
+]);
+
+/** Whether an object is the configuration of one program on one machine, and none of a cluster. */
+export function isLocalConfiguration(apiVersion: string): boolean {
+  return LOCAL_GROUPS.has(apiGroup(apiVersion));
+}
+
 export function isClusterScoped(apiVersion: string, kind: string): boolean {
+  if (isLocalConfiguration(apiVersion)) return true;
   return CLUSTER_SCOPED[apiGroup(apiVersion)]?.includes(kind) === true;
 }

@@ -78,6 +78,24 @@ test("where nothing asks for a proxy, the namespace outside of the mesh says wha
   assert.equal(outside?.title, "its pods get neither a sidecar nor a ztunnel");
 });
 
+const ADMISSION = `
+---
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+  - name: PodSecurity
+    configuration:
+      apiVersion: pod-security.admission.config.k8s.io/v1
+      kind: PodSecurityConfiguration
+      defaults: {enforce: LEVEL}
+`;
+
+test("a namespace without a Pod Security Standard has that of the API server's own configuration", async () => {
+  const unadmitted = async (level: string): Promise<number> =>
+    (await findings(NAMESPACES + ADMISSION.replace("LEVEL", level), ["BW0508"])).length;
+  assert.deepEqual([await unadmitted("privileged"), await unadmitted("baseline")], [1, 0]);
+});
+
 const PROXY = `
 apiVersion: apps/v1
 kind: Deployment

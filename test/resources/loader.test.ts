@@ -346,3 +346,35 @@ test("what was read before is read again only where a text has changed, and is t
     assert.deepEqual(problemsOf(await load()), broken, "what is wrong is told each time");
   });
 });
+
+test("configuration of one program has no name by its type: it is called as its file, and each file's is one of its own", async () => {
+  const kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+  const loaded = await inFolder((folder) => {
+    for (const node of ["n1", "n2"]) {
+      mkdirSync(join(folder, node));
+      writeFileSync(join(folder, node, "Kubelet_config.yaml"), `${kubelet}---\n${kubelet}`);
+    }
+    return loadResources([folder]);
+  });
+  assert.deepEqual(problemsOf(loaded), []);
+  assert.deepEqual(names(loaded), Array(4).fill("KubeletConfiguration kubelet-config"));
+  assert.deepEqual(
+    names(await loadText(`${kubelet}metadata: {name: mine}\n`)),
+    ["KubeletConfiguration mine"],
+    "a name that is written is kept",
+  );
+  const nameless = "apiVersion: kubelet.example.com/v1\nkind: KubeletConfiguration\n";
+  assert.deepEqual(placesOf(await loadText(nameless)), ["BW1011_MISSING_NAME 1:1"]);
+});
+
+test("a list of what could be no manifest belongs to another tool; one with a manifest in it is an error", async () => {
+  const severities = async (text: string): Promise<unknown> =>
+    problemsOf(await loadText(text)).map(({ code, severity }) => `${code} ${severity}`);
+  assert.deepEqual(await severities("- {op: add, path: /spec/replicas, value: 2}\n"), [
+    "BW1009_NOT_AN_OBJECT warning",
+  ]);
+  assert.deepEqual(await severities("- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n"), [
+    "BW1009_NOT_AN_OBJECT error",
+  ]);
+  assert.deepEqual(await severities("- just\n- a list\n"), ["BW1009_NOT_AN_OBJECT error"]);
+});

@@ -42,6 +42,7 @@ import { destinationRulesOverlap } from "./rules/destination-rules-overlap.ts";
 import { egressAnywhere } from "./rules/egress-anywhere.ts";
 import { egressDirect } from "./rules/egress-direct.ts";
 import { egressOuterName } from "./rules/egress-outer-name.ts";
+import { encryptionConfiguration } from "./rules/encryption-configuration.ts";
 import { entriesRepeated } from "./rules/entries-repeated.ts";
 import { entryOfOthers } from "./rules/entry-of-others.ts";
 import { entryProtocolsConflict } from "./rules/entry-protocols-conflict.ts";
@@ -302,6 +303,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   openConsole, // BW0524
   componentFlags, // BW0530
   kubeletConfiguration, // BW0531
+  encryptionConfiguration, // BW0532
   ruleCovered, // BW0601
   ruleDead, // BW0602
   allowDenied, // BW0603

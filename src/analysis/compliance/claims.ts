@@ -29,7 +29,9 @@ const gateways = ({ audit }: ClaimInput): number => audit.of("networking.istio.i
 const roles = ({ audit }: ClaimInput): number =>
   audit.of(RBAC, "ClusterRole").length + audit.of(RBAC, "Role").length;
 const componentsThere = ({ audit }: ClaimInput): number =>
-  audit.fact(components).length + audit.every("kubelet.config.k8s.io", "KubeletConfiguration").length;
+  audit.fact(components).length +
+  audit.every("kubelet.config.k8s.io", "KubeletConfiguration").length +
+  audit.every("apiserver.config.k8s.io", "EncryptionConfiguration").length;
 const services = ({ audit }: ClaimInput): number => audit.of("", "Service").length;
 
 const usersAuthenticated: Judge = ({ audit, findings }) => {

@@ -10,7 +10,7 @@ export const kubeletConfiguration: AuditRule = {
   title: "Kubelets that answer whoever asks",
   severity: "high",
   attacks: ["C1", "C6"],
-  what: "KubeletConfigurations among the files, in the ConfigMap `kubelet-config` of `kube-system` or by themselves (with a `metadata.name`, without which no file is read): anonymous requests taken (4.2.1), `authorization.mode: AlwaysAllow` (4.2.2, `critical`), a read-only port (4.2.4), no CA for clients where webhooks verify no tokens (4.2.3), certificates that are not renewed (4.2.10). Numbers are of the CIS Kubernetes Benchmark 1.12; what is not written has the default of the configuration file, which is safe.",
+  what: "KubeletConfigurations among the files, in the ConfigMap `kubelet-config` of `kube-system` or by themselves: anonymous requests taken (4.2.1), `authorization.mode: AlwaysAllow` (4.2.2, `critical`), a read-only port (4.2.4), no CA for clients where webhooks verify no tokens (4.2.3), certificates that are not renewed (4.2.10). Numbers are of the CIS Kubernetes Benchmark 1.12; what is not written has the default of the configuration file, which is safe.",
   why: "The kubelet runs commands in every pod of its node and shows their environments: whoever it answers has their keys and identities, and neither the mesh nor the API server sees it.",
   fix: "`authentication: {anonymous: {enabled: false}, webhook: {enabled: true}}`, `authorization: {mode: Webhook}`, `readOnlyPort: 0`.",
   claims: ["components-hardened"],
