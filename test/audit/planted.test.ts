@@ -73,5 +73,24 @@ test("--fix mends what has a patch: these findings are gone, none is new, and no
     changes.map(({ change, workloads }: Record<string, unknown>) => [change, workloads]),
     [["narrowed", ["fleet/trucks"]]],
   );
-  assert.deepEqual([clients, network, added, removed], [[], [], [], []]);
+  // BW0650: what was sent in clear, and refused, is sent by mutual TLS; whom that lets in is for the server's policies to say.
+  assert.deepEqual(
+    clients.map(({ dialled, gained, lost, leaves, weakens }: Record<string, unknown>) => [
+      dialled,
+      gained,
+      lost,
+      leaves,
+      weakens,
+    ]),
+    [
+      [
+        ["files.platform.svc.cluster.local:80"],
+        ["the host dialled, by mutual TLS of the mesh"],
+        ["the host dialled, in clear"],
+        false,
+        [],
+      ],
+    ],
+  );
+  assert.deepEqual([network, added, removed], [[], [], []]);
 });
