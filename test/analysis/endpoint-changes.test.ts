@@ -13,8 +13,12 @@ function service(spec: Record<string, unknown>): Resource {
 
 const PODS = [pod("shop", "web"), pod("shop", "admin")];
 
-function told(before: readonly Resource[], after: readonly Resource[]): readonly string[] {
-  return endpointChanges(buildMesh(before), buildMesh(after), new Set()).map(
+function told(
+  before: readonly Resource[],
+  after: readonly Resource[],
+  already: readonly string[] = [],
+): readonly string[] {
+  return endpointChanges(buildMesh(before), buildMesh(after), new Set(already)).map(
     ({ resource: name, change, what }) => `${name} ${change}: ${what}`,
   );
 }
@@ -27,7 +31,11 @@ test("a Service that leads to another port, or to other pods, is told, whichever
   assert.deepEqual(told(before, [...PODS, service(another)]), [SAID]);
   assert.deepEqual(told(before, [...PODS, service({ selector: { app: "admin" } })]), [SAID]);
   const relabelled = [pod("shop", "web", { app: "other" }), pod("shop", "admin", { app: "web" })];
-  assert.deepEqual(told(before, [...relabelled, service({})]), [SAID]);
+  const which = "changed: which pods, and which of their ports, Service shop/web leads to";
+  assert.deepEqual(told(before, [...relabelled, service({})]).toSorted(), [
+    `Pod shop/admin ${which}`,
+    `Pod shop/web ${which}`,
+  ]);
 });
 
 test("what leads where it led is no change: other text, a port more, workloads that are new or gone", () => {
@@ -38,13 +46,44 @@ test("what leads where it led is no change: other text, a port more, workloads t
   assert.deepEqual(told(before, [...PODS, pod("shop", "web-2", { app: "web" }), service({})]), []);
 });
 
-test("what a client's change tells of all of its ports is not told again", () => {
-  const [before, after] = [
-    [...PODS, service({})],
-    [...PODS, service({ selector: { app: "admin" } })],
-  ].map((resources) => buildMesh(resources));
-  if (before === undefined || after === undefined) assert.fail();
-  const host = "web.shop.svc.cluster.local";
-  assert.equal(endpointChanges(before, after, new Set([`${host}:81`])).length, 1);
-  assert.deepEqual(endpointChanges(before, after, new Set([`${host}:80`])), []);
+test("what clients are told of a Service that led nowhere is all; of one that leads elsewhere it is not", () => {
+  const [web, admin, nobody] = ["web", "admin", "nobody"].map((app) => [
+    ...PODS,
+    service({ selector: { app } }),
+  ]);
+  const port = "web.shop.svc.cluster.local:80";
+  assert.deepEqual(told(nobody ?? [], web ?? [], [port]), []);
+  assert.deepEqual(told(nobody ?? [], web ?? [], ["web.shop.svc.cluster.local:81"]), [SAID]);
+  assert.deepEqual(told(web ?? [], nobody ?? [], [port]), []);
+  assert.deepEqual(told(web ?? [], admin ?? [], [port]), [SAID]);
+});
+
+function rule(labels: Record<string, string>, host = "web"): Resource {
+  const spec = { host, subsets: [{ name: "v1", labels }] };
+  const made = resource("DestinationRule", "web", spec, { namespace: "shop" });
+  return { ...made, apiVersion: "networking.istio.io/v1" };
+}
+
+test("a subset that is other pods is told: by its own labels, by a wildcard's, by the pods' labels; the Service's change once", () => {
+  const versions = (one: string, two: string) => [
+    pod("shop", "web", { app: "web", version: one }),
+    pod("shop", "next", { app: "web", version: two }),
+  ];
+  for (const host of ["web", "web.shop.svc.cluster.local", "*.shop.svc.cluster.local"]) {
+    const before = [...versions("v1", "v2"), service({}), rule({ version: "v1" }, host)];
+    const said = "DestinationRule shop/web changed: which pods its subset `v1` is";
+    assert.deepEqual(told(before, [...versions("v1", "v2"), service({}), rule({ version: "v2" }, host)]), [
+      said,
+    ]);
+    const swapped = told(before, [...versions("v2", "v1"), service({}), rule({ version: "v1" }, host)]);
+    const which = "changed: which pods subset `v1` of DestinationRule shop/web is";
+    assert.deepEqual(swapped.toSorted(), [`Pod shop/next ${which}`, `Pod shop/web ${which}`]);
+    assert.deepEqual(told(before, before), []);
+    const elsewhere = told(before, [
+      ...versions("v1", "v2"),
+      service({ selector: { app: "web", version: "v2" } }),
+      rule({ version: "v1" }, host),
+    ]);
+    assert.deepEqual(elsewhere, [SAID]);
+  }
 });

@@ -8,11 +8,12 @@ import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { Complexity } from "../space/complexity.ts";
 import { describeRegion, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
-import { ABSENT } from "../space/dimension.ts";
+import { ABSENT, unverifiedCell } from "../space/dimension.ts";
 import { coverWithRegions, diagramOf, type Region, toldOnce } from "../space/regions.ts";
 import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
 import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
+import { borrowedAccounts } from "./borrowed-accounts.ts";
 import { type Cause, causeAt, changedResources } from "./causes.ts";
 import { type ClientChange, type ClientDiff, clientChanges, joinedChanges } from "./client/client-changes.ts";
 import { ztunnelChanges } from "./client/ztunnel-changes.ts";
@@ -29,6 +30,7 @@ import { witnessRequest } from "./witness-request.ts";
 export type Weakening =
   | "mutual TLS is no longer required"
   | "a token is no longer required"
+  | "a token that does not verify is no longer refused"
   | "an external authorizer is no longer asked";
 
 export interface AccessChange {
@@ -118,7 +120,12 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
     }
   }
   const network = orNotAnalysed(() => networkChanges(before, after), [], after, notAnalysed);
-  const clients = orNotAnalysed(() => clientChanges(before, after), NO_CLIENTS, after, notAnalysed);
+  const clients = orNotAnalysed(
+    () => clientChanges(before, after, { semantics: options.semantics }),
+    NO_CLIENTS,
+    after,
+    notAnalysed,
+  );
   const ambient = orNotAnalysed(() => ztunnelChanges(before, after), NO_CLIENTS, after, notAnalysed);
   notAnalysed.push(
     ...clients.notAnalysed,
@@ -141,6 +148,7 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
       ...changedResources(...notComparedOf([before, after], options)),
       ...unreadChanges(before, after),
       ...endpointChanges(before, after, new Set(joined.flatMap(({ dialled }) => dialled))),
+      ...borrowedAccounts(before, after),
     ],
   };
 }
@@ -302,9 +310,26 @@ function weakenings(space: ServerSpace, before: Diagram, set: Diagram, region: R
   };
   if (lacks("identity", (id) => id === "sni")) found.push("mutual TLS is no longer required");
   if (lacks("token", (id) => id.startsWith("claim "))) found.push("a token is no longer required");
+  if (isBadTokenLet(space, wasLet, set, region))
+    found.push("a token that does not verify is no longer refused");
   const asked = diagrams.where(before, ASKS);
   if (diagrams.and(set, asked) !== NO) found.push("an external authorizer is no longer asked");
   return found;
+}
+
+/** Where before the same was let through without a token, or with a good one. */
+function isBadTokenLet(space: ServerSpace, wasLet: Diagram, set: Diagram, region: Region): boolean {
+  const { diagrams, dimensions } = space;
+  const place = space.placeOf("token");
+  const cell = place === undefined ? undefined : unverifiedCell(dimensions[place]);
+  if (place === undefined || cell === undefined) return false;
+  const bad = diagrams.within(place, [cell]);
+  if (diagrams.and(set, bad) === NO) return false;
+  const others = [...region].filter(
+    ([at]) => at !== place && dimensions[at]?.id.startsWith("claim ") !== true,
+  );
+  const elsewhere = diagrams.and(wasLet, diagramOf(diagrams, new Map(others)));
+  return elsewhere !== NO && diagrams.and(elsewhere, bad) === NO;
 }
 
 const ANY: Operation = { name: "any", of: (outcome) => (outcome === NO ? NO : YES) };

@@ -1,6 +1,7 @@
 /** Where workloads' own sidecars let them go after a change that they did not before, and the other way round. */
 import type { Mesh } from "../../../model/mesh.ts";
 import { isHttp1Method } from "../../../policy/http-request.ts";
+import type { Semantics } from "../../../policy/inbound.ts";
 import type { AccessRequest } from "../../../policy/path/access-request.ts";
 import { AnalysisLimit } from "../../space/analysis-limit.ts";
 import { describeRegion, type Saying } from "../../space/describe.ts";
@@ -12,7 +13,7 @@ import { type ClientClass, clientClasses } from "./client-classes.ts";
 import { type DialledHost, type DialledPort, dialledHosts } from "./dialled-hosts.ts";
 import { type RouteCells, type RouteRequest, routeCells } from "./route-cells.ts";
 import { routeMatches } from "./route-matches.ts";
-import { type Sender, UnclearWay } from "./senders.ts";
+import { plainWay, type Sender, UnclearWay } from "./senders.ts";
 import { type HostCauses, hostCauses } from "./touched-hosts.ts";
 import { type ClientWeakening, compareWays, type Way, type WayChange } from "./ways.ts";
 
@@ -54,15 +55,17 @@ const MAX_REGIONS = 20;
 export interface ClientDiffOptions {
   /** Tells what opens, and not what closes: Sidecars of their own for a thousand clients close a million ways. */
   readonly widenedOnly?: boolean;
+  /** Default: `istio`, whose sidecars annotations lead connections past. */
+  readonly semantics?: Semantics;
 }
 
 export function clientChanges(
   before: Mesh,
   after: Mesh,
-  { widenedOnly = false }: ClientDiffOptions = {},
+  { widenedOnly = false, semantics = "istio" }: ClientDiffOptions = {},
 ): ClientDiff {
   const causes = hostCauses(before, after);
-  const classes = clientClasses(before, after, causes.isNothing);
+  const classes = clientClasses(before, after, { isNothing: causes.isNothing, semantics });
   if (classes.length === 0) return { changes: [], notAnalysed: [] };
   const hosts = dialledHosts(before, after);
   const questions = classes.length * hosts.reduce((sum, { ports }) => sum + 3 * ports.length, 0);
@@ -79,7 +82,11 @@ interface Asked {
   readonly host: DialledHost;
   readonly port: DialledPort;
   readonly causes: readonly Cause[];
+  readonly past: readonly [before: Past, after: Past];
 }
+
+/** Undefined where the proxy decides. */
+type Past = readonly Way[] | undefined;
 
 class Comparison {
   readonly changes: ClientChange[] = [];
@@ -108,7 +115,7 @@ class Comparison {
     if (causes.length === 0 && !this.#all && host.named !== null) return;
     try {
       for (const port of host.ports) {
-        const asked = { own, host, port, causes };
+        const asked = { own, host, port, causes, past: this.#past(own, host, port) };
         for (const protocol of ["tls", "tcp"] as const) this.#compareBytes(asked, protocol);
         this.#compareHttp(asked);
       }
@@ -177,7 +184,7 @@ class Comparison {
   }
 
   #between(
-    { own: { senders, causes: moved }, causes }: Asked,
+    { own: { senders, causes: moved }, causes, past }: Asked,
     ask: (sender: Sender) => readonly Way[],
   ): WayChange | undefined {
     this.#asked += 1;
@@ -185,12 +192,27 @@ class Comparison {
       throw new AnalysisLimit(
         "too many clients that decide differently, of too many hosts: clients are not compared",
       );
-    const now = ask(senders[1]);
+    const now = past[1] ?? ask(senders[1]);
     // Who is sent nowhere gains nothing, wherever it was sent.
     if (this.#widenedOnly && now.length === 0) return undefined;
     const tlsFollows = moved.length === 0 && isOfServers(causes);
-    const changed = compareWays(ask(senders[0]), now, { tlsFollows });
+    const changed = compareWays(past[0] ?? ask(senders[0]), now, { tlsFollows });
     return changed === undefined || (this.#widenedOnly && !isWidened(changed)) ? undefined : changed;
+  }
+
+  /** The ways of connections that annotations lead past the proxies, before and after. */
+  #past({ senders }: ClientClass, { host }: DialledHost, { port }: DialledPort): Asked["past"] {
+    const dialled = { host, port };
+    const [was = false, is = false] = senders.map((sender) => sender.passesBy(dialled));
+    if ((was === "unknown") !== (is === "unknown"))
+      throw new UnclearWay(
+        `annotations lead connections past their sidecars by addresses, and those of ${host} are not known`,
+      );
+    // Who is not told apart is compared as the proxy would decide.
+    return [was, is].map((passes, at) => {
+      const mesh = this.#meshes[at];
+      return passes === true && mesh !== undefined ? [plainWay(mesh, dialled)] : undefined;
+    }) as [Past, Past];
   }
 
   /** Why not, where it is a text. */

@@ -1,5 +1,6 @@
 /** Clients that are to be compared, those together for which alike is decided. */
 import type { Mesh, Workload } from "../../../model/mesh.ts";
+import type { Semantics } from "../../../policy/inbound.ts";
 import type { Cause } from "../causes.ts";
 import { movingCauses } from "./moved-workloads.ts";
 import { type Sender, Senders } from "./senders.ts";
@@ -8,14 +9,18 @@ import { type Sender, Senders } from "./senders.ts";
 export interface ClientClass {
   readonly workloads: readonly Workload[];
   readonly senders: readonly [before: Sender, after: Sender];
-  /** Why another proxy stands before them than did, or none. */
+  /** Why another proxy stands before them than did, or none, or it treats them as others. */
   readonly causes: readonly Cause[];
 }
 
-/** @param isNothing of all that proxies send by: those alone count that have another proxy. */
-export function clientClasses(before: Mesh, after: Mesh, isNothing: boolean): readonly ClientClass[] {
+/** @param options.isNothing of all that proxies send by has changed: those alone count that have another proxy, or are told apart by it otherwise. */
+export function clientClasses(
+  before: Mesh,
+  after: Mesh,
+  { isNothing, semantics }: { readonly isNothing: boolean; readonly semantics: Semantics },
+): readonly ClientClass[] {
   const old = new Map(before.workloads.map((workload) => [workload.key, workload]));
-  const [was, is] = [new Senders(before), new Senders(after)];
+  const [was, is] = [new Senders(before, semantics), new Senders(after, semantics)];
   const numbers = new Map<Sender, number>();
   const numberOf = (sender: Sender): number => {
     const known = numbers.get(sender) ?? numbers.size;
@@ -26,9 +31,9 @@ export function clientClasses(before: Mesh, after: Mesh, isNothing: boolean): re
   for (const workload of after.workloads) {
     const known = old.get(workload.key);
     if (known === undefined || !isCompared(known, workload)) continue;
-    const isMoved = known.dataplane !== workload.dataplane;
-    if (isNothing && !isMoved) continue;
     const senders = [was.of(known), is.of(workload)] as const;
+    const isMoved = senders[0].text !== senders[1].text;
+    if (isNothing && !isMoved) continue;
     const causes = isMoved ? movingCauses([before, after], [known, workload]) : [];
     const key = [...senders.map(numberOf), ...causes.map(({ resource }) => resource)].join("|");
     const own = classes.get(key);

@@ -36,6 +36,10 @@ export function dialledHosts(before: Mesh, after: Mesh): readonly DialledHost[] 
       }
       portsOf.set(hostname, known);
     }
+  for (const { workloads } of [before, after])
+    for (const { capture } of workloads)
+      for (const port of [...(capture?.excludeOutboundPorts ?? []), ...(capture?.includeOutboundPorts ?? [])])
+        all.add(port);
   const common = [...all].sort((a, b) => a - b).slice(0, MAX_PORTS);
   const everywhere = all.size <= FEW_PORTS ? common : [];
   for (const mesh of [before, after])

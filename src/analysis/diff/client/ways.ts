@@ -11,6 +11,8 @@ export interface Way {
   /** Whether it leaves the mesh there, or goes to a gateway. */
   readonly leaves: boolean;
   readonly byGateway: boolean;
+  /** Whether a waypoint stands between. */
+  readonly byWaypoint?: true;
 }
 
 /** The host that was dialled, at the port that was: by a service of the mesh, or past them by its address. */
@@ -43,7 +45,8 @@ function wayTo(cluster: ClusterPlan, host: string, port: number): Way {
 export type ClientWeakening =
   | "mutual TLS of the mesh is no longer used"
   | "TLS is no longer used"
-  | "it leaves past the egress gateway";
+  | "it leaves past the egress gateway"
+  | "it goes past the waypoint";
 
 export interface WayChange {
   /** Destinations; where one is sent to in another way than before, how: `the host dialled, by mutual TLS of the mesh`. */
@@ -77,7 +80,11 @@ export function compareWays(
   if (unmeshed.length > 0) weakens.push("mutual TLS of the mesh is no longer used");
   const cleared = turned(["simple", "mutual"], ["plaintext"]);
   if (cleared.length > 0) weakens.push("TLS is no longer used");
-  const told = new Set([...unmeshed, ...cleared]);
+  const passed = after.flatMap(({ to, byWaypoint }) =>
+    byWaypoint !== true && before.some((way) => way.to === to && way.byWaypoint) ? [to] : [],
+  );
+  if (passed.length > 0) weakens.push("it goes past the waypoint");
+  const told = new Set([...unmeshed, ...cleared, ...passed]);
   const wasGuarded = before.length > 0 && before.every(({ byGateway }) => byGateway);
   if (wasGuarded && after.some(({ leaves }) => leaves)) weakens.push("it leaves past the egress gateway");
   const [now, was] = tlsFollows ? [[], []] : [otherwise(after, before, told), otherwise(before, after, told)];
@@ -88,16 +95,21 @@ export function compareWays(
   return { gained: names(gained, now), lost: names(lost, was), weakens, leaves };
 }
 
-/** Where both send, but by TLS that the others do not use. */
+/** Where both send, but by TLS, or by a waypoint, that the others do not use. */
 function otherwise(
   ways: readonly Way[],
   others: readonly Way[],
   told: ReadonlySet<string>,
 ): readonly string[] {
-  return ways.flatMap(({ to, tls }) => {
-    const known = others.filter((way) => way.to === to).map((way) => way.tls);
-    return told.has(to) || known.length === 0 || known.includes(tls) ? [] : [`${to}, ${TLS_WORDS[tls]}`];
+  return ways.flatMap((way) => {
+    const known = others.filter(({ to }) => to === way.to).map(manner);
+    const isToldOrSame = told.has(way.to) || known.length === 0 || known.includes(manner(way));
+    return isToldOrSame ? [] : [`${way.to}, ${manner(way)}`];
   });
+}
+
+function manner({ tls, byWaypoint }: Way): string {
+  return `${TLS_WORDS[tls]}${byWaypoint === true ? " and its waypoint" : ""}`;
 }
 
 const TLS_WORDS: Readonly<Record<Way["tls"], string>> = {

@@ -5,7 +5,7 @@ import { type Cause, changedResources } from "../causes.ts";
 import type { ClientChange, ClientDiff } from "./client-changes.ts";
 import { type DialledHost, dialledHosts } from "./dialled-hosts.ts";
 import { hostCauses } from "./touched-hosts.ts";
-import { compareWays } from "./ways.ts";
+import { compareWays, type Way } from "./ways.ts";
 import { waysByZtunnel } from "./ztunnel-ways.ts";
 
 /** Of a name and a port all ztunnels make the same. Those of both meshes are compared. */
@@ -67,8 +67,9 @@ function changesOf(
       unclear.add(`where ztunnels send ${host}: ${[before, after].find((ways) => typeof ways === "string")}`);
       return [];
     }
-    // Which TLS a ztunnel speaks hangs on the server's end alone.
-    const changed = compareWays(before ?? [], after ?? [], { tlsFollows: true });
+    // Which TLS a ztunnel speaks hangs on the server's end alone, and waypoints are compared by themselves.
+    const [was = [], is = []] = [before, after].map(withoutWaypoints);
+    const changed = compareWays(was, is, { tlsFollows: true });
     if (changed === undefined) return [];
     const name = named ?? "hosts that no service has";
     return [
@@ -84,4 +85,8 @@ function changesOf(
       },
     ];
   });
+}
+
+function withoutWaypoints(ways: readonly Way[] | undefined): readonly Way[] {
+  return (ways ?? []).map(({ byWaypoint: _, ...way }) => way);
 }

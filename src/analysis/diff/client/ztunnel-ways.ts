@@ -38,7 +38,6 @@ function wayTo(end: Exclude<AmbientEnd, { readonly kind: "unknown" }>, to: strin
         byGateway: end.workload.role === "gateway",
       };
     case "waypoint":
-      // What it lets pass is compared by itself.
-      return { to, tls: "mtls", leaves: false, byGateway: false };
+      return { to, tls: "mtls", leaves: false, byGateway: false, byWaypoint: true };
   }
 }

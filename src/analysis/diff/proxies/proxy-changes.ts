@@ -8,7 +8,7 @@ import type { Decision } from "../../../policy/path/decision.ts";
 import { AnalysisLimit } from "../../space/analysis-limit.ts";
 import { describeRegion, type Saying } from "../../space/describe.ts";
 import { type Diagram, NO } from "../../space/diagram.ts";
-import { ABSENT, type Dimension } from "../../space/dimension.ts";
+import { ABSENT, type Dimension, unverifiedCell } from "../../space/dimension.ts";
 import { coverWithRegions, diagramOf, type Region } from "../../space/regions.ts";
 import { type Point, type SampleRequest, sampleOf } from "../../space/request-space.ts";
 import type { Cause } from "../causes.ts";
@@ -24,6 +24,7 @@ export type ProxyWeakening =
   | "TLS is no longer required"
   | "a client certificate is no longer required"
   | "a token is no longer required"
+  | "a token that does not verify is no longer refused"
   | "an external authorizer is no longer asked"
   | "no waypoint stands before it any more"
   | ClientWeakening;
@@ -171,9 +172,11 @@ function* pointsOver(from: Point, places: readonly number[], sizes: readonly num
   }
 }
 
-/** Without a token there is no claim. */
+/** Without a good token there is no claim. */
 function isRequest(dimensions: readonly Dimension[], point: Point): boolean {
-  const isWithout = dimensions.some(({ kind }, at) => kind === "token" && point[at] === ABSENT);
+  const isWithout = dimensions.some(
+    (dimension, at) => dimension.kind === "token" && [ABSENT, unverifiedCell(dimension)].includes(point[at]),
+  );
   return (
     !isWithout ||
     dimensions.every(
@@ -228,6 +231,7 @@ function differenceOf(
     if (before.cause === "no-client-certificate" && !isClear)
       weakens.push("a client certificate is no longer required");
     if (before.rank === 0 && neededToken) weakens.push("a token is no longer required");
+    if (before.cause === "jwt-invalid") weakens.push("a token that does not verify is no longer refused");
     if (role === "waypoint" && sides[0].read.length > 0 && sides[1].read.length === 0)
       weakens.push("no waypoint stands before it any more");
   }
