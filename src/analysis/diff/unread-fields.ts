@@ -17,6 +17,8 @@ interface UnreadFields {
   readonly of: (resource: Resource) => unknown;
 }
 
+const TOKENS = "how tokens are verified, and where they may stand";
+
 const UNREAD: readonly UnreadFields[] = [
   {
     what: "the service account that it runs as",
@@ -27,7 +29,7 @@ const UNREAD: readonly UnreadFields[] = [
     },
   },
   {
-    what: "how tokens are verified, and where they may stand",
+    what: TOKENS,
     kinds: ["RequestAuthentication"],
     of: ({ spec }) =>
       itemsOf(recordOf(spec).jwtRules).map(
@@ -38,6 +40,19 @@ const UNREAD: readonly UnreadFields[] = [
           fromHeaders,
           fromParams,
           fromCookies,
+        ],
+      ),
+  },
+  {
+    what: "what of tokens is sent on, and which of their claims are lists",
+    kinds: ["RequestAuthentication"],
+    of: ({ spec }) =>
+      itemsOf(recordOf(spec).jwtRules).map(
+        ({ forwardOriginalToken, outputPayloadToHeader, outputClaimToHeaders, spaceDelimitedClaims }) => [
+          forwardOriginalToken,
+          outputPayloadToHeader,
+          outputClaimToHeaders,
+          spaceDelimitedClaims,
         ],
       ),
   },
@@ -100,7 +115,7 @@ function serverKnowledge(trafficPolicy: unknown): unknown {
   );
 }
 
-/** Of a RequestAuthentication that comes or goes it is told, too: whether a token that does not verify is refused hangs on it alone. */
+/** Of a RequestAuthentication that comes or goes it is told, too: another may have named the same issuer with other keys. */
 const WHOLE: ReadonlySet<string> = new Set(["RequestAuthentication"]);
 
 /** Resources that are in both meshes, or of which one has none, with fields of which the change means what is not compared. */
@@ -120,8 +135,6 @@ export function unreadChanges(before: Mesh, after: Mesh): readonly Cause[] {
     .map((resource) => unread(resource, "removed", TOKENS));
   return [...changed, ...removed];
 }
-
-const TOKENS = "whether requests with tokens that do not verify are refused";
 
 function unread(resource: Resource, change: Cause["change"], what: string): Cause {
   return { ...causeAt(resource, change), what };

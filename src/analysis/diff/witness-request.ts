@@ -3,6 +3,7 @@
  * not know come by HTTP/2, which requests call `grpc`.
  */
 import { isHttp1Method } from "../../policy/http-request.ts";
+import type { JwtLocations } from "../../policy/jwt/jwt-policy.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
 import type { Dimension } from "../space/dimension.ts";
 import type { SampleRequest } from "../space/request-space.ts";
@@ -18,6 +19,7 @@ export function witnessRequest(
   sender?: string,
 ): AccessRequest {
   const { protocol, port, principal, sourceIp, remoteIp, sni, headers, claims } = sample;
+  const bad = sample.unverified === undefined ? {} : badToken(sample.unverified);
   const isHttp = protocol === "http";
   const spoken = isHttp && !isHttp1Method(sample.method) ? "grpc" : protocol;
   const asks = (id: string): boolean => dimensions.some((dimension) => dimension.id === id);
@@ -25,7 +27,7 @@ export function witnessRequest(
     return [headers[2 * at] ?? "", headers[2 * at + 1] ?? ""] as const;
   });
   const forwarded = remoteIp === null ? [] : ([["x-forwarded-for", remoteIp]] as const);
-  const allHeaders = [...pairs, ...forwarded];
+  const allHeaders = [...pairs, ...forwarded, ...(bad.headers ?? [])];
   return {
     from: {
       ...(sender === undefined ? {} : { workload: sender }),
@@ -37,10 +39,30 @@ export function witnessRequest(
     to: { workload, port },
     protocol: spoken,
     ...(asks("sni") && (principal !== null || sni !== "") ? { sni } : {}),
-    ...(isHttp ? { method: sample.method, path: sample.path, host: sample.host } : {}),
+    ...(isHttp ? { method: sample.method, path: `${sample.path}${bad.query ?? ""}`, host: sample.host } : {}),
     ...(isHttp && allHeaders.length > 0 ? { headers: allHeaders } : {}),
     ...(isHttp && claims !== null ? { jwt: { claims } } : {}),
+    ...(isHttp && bad.jwt !== undefined ? { jwt: bad.jwt } : {}),
   };
+}
+
+/** Three parts, and none of them is what a token's is: no key is needed to refuse it. */
+const BAD_TOKEN = "not.a.token";
+
+interface PlacedToken {
+  readonly jwt?: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  readonly query?: string;
+}
+
+/** Where who verifies looks first. */
+function badToken({ headers, params, cookies }: JwtLocations): PlacedToken {
+  const [header] = headers;
+  if (header?.name === "authorization" && header.prefix === "Bearer ") return { jwt: BAD_TOKEN };
+  if (header !== undefined) return { headers: [[header.name, `${header.prefix}${BAD_TOKEN}`]] };
+  const [param] = params;
+  if (param !== undefined) return { query: `?${encodeURIComponent(param)}=${BAD_TOKEN}` };
+  return { headers: cookies.slice(0, 1).map((name) => ["cookie", `${name}=${BAD_TOKEN}`] as const) };
 }
 
 /** As the client's own proxy offers them: a server answers HTTP/2 only where it was agreed on. */

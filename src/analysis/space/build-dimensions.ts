@@ -1,6 +1,7 @@
 /** From what policies name to the dimensions of the space in which they decide. */
 import { isAuthority } from "../../policy/authority.ts";
 import { parseIpAddress } from "../../policy/ip-address.ts";
+import type { JwtLocations } from "../../policy/jwt/jwt-policy.ts";
 import { normalizePath, type PathNormalization } from "../../policy/normalize-path.ts";
 import { addressCells } from "./address-cells.ts";
 import { AnalysisLimit } from "./analysis-limit.ts";
@@ -27,6 +28,8 @@ export interface SpaceSettings {
   readonly pathNormalization: PathNormalization;
   /** Issuers whose tokens servers take. */
   readonly issuers: readonly string[];
+  /** Where a token that does not verify is found by who verifies, if others take no notice of it; null or absent: there is nothing to tell apart. */
+  readonly unverified?: JwtLocations | null;
   /** Whether server names of TLS are DNS names or none, others being refused before any policy looks; `any` without. */
   readonly serverNames?: "any" | "dns";
 }
@@ -51,7 +54,7 @@ export function buildDimensions(atoms: Atoms, settings: SpaceSettings): readonly
       ...identities,
     },
     ...of("address").map((aspect) => addressDimension(aspect, atoms)),
-    ...(settings.issuers.length === 0 ? [] : [tokenDimension(settings.issuers)]),
+    ...(settings.issuers.length === 0 ? [] : [tokenDimension(settings)]),
     ...of("text")
       .filter(({ id }) => id === "sni")
       .map((aspect) =>
@@ -239,8 +242,9 @@ function addressDimension({ id, title }: Aspect, atoms: Atoms): Dimension {
   return { id, title, kind: "address", addresses, size: addresses.cells.length };
 }
 
-function tokenDimension(issuers: readonly string[]): Dimension {
-  return { id: "token", title: "token issuers", kind: "token", issuers, size: issuers.length + 1 };
+function tokenDimension({ issuers, unverified = null }: SpaceSettings): Dimension {
+  const size = issuers.length + (unverified === null ? 1 : 2);
+  return { id: "token", title: "token issuers", kind: "token", issuers, unverified, size };
 }
 
 function textDimension({ id, title }: Aspect, divided: DividedTexts): TextDimension {

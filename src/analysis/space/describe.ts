@@ -41,6 +41,8 @@ export function describeRegion(dimensions: readonly Dimension[], region: Region)
   return sayings;
 }
 
+const UNVERIFIED = "one that does not verify";
+
 export function describeCells(dimension: Dimension, cells: ReadonlySet<number>): string {
   switch (dimension.kind) {
     case "protocol":
@@ -49,7 +51,7 @@ export function describeCells(dimension: Dimension, cells: ReadonlySet<number>):
       return describePorts(dimension.ports, cells);
     case "token":
       return [...cells]
-        .map((cell) => (cell === ABSENT ? "no token" : (dimension.issuers[cell - 1] ?? "")))
+        .map((cell) => (cell === ABSENT ? "no token" : (dimension.issuers[cell - 1] ?? UNVERIFIED)))
         .join(", ");
     case "address":
       return [...cells]

@@ -1,4 +1,6 @@
 /** One dimension of a space of requests: what it is about, and its cells. */
+
+import type { JwtLocations } from "../../policy/jwt/jwt-policy.ts";
 import type { AddressCells } from "./address-cells.ts";
 import type { Aspect } from "./aspect.ts";
 import type { TextCells } from "./text-division.ts";
@@ -43,10 +45,12 @@ export interface MemberDimension extends Common {
   readonly cell: number;
 }
 
-/** Cell 0: no token. */
+/** Cell 0: no token. Issuers' good tokens follow; then, where `unverified` says where it stands, one that does not verify. */
 export interface TokenDimension extends Common {
   readonly kind: "token";
   readonly issuers: readonly string[];
+  /** Null where nobody tells such a token from others: all refuse it, or none looks at it. */
+  readonly unverified: JwtLocations | null;
 }
 
 export type Dimension =
@@ -63,3 +67,10 @@ export const TCP = 1;
 
 /** Cell of what is not there. */
 export const ABSENT = 0;
+
+/** The cell of a token that does not verify; undefined where the dimension has none. */
+export function unverifiedCell(dimension: Dimension | undefined): number | undefined {
+  return dimension?.kind === "token" && dimension.unverified !== null
+    ? dimension.issuers.length + 1
+    : undefined;
+}

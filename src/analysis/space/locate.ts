@@ -1,6 +1,6 @@
 /** Where in a space a request lies. */
 import { parseIpAddress } from "../../policy/ip-address.ts";
-import { ABSENT, type Dimension, HTTP, TCP, type TextDimension } from "./dimension.ts";
+import { ABSENT, type Dimension, HTTP, TCP, type TextDimension, unverifiedCell } from "./dimension.ts";
 import type { Point, SampleRequest } from "./request-space.ts";
 
 /**
@@ -35,6 +35,7 @@ function cellOf(dimension: Dimension, request: SampleRequest): number | undefine
     case "text":
       return isTcp && dimension.id !== "sni" ? 0 : dimension.texts.cellOf(textOf(dimension, request));
     case "token":
+      if (!isTcp && request.unverified !== undefined) return unverifiedCell(dimension);
       return isTcp || request.claims === null
         ? ABSENT
         : shifted(indexOf(dimension.issuers, request.claims.iss));

@@ -2,8 +2,9 @@
 import type { PathNormalization } from "../../model/mesh-config.ts";
 import { Connection } from "../../policy/connection.ts";
 import { HttpRequest } from "../../policy/http-request.ts";
+import type { JwtLocations } from "../../policy/jwt/jwt-policy.ts";
 import { type Claims, NO_TOKEN } from "../../policy/jwt/jwt-result.ts";
-import { ABSENT, type Dimension, HTTP } from "./dimension.ts";
+import { ABSENT, type Dimension, HTTP, unverifiedCell } from "./dimension.ts";
 
 /** A point of the space: a cell for each dimension. */
 export type Point = readonly number[];
@@ -23,8 +24,10 @@ export interface SampleRequest {
   readonly host: string;
   readonly path: string;
   readonly headers: readonly string[];
-  /** Null without a token. */
+  /** Null without a token that verifies. */
   readonly claims: Claims | null;
+  /** Where a token stands that does not verify. */
+  readonly unverified?: JwtLocations;
 }
 
 const PLAIN: SampleRequest = {
@@ -60,7 +63,9 @@ export function sampleOf(dimensions: readonly Dimension[], point: Point): Sample
         setAddress(parts, dimension.id, dimension.addresses.cells[cell]?.sample ?? "");
         break;
       case "token":
-        if (cell !== ABSENT) claims = { ...(claims ?? {}), iss: dimension.issuers[cell - 1] };
+        if (dimension.unverified !== null && cell === unverifiedCell(dimension))
+          parts.unverified = dimension.unverified;
+        else if (cell !== ABSENT) claims = { ...(claims ?? {}), iss: dimension.issuers[cell - 1] };
         break;
       case "text":
         setText(parts, dimension.id, dimension.texts.cells[cell]?.sample ?? "");

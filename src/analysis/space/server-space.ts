@@ -5,6 +5,7 @@ import type { CompiledRule } from "../../policy/authorization-rule.ts";
 import { CAPTURE_PORT, chainOf, type InboundPolicy, refuseTransport } from "../../policy/inbound.ts";
 import { parseIpAddress } from "../../policy/ip-address.ts";
 import { isAudienceAllowed } from "../../policy/jwt/audience.ts";
+import type { JwtLocations, JwtPolicy } from "../../policy/jwt/jwt-policy.ts";
 import { ambientOutcomes } from "./ambient-outcomes.ts";
 import { type AmbientServer, addAmbientAtoms, ZTUNNEL_PORTS } from "./ambient-server.ts";
 import { AnalysisLimit } from "./analysis-limit.ts";
@@ -12,7 +13,7 @@ import { claim } from "./aspect.ts";
 import { Atoms } from "./atoms.ts";
 import { buildDimensions } from "./build-dimensions.ts";
 import { AND, type Diagram, Diagrams, ELSE, NO, type Operation, OR, type Outcome, YES } from "./diagram.ts";
-import { ABSENT, type Dimension, HTTP, TCP } from "./dimension.ts";
+import { ABSENT, type Dimension, HTTP, TCP, unverifiedCell } from "./dimension.ts";
 import { addAtoms, addQuestions, PREFLIGHT_METHOD, refuseTokenHeaders } from "./policy-atoms.ts";
 import { connectionOf, type Point, sampleOf } from "./request-space.ts";
 import { RuleDiagrams, withCells } from "./rule-diagrams.ts";
@@ -29,6 +30,14 @@ export interface RequestRules {
 
 /** Behind a sidecar or without a proxy, or in ambient mode. */
 export type AnalysedServer = InboundPolicy | AmbientServer;
+
+/** Where one that verifies tokens finds a bad one, if another lets it pass; null where all do alike. */
+function unverifiedTokens(servers: readonly AnalysedServer[]): JwtLocations | null {
+  const verified = servers.flatMap((server) =>
+    "ambient" in server || server.unprotected ? [] : (server.jwt?.rules[0] ?? []),
+  );
+  return verified.length === servers.length ? null : (verified[0]?.locations ?? null);
+}
 
 /** Its proxy refuses server names that are no DNS names, whatever policies say. */
 function isStrict({ semantics }: InboundPolicy): boolean {
@@ -68,6 +77,7 @@ export class ServerSpace {
       issuers: [
         ...new Set(policies.flatMap(({ jwt }) => jwt?.rules.map(({ issuer }) => issuer) ?? [])),
       ].sort(),
+      unverified: unverifiedTokens(servers),
       serverNames: policies.length > 0 && policies.every(isStrict) ? "dns" : "any",
     });
     this.diagrams = new Diagrams(
@@ -100,8 +110,10 @@ export class ServerSpace {
     if (policy.unprotected) return this.requests;
     if (policy.gateway !== null)
       throw new AnalysisLimit("gateways' own listeners are not analysed as servers");
-    const jwt = this.#jwt(policy);
-    const http = this.#decide(policy.http, HTTP, jwt);
+    const http =
+      policy.jwt === null
+        ? this.#withoutTokens(this.#decide(policy.http, HTTP, YES))
+        : this.#decide(policy.http, HTTP, this.#jwt(policy.jwt));
     const tcp = this.#decide(policy.tcp, TCP, YES);
     const { diagrams } = this;
     const port = this.#place("port");
@@ -302,10 +314,19 @@ export class ServerSpace {
     );
   }
 
-  /** Where tokens are required, or bring an audience that is not taken, nothing gets through. */
-  #jwt({ jwt }: InboundPolicy): Diagram {
+  /** Who verifies no token takes no notice of any: no rule sees its claims. */
+  #withoutTokens(decided: Diagram): Diagram {
+    if (!this.#at.has("token")) return decided;
+    return this.dimensions.reduce(
+      (set, { kind, id }, at) =>
+        kind === "token" || id.startsWith("claim ") ? this.diagrams.given(set, at, ABSENT) : set,
+      decided,
+    );
+  }
+
+  /** Where tokens are required, do not verify, or bring an audience that is not taken, nothing gets through. */
+  #jwt(jwt: JwtPolicy): Diagram {
     const { diagrams } = this;
-    if (jwt === null) return YES;
     const place = this.#place("token");
     const dimension = this.dimensions[place];
     const issuers = dimension?.kind === "token" ? dimension.issuers : [];
@@ -348,7 +369,15 @@ export class ServerSpace {
       YES,
     );
     const token = this.#at.get("token");
-    const tokens = token === undefined ? claimless : diagrams.choose(token, YES, [[ABSENT, claimless]]);
+    const without = token === undefined ? [] : [ABSENT, unverifiedCell(this.dimensions[token]) ?? ABSENT];
+    const tokens =
+      token === undefined
+        ? claimless
+        : diagrams.choose(
+            token,
+            YES,
+            [...new Set(without)].map((cell) => [cell, claimless]),
+          );
     const sni = this.#at.get("sni");
     const isNameless = sni === undefined ? YES : diagrams.within(sni, [this.#noServerName(sni)]);
     const named = diagrams.choose(this.#place("identity"), YES, [[ABSENT, isNameless]]);

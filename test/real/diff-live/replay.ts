@@ -89,7 +89,8 @@ export class Replayer {
   }
 
   #headers({ headers = [], jwt }: AccessRequest): readonly (readonly [string, string])[] {
-    if (typeof jwt !== "object") return headers;
+    if (typeof jwt === "string") return [...headers, ["authorization", `Bearer ${jwt}`]];
+    if (jwt === undefined) return headers;
     const token = this.#signer.sign({
       claims: jwt.claims,
       signer: "issuer",

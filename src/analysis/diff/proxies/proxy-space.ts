@@ -1,5 +1,6 @@
 /** Divides what may come to a gateway or a waypoint by all that its policies, servers and routes tell apart. */
 import type { InboundPolicy } from "../../../policy/inbound.ts";
+import type { JwtLocations } from "../../../policy/jwt/jwt-policy.ts";
 import { isWildcard } from "../../../policy/outbound/host-name.ts";
 import type { HttpMatch, StringMatch } from "../../../policy/outbound/resource-shapes.ts";
 import { isPresenceMatch } from "../../../policy/outbound/string-match.ts";
@@ -8,7 +9,7 @@ import { aspectsOf } from "../../space/aspect.ts";
 import { Atoms } from "../../space/atoms.ts";
 import { buildDimensions } from "../../space/build-dimensions.ts";
 import { AND, type Diagram, Diagrams, YES } from "../../space/diagram.ts";
-import { ABSENT, type Dimension, HTTP } from "../../space/dimension.ts";
+import { ABSENT, type Dimension, HTTP, unverifiedCell } from "../../space/dimension.ts";
 import { addAtoms, PREFLIGHT_METHOD, refuseTokenHeaders } from "../../space/policy-atoms.ts";
 import { any, literal, NOT_EMPTY, some, startingWith } from "../../space/text-language.ts";
 
@@ -43,7 +44,11 @@ export function proxySpace(sides: readonly ProxyQuestions[]): ProxySpace {
   const [pathNormalization = "BASE"] = modes;
   if (modes.size > 1) throw new AnalysisLimit("paths are not normalised alike on both sides");
   const issuers = policies.flatMap(({ jwt }) => jwt?.rules.map(({ issuer }) => issuer) ?? []);
-  const dimensions = buildDimensions(atoms, { pathNormalization, issuers: [...new Set(issuers)].sort() });
+  const dimensions = buildDimensions(atoms, {
+    pathNormalization,
+    issuers: [...new Set(issuers)].sort(),
+    unverified: unverifiedTokens(sides),
+  });
   const diagrams = new Diagrams(
     dimensions.map(({ size }) => size),
     undefined,
@@ -58,6 +63,14 @@ export function proxySpace(sides: readonly ProxyQuestions[]): ProxySpace {
     ofConnection: places.filter(isConnection),
     ofRequest: places.filter((at) => !isConnection(at)),
   };
+}
+
+/** Where the one that verifies tokens finds a bad one, if the other takes no notice of it. */
+function unverifiedTokens(sides: readonly ProxyQuestions[]): JwtLocations | null {
+  const verified = sides.flatMap(
+    ({ policies }) => policies.find(({ jwt }) => jwt !== null)?.jwt?.rules[0] ?? [],
+  );
+  return verified.length === sides.length ? null : (verified[0]?.locations ?? null);
 }
 
 const CONNECTION: ReadonlySet<string> = new Set([
@@ -136,7 +149,11 @@ function requestsIn(dimensions: readonly Dimension[], diagrams: Diagrams): Diagr
   );
   const claimless = diagrams.all(AND, claims, YES);
   if (token < 0) return claimless;
-  const http = diagrams.choose(token, YES, [[ABSENT, claimless]]);
+  const bad = unverifiedCell(dimensions[token]);
+  const http = diagrams.choose(token, YES, [
+    [ABSENT, claimless],
+    ...(bad === undefined ? [] : [[bad, claimless] as const]),
+  ]);
   const protocol = dimensions.findIndex(({ kind }) => kind === "protocol");
   return diagrams.choose(protocol, YES, [[HTTP, http]]);
 }
