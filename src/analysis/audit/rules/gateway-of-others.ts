@@ -8,7 +8,7 @@ export const gatewayOfOthers: AuditRule = {
   title: "A Gateway that opens ports on another namespace's pods",
   severity: "low",
   attacks: ["M11"],
-  what: "A Gateway whose selector takes pods of other namespaces than its own. istiod with PILOT_SCOPE_GATEWAY_TO_NAMESPACE=true lets none do so, and nothing is told then.",
+  what: "A Gateway whose selector takes pods of other namespaces than its own. istiod with PILOT_SCOPE_GATEWAY_TO_NAMESPACE=true lets none do so, and nothing is told then; nor of Gateways that are refused (BW0106).",
   why: "Whoever writes Gateways in that namespace, and others besides, opens ports and hosts on a gateway that is not theirs, and has its certificates served there: nobody of the gateway's owners is asked.",
   fix: "Keep Gateways in the namespace of their pods, and have applications bind to them (`shop/shop.example.com` among the hosts says which); then set PILOT_SCOPE_GATEWAY_TO_NAMESPACE. Or use the Gateway API, whose Gateways have pods of their own.",
   claims: ["hosts-owned", "surface-named"],
@@ -23,7 +23,9 @@ function* reachingOver(audit: AuditContext): Iterable<Hit> {
       /"PILOT_SCOPE_GATEWAY_TO_NAMESPACE","value":"true"/.test(JSON.stringify(spec)),
   );
   if (isScoped) return;
+  const refused = new Set(audit.rejected.map(({ resource }) => resource));
   for (const { resource, pods } of audit.fact(gatewaysWithPods)) {
+    if (refused.has(resource)) continue;
     const other = pods.find(({ namespace }) => namespace !== resource.namespace);
     if (other === undefined) continue;
     yield {

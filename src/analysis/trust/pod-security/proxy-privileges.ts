@@ -66,7 +66,9 @@ export function excessesOf(
         isGrave: !OF_THE_POD.has(added),
       });
   }
-  if (!asList(drop).includes("ALL") && (!isFilledIn || drop !== undefined))
+  // Runtimes read `all` as ALL; the Pod Security Standards do not (BW0507).
+  const dropsAll = asList(drop).some((dropped) => String(dropped).toUpperCase() === "ALL");
+  if (!dropsAll && (!isFilledIn || drop !== undefined))
     excesses.push({
       steps: ["capabilities", "drop"],
       text: "keeps the default capabilities",
