@@ -3,10 +3,11 @@ import type { Diagnostic } from "../resources/diagnostic.ts";
 import type { RejectedResource } from "../resources/load.ts";
 import { type Resource, resourceName } from "../resources/resource.ts";
 import { meshConfigOf, namespacesOf } from "./build-mesh.ts";
-import { injectablePodOf, injectionRules, podOf } from "./build-workloads.ts";
+import { injectablePodOf, injectionRules } from "./build-workloads.ts";
 import { undiscoveredNamespaces } from "./discovery.ts";
 import { TLS_MODE_LABEL } from "./injection.ts";
 import { captureProblems } from "./traffic-capture.ts";
+import { podOf } from "./written-pod.ts";
 
 export interface AdmittedResources {
   readonly resources: readonly Resource[];

@@ -4,10 +4,9 @@ import { KUBERNETES_SCHEMA } from "../resources/yaml-schema.ts";
 import { buildServices } from "./build-services.ts";
 import { buildWorkloads } from "./build-workloads.ts";
 import { isReadByIstiod, undiscoveredNamespaces } from "./discovery.ts";
-import { refusalOf } from "./injection.ts";
+import { markGateway } from "./gateway-role.ts";
 import type { Labels, Mesh, Namespace, Workload } from "./mesh.ts";
 import { DEFAULT_MESH_CONFIG, type MeshConfig, parseMeshConfig } from "./mesh-config.ts";
-import { matchesLabels } from "./selector.ts";
 
 /** Builds the snapshot. Pure: the same resources give an equal mesh; what a resource gets wrong was rejected before. */
 export function buildMesh(resources: readonly Resource[]): Mesh {
@@ -108,25 +107,4 @@ function nameLabel(name: string): Labels {
 
 function ofKind<T extends Resource>(resources: readonly Resource[], kind: string, group: string): T[] {
   return resources.filter((r): r is T => r.kind === kind && r.apiVersion.startsWith(`${group}/`)).sort(byAge);
-}
-
-/** A pod that has no application of its own and that a Gateway selects is a gateway, whatever template it was made from. */
-function markGateway(workload: Workload, gateways: Mesh["gateways"]): Workload {
-  if (workload.role !== "application" || workload.ports.length > 0) return workload;
-  const selected = gateways.some((g) => {
-    const selector = g.spec.selector ?? {};
-    return Object.keys(selector).length > 0 && matchesLabels(selector, workload.labels);
-  });
-  if (!selected) return workload;
-  const { unproxied: _unproxied, ...rest } = workload;
-  // As with a gateway's own template: it is a proxy, unless it says itself that none is injected.
-  const isProxy = workload.dataplane === "none" && !workload.hostNetwork && refusalOf(workload) === undefined;
-  return isProxy
-    ? {
-        ...rest,
-        role: "gateway",
-        dataplane: "sidecar",
-        tlsMode: rest.addresses.length > 0 ? rest.tlsMode : "istio",
-      }
-    : { ...workload, role: "gateway" };
 }

@@ -1,23 +1,14 @@
 import type { Resource } from "../resources/resource.ts";
 import { apiGroup } from "../resources/scope.ts";
+import { roleOf, runsProxyAs } from "./gateway-role.ts";
 import { hasProxyContainer, type InjectablePod, InjectionRules, TLS_MODE_LABEL } from "./injection.ts";
 import type { ContainerPort, Labels, Namespace, Workload, WorkloadKind } from "./mesh.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { Owners } from "./owners.ts";
 import { readTrafficCapture } from "./traffic-capture.ts";
+import { podOf, type WrittenPod } from "./written-pod.ts";
 
 type Json = Readonly<Record<string, unknown>>;
-
-/** Kinds with a pod template. A kind of the same name in another group is none of ours. */
-const TEMPLATE_KINDS: Readonly<Record<string, string>> = Object.assign(Object.create(null), {
-  Deployment: "apps",
-  StatefulSet: "apps",
-  DaemonSet: "apps",
-  ReplicaSet: "apps",
-  ReplicationController: "",
-  Job: "batch",
-  CronJob: "batch",
-});
 
 /**
  * Every workload of the mesh: pod templates, bare pods, and WorkloadEntries. What another object here has made (a
@@ -105,28 +96,10 @@ function injectable({ namespace }: Resource, pod: Json): InjectablePod {
     labels,
     annotations,
     hostNetwork: spec.hostNetwork === true,
-    hasProxy: hasProxyContainer(spec),
-    isGateway: roleOf(labels, annotations, record(pod.spec)) !== "application",
+    hasProxy: hasProxyContainer(spec) || runsProxyAs("router", spec),
+    isGateway: roleOf(labels, annotations, spec) !== "application",
     runs: podAddresses(record(pod.status)).length > 0,
   };
-}
-
-interface WrittenPod {
-  /** Where it stands in the resource. */
-  readonly at: readonly string[];
-  readonly pod: Json;
-  readonly owner: Json;
-}
-
-/** The pod that a resource is, or has a template of. */
-export function podOf({ apiVersion, kind, body }: Resource): WrittenPod | undefined {
-  const group = apiGroup(apiVersion);
-  if (kind === "Pod" && group === "") return { at: [], pod: body, owner: body };
-  if (TEMPLATE_KINDS[kind] !== group) return undefined;
-  const isCron = kind === "CronJob";
-  const spec = record(isCron ? record(record(body.spec).jobTemplate).spec : body.spec);
-  const at = isCron ? ["spec", "jobTemplate", "spec", "template"] : ["spec", "template"];
-  return { at, pod: record(spec.template), owner: spec };
 }
 
 function toWorkload(resource: Resource, injection: InjectionRules, config: MeshConfig): Workload | undefined {
@@ -209,20 +182,6 @@ function workloadEntryTlsMode(labels: Labels, serviceAccount: string | undefined
   const label = labels[TLS_MODE_LABEL];
   if (label !== undefined) return label === "istio" ? "istio" : "disabled";
   return serviceAccount === undefined ? "disabled" : "istio";
-}
-
-function roleOf(labels: Labels, annotations: Labels, spec: Json): Workload["role"] {
-  if (labels["gateway.istio.io/managed"] === "istio.io-mesh-controller") return "waypoint";
-  const injected = annotations["inject.istio.io/templates"]?.split(",").includes("gateway") === true;
-  return injected || labels["gateway.networking.k8s.io/gateway-name"] !== undefined || isRouter(spec)
-    ? "gateway"
-    : "application";
-}
-
-/** As `istioctl install` and charts before 1.15 write gateways out: pilot-agent takes its part from its arguments (`proxy router`). */
-function isRouter(spec: Json): boolean {
-  const containers = Array.isArray(spec.containers) ? spec.containers.map(record) : [];
-  return containers.some(({ args }) => Array.isArray(args) && args[0] === "proxy" && args[1] === "router");
 }
 
 function podAddresses(status: Json): string[] {

@@ -258,8 +258,8 @@ spec: {podSelector: {matchLabels: {app: batch}}, ingress: [{ports: [{port: 9000}
   assert.deepEqual(into(true), [`${from} TCP 9000 : anything`, `${from} UDP 53 : past every proxy`]);
 });
 
-test("what a gateway's routes lead to from outside has a line, as far as the server takes the gateway", () => {
-  const gateway = (principal: string): string => `---
+/** A gateway with a route to `orders`, which lets in the principal. */
+const gateway = (principal: string): string => `---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: ingress, namespace: istio-system}
@@ -289,6 +289,8 @@ kind: Service
 metadata: {name: web, namespace: shop}
 spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
 ${ORDERS.replace("/shop/sa/web", principal)}`;
+
+test("what a gateway's routes lead to from outside has a line, as far as the server takes the gateway", () => {
   const exposed = (principal: string): AccessEntry[] =>
     [...accessMap(meshOf(PODS + gateway(principal)), { semantics: "istio" })].filter(
       ({ via }) => via !== undefined,
@@ -303,6 +305,22 @@ ${ORDERS.replace("/shop/sa/web", principal)}`;
   );
   assert.deepEqual(line.via, { hosts: ["orders.example.com"], routes: ["VirtualService shop/orders"] });
   assert.deepEqual(exposed("/shop/sa/web"), []);
+});
+
+test("what pods that may be a gateway's lead to from outside is not analysed; a router is one, and a sidecar is none", () => {
+  const exposed = (container: string): AccessEntry[] => {
+    const mesh = gateway("/istio-system/sa/ingress")
+      .replace(", annotations: {inject.istio.io/templates: gateway}", "")
+      .replace("name: istio-proxy, image: auto", `name: c, ports: [{containerPort: 8080}], ${container}`);
+    return [...accessMap(meshOf(PODS + mesh), { semantics: "istio" })].filter(({ via }) => via !== undefined);
+  };
+  const [line, ...others] = exposed("image: edge");
+  assert.deepEqual(others, []);
+  assert.equal(line?.from, "{outside} by istio-system/ingress[Deployment]");
+  assert.equal(line.access, null);
+  assert.match(line.why ?? "", /^not analysed: Gateway istio-system\/public selects these pods/);
+  assert.equal(exposed("args: [proxy, router]")[0]?.access?.length, 1);
+  assert.deepEqual(exposed("args: [proxy, sidecar]"), []);
 });
 
 test("what is not judged is said so, and never left out", () => {

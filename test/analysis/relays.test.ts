@@ -117,3 +117,26 @@ test("who names the gateway, asks for no sender, or has it refused, is given the
   });
   assert.equal((await judge([...mesh, shut])).outcome, "proven");
 });
+
+test("who leads outsiders in by pods that may be a gateway's is named; by pods that run as sidecars nobody does", async () => {
+  const pods = (args: readonly string[]): Resource => {
+    const own = { app: "in", istio: "in" };
+    const containers = [{ name: "c", args, ports: [{ containerPort: 8080 }] }];
+    const template = { metadata: { labels: own }, spec: { serviceAccountName: "in", containers } };
+    return made("apps/v1", "Deployment", "vault", "in", { selector: { matchLabels: own }, template });
+  };
+  const with_ = (args: readonly string[], ...more: Resource[]) =>
+    judge([...vault(SIDECAR), pods(args), ...GATEWAY.slice(1), ...more]);
+  assert.equal((await with_([])).outcome, "proven");
+  const { outcome, findings } = await with_([], ROUTE);
+  assert.equal(outcome, "unclear");
+  assert.match(
+    findings[0]?.why ?? "",
+    /not analysed: who comes by vault\/in \(perhaps a gateway: Gateway vault\/in selects it\),/,
+  );
+  assert.match(
+    (await with_(["proxy", "router"], ROUTE)).findings[0]?.why ?? "",
+    /comes by gateway vault\/in,/,
+  );
+  assert.equal((await with_(["proxy", "sidecar"], ROUTE)).outcome, "proven");
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { buildMesh } from "../../src/model/build-mesh.ts";
+import { perhapsGateways } from "../../src/model/gateway-role.ts";
 import type { Mesh } from "../../src/model/mesh.ts";
 import type { Resource } from "../../src/resources/resource.ts";
 import { resourceFromJson } from "../../src/resources/wire.ts";
@@ -150,33 +151,76 @@ test("MeshConfig is read in both spellings, from the usual namespace first, and 
   }
 });
 
+/** A Deployment of one container, with ports of its own. */
+function router(name: string, container: object, selected = true): Resource {
+  const labels = { "sidecar.istio.io/inject": "false", ...(selected ? { istio: "ingressgateway" } : {}) };
+  const containers = [{ image: "proxyv2", ports: [{ containerPort: 8443 }], ...container }];
+  const template = { metadata: { labels }, spec: { containers } };
+  return resource("apps/v1", "Deployment", { name }, { spec: { template } });
+}
+
+function rolesOf(resources: readonly Resource[]): readonly string[] {
+  return buildMesh(resources).workloads.map(({ name, role, dataplane }) => `${name} ${role} ${dataplane}`);
+}
+
 test("a proxy that runs as a router is a gateway, with ports of its own and without an annotation; as a sidecar it is none", () => {
-  const proxy = (name: string, part: string): Resource =>
-    resource(
-      "apps/v1",
-      "Deployment",
-      { name },
-      {
-        spec: {
-          template: {
-            metadata: { labels: { istio: "ingressgateway" } },
-            spec: {
-              containers: [
-                {
-                  name: "istio-proxy",
-                  image: "proxyv2",
-                  args: ["proxy", part, "--domain", "x"],
-                  ports: [{ containerPort: 8443 }],
-                },
-              ],
-            },
-          },
-        },
-      },
-    );
-  const { workloads } = buildMesh([proxy("ingress", "router"), proxy("app", "sidecar")]);
+  const args = (part: string) => ["proxy", part, "--domain", "x"];
+  const line = "exec /usr/local/bin/pilot-agent proxy router --log_output_level=info";
   assert.deepEqual(
-    workloads.map(({ name, role, dataplane }) => `${name} ${role} ${dataplane}`),
-    ["ingress gateway sidecar", "app application sidecar"],
+    rolesOf([
+      router("ingress", { name: "istio-proxy", args: args("router") }),
+      router("own-name", { name: "edge", args: args("router") }),
+      router("by-command", { name: "edge", command: ["/bin/pilot-agent", "proxy"], args: ["router"] }),
+      router("by-shell", { name: "edge", command: ["sh", "-c"], args: [line] }),
+      router("app", { name: "istio-proxy", args: args("sidecar") }),
+      router("reverse", { name: "c", args: ["router", "proxy"] }),
+    ]),
+    [
+      "ingress gateway sidecar",
+      "own-name gateway sidecar",
+      "by-command gateway sidecar",
+      "by-shell gateway sidecar",
+      "app application sidecar",
+      "reverse application none",
+    ],
+  );
+});
+
+const GATEWAY = resource(
+  "networking.istio.io/v1",
+  "Gateway",
+  { name: "gw" },
+  { spec: { selector: { istio: "ingressgateway" } } },
+);
+
+test("a pod of nothing but a proxy that a Gateway selects is a gateway, unless it runs as a sidecar or nothing selects it", () => {
+  assert.deepEqual(
+    rolesOf([
+      GATEWAY,
+      router("bare", { name: "istio-proxy" }),
+      router("aside", { name: "istio-proxy" }, false),
+      router("app", { name: "istio-proxy", args: ["proxy", "sidecar"] }),
+      router("other", { name: "c" }),
+    ]),
+    [
+      "bare gateway sidecar",
+      "aside application sidecar",
+      "app application sidecar",
+      "other application none",
+    ],
+  );
+});
+
+test("who may be a gateway all the same: pods with ports that a Gateway selects, but for routers and sidecars", () => {
+  const mesh = buildMesh([
+    GATEWAY,
+    router("router", { name: "c", args: ["proxy", "router"] }),
+    router("sidecar", { name: "c", args: ["proxy", "sidecar"] }),
+    router("unsaid", { name: "c" }),
+    router("aside", { name: "c" }, false),
+  ]);
+  assert.deepEqual(
+    perhapsGateways(mesh).map(({ workload, gateways }) => [workload.name, gateways.map(({ name }) => name)]),
+    [["unsaid", ["gw"]]],
   );
 });

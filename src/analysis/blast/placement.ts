@@ -1,8 +1,9 @@
 /** On which nodes workloads run, as far as files tell: `nodeName`, a selector that one node alone meets, DaemonSets. */
-import { podOf } from "../../model/build-workloads.ts";
+
 import type { Labels, Mesh, Workload } from "../../model/mesh.ts";
 import { Owners } from "../../model/owners.ts";
 import { matchesLabels } from "../../model/selector.ts";
+import { podOf } from "../../model/written-pod.ts";
 
 /** Where a workload's pods are. `nodes` empty and `isKnown` false: no file tells. */
 export interface Place {

@@ -1,7 +1,7 @@
 /** What a pod's own description gives to whoever runs code in it: tokens, Secrets, a way to the node. */
 
-import { podOf } from "../../model/build-workloads.ts";
 import type { Mesh, Workload } from "../../model/mesh.ts";
+import { podOf } from "../../model/written-pod.ts";
 import type { FieldPath, Resource } from "../../resources/resource.ts";
 
 /** Something in the pod's description, and where it stands. */

@@ -201,7 +201,7 @@ class ProxyDiff {
 
 const NO_PODS = "it is not served by pods that are in the files of both";
 const NO_GATEWAY =
-  "the pods that it selects are taken for an application's (they declare ports, and are not made from the template `gateway`)";
+  "the pods that it selects are taken for an application's (they declare ports, are not made from the template `gateway`, and run no `proxy router`)";
 
 const OF_ROUTES: ReadonlySet<string> = new Set([
   "Gateway",

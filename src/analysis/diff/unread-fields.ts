@@ -2,8 +2,9 @@
  * Fields that decide who is let in and that no comparison reads: keys of tokens and where these stand, which authorizer is asked, whose account
  * a workload runs as, how servers outside are known. Where one has changed that is told: silence would say that nothing has.
  */
-import { podOf } from "../../model/build-workloads.ts";
+
 import type { Mesh } from "../../model/mesh.ts";
+import { podOf } from "../../model/written-pod.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import { type Cause, causeAt } from "./causes.ts";
 import { WORKLOAD_KINDS } from "./workload-kinds.ts";

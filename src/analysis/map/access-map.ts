@@ -64,8 +64,8 @@ export function* accessMap(mesh: Mesh, options: AccessMapOptions): Generator<Acc
   }
   const podAccess = (server: Workload, way: MeshWay) => judge.accessOf(server, way);
   for (const line of waypointLines(mesh, nodes, podAccess, options)) if (keep(line)) yield line;
-  for (const { entry, from, via } of gatewayExposures(mesh, nodes, options)) {
-    const judged = judge.judge(entry);
+  for (const { entry, from, via, unclear } of gatewayExposures(mesh, nodes, options)) {
+    const judged = unclear === undefined ? judge.judge(entry) : unjudged(entry, notAnalysed(unclear));
     if (judged === undefined) continue;
     const { source: _, ...line } = judged;
     const exposed = { ...line, from, via };

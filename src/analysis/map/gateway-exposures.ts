@@ -1,4 +1,5 @@
 /** What gateways' routes open to the outside, as lines of a map. */
+import { type PerhapsGateway, perhapsGateways } from "../../model/gateway-role.ts";
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import type { ConnectionSet } from "../../policy/network/connection-set.ts";
 import type { MapNode } from "../../policy/network/map-nodes.ts";
@@ -7,6 +8,7 @@ import { NetworkMap } from "../../policy/network/network-map.ts";
 import { networkPolicies } from "../../policy/network/network-policies.ts";
 import { portRange } from "../../policy/network/port-set.ts";
 import { gatewayDestinations } from "../../policy/outbound/gateway-destinations.ts";
+import { resourceName } from "../../resources/resource.ts";
 
 export interface GatewayExposure {
   /** From the gateway's pods, as far as networks let them connect. */
@@ -14,6 +16,8 @@ export interface GatewayExposure {
   /** `{outside} by istio-system/istio-ingressgateway[Deployment]` */
   readonly from: string;
   readonly via: { readonly hosts: readonly string[]; readonly routes: readonly string[] };
+  /** Present where its pods may be no gateway's: why nobody can tell what gets through. */
+  readonly unclear?: string;
 }
 
 /** Sorted by gateway and destination. */
@@ -22,15 +26,20 @@ export function gatewayExposures(
   nodes: readonly MapNode[],
   { blocks = "outside" }: Pick<MeshMapOptions, "blocks">,
 ): readonly GatewayExposure[] {
-  const gateways = nodes.flatMap(({ workloads: [first] }, at) =>
-    first?.role === "gateway" ? [{ at, first }] : [],
-  );
+  const perhaps = new Map(perhapsGateways(mesh).map((own) => [own.workload, own]));
+  const gateways = nodes.flatMap(({ workloads: [first] }, at) => {
+    const doubt = first === undefined ? undefined : perhaps.get(first);
+    return first !== undefined && (first.role === "gateway" || doubt !== undefined)
+      ? [{ at, first, ...(doubt === undefined ? {} : { unclear: whyUnclear(doubt) }) }]
+      : [];
+  });
   if (gateways.length === 0) return [];
   const pods = nodes.map(({ pod }) => pod);
   const map = new NetworkMap(networkPolicies(mesh), pods, { families: [4], blocks });
   const places = new Map(nodes.flatMap(({ workloads }, at) => workloads.map((own) => [own, at] as const)));
-  return gateways.flatMap(({ at, first }) =>
+  return gateways.flatMap(({ at, first, unclear }) =>
     [...openedBy(mesh, first, places, map)]
+      .filter(([to]) => unclear === undefined || to !== at)
       .sort(([a], [b]) => a - b)
       .flatMap(([to, { hosts, routes, opened }]) => {
         const set = map.algebra.intersect(map.between(at, to), opened);
@@ -45,9 +54,14 @@ export function gatewayExposures(
           destination,
         };
         const via = { hosts: [...hosts].sort(), routes: [...routes].sort() };
-        return [{ entry, from: `{outside} by ${source.label}`, via }];
+        const exposure = { entry, from: `{outside} by ${source.label}`, via };
+        return [unclear === undefined ? exposure : { ...exposure, unclear }];
       }),
   );
+}
+
+function whyUnclear({ gateways }: PerhapsGateway): string {
+  return `${gateways.map(resourceName).join(", ")} selects these pods, which are taken for an application's: no file says that they run \`proxy router\``;
 }
 
 interface Opened {

@@ -1,4 +1,5 @@
 /** Who stands between clients and a workload, and reaches it as itself: of whoever comes by these its server sees nothing. */
+import { perhapsGateways } from "../../model/gateway-role.ts";
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import type { RuleSpec } from "../../policy/authorization-spec.ts";
 import { gatewayDestinations } from "../../policy/outbound/gateway-destinations.ts";
@@ -7,10 +8,11 @@ import {
   waypointOfService,
   waypointOfWorkload,
 } from "../../policy/waypoint/waypoints.ts";
+import { type Resource, resourceName } from "../../resources/resource.ts";
 import type { Claim } from "./invariant.ts";
 
 export interface Relay {
-  /** `gateway namespace/name`, `waypoint namespace/name`. */
+  /** `gateway namespace/name`, `waypoint namespace/name`, and what there is to say of it. */
   readonly name: string;
   /** Without `spiffe://`; null: nobody can tell which proxy it is. */
   readonly principal: string | null;
@@ -18,6 +20,7 @@ export interface Relay {
 
 type Relays = ReadonlyMap<Workload, readonly Relay[]>;
 
+const SCHEME = "spiffe://";
 const RELAYS = new WeakMap<Mesh, Relays>();
 
 /** Gateways with a route to the workload, and waypoints of it or of its services. */
@@ -46,6 +49,11 @@ function findRelays(mesh: Mesh): Relays {
   for (const gateway of mesh.workloads.filter(({ role }) => role === "gateway"))
     for (const { workload } of gatewayDestinations(mesh, gateway))
       note(workload, relayOf("gateway", gateway));
+  for (const { workload: perhaps, gateways } of perhapsGateways(mesh)) {
+    const relay = perhapsRelay(perhaps, gateways);
+    for (const { workload } of gatewayDestinations(mesh, perhaps))
+      if (workload !== perhaps) note(workload, relay);
+  }
   for (const service of mesh.services) {
     const binding = waypointOfService(mesh, service);
     for (const { workload } of service.endpoints) noteBinding(workload, binding);
@@ -58,7 +66,16 @@ function findRelays(mesh: Mesh): Relays {
 }
 
 function relayOf(kind: string, { key, spiffeId }: Workload): Relay {
-  return { name: `${kind} ${key}`, principal: spiffeId.slice("spiffe://".length) };
+  return { name: `${kind} ${key}`, principal: spiffeId.slice(SCHEME.length) };
+}
+
+/** Where no proxy of the mesh is known to be in the pod, nobody can tell as whom it comes. */
+function perhapsRelay({ key, spiffeId, dataplane }: Workload, gateways: readonly Resource[]): Relay {
+  const names = gateways.map(resourceName).join(", ");
+  return {
+    name: `${key} (perhaps a gateway: ${names} selects it)`,
+    principal: dataplane === "none" ? null : spiffeId.slice(SCHEME.length),
+  };
 }
 
 type Source = Readonly<Record<string, readonly string[] | undefined>>;

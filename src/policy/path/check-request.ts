@@ -1,7 +1,8 @@
 /** Whether a value is a request that can be asked of a mesh: every problem, each with its place and what was meant. */
-import type { Mesh } from "../../model/mesh.ts";
+import { gatewaysSelecting } from "../../model/gateway-role.ts";
+import type { Mesh, Workload } from "../../model/mesh.ts";
 import { didYouMean, suggestion } from "../../resources/did-you-mean.ts";
-import type { FieldPath } from "../../resources/resource.ts";
+import { type FieldPath, resourceName } from "../../resources/resource.ts";
 import { parseIpAddress } from "../ip-address.ts";
 import type { AccessRequest } from "./access-request.ts";
 import { findService, meshDirectory } from "./compiled-policies.ts";
@@ -202,9 +203,10 @@ function nameProblems(mesh: Mesh, { from = {}, to, via }: AccessRequest): readon
     problems.push(
       field(["via"], "`via` goes with `to.host` or `to.service`: the gateway itself chooses the workload"),
     );
-  if (via !== undefined && directory.workloads.get(via)?.role === "application")
+  const entered = via === undefined ? undefined : directory.workloads.get(via);
+  if (entered?.role === "application")
     problems.push({
-      ...field(["via"], `\`${via}\` is no gateway: no Gateway selects it`),
+      ...field(["via"], `\`${via}\` is no gateway: ${whyNoGateway(mesh, entered)}`),
       code: "BW1502_REQUEST_NAME",
     });
   const namespace = from.workload?.split("/", 1)[0];
@@ -231,6 +233,14 @@ function unknownName(
 }
 
 /** As people write them: `payroll.finance` before the whole name. */
+/** Of the pods that a Gateway selects, routers alone are served it. */
+function whyNoGateway(mesh: Mesh, workload: Workload): string {
+  const selecting = gatewaysSelecting(mesh, workload).map(resourceName);
+  return selecting.length === 0
+    ? "no Gateway selects it"
+    : `${selecting.join(", ")} selects it, but no file says that its pods run \`proxy router\`, and an application's ports are declared`;
+}
+
 function serviceNames(mesh: Mesh): string[] {
   return mesh.services.flatMap(({ hostname, name: own, namespace, origin }) =>
     origin === "kubernetes" ? [`${own}.${namespace}`, hostname] : [hostname],

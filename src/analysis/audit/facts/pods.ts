@@ -1,7 +1,8 @@
 /** Pods, and templates of pods, as they are written. `istioctl` looks at pods alone; files rarely have any, so templates count as pods here. */
-import { podOf } from "../../../model/build-workloads.ts";
+
 import type { Labels } from "../../../model/mesh.ts";
 import { matchesLabels } from "../../../model/selector.ts";
+import { podOf } from "../../../model/written-pod.ts";
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
 import { containersOfSpec, type WrittenContainer } from "../../trust/images/pod-containers.ts";
 import type { AuditContext } from "../audit-context.ts";

@@ -1,6 +1,7 @@
 /** Changes of what Kubernetes lets accounts do, and of what pods are given. */
-import { podOf } from "../../../model/build-workloads.ts";
+
 import type { Workload } from "../../../model/mesh.ts";
+import { podOf } from "../../../model/written-pod.ts";
 import { EVERY_NODE, kindOf, namesOf, restOf } from "../component.ts";
 import type { Gain, GainGraph } from "../gains.ts";
 import { podFacts } from "../pod-facts.ts";

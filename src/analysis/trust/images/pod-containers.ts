@@ -1,5 +1,5 @@
 /** The containers of every pod and pod template, with where they stand in their resource. */
-import { podOf } from "../../../model/build-workloads.ts";
+import { podOf } from "../../../model/written-pod.ts";
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
 
 const ROLES = ["initContainers", "containers", "ephemeralContainers"] as const;

@@ -1,5 +1,5 @@
 /** Compares pods with the Pod Security Standards: all that they break, with where it stands. */
-import { podOf } from "../../../model/build-workloads.ts";
+import { podOf } from "../../../model/written-pod.ts";
 import type { FieldPath, Resource } from "../../../resources/resource.ts";
 import { containersOfPod } from "../images/pod-containers.ts";
 import { BASELINE_CONTROLS } from "./baseline.ts";
