@@ -13,8 +13,9 @@ import { coverWithRegions, diagramOf, type Region, toldOnce } from "../space/reg
 import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
 import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
+import { attachedCauses } from "./attached-causes.ts";
 import { borrowedAccounts } from "./borrowed-accounts.ts";
-import { type Cause, causeAt, changedResources } from "./causes.ts";
+import { type Cause, changedResources } from "./causes.ts";
 import { type ClientChange, type ClientDiff, clientChanges, joinedChanges } from "./client/client-changes.ts";
 import { ztunnelChanges } from "./client/ztunnel-changes.ts";
 import { notComparedOf, otherClients } from "./compared-kinds.ts";
@@ -23,6 +24,7 @@ import { KnownCallers } from "./known-callers.ts";
 import { type NetworkChange, networkChanges } from "./network-changes.ts";
 import { NetworkSenders, type SendersTo } from "./network-senders.ts";
 import { serverFacts } from "./server-facts.ts";
+import { tokenKeyChanges } from "./token-keys.ts";
 import { unreadChanges } from "./unread-fields.ts";
 import { witnessRequest } from "./witness-request.ts";
 
@@ -147,6 +149,7 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
     notCompared: [
       ...changedResources(...notComparedOf([before, after], options)),
       ...unreadChanges(before, after),
+      ...tokenKeyChanges(before, after),
       ...endpointChanges(before, after, new Set(joined.flatMap(({ dialled }) => dialled))),
       ...borrowedAccounts(before, after),
     ],
@@ -334,21 +337,22 @@ function isBadTokenLet(space: ServerSpace, wasLet: Diagram, set: Diagram, region
 
 const ANY: Operation = { name: "any", of: (outcome) => (outcome === NO ? NO : YES) };
 
-/** The policies of the workload that are not the same on both sides; where all are, what else it hangs on. */
+/** Why other policies hold than did, and what else it hangs on where that is not the same. */
 function causesOf(before: Mesh, after: Mesh, pair: Pair): readonly Cause[] {
-  const old = pair.before === undefined ? [] : serverFacts(before, pair.before).resources;
-  const now = pair.after === undefined ? [] : serverFacts(after, pair.after).resources;
-  const causes = [...changedResources(old, now)];
-  const own = (pair.after ?? pair.before)?.resource;
-  if (pair.before === undefined && own !== undefined) causes.unshift(causeAt(own, "added"));
-  if (pair.after === undefined && own !== undefined) causes.unshift(causeAt(own, "removed"));
-  return causes.length > 0 ? causes : indirectCauses(before, after, pair);
+  const old = pair.before === undefined ? undefined : serverFacts(before, pair.before);
+  const now = pair.after === undefined ? undefined : serverFacts(after, pair.after);
+  const policies = [old?.resources ?? [], now?.resources ?? []] as const;
+  const indirect = indirectCauses(before, after, pair);
+  const causes = attachedCauses([before, after], policies, indirect);
+  if (causes.length > 0 && old?.own === now?.own) return causes;
+  const told = new Set(causes.map(({ resource }) => resource));
+  return [...indirect.filter(({ resource }) => !told.has(resource)), ...causes];
 }
 
 /** What says how a workload is served, beside its policies. */
 const SERVING: ReadonlySet<string> = new Set(["ConfigMap", "Namespace", "Service", "Sidecar"]);
 
-/** Nothing that is attached to the workload has changed: its own text has, or what its namespace and the mesh say. None is made up. */
+/** Beside policies: its own text, or else what its namespace and the mesh say. None is made up. */
 function indirectCauses(before: Mesh, after: Mesh, pair: Pair): readonly Cause[] {
   const own = (workload: Workload | undefined) => (workload === undefined ? [] : [workload.resource]);
   const itself = changedResources(own(pair.before), own(pair.after));

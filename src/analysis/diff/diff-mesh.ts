@@ -6,6 +6,7 @@ import { gatewaysAt } from "../../policy/outbound/gateway-servers.ts";
 import { isWaypointClass, waypointOfService, waypointOfWorkload } from "../../policy/waypoint/waypoints.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
+import { attachedCauses } from "./attached-causes.ts";
 import { type Cause, changedResources } from "./causes.ts";
 import { withFlippingWitness } from "./client/flipping-witness.ts";
 import { type DiffOptions, diffAccess, type MeshDiff, type NotAnalysed } from "./diff-access.ts";
@@ -105,7 +106,8 @@ class ProxyDiff {
       const sides = [known, workload].map((own, at) =>
         gatewaySide(journeyContext(meshes[at === 0 ? 0 : 1], this.#semantics), own),
       );
-      await this.#compare("gateway", workload.key, sides);
+      const moved = changedResources([known.resource], [workload.resource]);
+      await this.#compare("gateway", workload.key, sides, moved);
     }
   }
 
@@ -118,7 +120,9 @@ class ProxyDiff {
         else sides.push(side);
       }
       const isAny = sides.some(({ waypoint }) => waypoint !== null);
-      if (isAny && sides.length === 2) await this.#compare("waypoint", name, sides);
+      const [old, now] = subjects.map(resourceOf);
+      const moved = changedResources(old ?? [], now ?? []);
+      if (isAny && sides.length === 2) await this.#compare("waypoint", name, sides, moved);
     }
   }
 
@@ -140,11 +144,12 @@ class ProxyDiff {
     role: ProxyChange["role"],
     name: string,
     [before, after]: readonly ProxySide[],
+    moved: readonly Cause[],
   ): Promise<void> {
     if (before === undefined || after === undefined) return;
     const sides = [before, after] as const;
     for (const gateway of sides.flatMap(({ read }) => read)) this.#read.add(gateway);
-    const own = changedResources(before.resources, after.resources);
+    const own = attachedCauses(this.#meshes, [before.resources, after.resources], moved);
     const others = this.#changed.filter(({ resource }) => !POLICIES.has(resource.split(" ")[0] ?? ""));
     const { config } = this.#meshes[0];
     const isConfigured = JSON.stringify(config) !== JSON.stringify(this.#meshes[1].config);
@@ -153,7 +158,8 @@ class ProxyDiff {
       this.#notAnalysed.push({ workloads: [name], why });
     const compared = { role, name, meshes: this.#meshes, sides, semantics: this.#semantics };
     try {
-      const causes = own.length > 0 && others.length === 0 ? own : [...own, ...others];
+      const told = new Set(own.map(({ resource }) => resource));
+      const causes = [...own, ...others.filter(({ resource }) => !told.has(resource))];
       this.#changes.push(...(await compareProxies({ ...compared, causes })));
     } catch (error) {
       if (!(error instanceof AnalysisLimit)) throw error;
@@ -234,6 +240,10 @@ function subjectsOf(mesh: Mesh): ReadonlyMap<string, Subject> {
       .map((workload): Subject => ({ kind: "workload", workload })),
   ];
   return new Map(subjects.map((subject) => [`${subject.kind} ${nameOfSubject(subject)}`, subject]));
+}
+
+function resourceOf(subject: Subject): readonly Resource[] {
+  return [subject.kind === "service" ? subject.service.resource : subject.workload.resource];
 }
 
 /** Whether clients send by a waypoint to it, or it cannot be told. */

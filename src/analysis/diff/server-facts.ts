@@ -7,6 +7,8 @@ import type { Resource } from "../../resources/resource.ts";
 
 export interface ServerFacts {
   readonly text: string;
+  /** The part of it that no policy says. */
+  readonly own: string;
   /** The policies that hold for the workload. */
   readonly resources: readonly Resource[];
 }
@@ -33,7 +35,8 @@ function collectFacts(mesh: Mesh, workload: Workload): ServerFacts {
   const { role, dataplane, unproxied, capture } = workload;
   const ports = role === "gateway" ? [] : [...compilePortProtocols(mesh, workload)];
   const own = [role, dataplane, unproxied, capture, ports, workload.annotations["proxy.istio.io/config"]];
-  return { text: [JSON.stringify(own), configText(mesh), ...resources.map(textOf)].join("\n"), resources };
+  const beside = `${JSON.stringify(own)}\n${configText(mesh)}`;
+  return { text: [beside, ...resources.map(textOf)].join("\n"), own: beside, resources };
 }
 
 const CONFIGS = new WeakMap<Mesh, string>();
