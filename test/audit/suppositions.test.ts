@@ -39,6 +39,27 @@ kind: VirtualService
 metadata: {name: web}
 spec: {hosts: [shop.example.com], gateways: [web], http: [{route: [{destination: {host: web}}]}]}
 `;
+const INGRESS = `
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ingress, namespace: edge}
+spec:
+  selector: {matchLabels: {istio: ingressgateway}}
+  template:
+    metadata: {labels: {istio: ingressgateway}, annotations: {inject.istio.io/templates: gateway}}
+    spec: {containers: [{name: istio-proxy, image: auto}]}
+`;
+
+test("where no file has the pods of a Gateway, nobody is blamed for the namespace that they are supposed in", async () => {
+  assert.deepEqual(said(await findings(GATEWAY, ["BW0833"])), [
+    "BW0833 info it takes the gateway that Istio installs as `istio-system/istio-ingressgateway`: no file has it",
+  ]);
+  assert.deepEqual(said(await findings(GATEWAY + INGRESS, ["BW0833"])), [
+    "BW0833 low it takes `edge/ingress`, a pod of another namespace",
+  ]);
+});
+
 const OTHER_SERVICE = `
 ---
 apiVersion: v1

@@ -128,17 +128,18 @@ function checkEgress(egress: Field, namespace: string): void {
 
 /** As Istio counts: `./x` is of the own namespace, and `ns/*` has whatever else is said of `ns`. */
 function checkRepeatedHosts(hosts: readonly Field[], namespace: string): void {
-  const seen = new Map<string, Set<string>>();
+  const seen = new Map<string, Map<string, string>>();
   for (const host of hosts) {
     const [, scope = "", name = ""] = /^([^/]*)\/(.*)$/s.exec(host.text) ?? [];
     if (scope === "" || scope.startsWith("~")) continue;
     const home = scope === "." ? namespace : scope;
-    const names = seen.get(home) ?? new Set();
+    const names = seen.get(home) ?? new Map<string, string>();
     seen.set(home, names);
-    if (names.has(name)) host.warning("BW1315_REPEATED_HOST", `${quoted(host.text)} stands twice`);
-    else if (names.has("*") || (name === "*" && names.size > 0))
-      host.warning("BW1315_REPEATED_HOST", `${quoted(host.text)} and another say in part the same`);
-    names.add(name);
+    const other = names.get(name) ?? (name === "*" ? [...names.values()][0] : names.get("*"));
+    if (other === host.text) host.warning("BW1315_REPEATED_HOST", `${quoted(host.text)} stands twice`);
+    else if (other !== undefined)
+      host.warning("BW1315_REPEATED_HOST", `${quoted(host.text)} and ${quoted(other)} say the same in part`);
+    names.set(name, host.text);
   }
 }
 
