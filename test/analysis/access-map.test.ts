@@ -323,6 +323,35 @@ test("what pods that may be a gateway's lead to from outside is not analysed; a 
   assert.deepEqual(exposed("args: [proxy, sidecar]"), []);
 });
 
+test("what a gateway leads to by an ExternalName has its line; by a ServiceEntry's address it is not analysed", () => {
+  const port = "ports: [{name: http, port: 80}]";
+  const exposed = (host: string): AccessEntry[] => {
+    const own = gateway("/istio-system/sa/ingress").replace(
+      "host: orders, port: {number: 80}",
+      `host: ${host}`,
+    );
+    const mesh = `${PODS}${own}---
+apiVersion: v1
+kind: Service
+metadata: {name: old, namespace: shop}
+spec: {type: ExternalName, externalName: orders.shop.svc.cluster.local, ${port}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: corp, namespace: shop}
+spec: {hosts: [orders.corp], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS, endpoints: [{address: orders.shop.svc.cluster.local}]}
+`;
+    return [...accessMap(meshOf(mesh), { semantics: "istio" })].filter(({ via }) => via !== undefined);
+  };
+  const [alias, ...others] = exposed("old");
+  assert.deepEqual(others, []);
+  assert.deepEqual([alias?.to, alias?.access?.length], ["shop/orders[Deployment]", 1]);
+  const [entry] = exposed("orders.corp");
+  assert.deepEqual([entry?.to, entry?.access], ["shop/orders[Deployment]", null]);
+  assert.match(entry?.why ?? "", /^not analysed: it is an address of ServiceEntry shop\/corp/);
+  assert.deepEqual(exposed("elsewhere.corp"), []);
+});
+
 test("what is not judged is said so, and never left out", () => {
   const all = lines(meshOf(PODS));
   assert.ok(all.some((line) => /shop\/web.* => 0\.0\.0\.0.* : not judged/.test(line)));

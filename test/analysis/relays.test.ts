@@ -140,3 +140,62 @@ test("who leads outsiders in by pods that may be a gateway's is named; by pods t
   );
   assert.equal((await with_(["proxy", "sidecar"], ROUTE)).outcome, "proven");
 });
+
+test("a gateway whose route leads to the workload by an ExternalName, or by a ServiceEntry's address, is named", async () => {
+  const route = made(NETWORKING, "VirtualService", "vault", "in", {
+    hosts: ["*"],
+    gateways: ["in"],
+    http: [
+      { route: [{ destination: { host: "other.corp" } }] },
+      { route: [{ destination: { host: "alias" } }] },
+    ],
+  });
+  const alias = (to: string): Resource =>
+    made("v1", "Service", "vault", "alias", {
+      type: "ExternalName",
+      externalName: to,
+      ports: [{ port: 80 }],
+    });
+  const entry = (address: string): Resource =>
+    made(NETWORKING, "ServiceEntry", "vault", "other", {
+      hosts: ["other.corp"],
+      resolution: "DNS",
+      ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+      endpoints: [{ address }],
+    });
+  const why = async (...more: Resource[]) =>
+    (await judge([...vault(SIDECAR), ...GATEWAY, route, ...more])).findings[0]?.why ?? "proven";
+  const safe = "safe.vault.svc.cluster.local";
+  assert.match(await why(alias(safe)), /not analysed: who comes by gateway vault\/in, which/);
+  assert.match(
+    await why(entry(safe)),
+    /gateway vault\/in \(by an address of ServiceEntry vault\/other\), which/,
+  );
+  assert.equal(await why(alias("db.corp"), entry("db.corp")), "proven");
+});
+
+test("by a ServiceEntry's address a gateway may come without an identity, too", async () => {
+  const named = [{ from: [{ source: { principals: ["cluster.local/ns/vault/sa/in"] } }] }];
+  const shut = made(SECURITY, "AuthorizationPolicy", "vault", "shut", { action: "DENY", rules: named });
+  const open = made(SECURITY, "PeerAuthentication", "vault", "default", { mtls: { mode: "PERMISSIVE" } });
+  const entry = made(NETWORKING, "ServiceEntry", "vault", "other", {
+    hosts: ["other.corp"],
+    resolution: "STATIC",
+    ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+    endpoints: [{ address: "10.0.0.9" }],
+  });
+  const route = (host: string): Resource =>
+    made(NETWORKING, "VirtualService", "vault", "in", {
+      hosts: ["*"],
+      gateways: ["in"],
+      http: [{ route: [{ destination: { host } }] }],
+    });
+  const mesh = vault(SIDECAR).filter(
+    ({ kind }) => !["PeerAuthentication", "AuthorizationPolicy"].includes(kind),
+  );
+  const never = invariant("never", { namespaces: ["vault"], notPrincipals: ["cluster.local/ns/vault/*"] });
+  const of = async (host: string) =>
+    (await judge([...mesh, ...GATEWAY, shut, open, entry, route(host)], never)).outcome;
+  assert.equal(await of("safe"), "proven");
+  assert.equal(await of("other.corp"), "unclear");
+});

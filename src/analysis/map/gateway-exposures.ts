@@ -16,7 +16,7 @@ export interface GatewayExposure {
   /** `{outside} by istio-system/istio-ingressgateway[Deployment]` */
   readonly from: string;
   readonly via: { readonly hosts: readonly string[]; readonly routes: readonly string[] };
-  /** Present where its pods may be no gateway's: why nobody can tell what gets through. */
+  /** Why nobody can tell what gets through; absent where it is to be judged. */
   readonly unclear?: string;
 }
 
@@ -38,10 +38,10 @@ export function gatewayExposures(
   const map = new NetworkMap(networkPolicies(mesh), pods, { families: [4], blocks });
   const places = new Map(nodes.flatMap(({ workloads }, at) => workloads.map((own) => [own, at] as const)));
   return gateways.flatMap(({ at, first, unclear }) =>
-    [...openedBy(mesh, first, places, map)]
-      .filter(([to]) => unclear === undefined || to !== at)
-      .sort(([a], [b]) => a - b)
-      .flatMap(([to, { hosts, routes, opened }]) => {
+    openedBy(mesh, first, places, map)
+      .filter(({ to }) => unclear === undefined || to !== at)
+      .sort((a, b) => a.to - b.to)
+      .flatMap(({ to, hosts, routes, opened, entry: serviceEntry }) => {
         const set = map.algebra.intersect(map.between(at, to), opened);
         const [source, destination] = [nodes[at], nodes[to]];
         if (set === map.algebra.none || source === undefined || destination === undefined) return [];
@@ -55,7 +55,8 @@ export function gatewayExposures(
         };
         const via = { hosts: [...hosts].sort(), routes: [...routes].sort() };
         const exposure = { entry, from: `{outside} by ${source.label}`, via };
-        return [unclear === undefined ? exposure : { ...exposure, unclear }];
+        const why = unclear ?? (serviceEntry === undefined ? undefined : whyByEntry(serviceEntry));
+        return [why === undefined ? exposure : { ...exposure, unclear: why }];
       }),
   );
 }
@@ -64,7 +65,14 @@ function whyUnclear({ gateways }: PerhapsGateway): string {
   return `${gateways.map(resourceName).join(", ")} selects these pods, which are taken for an application's: no file says that they run \`proxy router\``;
 }
 
+function whyByEntry(entry: string): string {
+  return `it is an address of ${entry}, whose DestinationRules say as whom the gateway comes`;
+}
+
 interface Opened {
+  readonly to: number;
+  /** The ServiceEntry whose address it is. */
+  readonly entry?: string;
   readonly hosts: Set<string>;
   readonly routes: Set<string>;
   opened: ConnectionSet;
@@ -75,16 +83,23 @@ function openedBy(
   gateway: Workload,
   places: ReadonlyMap<Workload, number>,
   { algebra }: NetworkMap,
-): ReadonlyMap<number, Opened> {
-  const found = new Map<number, Opened>();
-  for (const { workload, port, hosts, route } of gatewayDestinations(mesh, gateway)) {
-    const at = places.get(workload);
-    if (at === undefined) continue;
-    const own = found.get(at) ?? { hosts: new Set(), routes: new Set(), opened: algebra.none };
+): readonly Opened[] {
+  const found = new Map<string, Opened>();
+  for (const { workload, port, hosts, route, entry } of gatewayDestinations(mesh, gateway)) {
+    const to = places.get(workload);
+    if (to === undefined) continue;
+    const key = `${to} ${entry ?? ""}`;
+    const own = found.get(key) ?? {
+      to,
+      hosts: new Set(),
+      routes: new Set(),
+      opened: algebra.none,
+      ...(entry === undefined ? {} : { entry }),
+    };
     for (const host of hosts) own.hosts.add(host);
     own.routes.add(route);
     own.opened = algebra.union(own.opened, algebra.of({ TCP: portRange(port, port) }));
-    found.set(at, own);
+    found.set(key, own);
   }
-  return found;
+  return [...found.values()];
 }

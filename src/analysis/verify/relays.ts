@@ -16,6 +16,8 @@ export interface Relay {
   readonly name: string;
   /** Without `spiffe://`; null: nobody can tell which proxy it is. */
   readonly principal: string | null;
+  /** Present where it may also come without an identity. */
+  readonly perhapsNobody?: true;
 }
 
 type Relays = ReadonlyMap<Workload, readonly Relay[]>;
@@ -47,12 +49,12 @@ function findRelays(mesh: Mesh): Relays {
       note(workload, relayOf("waypoint", binding.waypoint.workload));
   };
   for (const gateway of mesh.workloads.filter(({ role }) => role === "gateway"))
-    for (const { workload } of gatewayDestinations(mesh, gateway))
-      note(workload, relayOf("gateway", gateway));
+    for (const { workload, entry } of gatewayDestinations(mesh, gateway))
+      note(workload, gatewayRelay(relayOf("gateway", gateway), entry));
   for (const { workload: perhaps, gateways } of perhapsGateways(mesh)) {
     const relay = perhapsRelay(perhaps, gateways);
-    for (const { workload } of gatewayDestinations(mesh, perhaps))
-      if (workload !== perhaps) note(workload, relay);
+    for (const { workload, entry } of gatewayDestinations(mesh, perhaps))
+      if (workload !== perhaps) note(workload, gatewayRelay(relay, entry));
   }
   for (const service of mesh.services) {
     const binding = waypointOfService(mesh, service);
@@ -67,6 +69,13 @@ function findRelays(mesh: Mesh): Relays {
 
 function relayOf(kind: string, { key, spiffeId }: Workload): Relay {
   return { name: `${kind} ${key}`, principal: spiffeId.slice(SCHEME.length) };
+}
+
+/** By the address of a ServiceEntry a gateway comes as the entry's DestinationRules say: in clear where none does. */
+function gatewayRelay(relay: Relay, entry: string | undefined): Relay {
+  return entry === undefined
+    ? relay
+    : { ...relay, name: `${relay.name} (by an address of ${entry})`, perhapsNobody: true };
 }
 
 /** Where no proxy of the mesh is known to be in the pod, nobody can tell as whom it comes. */

@@ -262,10 +262,11 @@ class Judge {
     possible: Diagram,
     workloads: readonly Workload[],
   ): readonly Finding[] {
-    const isLetIn = ({ principal }: Relay): boolean => {
-      const own = principal === null ? undefined : space.from(principal);
-      return own === undefined || space.diagrams.and(possible, own) !== NO;
-    };
+    const lets = (own: Diagram | undefined): boolean =>
+      own === undefined || space.diagrams.and(possible, own) !== NO;
+    const isLetIn = ({ principal, perhapsNobody }: Relay): boolean =>
+      lets(principal === null ? undefined : space.from(principal)) ||
+      (perhapsNobody === true && lets(space.from(null)));
     const doubts = new Map<string, string[]>();
     for (const workload of workloads) {
       const relays = relaysTo(this.#mesh, workload).filter(

@@ -84,14 +84,7 @@ interface FoundByName {
 
 /** As the cluster's DNS resolves a name for a pod: as it is, then by the search path. One pod of a headless service is the service. */
 function findByName(registry: Registry, host: string, namespace: string): FoundByName | undefined {
-  const name = host.endsWith(".") ? host.slice(0, -1) : host;
-  const tried = [
-    name,
-    `${name}.${namespace}.svc.${CLUSTER_DOMAIN}`,
-    `${name}.svc.${CLUSTER_DOMAIN}`,
-    `${name}.${CLUSTER_DOMAIN}`,
-  ];
-  for (const candidate of tried) {
+  for (const candidate of searched(host, namespace)) {
     const own = preferOwn(registry.findAll(candidate), namespace);
     const found = own ?? headlessOwner(registry, candidate, namespace);
     if (found === undefined) continue;
@@ -99,6 +92,39 @@ function findByName(registry: Registry, host: string, namespace: string): FoundB
     return service === undefined ? undefined : { service, byOwnName: own !== undefined };
   }
   return undefined;
+}
+
+/** By the search path of a pod's resolver. */
+function searched(host: string, namespace: string): readonly string[] {
+  const name = host.endsWith(".") ? host.slice(0, -1) : host;
+  return [
+    name,
+    `${name}.${namespace}.svc.${CLUSTER_DOMAIN}`,
+    `${name}.svc.${CLUSTER_DOMAIN}`,
+    `${name}.${CLUSTER_DOMAIN}`,
+  ];
+}
+
+/** The Kubernetes Service that the cluster's DNS answers for, through aliases: all that it knows. Undefined: none. */
+export function kubernetesByName(
+  registry: Registry,
+  host: string,
+  namespace: string,
+): RegistryService | undefined {
+  let names = searched(host.toLowerCase(), namespace);
+  for (let hops = 0; hops <= MAX_ALIASES; hops++) {
+    const found = names.flatMap((name) => kubernetesNamed(registry, name) ?? [])[0];
+    if (found?.externalName === undefined) return found;
+    names = [found.externalName.toLowerCase()];
+  }
+  return undefined;
+}
+
+function kubernetesNamed(registry: Registry, name: string): RegistryService | undefined {
+  const own = [...(registry.findAll(name)?.values() ?? [])].find(({ kubernetes }) => kubernetes);
+  if (own !== undefined) return own;
+  const owner = headlessOwner(registry, name, "");
+  return owner?.kubernetes === true ? owner : undefined;
 }
 
 function preferOwn(

@@ -1,19 +1,15 @@
 /** Which pods a gateway's routes may lead to, and for which hosts: what it opens to whoever reaches it. */
-import { resolveTargetPort } from "../../model/build-services.ts";
 import type { Mesh, Workload } from "../../model/mesh.ts";
+import { type DestinationPod, destinationPods } from "./destination-pods.ts";
 import { boundTo, commonHosts, serviceNear } from "./gateway-hosts.ts";
 import { hostsFor, mergeServers } from "./gateway-servers.ts";
 import { meshIndex } from "./mesh-index.ts";
 import { createProxyView } from "./proxy-view.ts";
-import type { RegistryService } from "./registry.ts";
 import { buildGatewayScope } from "./sidecar-scope.ts";
 import { destinationPorts } from "./virtual-service-destinations.ts";
 import type { VirtualService } from "./virtual-services.ts";
 
-export interface GatewayDestination {
-  readonly workload: Workload;
-  /** The container's. */
-  readonly port: number;
+export interface GatewayDestination extends DestinationPod {
   /** Both the Gateway's and the route's. */
   readonly hosts: readonly string[];
   /** `VirtualService ns/name`, or what else the route is. */
@@ -37,7 +33,11 @@ export function gatewayDestinations(mesh: Mesh, gateway: Workload): readonly Gat
         const service = serviceNear(view, host, virtualService.namespace);
         return service === undefined
           ? []
-          : podsOf(service, ports).map((pod) => ({ ...pod, hosts, route: virtualService.ref }));
+          : destinationPods(view, service, ports).map((pod) => ({
+              ...pod,
+              hosts,
+              route: virtualService.ref,
+            }));
       });
     }),
   );
@@ -57,18 +57,4 @@ function boundRoutes(virtualService: VirtualService, gateway: string): VirtualSe
     tls: virtualService.tls.filter(({ match }) => isMine(match)),
     tcp: virtualService.tcp.filter(({ match }) => isMine(match)),
   };
-}
-
-/** A destination without a port is the Service's only one. */
-function podsOf(
-  { model }: RegistryService,
-  wanted: ReadonlySet<number>,
-): readonly { readonly workload: Workload; readonly port: number }[] {
-  const ports = model.ports.filter(({ port }) => wanted.has(port) || wanted.has(0));
-  return model.endpoints.flatMap(({ workload }) =>
-    ports.flatMap((port) => {
-      const target = resolveTargetPort(port, workload);
-      return workload === undefined || target === undefined ? [] : [{ workload, port: target }];
-    }),
-  );
 }
