@@ -16,9 +16,14 @@ interface UnreadFields {
   readonly what: string;
   readonly kinds: readonly string[];
   readonly of: (resource: Resource) => unknown;
+  /** Whether they are told of resources that are new, or gone, too: nothing else tells of them. They are a list, which is empty of others. */
+  readonly isOfNew?: true;
 }
 
 const TOKENS = "how tokens are verified, and where they may stand";
+
+/** Kinds of which HTTP's routes are. */
+const ROUTES = ["VirtualService", "HTTPRoute", "GRPCRoute"];
 
 const UNREAD: readonly UnreadFields[] = [
   {
@@ -80,8 +85,52 @@ const UNREAD: readonly UnreadFields[] = [
   },
   {
     what: "who gets copies of requests",
+    kinds: ROUTES,
+    isOfNew: true,
+    of: ({ spec }) =>
+      ofRoutes(
+        spec,
+        ({ mirror, mirrors }) => both(mirror, mirrors),
+        ({ requestMirror }) => requestMirror,
+      ),
+  },
+  {
+    what: "what proxies answer themselves, and where they redirect to",
+    kinds: ROUTES,
+    isOfNew: true,
+    of: ({ spec }) =>
+      ofRoutes(
+        spec,
+        ({ redirect, directResponse }) => both(redirect, directResponse),
+        ({ requestRedirect }) => requestRedirect,
+      ),
+  },
+  {
+    what: "from which origins browsers may ask",
+    kinds: ROUTES,
+    isOfNew: true,
+    of: ({ spec }) =>
+      ofRoutes(
+        spec,
+        ({ corsPolicy }) => corsPolicy,
+        ({ cors }) => cors,
+      ),
+  },
+  {
+    what: "how many requests its faults refuse",
     kinds: ["VirtualService"],
-    of: ({ spec }) => itemsOf(recordOf(spec).http).map(({ mirror, mirrors }) => [mirror, mirrors]),
+    isOfNew: true,
+    of: ({ spec }) => ofRoutes(spec, ({ fault }) => partialAbort(recordOf(fault).abort)),
+  },
+  {
+    what: "what of paths it rewrites, and by which pattern",
+    kinds: ROUTES,
+    of: ({ spec }) =>
+      ofRoutes(
+        spec,
+        ({ rewrite }) => recordOf(rewrite).uriRegexRewrite,
+        ({ urlRewrite }) => recordOf(recordOf(urlRewrite).path).type,
+      ),
   },
   {
     what: "the certificates of its servers, and whose certificates they take",
@@ -92,6 +141,34 @@ const UNREAD: readonly UnreadFields[] = [
     ],
   },
 ];
+
+/** Of each route that says something of it, with what the route is for: those of a VirtualService, and those of the Gateway API, whose rules and backends have filters. */
+function ofRoutes(
+  spec: unknown,
+  ofRoute: (route: Json) => unknown,
+  ofFilter: (filter: Json) => unknown = () => undefined,
+): readonly unknown[] {
+  const { http, rules } = recordOf(spec);
+  const said = (match: unknown, value: unknown) => (value === undefined ? [] : [[match, value]]);
+  return [
+    ...itemsOf(http).flatMap((route) => said(route.match, ofRoute(route))),
+    ...itemsOf(rules).flatMap(({ matches, filters, backendRefs }) =>
+      [...itemsOf(filters), ...itemsOf(backendRefs).flatMap((backend) => itemsOf(backend.filters))].flatMap(
+        (filter) => said(matches, ofFilter(filter)),
+      ),
+    ),
+  ];
+}
+
+function both(one: unknown, other: unknown): unknown {
+  return one === undefined && other === undefined ? undefined : [one, other];
+}
+
+/** What refuses all, or none, is compared as where requests are sent. */
+function partialAbort(abort: unknown): unknown {
+  const { value } = recordOf(recordOf(abort).percentage);
+  return typeof value === "number" && value > 0 && value < 100 ? abort : undefined;
+}
 
 function serverKnowledge(trafficPolicy: unknown): unknown {
   const { tls, portLevelSettings } = recordOf(trafficPolicy);
@@ -125,16 +202,23 @@ export function unreadChanges(before: Mesh, after: Mesh): readonly Cause[] {
   const now = new Map(after.resources.map((resource) => [resourceName(resource), resource]));
   const changed = [...now].flatMap(([name, resource]) => {
     const known = old.get(name);
-    if (known === undefined) return WHOLE.has(resource.kind) ? [unread(resource, "added", TOKENS)] : [];
+    if (known === undefined) return ofOneSide(resource, "added");
     if (known.body === resource.body) return [];
     return UNREAD.filter(
       ({ kinds, of }) => kinds.includes(resource.kind) && text(of(known)) !== text(of(resource)),
     ).map(({ what }) => unread(resource, "changed", what));
   });
   const removed = [...old.values()]
-    .filter((resource) => WHOLE.has(resource.kind) && !now.has(resourceName(resource)))
-    .map((resource) => unread(resource, "removed", TOKENS));
+    .filter((resource) => !now.has(resourceName(resource)))
+    .flatMap((resource) => ofOneSide(resource, "removed"));
   return [...changed, ...removed];
+}
+
+function ofOneSide(resource: Resource, change: "added" | "removed"): readonly Cause[] {
+  if (WHOLE.has(resource.kind)) return [unread(resource, change, TOKENS)];
+  return UNREAD.filter(
+    ({ kinds, of, isOfNew }) => isOfNew && kinds.includes(resource.kind) && text(of(resource)) !== "[]",
+  ).map(({ what }) => unread(resource, change, what));
 }
 
 function unread(resource: Resource, change: Cause["change"], what: string): Cause {

@@ -37,13 +37,17 @@ function weakeningsOf({ weakens, leaves }: ProxyChange): readonly string[] {
 function headOf({ change, role, name, gained, lost }: ProxyChange): string {
   const where = role === "gateway" ? `gateway ${name}` : `before ${name.split(" ")[1] ?? name} (waypoint)`;
   const named = (ways: readonly string[]): string =>
-    ways.map((way) => (way === ITSELF ? "the service itself" : way)).join(", ");
+    ways.map((way) => (isItself(way) ? way.replace(ITSELF, "the service itself") : way)).join(", ");
   const parts = [
     ...(gained.length === 0 ? [] : [`is now sent to ${named(gained)}`]),
     ...(lost.length === 0 ? [] : [`is no longer sent to ${named(lost)}`]),
   ];
   const otherwise = change === "widened" ? "more is let through" : "less is let through";
   return `${where}: ${parts.length === 0 ? otherwise : parts.join("; ")}`;
+}
+
+function isItself(way: string): boolean {
+  return way === ITSELF || way.startsWith(`${ITSELF}, `);
 }
 
 function requestText({ requests }: ProxyChange): string {

@@ -1,6 +1,7 @@
 /** Where a client's proxy lets a request go, in a form that two meshes can be compared by. */
 import { isHostSubset } from "../../../policy/outbound/host-name.ts";
 import type { ClusterPlan, OutboundDecision } from "../../../policy/outbound/types.ts";
+import { askedAs } from "./asked-as.ts";
 
 /** One destination of a decision. */
 export interface Way {
@@ -13,6 +14,8 @@ export interface Way {
   readonly byGateway: boolean;
   /** Whether a waypoint stands between. */
   readonly byWaypoint?: true;
+  /** What the server is asked instead of what the client asks, see {@link askedAs}. */
+  readonly asks?: string;
 }
 
 /** The host that was dialled, at the port that was: by a service of the mesh, or past them by its address. */
@@ -23,9 +26,12 @@ export function waysOf(decision: OutboundDecision, host: string, port: number): 
   if (decision.kind !== "forward") return [];
   if (decision.targets.length === 0)
     return [{ to: ITSELF, tls: "plaintext", leaves: decision.dialled === undefined, byGateway: false }];
-  return decision.targets.flatMap(({ weight, cluster }) =>
-    weight === 0 && decision.weighted ? [] : cluster === undefined ? [] : [wayTo(cluster, host, port)],
-  );
+  return decision.targets.flatMap((target) => {
+    const { weight, cluster } = target;
+    if ((weight === 0 && decision.weighted) || cluster === undefined) return [];
+    const asks = askedAs(decision, target);
+    return [{ ...wayTo(cluster, host, port), ...(asks === undefined ? {} : { asks }) }];
+  });
 }
 
 function wayTo(cluster: ClusterPlan, host: string, port: number): Way {
@@ -55,6 +61,8 @@ export interface WayChange {
   readonly weakens: readonly ClientWeakening[];
   /** Whether something that is gained lies outside of the mesh. */
   readonly leaves: boolean;
+  /** Whether servers that both send to are asked otherwise. */
+  readonly asksOtherwise?: true;
 }
 
 export interface WayComparison {
@@ -88,11 +96,27 @@ export function compareWays(
   const wasGuarded = before.length > 0 && before.every(({ byGateway }) => byGateway);
   if (wasGuarded && after.some(({ leaves }) => leaves)) weakens.push("it leaves past the egress gateway");
   const [now, was] = tlsFollows ? [[], []] : [otherwise(after, before, told), otherwise(before, after, told)];
-  if ([gained, lost, weakens, now, was].every(({ length }) => length === 0)) return undefined;
+  const asked = [askedOtherwise(after, before), askedOtherwise(before, after)] as const;
+  if ([gained, lost, weakens, now, was, ...asked].every(({ length }) => length === 0)) return undefined;
   const names = (ways: readonly Way[], others: readonly string[]): string[] =>
     [...new Set([...ways.map(({ to }) => to), ...others])].sort();
   const leaves = gained.some((way) => way.leaves);
-  return { gained: names(gained, now), lost: names(lost, was), weakens, leaves };
+  return {
+    gained: names(gained, [...now, ...asked[0]]),
+    lost: names(lost, [...was, ...asked[1]]),
+    weakens,
+    leaves,
+    ...(asked.some(({ length }) => length > 0) ? { asksOtherwise: true } : {}),
+  };
+}
+
+/** Where both send, but ask what the others do not. */
+function askedOtherwise(ways: readonly Way[], others: readonly Way[]): readonly string[] {
+  return ways.flatMap(({ to, asks }) => {
+    const known = others.filter((way) => way.to === to);
+    const isSame = known.length === 0 || known.some((way) => way.asks === asks);
+    return isSame ? [] : [`${to}, ${asks ?? "as it comes"}`];
+  });
 }
 
 /** Where both send, but by TLS, or by a waypoint, that the others do not use. */

@@ -74,6 +74,8 @@ interface Difference {
   readonly weakens: readonly ProxyWeakening[];
   /** An example has the authorizer refuse: before and after it is asked, or not. */
   readonly authorizer: "allow" | "deny" | null;
+  /** Whether servers are asked otherwise, which no answer of `can` has to show. */
+  readonly asksOtherwise: boolean;
 }
 
 interface Found {
@@ -243,6 +245,7 @@ function differenceOf(
     lost,
     leaves,
     weakens,
+    asksOtherwise: ways?.asksOtherwise === true,
     authorizer: hangsOnAuthorizer ? (isBetweenTwo ? "deny" : "allow") : null,
   };
 }
@@ -250,7 +253,7 @@ function differenceOf(
 async function changeOf(
   compared: Compared,
   space: ProxySpace,
-  { authorizer, ...difference }: Difference,
+  { authorizer, asksOtherwise, ...difference }: Difference,
   region: Region,
   points: readonly Point[],
 ): Promise<ProxyChange> {
@@ -268,7 +271,7 @@ async function changeOf(
     .toSorted(([a], [b]) => unusual(a) - unusual(b))
     .slice(0, MAX_TRIED)
     .map(([, request]) => request);
-  const flipping = await firstFlipping(compared, candidates);
+  const flipping = await firstFlipping(compared, candidates, asksOtherwise);
   const witness = flipping ?? candidates[0] ?? nobodys(name, samples[0]);
   return {
     ...difference,
@@ -292,10 +295,13 @@ function nobodys(name: string, sample: SampleRequest | undefined): AccessRequest
   return { from: { principal: sample?.principal ?? null }, to: { host, port: sample?.port ?? 80 } };
 }
 
+/** One that is let through both before and after, and arrives as another request, where none is refused on one side. */
 async function firstFlipping(
   { meshes, semantics }: Compared,
   candidates: readonly AccessRequest[],
+  asksOtherwise: boolean,
 ): Promise<AccessRequest | undefined> {
+  let arriving: AccessRequest | undefined;
   for (const request of candidates) {
     const { workload } = request.from ?? {};
     const isThere = (mesh: Mesh): boolean =>
@@ -310,6 +316,7 @@ async function firstFlipping(
     const sentTo = ({ hops, others = [] }: Decision): string =>
       JSON.stringify([hops.map(({ to, tls }) => [to, tls]), others.map(({ way }) => way)]);
     if (before.allowed && sentTo(before) !== sentTo(after)) return request;
+    if (before.allowed && asksOtherwise) arriving ??= request;
   }
-  return undefined;
+  return arriving;
 }
