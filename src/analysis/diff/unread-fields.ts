@@ -90,7 +90,10 @@ const UNREAD: readonly UnreadFields[] = [
     of: ({ spec }) =>
       ofRoutes(
         spec,
-        ({ mirror, mirrors }) => both(mirror, mirrors),
+        ({ mirror, mirrors, mirrorPercent, mirrorPercentage }) =>
+          mirror === undefined && mirrors === undefined
+            ? undefined
+            : [mirror, mirrors, mirrorPercent, mirrorPercentage],
         ({ requestMirror }) => requestMirror,
       ),
   },

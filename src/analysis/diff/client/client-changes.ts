@@ -196,7 +196,7 @@ class Comparison {
     // Who is sent nowhere gains nothing, wherever it was sent.
     if (this.#widenedOnly && now.length === 0) return undefined;
     const tlsFollows = moved.length === 0 && isOfServers(causes);
-    const changed = compareWays(past[0] ?? ask(senders[0]), now, { tlsFollows });
+    const changed = compareWays(past[0] ?? ask(senders[0]), now, { tlsFollows, meshes: this.#meshes });
     return changed === undefined || (this.#widenedOnly && !isWidened(changed)) ? undefined : changed;
   }
 

@@ -1,6 +1,8 @@
 /** Where a client's proxy lets a request go, in a form that two meshes can be compared by. */
+import type { Mesh, Workload } from "../../../model/mesh.ts";
 import { isHostSubset } from "../../../policy/outbound/host-name.ts";
 import type { ClusterPlan, OutboundDecision } from "../../../policy/outbound/types.ts";
+import { compileTransport } from "../../../policy/peer-authentication.ts";
 import { askedAs } from "./asked-as.ts";
 
 /** One destination of a decision. */
@@ -14,6 +16,8 @@ export interface Way {
   readonly byGateway: boolean;
   /** Whether a waypoint stands between. */
   readonly byWaypoint?: true;
+  /** Who answers there, and at which port of theirs. */
+  readonly servers?: readonly { readonly workload: Workload; readonly port: number }[];
   /** What the server is asked instead of what the client asks, see {@link askedAs}. */
   readonly asks?: string;
 }
@@ -37,13 +41,17 @@ export function waysOf(decision: OutboundDecision, host: string, port: number): 
 function wayTo(cluster: ClusterPlan, host: string, port: number): Way {
   const { subset, service, endpoints, tls } = cluster;
   const isItself = isHostSubset(host, cluster.host) && cluster.port === port && subset === "";
-  const workloads = endpoints.flatMap(({ endpoint }) => endpoint.workload ?? []);
+  const servers = endpoints.flatMap(({ endpoint: { workload }, port: own }) =>
+    workload === undefined ? [] : [{ workload, port: own }],
+  );
+  const workloads = servers.map(({ workload }) => workload);
   const name = `${cluster.host}:${cluster.port}${subset === "" ? "" : ` subset ${subset}`}`;
   return {
     to: isItself ? ITSELF : name,
     tls,
     leaves: service.origin === "service-entry" && workloads.length === 0,
     byGateway: workloads.length > 0 && workloads.every(({ role }) => role === "gateway"),
+    servers,
   };
 }
 
@@ -68,13 +76,15 @@ export interface WayChange {
 export interface WayComparison {
   /** The server's end alone has changed: TLS that follows it is a matter of what the server lets through. */
   readonly tlsFollows?: boolean;
+  /** To see which servers have not changed after all: TLS to them follows nobody. */
+  readonly meshes?: readonly Mesh[];
 }
 
 /** Undefined where nothing that counts is different. */
 export function compareWays(
   before: readonly Way[],
   after: readonly Way[],
-  { tlsFollows = false }: WayComparison = {},
+  { tlsFollows = false, meshes = [] }: WayComparison = {},
 ): WayChange | undefined {
   const gained = after.filter(({ to }) => !before.some((way) => way.to === to));
   const lost = before.filter(({ to }) => !after.some((way) => way.to === to));
@@ -95,7 +105,12 @@ export function compareWays(
   const told = new Set([...unmeshed, ...cleared, ...passed]);
   const wasGuarded = before.length > 0 && before.every(({ byGateway }) => byGateway);
   if (wasGuarded && after.some(({ leaves }) => leaves)) weakens.push("it leaves past the egress gateway");
-  const [now, was] = tlsFollows ? [[], []] : [otherwise(after, before, told), otherwise(before, after, told)];
+  const [old, own] = meshes;
+  const isFollowing = ({ to }: Way): boolean =>
+    tlsFollows &&
+    (old === undefined || own === undefined || serversText(old, before, to) !== serversText(own, after, to));
+  const now = otherwise(after, before, told, isFollowing);
+  const was = otherwise(before, after, told, isFollowing);
   const asked = [askedOtherwise(after, before), askedOtherwise(before, after)] as const;
   if ([gained, lost, weakens, now, was, ...asked].every(({ length }) => length === 0)) return undefined;
   const names = (ways: readonly Way[], others: readonly string[]): string[] =>
@@ -124,12 +139,24 @@ function otherwise(
   ways: readonly Way[],
   others: readonly Way[],
   told: ReadonlySet<string>,
+  isFollowing: (way: Way) => boolean,
 ): readonly string[] {
   return ways.flatMap((way) => {
     const known = others.filter(({ to }) => to === way.to).map(manner);
     const isToldOrSame = told.has(way.to) || known.length === 0 || known.includes(manner(way));
-    return isToldOrSame ? [] : [`${way.to}, ${manner(way)}`];
+    return isToldOrSame || isFollowing(way) ? [] : [`${way.to}, ${manner(way)}`];
   });
+}
+
+/** What those who answer there ask of TLS. */
+function serversText(mesh: Mesh, ways: readonly Way[], to: string): string {
+  const servers = ways.filter((way) => way.to === to).flatMap(({ servers: own = [] }) => own);
+  const texts = servers.map(({ workload, port }) => {
+    const { key, dataplane, tlsMode } = workload;
+    const rules = compileTransport(mesh, workload);
+    return [key, dataplane, tlsMode, port, (rules.ports.get(port) ?? rules.workload).mode].join(" ");
+  });
+  return texts.sort().join();
 }
 
 function manner({ tls, byWaypoint }: Way): string {

@@ -216,13 +216,13 @@ class TokenMemory {
 }
 
 function differenceOf(
-  { role, sides, causes }: Compared,
+  { role, sides, causes, meshes }: Compared,
   before: Passage,
   after: Passage,
   isClear: boolean,
   neededToken: boolean,
 ): Difference | undefined {
-  const ways = compareWays(before.ways, after.ways, { tlsFollows: isOfServers(causes) });
+  const ways = compareWays(before.ways, after.ways, { tlsFollows: isOfServers(causes), meshes });
   if (before.rank === after.rank && ways === undefined) return undefined;
   const { gained = [], lost = [], leaves = false } = ways ?? {};
   const isWider = after.rank > before.rank || gained.length + (ways?.weakens.length ?? 0) > 0;
