@@ -2,7 +2,7 @@ import type { AuditContext } from "../audit-context.ts";
 import { type EnforcedRule, enforcedRules, probesIn } from "../facts/enforced-rules.ts";
 import { exampleOf } from "../facts/probe-requests.ts";
 import { accessRequestOf, arrivesAsHttp, isLetThrough } from "../facts/sample-requests.ts";
-import type { Hit } from "../finding.ts";
+import type { Edit, Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
 export const hostPort: AuditRule = {
@@ -14,7 +14,7 @@ export const hostPort: AuditRule = {
     "Rules of DENY policies with `hosts`, and of ALLOW policies with `notHosts`, where a request with that Host is refused and the same request is let in with a port behind the host, or a dot at its end: " +
     "the text of the header is compared, whole. Shown at sidecars.",
   why: "The Host header is the caller's to write. `Host: admin.example.com:8080` reaches the same application and is not what the rule names.",
-  fix: "Name the host with any port, too (`admin.example.com` and `admin.example.com:*`); better, say by ALLOW which hosts are served.",
+  fix: "Name the host with any port, too, and with a dot at its end (`admin.example.com`, `admin.example.com:*`, `admin.example.com.`, `admin.example.com.:*`); better, say by ALLOW which hosts are served. `--fix` names them where all hosts of the rule are written out.",
   claims: ["policies-hold"],
   check: ports,
 };
@@ -39,9 +39,28 @@ function firstHost(audit: AuditContext, rule: EnforcedRule, field: "hosts" | "no
         path: ["spec", "rules", rule.index, "to", entry, "operation", field, at],
         title: `\`Host: ${exampleOf(value, "x")}\` is refused, \`Host: ${found.host}\` let in`,
         witness: found,
+        edits: spelledOut(rule, field),
       };
     }
   return undefined;
+}
+
+/** A pattern has no form with a port behind it: then somebody has to choose. */
+function spelledOut({ policy, index, spec }: EnforcedRule, field: "hosts" | "notHosts"): readonly Edit[] {
+  const lists = (spec.to ?? []).map(({ operation = {} }) => operation[field] ?? []);
+  if (lists.flat().some((host) => /[*:]|\.$/.test(host))) return [];
+  return lists.flatMap((hosts, entry) =>
+    hosts.length === 0
+      ? []
+      : [
+          {
+            edit: "set",
+            resource: policy,
+            path: ["spec", "rules", index, "to", entry, "operation", field],
+            value: hosts.flatMap((host) => [host, `${host}:*`, `${host}.`, `${host}.:*`]),
+          },
+        ],
+  );
 }
 
 function hostIn(audit: AuditContext, rule: EnforcedRule, host: string): Hit["witness"] {
@@ -62,6 +81,6 @@ function hostIn(audit: AuditContext, rule: EnforcedRule, host: string): Hit["wit
 function othersOf(host: string, port: number): readonly string[] {
   const bare = host.replace(/:\d*$/, "");
   return bare === host
-    ? [`${host}:${port}`, `${host}.`]
+    ? [`${host}:${port}`, ...(host.endsWith(".") ? [] : [`${host}.`])]
     : [bare, `${bare}:${port}`].filter((other) => other !== host);
 }

@@ -11,7 +11,7 @@ export const sidecarModeUnsaid: AuditRule = {
   attacks: [],
   what: "`outboundTrafficPolicy` of a Sidecar without `mode`: Istio reads REGISTRY_ONLY, whatever the mesh's own setting is. Kiali tells of a written REGISTRY_ONLY, too, since the API hides the difference from it.",
   why: "Who reads it takes the mesh's mode for the one in force, and misses why a call is refused.",
-  fix: "Write the mode.",
+  fix: "Write the mode: `--fix` writes the one that is in force.",
   claims: [],
   check: unsaid,
 };
@@ -24,6 +24,9 @@ function* unsaid(audit: AuditContext): Iterable<Hit> {
       resource,
       path: ["spec", "outboundTrafficPolicy"],
       title: "without a `mode` it is REGISTRY_ONLY",
+      edits: [
+        { edit: "set", resource, path: ["spec", "outboundTrafficPolicy", "mode"], value: "REGISTRY_ONLY" },
+      ],
     };
   }
 }
