@@ -1,7 +1,9 @@
 import { accessMap } from "../analysis/map/access-map.ts";
 import { isNotAnalysed } from "../analysis/map/not-analysed.ts";
+import { unreadPodsWarning } from "../model/admit-pods.ts";
 import { buildMesh } from "../model/build-mesh.ts";
 import type { Mesh } from "../model/mesh.ts";
+import { unreadPods } from "../model/unread-pods.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import type { AddressFamily } from "../policy/network/address-range.ts";
 import { mapNodes } from "../policy/network/map-nodes.ts";
@@ -46,10 +48,11 @@ export async function runMap(paths: readonly string[], options: MapOptions): Pro
       : accessMap(mesh, { ...shown, semantics, keep, pastProxies: options.pastProxies === true });
   const unclear = { lines: 0 };
   await write(renderMap(only(entries, keep, unclear), options.format));
-  if (unclear.lines === 0) return EXIT.ok;
+  const exit = options.failOn === undefined ? EXIT.ok : EXIT.denied;
+  if (unclear.lines === 0) return unreadPods(mesh.resources).length === 0 ? EXIT.ok : exit;
   const lines = unclear.lines === 1 ? "1 line is" : `${unclear.lines} lines are`;
   process.stderr.write(`note: ${lines} not analysed: what gets through there may be less than is shown\n`);
-  return options.failOn === undefined ? EXIT.ok : EXIT.denied;
+  return exit;
 }
 
 /** @param unclear counts the lines of which it could not be computed what gets through. */
@@ -83,6 +86,7 @@ async function loadForMap(
   if (errors.length > 0) throw invalid(errors);
   const about: readonly Diagnostic[] = [
     ...diagnostics.filter(({ severity }) => severity === "warning"),
+    ...unreadPods(resources).map(unreadPodsWarning),
     ...mapNotes(networkPolicies(mesh), mapNodes(mesh), { ipv6: ipv6 === true, blocks }),
   ];
   const others = rejected.filter((resource) => !policies.includes(resource));

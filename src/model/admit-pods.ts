@@ -7,6 +7,7 @@ import { injectablePodOf, injectionRules } from "./build-workloads.ts";
 import { undiscoveredNamespaces } from "./discovery.ts";
 import { TLS_MODE_LABEL } from "./injection.ts";
 import { captureProblems } from "./traffic-capture.ts";
+import { type UnreadPods, unreadPods } from "./unread-pods.ts";
 import { podOf } from "./written-pod.ts";
 
 export interface AdmittedResources {
@@ -38,7 +39,12 @@ export function admitPods(resources: readonly Resource[]): AdmittedResources {
       const { kind, namespace, name } = resource;
       return { kind, namespace, name, errors, resource };
     }),
-    warnings: [...[...undeclared].map(undeclaredWarning), ...unproven, ...undiscoveredRoot(resources)],
+    warnings: [
+      ...[...undeclared].map(undeclaredWarning),
+      ...unproven,
+      ...undiscoveredRoot(resources),
+      ...unreadPods(resources).map(unreadPodsWarning),
+    ],
   };
 }
 
@@ -78,6 +84,18 @@ function unprovenWarning(resource: Resource, tlsMode: "istio" | "disabled"): Dia
     resource: resourceName(resource),
     span: resource.locate(["metadata", "labels"]),
     help: `add the label \`${TLS_MODE_LABEL}: istio\` where it has a sidecar, \`sidecar.istio.io/inject: "false"\` where it has none (a pod that ran before its namespace was labelled gets one when it is made anew)`,
+  };
+}
+
+/** For every command that loads files: what it says is not about these pods. */
+export function unreadPodsWarning({ resource, name }: UnreadPods): Diagnostic {
+  return {
+    code: "BW1515_PODS_NOT_READ",
+    severity: "warning",
+    message: "makes pods that are in no file: whom they let in, and what they reach, is not analysed",
+    resource: name,
+    span: resource.locate(["kind"]),
+    help: "add its pods as they run, with what owns them (`kubectl get pods,replicasets,deployments,statefulsets -o yaml`)",
   };
 }
 

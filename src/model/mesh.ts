@@ -59,7 +59,11 @@ export type WorkloadKind =
   | "Job"
   | "CronJob"
   | "Pod"
-  | "WorkloadEntry";
+  | "WorkloadEntry"
+  // Not Kubernetes' own: of Argo Rollouts, OpenKruise and OpenShift.
+  | "Rollout"
+  | "CloneSet"
+  | "DeploymentConfig";
 
 /** One group of equal replicas under one service account. */
 export interface Workload {

@@ -1,5 +1,6 @@
 import type { Resource } from "../resources/resource.ts";
 import { apiGroup } from "../resources/scope.ts";
+import { podOf } from "./written-pod.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -9,8 +10,9 @@ export class Owners {
 
   constructor(resources: readonly Resource[]) {
     for (const resource of resources) {
+      if (resource.kind === "Pod" || podOf(resource) === undefined) continue;
       const kind = `${apiGroup(resource.apiVersion)}/${resource.kind}`;
-      if (OWNER_KINDS.has(kind)) this.#byKey.set(keyOf(resource.namespace, kind, resource.name), resource);
+      this.#byKey.set(keyOf(resource.namespace, kind, resource.name), resource);
     }
   }
 
@@ -35,11 +37,15 @@ export class Owners {
     return this.#find(resource.namespace, kind, name) ?? this.#deploymentOf(resource, kind, name);
   }
 
-  /** ReplicaSets are often left out of manifests; their names are their Deployment's with the hash of the template. */
+  /** ReplicaSets are often left out of manifests; their names are their Deployment's, or Rollout's, with the hash of the template. */
   #deploymentOf(resource: Resource, kind: string, name: string): Resource | undefined {
-    const hash = resource.labels["pod-template-hash"];
-    if (kind !== "apps/ReplicaSet" || hash === undefined || !name.endsWith(`-${hash}`)) return undefined;
-    return this.#find(resource.namespace, "apps/Deployment", name.slice(0, -hash.length - 1));
+    if (kind !== "apps/ReplicaSet") return undefined;
+    for (const [label, maker] of HASHES) {
+      const hash = resource.labels[label];
+      if (hash === undefined || !name.endsWith(`-${hash}`)) continue;
+      return this.#find(resource.namespace, maker, name.slice(0, -hash.length - 1));
+    }
+    return undefined;
   }
 
   #find(namespace: string, kind: string, name: string): Resource | undefined {
@@ -47,15 +53,10 @@ export class Owners {
   }
 }
 
-const OWNER_KINDS: ReadonlySet<string> = new Set([
-  "apps/Deployment",
-  "apps/StatefulSet",
-  "apps/DaemonSet",
-  "apps/ReplicaSet",
-  "/ReplicationController",
-  "batch/Job",
-  "batch/CronJob",
-]);
+const HASHES = [
+  ["pod-template-hash", "apps/Deployment"],
+  ["rollouts-pod-template-hash", "argoproj.io/Rollout"],
+] as const;
 
 function keyOf(namespace: string, kind: string, name: string): string {
   return `${kind} ${namespace}/${name}`;

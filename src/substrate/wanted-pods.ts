@@ -17,6 +17,9 @@ const RUN_KINDS: ReadonlySet<string> = new Set([
   "ReplicationController",
   "StatefulSet",
   "DaemonSet",
+  "Rollout",
+  "CloneSet",
+  "DeploymentConfig",
   "Pod",
   "WorkloadEntry",
 ]);

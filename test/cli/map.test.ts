@@ -219,3 +219,24 @@ test("map counts lines that are not analysed, and fails for them where it is ask
   assert.equal(clear.code, 0);
   assert.doesNotMatch(clear.stderr, /not analysed/);
 });
+
+test("map names objects whose pods no file has, and --fail-on not-analysed counts them; a Rollout has its line", async () => {
+  const mesh = join(folder, "made.yaml");
+  const pods = (kind: string, apiVersion: string, name: string): string =>
+    `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: ${name}, namespace: shop}\nspec: {template: {metadata: {labels: {app: ${name}}}, spec: {containers: [{name: c, image: i}]}}}\n`;
+  const both = (kind: string, apiVersion: string): string =>
+    [pods(kind, apiVersion, "one"), pods("Deployment", "apps/v1", "two")].join("---\n");
+  writeFileSync(mesh, both("Thing", "example.com/v1"));
+  const ask = (): Promise<Finished> =>
+    bulwark(["map", mesh, "--from", "two", "--to", "one", "--to", "two", "--fail-on", "not-analysed"]);
+  const unread = await bulwark(["map", mesh, "--fail-on", "not-analysed"]);
+  assert.equal(unread.code, 2);
+  assert.match(unread.stderr, /BW1515_PODS_NOT_READ: Thing shop\/one: makes pods that are in no file/);
+  assert.doesNotMatch(unread.stdout, /shop\/one/);
+  assert.equal((await bulwark(["map", mesh])).code, 0);
+  writeFileSync(mesh, both("Rollout", "argoproj.io/v1alpha1"));
+  const { code, stdout, stderr } = await ask();
+  assert.equal(code, 0);
+  assert.match(stdout, /^shop\/two\[Deployment\] => shop\/one\[Rollout\] : /m);
+  assert.doesNotMatch(stderr, /BW1515/);
+});

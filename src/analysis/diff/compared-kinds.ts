@@ -1,5 +1,6 @@
 /** Which kinds of resources are compared, and what is said of changes of the others. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
+import { unreadPods } from "../../model/unread-pods.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { changedResources } from "./causes.ts";
 import type { DiffOptions, NotAnalysed } from "./diff-access.ts";
@@ -59,7 +60,14 @@ export function notComparedOf(
   meshes: readonly [before: Mesh, after: Mesh],
   { withoutProxies = false }: Pick<DiffOptions, "withoutProxies">,
 ): [before: readonly Resource[], after: readonly Resource[]] {
-  const isNotCompared = ({ kind }: Resource): boolean =>
-    !COMPARED.has(kind) && !CLIENT_KINDS.has(kind) && !(withoutProxies && PROXY_KINDS.has(kind));
+  // Their kinds' names may be of kinds that are compared: a Service of Knative's.
+  const unread = new Set(
+    meshes.flatMap(({ resources }) => unreadPods(resources)).map(({ resource }) => resource),
+  );
+  const isNotCompared = (resource: Resource): boolean => {
+    const { kind } = resource;
+    if (unread.has(resource)) return true;
+    return !COMPARED.has(kind) && !CLIENT_KINDS.has(kind) && !(withoutProxies && PROXY_KINDS.has(kind));
+  };
   return [meshes[0].resources.filter(isNotCompared), meshes[1].resources.filter(isNotCompared)];
 }

@@ -26,6 +26,7 @@ import { NetworkSenders, type SendersTo } from "./network-senders.ts";
 import { serverFacts } from "./server-facts.ts";
 import { tokenKeyChanges } from "./token-keys.ts";
 import { unreadChanges } from "./unread-fields.ts";
+import { unreadMakers } from "./unread-makers.ts";
 import { witnessRequest } from "./witness-request.ts";
 
 /** What a change takes away that stood in the way before. */
@@ -133,6 +134,7 @@ export function diffAccess(before: Mesh, after: Mesh, options: DiffOptions): Mes
     ...clients.notAnalysed,
     ...ambient.notAnalysed,
     ...otherClients(before, after, isCompared),
+    ...unreadMakers(before, after),
   );
   const joined = joinedChanges([...clients.changes, ...ambient.changes]);
   const keys = (from: Mesh, other: Mesh): string[] => {

@@ -8,4 +8,7 @@ export const WORKLOAD_KINDS: readonly string[] = [
   "Job",
   "CronJob",
   "Pod",
+  "Rollout",
+  "CloneSet",
+  "DeploymentConfig",
 ];

@@ -71,6 +71,7 @@ function sensitive(mesh: Mesh, namespace: string): Invariant {
     rules: [{ from: [{ source: { namespaces } }] }],
     namespace,
     selects: (workload) => isApplication(workload) && workload.namespace === namespace,
+    scope: { namespace },
     ...(resource === undefined ? {} : { span: resource.locate(["metadata", "labels", SENSITIVE_LABEL]) }),
   };
 }

@@ -22,6 +22,8 @@ export interface Invariant {
   /** In whose namespace short names of service accounts are. */
   readonly namespace: string;
   readonly selects: (workload: Workload) => boolean;
+  /** Of what is known of pods that nobody read: which it may select. Absent: any. */
+  readonly scope?: { readonly namespace?: string; readonly labels?: Labels };
   /** Where it stands; absent for what is built in. */
   readonly span?: Span;
 }
@@ -48,6 +50,7 @@ export function invariantOf(resource: Resource, { config }: Mesh): Invariant {
     namespace: resource.namespace,
     selects: (workload) =>
       (isForAll || workload.namespace === resource.namespace) && matchesLabels(labels, workload.labels),
+    scope: { labels, ...(isForAll ? {} : { namespace: resource.namespace }) },
     span: resource.locate(["spec", claim]),
   };
 }

@@ -13,6 +13,7 @@ import { networkPod } from "../../policy/network/network-pod.ts";
 import { networkPolicies } from "../../policy/network/network-policies.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
 import type { Invariant } from "./invariant.ts";
+import { unreadFindings } from "./unread-findings.ts";
 import type { Finding, InvariantResult } from "./verify-access.ts";
 
 export interface NetworkBuiltIn {
@@ -85,6 +86,7 @@ async function judgeAll(
     if (finding === undefined) proven.push(workload.key);
     else findings.push(finding);
   }
+  findings.push(...unreadFindings(mesh, {}));
   if (proven.length + findings.length === 0) findings.push(NOBODY);
   const invariant: Invariant = {
     name: `built-in ${name}`,

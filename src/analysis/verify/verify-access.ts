@@ -16,6 +16,7 @@ import { witnessOf } from "../space/witness.ts";
 import { alteringResources } from "./altered-proxies.ts";
 import { type Invariant, type KnownConditions, requestRules } from "./invariant.ts";
 import { isAboutSenders, type Relay, relaysTo } from "./relays.ts";
+import { unreadFindings } from "./unread-findings.ts";
 
 /** A request that goes against an invariant, and who answers it so. */
 export interface Witness {
@@ -31,6 +32,7 @@ export interface Witness {
 
 /** Workloads for which the same is to be said, `namespace/name`: they have the same policies. */
 export interface Finding {
+  /** Empty where it is about none that is read; `why` tells. */
   readonly workloads: readonly string[];
   /** `violated`: the witness shows it. `unclear`: nobody can say before it happens, or it was not analysed. */
   readonly outcome: "violated" | "unclear";
@@ -74,6 +76,7 @@ export async function verifyAccess(
   const classes = classesOf(mesh, judged);
   const judge = new Judge(mesh, semantics);
   for (const group of classes) await judge.judge(group);
+  for (const one of judged) one.findings.push(...unreadFindings(mesh, one.invariant));
   return {
     results: judged.map((one) => one.result()),
     workloads: classes.reduce((count, { workloads }) => count + workloads.length, 0),

@@ -2,6 +2,7 @@
 import type { Mesh, Workload } from "../../../model/mesh.ts";
 import type { Resource } from "../../../resources/resource.ts";
 import { type Cause, changedResources } from "../causes.ts";
+import { WORKLOAD_KINDS } from "../workload-kinds.ts";
 import type { ClientChange, ClientDiff } from "./client-changes.ts";
 import { type DialledHost, dialledHosts } from "./dialled-hosts.ts";
 import { hostCauses } from "./touched-hosts.ts";
@@ -39,15 +40,7 @@ function modes({ resources }: Mesh): readonly Resource[] {
   return resources.filter(({ kind }) => MODES.has(kind));
 }
 
-const MODES: ReadonlySet<string> = new Set([
-  "Namespace",
-  "Gateway",
-  "GatewayClass",
-  "Pod",
-  "Deployment",
-  "StatefulSet",
-  "DaemonSet",
-]);
+const MODES: ReadonlySet<string> = new Set(["Namespace", "Gateway", "GatewayClass", ...WORKLOAD_KINDS]);
 
 interface Asked {
   readonly meshes: readonly [before: Mesh, after: Mesh];
