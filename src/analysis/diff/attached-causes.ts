@@ -15,13 +15,14 @@ type Sides<T> = readonly [before: T, after: T];
 export function attachedCauses(
   meshes: Sides<Mesh>,
   attached: Sides<readonly Resource[]>,
-  moved: readonly Cause[],
+  moved: () => readonly Cause[],
 ): readonly Cause[] {
   const left: string[] = [];
   const come: string[] = [];
   const causes = changedResources(...attached).flatMap((cause): readonly Cause[] => {
+    if (cause.change === "changed") return [cause];
     const [was, is] = meshes.map((mesh) => resourcesByName(mesh).get(cause.resource));
-    if (cause.change === "changed" || was === undefined || is === undefined) return [cause];
+    if (was === undefined || is === undefined) return [cause];
     const isNow = cause.change === "added";
     if (textOf(was) === textOf(is)) {
       (isNow ? come : left).push(cause.resource);
@@ -31,7 +32,7 @@ export function attachedCauses(
     return [{ ...causeAt(is, "changed"), what }];
   });
   if (left.length + come.length === 0) return causes;
-  return [...moved.map((cause) => withPolicies(cause, left, come)), ...causes];
+  return [...moved().map((cause) => withPolicies(cause, left, come)), ...causes];
 }
 
 /** Of one that is new, or gone, there is nothing more to be said. */

@@ -14,8 +14,9 @@ export interface Cause {
 }
 
 export function changedResources(before: readonly Resource[], after: readonly Resource[]): readonly Cause[] {
-  const old = byName(before);
-  const now = byName(after);
+  const [left, come] = apart(before, after);
+  const old = byName(left);
+  const now = byName(come);
   const causes: Cause[] = [];
   for (const [name, resource] of now) {
     const known = old.get(name);
@@ -24,6 +25,15 @@ export function changedResources(before: readonly Resource[], after: readonly Re
   }
   for (const [name, resource] of old) if (!now.has(name)) causes.push(causeAt(resource, "removed"));
   return causes;
+}
+
+/** Those of each that are not the very same in the other: of files that were not read again, none is. */
+export function apart(
+  before: readonly Resource[],
+  after: readonly Resource[],
+): readonly [before: readonly Resource[], after: readonly Resource[]] {
+  const [old, now] = [new Set(before), new Set(after)];
+  return [before.filter((own) => !now.has(own)), after.filter((own) => !old.has(own))];
 }
 
 function byName(resources: readonly Resource[]): ReadonlyMap<string, Resource> {

@@ -344,11 +344,11 @@ function causesOf(before: Mesh, after: Mesh, pair: Pair): readonly Cause[] {
   const old = pair.before === undefined ? undefined : serverFacts(before, pair.before);
   const now = pair.after === undefined ? undefined : serverFacts(after, pair.after);
   const policies = [old?.resources ?? [], now?.resources ?? []] as const;
-  const indirect = indirectCauses(before, after, pair);
+  const indirect = (): readonly Cause[] => indirectCauses(before, after, pair);
   const causes = attachedCauses([before, after], policies, indirect);
   if (causes.length > 0 && old?.own === now?.own) return causes;
   const told = new Set(causes.map(({ resource }) => resource));
-  return [...indirect.filter(({ resource }) => !told.has(resource)), ...causes];
+  return [...indirect().filter(({ resource }) => !told.has(resource)), ...causes];
 }
 
 /** What says how a workload is served, beside its policies. */

@@ -149,7 +149,7 @@ class ProxyDiff {
     if (before === undefined || after === undefined) return;
     const sides = [before, after] as const;
     for (const gateway of sides.flatMap(({ read }) => read)) this.#read.add(gateway);
-    const own = attachedCauses(this.#meshes, [before.resources, after.resources], moved);
+    const own = attachedCauses(this.#meshes, [before.resources, after.resources], () => moved);
     const others = this.#changed.filter(({ resource }) => !POLICIES.has(resource.split(" ")[0] ?? ""));
     const { config } = this.#meshes[0];
     const isConfigured = JSON.stringify(config) !== JSON.stringify(this.#meshes[1].config);

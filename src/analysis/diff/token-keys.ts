@@ -47,7 +47,7 @@ function changesAt(meshes: Sides<Mesh>, workloads: Sides<Workload>): readonly Ca
   const own = changedResources([workloads[0].resource], [workloads[1].resource]);
   const moved = own.length > 0 ? own : movingCauses(meshes, workloads);
   // Those that came, went or changed for themselves are told already.
-  return attachedCauses(meshes, [was, is], moved).flatMap(({ what, ...cause }) => {
+  return attachedCauses(meshes, [was, is], () => moved).flatMap(({ what, ...cause }) => {
     if (what === undefined && cause.resource.startsWith("RequestAuthentication ")) return [];
     return [{ ...cause, what: what === undefined ? TOKENS : `${what}, and ${TOKENS}` }];
   });

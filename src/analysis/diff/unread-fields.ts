@@ -6,7 +6,7 @@
 import type { Mesh } from "../../model/mesh.ts";
 import { podOf } from "../../model/written-pod.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
-import { type Cause, causeAt } from "./causes.ts";
+import { apart, type Cause, causeAt } from "./causes.ts";
 import { WORKLOAD_KINDS } from "./workload-kinds.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -201,8 +201,9 @@ const WHOLE: ReadonlySet<string> = new Set(["RequestAuthentication"]);
 
 /** Resources that are in both meshes, or of which one has none, with fields of which the change means what is not compared. */
 export function unreadChanges(before: Mesh, after: Mesh): readonly Cause[] {
-  const old = new Map(before.resources.map((resource) => [resourceName(resource), resource]));
-  const now = new Map(after.resources.map((resource) => [resourceName(resource), resource]));
+  const [left, come] = apart(before.resources, after.resources);
+  const old = new Map(left.map((resource) => [resourceName(resource), resource]));
+  const now = new Map(come.map((resource) => [resourceName(resource), resource]));
   const changed = [...now].flatMap(([name, resource]) => {
     const known = old.get(name);
     if (known === undefined) return ofOneSide(resource, "added");

@@ -31,6 +31,7 @@ export function clientClasses(
   for (const workload of after.workloads) {
     const known = old.get(workload.key);
     if (known === undefined || !isCompared(known, workload)) continue;
+    if (isNothing && isSameClient(known, workload)) continue;
     const senders = [was.of(known), is.of(workload)] as const;
     const isMoved = senders[0].text !== senders[1].text;
     if (isNothing && !isMoved) continue;
@@ -41,6 +42,14 @@ export function clientClasses(
     else classes.set(key, { workloads: [workload], senders, causes });
   }
   return [...classes.values()];
+}
+
+/** Whether nothing of the pod says another proxy, or that it treats it as others: asked of every workload, at no cost. */
+function isSameClient(before: Workload, after: Workload): boolean {
+  if (before.dataplane !== after.dataplane) return false;
+  if (before.resource === after.resource) return true;
+  const [old, now] = [before, after].map(({ labels, capture }) => JSON.stringify([labels, capture]));
+  return old === now;
 }
 
 /** What pods without a proxy send nobody decides, and ztunnels are compared by themselves. */

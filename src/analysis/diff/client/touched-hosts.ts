@@ -2,7 +2,7 @@
 import type { Mesh, Service } from "../../../model/mesh.ts";
 import { isHostSubset, isWildcard, resolveShortName } from "../../../policy/outbound/host-name.ts";
 import { type Resource, resourceName } from "../../../resources/resource.ts";
-import { type Cause, changedResources } from "../causes.ts";
+import { apart, type Cause, changedResources } from "../causes.ts";
 import { movingCauses } from "./moved-workloads.ts";
 
 export interface HostCauses {
@@ -35,8 +35,12 @@ export function hostCauses(before: Mesh, after: Mesh): HostCauses {
   const relevant = ({ resources }: Mesh): readonly Resource[] =>
     resources.filter(({ kind }) => kinds.has(kind));
   const changed = changedResources(relevant(before), relevant(after));
-  const sources = Map.groupBy([...relevant(before), ...relevant(after)], (resource) =>
-    resourceName(resource),
+  const names = new Set(changed.map(({ resource }) => resource));
+  const sources = Map.groupBy(
+    apart(relevant(before), relevant(after))
+      .flat()
+      .filter((resource) => names.has(resourceName(resource))),
+    (resource) => resourceName(resource),
   );
   const patterns: { readonly pattern: string; readonly cause: Cause }[] = [];
   const everywhere: Cause[] = [];

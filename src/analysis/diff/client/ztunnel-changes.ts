@@ -14,10 +14,10 @@ export function ztunnelChanges(before: Mesh, after: Mesh): ClientDiff {
   const old = new Set(before.workloads.filter(isClient).map(({ key }) => key));
   const clients = after.workloads.filter((workload) => isClient(workload) && old.has(workload.key));
   const [client] = clients;
+  if (client === undefined) return { changes: [], notAnalysed: [] };
   const others = changedResources(modes(before), modes(after));
   const hosts = hostCauses(before, after);
-  if (client === undefined || (hosts.isNothing && others.length === 0))
-    return { changes: [], notAnalysed: [] };
+  if (hosts.isNothing && others.length === 0) return { changes: [], notAnalysed: [] };
   const asked = { meshes: [before, after], client, keys: clients.map(({ key }) => key) } as const;
   const unclear = new Set<string>();
   const changes = dialledHosts(before, after).flatMap((host) => {
