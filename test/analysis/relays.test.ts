@@ -199,3 +199,48 @@ test("by a ServiceEntry's address a gateway may come without an identity, too", 
   assert.equal(await of("safe"), "proven");
   assert.equal(await of("other.corp"), "unclear");
 });
+
+test("an Ingress of Istio's class has the ingress gateway lead in, with its name; of another class it is none of Istio's", async () => {
+  const backend = { service: { name: "safe", port: { number: 80 } } };
+  const paths = [{ path: "/", pathType: "Prefix", backend }];
+  const ingress = (spec: Json, annotations: Json = {}): Resource =>
+    resourceFromJson(
+      {
+        apiVersion: "networking.k8s.io/v1",
+        kind: "Ingress",
+        metadata: { name: "i", namespace: "vault", annotations },
+        spec: { ...spec, rules: [{ http: { paths } }] },
+      },
+      { file: "x", createdAt: 0 },
+    );
+  const pods = deployment("vault", "in", { istio: "ingressgateway" });
+  const why = async (...more: Resource[]) =>
+    (await judge([...vault(SIDECAR), pods, ...more])).findings[0]?.why ?? "proven";
+  const named = /not analysed: who comes by gateway vault\/in \(by Ingress vault\/i\), which/;
+  const own = { "kubernetes.io/ingress.class": "istio" };
+  const classed = (controller: string): Resource =>
+    made("networking.k8s.io/v1", "IngressClass", "", "edge", { controller });
+  assert.match(await why(ingress({ ingressClassName: "istio" })), named);
+  assert.match(await why(ingress({}, own)), named);
+  assert.match(
+    await why(ingress({ ingressClassName: "edge" }), classed("istio.io/ingress-controller")),
+    named,
+  );
+  assert.equal(await why(ingress({ ingressClassName: "edge" }), classed("k8s.io/ingress-nginx")), "proven");
+  for (const other of [ingress({}), ingress({ ingressClassName: "nginx" })])
+    assert.equal(await why(other), "proven");
+  const config = (mesh: string): Resource =>
+    resourceFromJson(
+      {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name: "istio", namespace: "istio-system" },
+        data: { mesh },
+      },
+      { file: "x", createdAt: 0 },
+    );
+  assert.match(await why(ingress({}), config("ingressControllerMode: DEFAULT")), named);
+  assert.equal(await why(ingress({}, own), config("ingressControllerMode: 'OFF'")), "proven");
+  const elsewhere = await why(ingress({}, own), config("ingressSelector: edge"));
+  assert.match(elsewhere, /who comes by an ingress gateway \(by Ingress vault\/i\), which/);
+});

@@ -10,6 +10,7 @@ import {
 } from "../../policy/waypoint/waypoints.ts";
 import { type Resource, resourceName } from "../../resources/resource.ts";
 import type { Claim } from "./invariant.ts";
+import { istioIngresses } from "./istio-ingresses.ts";
 
 export interface Relay {
   /** `gateway namespace/name`, `waypoint namespace/name`, and what there is to say of it. */
@@ -56,6 +57,9 @@ function findRelays(mesh: Mesh): Relays {
     for (const { workload, entry } of gatewayDestinations(mesh, perhaps))
       if (workload !== perhaps) note(workload, gatewayRelay(relay, entry));
   }
+  for (const { ingress, gateways, workloads } of istioIngresses(mesh))
+    for (const workload of workloads)
+      for (const relay of ingressRelays(ingress, gateways)) note(workload, relay);
   for (const service of mesh.services) {
     const binding = waypointOfService(mesh, service);
     for (const { workload } of service.endpoints) noteBinding(workload, binding);
@@ -69,6 +73,15 @@ function findRelays(mesh: Mesh): Relays {
 
 function relayOf(kind: string, { key, spiffeId }: Workload): Relay {
   return { name: `${kind} ${key}`, principal: spiffeId.slice(SCHEME.length) };
+}
+
+function ingressRelays(ingress: Resource, gateways: readonly Workload[]): readonly Relay[] {
+  const by = `(by ${resourceName(ingress)})`;
+  if (gateways.length === 0) return [{ name: `an ingress gateway ${by}`, principal: null }];
+  return gateways.map((gateway) => {
+    const relay = relayOf("gateway", gateway);
+    return { ...relay, name: `${relay.name} ${by}` };
+  });
 }
 
 /** By the address of a ServiceEntry a gateway comes as the entry's DestinationRules say: in clear where none does. */

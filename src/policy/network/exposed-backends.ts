@@ -9,7 +9,7 @@ import { portRange } from "./port-set.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 /** A Service that a route names, and its port; without one, all. The port may also be the pods': Routes say so, and some controllers follow an Ingress that does. */
-interface Backend {
+export interface Backend {
   readonly namespace: string;
   readonly service: string;
   readonly port?: number | string;
@@ -79,7 +79,8 @@ function backendsOf(resource: Resource, all: readonly Resource[]): readonly Back
   return [];
 }
 
-function ingressBackends({ spec, namespace }: Resource): readonly Backend[] {
+/** The Services that an Ingress names. */
+export function ingressBackends({ spec, namespace }: Resource): readonly Backend[] {
   const { defaultBackend, rules } = record(spec);
   const paths = list(rules).flatMap(({ http }) => list(record(http).paths));
   return [record(defaultBackend), ...paths.map(({ backend }) => record(backend))].flatMap((backend) => {
