@@ -58,7 +58,7 @@ function unreadOf(resource: Resource): UnreadPods | undefined {
   const group = apiGroup(resource.apiVersion);
   if (!group.includes(".") || NO_MAKERS.some((own) => group === own || group.endsWith(`.${own}`)))
     return undefined;
-  if (podOf(resource) !== undefined) return undefined;
+  if (podOf(resource) !== undefined || PATTERNS[group]?.includes(resource.kind) === true) return undefined;
   const templates = podTemplates(resource.body.spec);
   if (templates.length === 0 && OPERATORS[group]?.includes(resource.kind) !== true) return undefined;
   const labels = templates.map((own) => own ?? {});
@@ -79,6 +79,17 @@ const NO_MAKERS: readonly string[] = [
   "kyverno.io",
   "gatekeeper.sh",
 ];
+
+/** Kinds with templates that objects of other kinds are made by: they make nothing themselves. */
+const PATTERNS: Readonly<Record<string, readonly string[]>> = Object.assign(Object.create(null), {
+  "argoproj.io": [
+    "AnalysisTemplate",
+    "ClusterAnalysisTemplate",
+    "WorkflowTemplate",
+    "ClusterWorkflowTemplate",
+  ],
+  "serving.kserve.io": ["ServingRuntime", "ClusterServingRuntime", "ClusterStorageContainer"],
+});
 
 /** Kinds whose pods are made of no template that stands in them. */
 const OPERATORS: Readonly<Record<string, readonly string[]>> = Object.assign(Object.create(null), {

@@ -118,7 +118,7 @@ test("an object of a kind that nobody here knows makes pods where a template of 
     assert.deepEqual(unread(made("example.com/v1", "Thing", "x", spec)), [], JSON.stringify(spec));
 });
 
-test("operators' kinds make pods without a template; their other kinds, policies and Kubernetes' own make none", () => {
+test("operators' kinds make pods without a template; their other kinds, templates for others, policies and Kubernetes' own make none", () => {
   assert.deepEqual(unread(made("kafka.strimzi.io/v1beta2", "Kafka", "k", { kafka: { replicas: 3 } })), [
     "Kafka shop/k",
   ]);
@@ -129,6 +129,10 @@ test("operators' kinds make pods without a template; their other kinds, policies
       rules: [{ validate: { pattern: { spec: { containers: [{ name: "*" }] } } } }],
     }),
     made("apps/v1", "Deployment", "d", { template: template() }),
+    made("serving.kserve.io/v1alpha1", "ClusterServingRuntime", "r", {
+      containers: [{ name: "c", image: "i" }],
+    }),
+    made("argoproj.io/v1alpha1", "WorkflowTemplate", "w", { template: template() }),
     made("v1", "PodTemplate", "t", { template: template() }),
     made("networking.istio.io/v1", "VirtualService", "v", { containers: [{ name: "c" }] }),
   ])
