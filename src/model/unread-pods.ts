@@ -88,7 +88,12 @@ const PATTERNS: Readonly<Record<string, readonly string[]>> = Object.assign(Obje
     "WorkflowTemplate",
     "ClusterWorkflowTemplate",
   ],
-  "serving.kserve.io": ["ServingRuntime", "ClusterServingRuntime", "ClusterStorageContainer"],
+  "serving.kserve.io": [
+    "ServingRuntime",
+    "ClusterServingRuntime",
+    "ClusterStorageContainer",
+    "LLMInferenceServiceConfig",
+  ],
 });
 
 /** Kinds whose pods are made of no template that stands in them. */
@@ -128,7 +133,7 @@ const OPERATORS: Readonly<Record<string, readonly string[]>> = Object.assign(Obj
   "rabbitmq.com": ["RabbitmqCluster"],
   "redis.redis.opstreelabs.in": ["Redis", "RedisCluster", "RedisReplication", "RedisSentinel"],
   "serving.knative.dev": ["Service", "Configuration", "Revision"],
-  "serving.kserve.io": ["InferenceService", "InferenceGraph"],
+  "serving.kserve.io": ["InferenceService", "InferenceGraph", "LLMInferenceService"],
   "sparkoperator.k8s.io": ["SparkApplication", "ScheduledSparkApplication"],
   "tekton.dev": ["TaskRun", "PipelineRun"],
   "zookeeper.pravega.io": ["ZookeeperCluster"],
