@@ -94,6 +94,7 @@ const PATTERNS: Readonly<Record<string, readonly string[]>> = Object.assign(Obje
     "ClusterStorageContainer",
     "LLMInferenceServiceConfig",
   ],
+  "trainer.kubeflow.org": ["TrainingRuntime", "ClusterTrainingRuntime"],
 });
 
 /** Kinds whose pods are made of no template that stands in them. */
@@ -135,6 +136,7 @@ const OPERATORS: Readonly<Record<string, readonly string[]>> = Object.assign(Obj
   "serving.knative.dev": ["Service", "Configuration", "Revision"],
   "serving.kserve.io": ["InferenceService", "InferenceGraph", "LLMInferenceService"],
   "sparkoperator.k8s.io": ["SparkApplication", "ScheduledSparkApplication"],
+  "trainer.kubeflow.org": ["TrainJob"],
   "tekton.dev": ["TaskRun", "PipelineRun"],
   "zookeeper.pravega.io": ["ZookeeperCluster"],
 });
