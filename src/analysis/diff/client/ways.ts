@@ -1,7 +1,7 @@
 /** Where a client's proxy lets a request go, in a form that two meshes can be compared by. */
-import type { Mesh, Workload } from "../../../model/mesh.ts";
+import type { Mesh } from "../../../model/mesh.ts";
 import { isHostSubset } from "../../../policy/outbound/host-name.ts";
-import type { ClusterPlan, OutboundDecision } from "../../../policy/outbound/types.ts";
+import type { ClusterPlan, EndpointPlan, OutboundDecision } from "../../../policy/outbound/types.ts";
 import { compileTransport } from "../../../policy/peer-authentication.ts";
 import { askedAs } from "./asked-as.ts";
 
@@ -16,8 +16,8 @@ export interface Way {
   readonly byGateway: boolean;
   /** Whether a waypoint stands between. */
   readonly byWaypoint?: true;
-  /** Who answers there, and at which port of theirs. */
-  readonly servers?: readonly { readonly workload: Workload; readonly port: number }[];
+  /** Who answers there. */
+  readonly endpoints?: readonly EndpointPlan[];
   /** What the server is asked instead of what the client asks, see {@link askedAs}. */
   readonly asks?: string;
 }
@@ -41,17 +41,14 @@ export function waysOf(decision: OutboundDecision, host: string, port: number): 
 function wayTo(cluster: ClusterPlan, host: string, port: number): Way {
   const { subset, service, endpoints, tls } = cluster;
   const isItself = isHostSubset(host, cluster.host) && cluster.port === port && subset === "";
-  const servers = endpoints.flatMap(({ endpoint: { workload }, port: own }) =>
-    workload === undefined ? [] : [{ workload, port: own }],
-  );
-  const workloads = servers.map(({ workload }) => workload);
+  const workloads = endpoints.flatMap(({ endpoint }) => endpoint.workload ?? []);
   const name = `${cluster.host}:${cluster.port}${subset === "" ? "" : ` subset ${subset}`}`;
   return {
     to: isItself ? ITSELF : name,
     tls,
     leaves: service.origin === "service-entry" && workloads.length === 0,
     byGateway: workloads.length > 0 && workloads.every(({ role }) => role === "gateway"),
-    servers,
+    endpoints,
   };
 }
 
@@ -150,11 +147,12 @@ function otherwise(
 
 /** What those who answer there ask of TLS. */
 function serversText(mesh: Mesh, ways: readonly Way[], to: string): string {
-  const servers = ways.filter((way) => way.to === to).flatMap(({ servers: own = [] }) => own);
-  const texts = servers.map(({ workload, port }) => {
+  const plans = ways.filter((way) => way.to === to).flatMap(({ endpoints = [] }) => endpoints);
+  const texts = plans.flatMap(({ endpoint: { workload }, port }) => {
+    if (workload === undefined) return [];
     const { key, dataplane, tlsMode } = workload;
     const rules = compileTransport(mesh, workload);
-    return [key, dataplane, tlsMode, port, (rules.ports.get(port) ?? rules.workload).mode].join(" ");
+    return [[key, dataplane, tlsMode, port, (rules.ports.get(port) ?? rules.workload).mode].join(" ")];
   });
   return texts.sort().join();
 }
