@@ -9,6 +9,7 @@ import { loadMesh } from "../index.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
 import { EditedFiles, patchOf } from "./audit-fixes.ts";
+import { keepVerdict } from "./closed-pipe.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type AuditReport, auditJson, auditMarkdown, auditText } from "./render/audit.ts";
@@ -39,6 +40,7 @@ export async function runAudit(
   sources: readonly string[],
   options: AuditOptionsOfCommand,
 ): Promise<ExitCode> {
+  keepVerdict();
   const rules = chosenRules(options);
   checkReport(options, rules);
   if (options.dryRun === true && options.fix === undefined)

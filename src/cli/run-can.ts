@@ -9,6 +9,7 @@ import {
 } from "../index.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { formatDiagnostic } from "../resources/diagnostic.ts";
+import { keepVerdict } from "./closed-pipe.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { nameRejected } from "./name-rejected.ts";
 import { type CanOptions, parseCan, parseMeshWords, readInput } from "./parse-can.ts";
@@ -18,6 +19,7 @@ import { writePairsJson, writePairsText } from "./render/pairs.ts";
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_MESH_INVALID, BW_REQUEST_INVALID */
 export async function runCan(words: readonly string[], options: CanOptions): Promise<ExitCode> {
+  keepVerdict();
   const sources = [...(options.mesh ?? []), ...(options.requests === undefined ? [] : parseMeshWords(words))];
   if (sources.length === 0) throw new BulwarkError("BW_CLI_INPUT", "name the mesh: --mesh FOLDER, or a file");
   if (options.allTo !== undefined || options.allFrom !== undefined) return runCanAll(sources, words, options);

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { diffMesh, type WholeDiff } from "../analysis/diff/diff-mesh.ts";
 import { type LoadedMesh, loadMesh } from "../index.ts";
 import { buildMesh } from "../model/build-mesh.ts";
@@ -8,6 +8,7 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type FileVersions, fileVersionsOf, isSameVersions } from "../resources/file-versions.ts";
 import { ReadFiles } from "../resources/read-files.ts";
 import { watchResources } from "../resources/watch.ts";
+import { keepVerdict } from "./closed-pipe.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { checkOutRevision, commonRevision, revisionHas } from "./git-revision.ts";
 import { writeDecisionNotes } from "./render/decisions.ts";
@@ -26,7 +27,9 @@ export interface DiffOptionsOfCommand {
 
 /** @throws {BulwarkError} BW_CLI_INPUT, BW_MESH_INVALID */
 export async function runDiff(words: readonly string[], options: DiffOptionsOfCommand): Promise<ExitCode> {
+  if (options.watch !== true) keepVerdict();
   const sides: Side[] = [];
+  const stopWaiting = options.watch === true ? () => {} : whenInterrupted(() => removeAll(sides));
   try {
     const [old, now] = sidesOf(words);
     sides.push(openSide(old, options, `${shortName(old)}:`), openSide(now, options, ""));
@@ -35,8 +38,31 @@ export async function runDiff(words: readonly string[], options: DiffOptionsOfCo
     noteAbsent(before, after, options.path);
     return await (options.watch === true ? keepTelling : tell)(before, after, options);
   } finally {
-    for (const side of sides) side.remove();
+    stopWaiting();
+    removeAll(sides);
   }
+}
+
+function removeAll(sides: readonly Side[]): void {
+  for (const side of sides) side.remove();
+}
+
+const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
+
+/** What a signal would leave behind. @returns how to leave it to the signal again. */
+function whenInterrupted(cleanUp: () => void): () => void {
+  const handlers = Object.entries(SIGNALS).map(([signal, number]) => {
+    const handler = (): void => {
+      cleanUp();
+      // As shells tell of a process that a signal ended.
+      process.exit(128 + number);
+    };
+    process.once(signal, handler);
+    return () => process.off(signal, handler);
+  });
+  return () => {
+    for (const stop of handlers) stop();
+  };
 }
 
 async function tell(before: Side, after: Side, options: DiffOptionsOfCommand): Promise<ExitCode> {
@@ -44,10 +70,38 @@ async function tell(before: Side, after: Side, options: DiffOptionsOfCommand): P
   if (old === undefined || now === undefined) throw new Error("BUG: a difference has two sides");
   const named = (text: string): string => after.named(before.named(text));
   for (const loaded of [old, now]) writeDecisionNotes(loaded, named);
-  const diff = await diffMesh(old.mesh, now.mesh, { semantics: options.semantics });
+  // What was unpacked has been read.
+  if (options.watch !== true) removeAll([before, after]);
+  const diff = withSubmodules(
+    await diffMesh(old.mesh, now.mesh, { semantics: options.semantics }),
+    before,
+    after,
+  );
   const render = { text: diffText, json: diffJson, markdown: diffMarkdown }[options.format];
   process.stdout.write(named(render(diff)));
   return exitCodeFor(diff, options.failOn);
+}
+
+/** Submodules' files are in other repositories: those whose commit is another may have anything in them. */
+function withSubmodules(diff: WholeDiff, before: Side, after: Side): WholeDiff {
+  const names = [...new Set([...before.submodules.keys(), ...after.submodules.keys()])].sort();
+  const changed = names.flatMap((name): WholeDiff["notCompared"] => {
+    const [old, now] = [before.submodules.get(name), after.submodules.get(name)];
+    if (old === now) return [];
+    const change = old === undefined ? "added" : now === undefined ? "removed" : "changed";
+    const span = { file: name, line: 1, column: 1, endLine: 1, endColumn: 1 };
+    return [
+      {
+        resource: `submodule ${name}`,
+        change,
+        span,
+        what: "files of another repository, which are not read",
+      },
+    ];
+  });
+  for (const name of names)
+    process.stderr.write(`note: \`${name}\` is a submodule: its files are not read from a revision\n`);
+  return { ...diff, notCompared: [...diff.notCompared, ...changed] };
 }
 
 /** Again at each change of the files, until it is interrupted. */
@@ -109,6 +163,8 @@ interface Side {
   /** Whether it is there to be edited: a revision is not. */
   readonly isWatched: boolean;
   readonly known: ReadFiles;
+  /** Of a revision; each with its commit. */
+  readonly submodules: ReadonlyMap<string, string>;
   /** A text with its files as the repository names them: where a revision was unpacked is nobody's business. */
   named(text: string): string;
   /** As it was last, and which files that was. */
@@ -122,14 +178,31 @@ interface Side {
  */
 function openSide(word: string, { path }: DiffOptionsOfCommand, prefix: string): Side {
   const known = new ReadFiles();
-  if (existsSync(word))
-    return { path: word, isWatched: true, known, named: (text) => text, remove: () => {} };
+  const asItIs = {
+    known,
+    submodules: new Map<string, string>(),
+    named: (text: string) => text,
+    remove: () => {},
+  };
+  if (existsSync(word)) return { ...asItIs, path: word, isWatched: true };
+  if (path !== undefined && isAbsolute(path))
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `--path \`${path}\`: name it as the repository does, relative to where you are`,
+    );
   if (path !== undefined && !revisionHas(word, path))
-    return { path, lacking: word, isWatched: false, known, named: (text) => text, remove: () => {} };
-  const { folder, remove } = checkOutRevision(word, path);
+    return { ...asItIs, path, lacking: word, isWatched: false };
+  const { folder, submodules, remove } = checkOutRevision(word, path);
   const named = (text: string): string =>
     text.replaceAll(`${folder}/`, prefix).replaceAll(folder, `${prefix}.`);
-  return { path: path === undefined ? folder : join(folder, path), isWatched: false, known, named, remove };
+  return {
+    path: path === undefined ? folder : join(folder, path),
+    isWatched: false,
+    known,
+    submodules,
+    named,
+    remove,
+  };
 }
 
 /** One revision may be without the folder; a name that nobody has is misspelt. */

@@ -16,6 +16,7 @@ import { type Diagnostic, formatDiagnostic } from "../resources/diagnostic.ts";
 import { loadResources } from "../resources/load.ts";
 import { resourceName } from "../resources/resource.ts";
 import { provideStockGateways } from "../substrate/stock-gateways.ts";
+import { keepVerdict } from "./closed-pipe.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { entryFilter, type MapFilter } from "./map-filter.ts";
 import { renderMap, type ShownEntry } from "./render/map.ts";
@@ -36,6 +37,7 @@ export interface MapOptions extends MapFilter {
 
 /** @throws {BulwarkError} BW_MESH_INVALID, BW_CLI_INPUT */
 export async function runMap(paths: readonly string[], options: MapOptions): Promise<ExitCode> {
+  keepVerdict();
   const { mesh, notes } = await loadForMap(paths, options);
   for (const note of notes) process.stderr.write(`${note.split("\n").map(plain).join("\n")}\n`);
   const keep = entryFilter(mesh, options);

@@ -9,6 +9,7 @@ import { type Diagnostic, formatDiagnostic } from "../resources/diagnostic.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
 import { loadResources, type RejectedResource } from "../resources/load.ts";
 import { type Resource, resourceName } from "../resources/resource.ts";
+import { keepVerdict } from "./closed-pipe.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { writeDecisionNotes } from "./render/decisions.ts";
 import { verifyJson, verifyMarkdown, verifyText } from "./render/verify.ts";
@@ -27,6 +28,7 @@ export async function runVerify(
   sources: readonly string[],
   { invariants: paths = [], builtin = [], format, semantics }: VerifyOptionsOfCommand,
 ): Promise<ExitCode> {
+  keepVerdict();
   checkBuiltIns(builtin);
   const loaded = await loadMesh(sources);
   refuseInvalid(loaded.rejected, []);

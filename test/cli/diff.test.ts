@@ -1,10 +1,20 @@
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import type { MeshDiff } from "../../src/analysis/diff/diff-access.ts";
 import { BULWARK, bulwark as bulwarkWith, type Finished } from "./run-bulwark.ts";
 
@@ -270,4 +280,104 @@ test("--watch compares again when a file is saved, and ends in order when it is 
   await until(/mutual TLS is no longer required/);
   child.kill("SIGINT");
   assert.deepEqual(await ended, [0, null]);
+});
+
+const OPEN = `apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: orders, namespace: shop}
+spec: {selector: {matchLabels: {app: orders}}, mtls: {mode: DISABLE}}
+`;
+
+test("what a change says of its own files in .gitattributes hides none of them", () => {
+  const { run, git, mesh } = repositoryOf("attributes");
+  git("checkout", "-q", "main");
+  git("checkout", "-qb", "hiding");
+  writeFileSync(join(mesh, "open.yaml"), OPEN);
+  writeFileSync(join(mesh, ".gitattributes"), "open.yaml export-ignore\n*.yaml export-subst eol=crlf\n");
+  git("add", "-A");
+  git("commit", "-qm", "hiding");
+  const { status, stdout } = run("diff", "main...hiding", "--path", "deploy", "--fail-on", "weakened");
+  assert.equal(status, 2);
+  assert.match(stdout, /mutual TLS of the mesh is no longer used/);
+  assert.match(stdout, /because PeerAuthentication shop\/orders was added \(deploy\/open\.yaml:4\)/);
+});
+
+test("a submodule's files are not read: another commit of it is unclear, the same is said", () => {
+  const { run, git } = repositoryOf("with-submodule");
+  const commit = (object: string): void => {
+    git("update-index", "--add", "--cacheinfo", `160000,${object.repeat(40)},deploy/policies`);
+    git("commit", "-qm", object);
+  };
+  commit("1");
+  git("tag", "one");
+  commit("2");
+  const moved = run("diff", "one..HEAD", "--path", "deploy", "--fail-on", "weakened");
+  assert.equal(moved.status, 2);
+  assert.match(moved.stdout, /not compared: submodule deploy\/policies was changed/);
+  const same = run("diff", "one..one", "--path", "deploy", "--fail-on", "changed");
+  assert.equal(same.status, 0);
+  assert.match(same.stderr, /`deploy\/policies` is a submodule: its files are not read/);
+});
+
+test("a link of a revision leads to its own files, and to none of this machine", () => {
+  const { run, git, mesh } = repositoryOf("links");
+  git("checkout", "-q", "main");
+  symlinkSync("mesh.yaml", join(mesh, "same.yaml"));
+  git("add", "-A");
+  git("commit", "-qm", "inside");
+  const inside = run("diff", "main..main", "--path", "deploy");
+  // Read twice: the mesh's objects are there already.
+  assert.doesNotMatch(inside.stderr, /outside of what is compared/);
+  const outside = join(folder, "outside.yaml");
+  writeFileSync(outside, OPEN);
+  for (const target of [outside, "../../outside.yaml"]) {
+    rmSync(join(mesh, "same.yaml"));
+    symlinkSync(target, join(mesh, "same.yaml"));
+    git("add", "-A");
+    git("commit", "-qm", "outside");
+    const { status, stderr } = run("diff", "main..main", "--path", "deploy");
+    assert.equal(status, 3);
+    assert.match(stderr, /`deploy\/same\.yaml` is a link to `.*outside\.yaml`, outside of what is compared/);
+  }
+});
+
+test("an interrupted comparison of revisions leaves none of their files behind, and ends as shells expect", async () => {
+  const { mesh } = repositoryOf("interrupted");
+  const places = join(folder, "places");
+  mkdirSync(places);
+  const child = spawn(resolve("bin/bulwark"), ["diff", "main..change"], {
+    cwd: join(mesh, ".."),
+    env: { ...process.env, TMPDIR: places },
+  });
+  const ended = once(child, "exit");
+  while (readdirSync(places).length < 2 && child.exitCode === null) await setTimeout(1);
+  child.kill("SIGTERM");
+  const [code] = (await ended) as [number | null];
+  // One that was quicker than the signal has ended in order.
+  assert.ok(code === 143 || code === 0, String(code));
+  assert.deepEqual(readdirSync(places), []);
+});
+
+test("a folder of the repository is named as the repository has it", () => {
+  const { run, mesh } = repositoryOf("absolute");
+  const { status, stderr } = run("diff", "main..change", "--path", mesh);
+  assert.equal(status, 3);
+  assert.match(stderr, /name it as the repository does, relative to where you are/);
+});
+
+test("a reader that goes away takes no verdict with it", () => {
+  const { shell } = repositoryOf("unread");
+  const bin = resolve("bin/bulwark");
+  const examples = resolve("examples");
+  const commands = [
+    `diff main..change --path deploy --fail-on weakened --format json`,
+    `verify ${examples}/verify --builtin all`,
+    `can --all-to shop/orders GET /x --mesh ${examples}/diff/before`,
+  ];
+  for (const command of commands) {
+    const read = shell(`${bin} ${command} >/dev/null 2>&1; echo $?`).stdout;
+    const unread = shell(`${bin} ${command} 2>/dev/null | true; echo \${PIPESTATUS[0]}`).stdout;
+    assert.deepEqual([command, unread], [command, read]);
+    assert.equal(read, "2\n", command);
+  }
 });
