@@ -6,6 +6,7 @@ import { buildMesh } from "../model/build-mesh.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type FileVersions, fileVersionsOf, isSameVersions } from "../resources/file-versions.ts";
+import { isUnbuilt } from "../resources/kustomization.ts";
 import { ReadFiles } from "../resources/read-files.ts";
 import { watchResources } from "../resources/watch.ts";
 import { keepVerdict } from "./closed-pipe.ts";
@@ -72,11 +73,8 @@ async function tell(before: Side, after: Side, options: DiffOptionsOfCommand): P
   for (const loaded of [old, now]) writeDecisionNotes(loaded, named);
   // What was unpacked has been read.
   if (options.watch !== true) removeAll([before, after]);
-  const diff = withSubmodules(
-    await diffMesh(old.mesh, now.mesh, { semantics: options.semantics }),
-    before,
-    after,
-  );
+  const compared = await diffMesh(old.mesh, now.mesh, { semantics: options.semantics });
+  const diff = withUnbuilt(withSubmodules(compared, before, after), [old, now]);
   const render = { text: diffText, json: diffJson, markdown: diffMarkdown }[options.format];
   process.stdout.write(named(render(diff)));
   return exitCodeFor(diff, options.failOn);
@@ -102,6 +100,14 @@ function withSubmodules(diff: WholeDiff, before: Side, after: Side): WholeDiff {
   for (const name of names)
     process.stderr.write(`note: \`${name}\` is a submodule: its files are not read from a revision\n`);
   return { ...diff, notCompared: [...diff.notCompared, ...changed] };
+}
+
+/** What a kustomization makes of the files may be anything. */
+function withUnbuilt(diff: WholeDiff, sides: readonly LoadedMesh[]): WholeDiff {
+  if (!sides.some(({ warnings }) => warnings.some(isUnbuilt))) return diff;
+  const workloads = [...new Set(sides.flatMap(({ mesh }) => mesh.workloads.map(({ key }) => key)))];
+  const why = "a kustomization makes something else of the files: build it first";
+  return { ...diff, notAnalysed: [...diff.notAnalysed, { workloads, why }] };
 }
 
 /** Again at each change of the files, until it is interrupted. */

@@ -1,12 +1,13 @@
 import { BUILT_INS } from "../analysis/verify/built-in-invariants.ts";
 import { type Invariant, invariantOf, isInvariant } from "../analysis/verify/invariant.ts";
 import { NETWORK_BUILT_INS, type NetworkBuiltIn } from "../analysis/verify/network-invariants.ts";
-import { verifyAccess } from "../analysis/verify/verify-access.ts";
+import { type InvariantResult, verifyAccess } from "../analysis/verify/verify-access.ts";
 import { type LoadedMesh, loadMesh, type Mesh } from "../index.ts";
 import type { Semantics } from "../policy/inbound.ts";
 import { BulwarkError } from "../resources/bulwark-error.ts";
 import { type Diagnostic, formatDiagnostic } from "../resources/diagnostic.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
+import { isUnbuilt } from "../resources/kustomization.ts";
 import { loadResources, type RejectedResource } from "../resources/load.ts";
 import { type Resource, resourceName } from "../resources/resource.ts";
 import { keepVerdict } from "./closed-pipe.ts";
@@ -45,11 +46,21 @@ export async function runVerify(
       "there is nothing to verify: the mesh has no AccessInvariant and none is given; write one, or ask for `--builtin all`",
     );
   const { results, ...counts } = await verifyAccess(mesh, invariants, { semantics });
-  const verification = { ...counts, results: [...results] };
-  for (const { judge } of ofNetwork) verification.results.push(await judge(mesh, semantics));
+  const all = [...results];
+  for (const { judge } of ofNetwork) all.push(await judge(mesh, semantics));
+  const isBuilt = !loaded.warnings.some(isUnbuilt);
+  const verification = { ...counts, results: isBuilt ? all : all.map(unprovable) };
   const render = { text: verifyText, json: verifyJson, markdown: verifyMarkdown }[format];
   process.stdout.write(render(verification));
   return verification.results.every(({ outcome }) => outcome === "proven") ? EXIT.ok : EXIT.denied;
+}
+
+/** By files of which a kustomization makes something else nothing is proven. */
+function unprovable(result: InvariantResult): InvariantResult {
+  const why = "a kustomization makes something else of the files: build it first";
+  const finding = { workloads: [], outcome: "unclear", why } as const;
+  const outcome = result.outcome === "proven" ? "unclear" : result.outcome;
+  return { ...result, outcome, proven: [], vacuous: [], findings: [...result.findings, finding] };
 }
 
 function checkBuiltIns(names: readonly string[]): void {

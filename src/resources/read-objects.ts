@@ -1,5 +1,6 @@
 import type { Diagnostic, Span } from "./diagnostic.ts";
 import { didYouMean } from "./did-you-mean.ts";
+import { isKustomization, kustomizationDiagnostic } from "./kustomization.ts";
 import type { SourceDocument } from "./read-documents.ts";
 import type { FieldPath } from "./resource.ts";
 import { isLocalConfiguration } from "./scope.ts";
@@ -21,8 +22,6 @@ export interface SourceObject {
 
 /** Files of tools that live beside manifests: told apart so that a folder of them loads, and why is said. */
 const NOT_CLUSTER_OBJECTS: Readonly<Record<string, string>> = {
-  "kustomize.config.k8s.io/Kustomization": "build it first: `kustomize build DIR > mesh.yaml`",
-  "kustomize.config.k8s.io/Component": "build it first: `kustomize build DIR > mesh.yaml`",
   "kind.x-k8s.io/Cluster": "it configures a local cluster, not the mesh",
   "install.istio.io/IstioOperator":
     "Bulwark reads the mesh settings from the ConfigMap `istio` (`istioctl manifest generate` makes it)",
@@ -81,6 +80,10 @@ function readObject(
     return undefined;
   }
   const body = list === undefined ? value : itemOf(value, list);
+  if (isKustomization(document.source.file, body)) {
+    report(kustomizationDiagnostic(body, locate));
+    return undefined;
+  }
   if (body.apiVersion === undefined && body.kind === undefined) {
     report(notKubernetes(locate([])));
     return undefined;

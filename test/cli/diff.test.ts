@@ -381,3 +381,22 @@ test("a reader that goes away takes no verdict with it", () => {
     assert.equal(read, "2\n", command);
   }
 });
+
+test("nothing is proven, nor without change, by files of which a kustomization makes something else", async () => {
+  const built = join(folder, "built");
+  cpSync(BEFORE, built, { recursive: true });
+  const kustomization = join(built, "kustomization.yaml");
+  const head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [mesh.yaml]\n";
+  const verify = () => bulwark("verify", built, "--builtin", "no-plaintext");
+  writeFileSync(kustomization, head);
+  assert.equal((await bulwark("diff", BEFORE, built, "--fail-on", "changed")).code, 0);
+  assert.equal((await verify()).code, 0);
+  writeFileSync(kustomization, `${head}patches: [{path: open.yaml}]\n`);
+  const { code, stdout, stderr } = await bulwark("diff", BEFORE, built, "--fail-on", "weakened");
+  assert.equal(code, 2);
+  assert.match(stdout, /not analysed: .*: a kustomization makes something else of the files/);
+  assert.match(stderr, /kustomization\.yaml:4:\d+: warning BW1018_KUSTOMIZATION: .*`patches`/);
+  const proof = await verify();
+  assert.equal(proof.code, 2);
+  assert.match(proof.stdout, /0 proven, 0 violated, 1 not proven/);
+});
