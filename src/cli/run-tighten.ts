@@ -72,7 +72,7 @@ export async function runTighten(
   const until: ReadUntil = new Map();
   const malformed = collect(logs, until, evidence);
   if (evidence.granted === 0 && evidence.clients.size === 0 && options.inactive === "keep")
-    throw nothingSeen(malformed);
+    throw nothingSeen(malformed, evidence, options);
   gaps.close();
   const missing = gaps.missing();
   const proposal = await proposeAuthorization(mesh, evidence, {
@@ -128,11 +128,30 @@ function collect(logs: readonly FlowLog[], until: ReadUntil, evidence: Evidence)
   return malformed;
 }
 
-function nothingSeen({ count, shown }: Malformed): BulwarkError {
-  const lines = shown.map(({ at, why }) => plain(`${at}: ${why}`));
+function nothingSeen(
+  { count, shown }: Malformed,
+  evidence: Evidence,
+  { envoy = [], trustAddresses }: TightenOptionsOfCommand,
+): BulwarkError {
   const bad = count === 0 ? "" : `; ${count} records are malformed`;
+  const nameless = [...evidence.unvouched.values()].filter(({ caller }) => caller === "no identity");
+  const lines = [
+    ...shown.map(({ at, why }) => `${at}: ${why}`),
+    ...(evidence.records === 0 ? [] : [`${evidence.records} records were read`]),
+    ...[...evidence.unvouched.values()]
+      .slice(0, SHOWN_MALFORMED)
+      .map(
+        ({ workload, port, caller, requests, example }) =>
+          `to ${workload} at port ${port}, by ${caller}: ${requests}, such as ${example}`,
+      ),
+    ...[...evidence.leftOut].map(([why, records]) => `left out as ${why}: ${records}`),
+    ...(envoy.length > 0 && nameless.length > 0 && trustAddresses !== true ? [NO_PEER] : []),
+  ].map(plain);
   return new BulwarkError(
     "BW_CLI_INPUT",
-    [`the logs show nothing that was let through, by whom the files know${bad}`, ...lines].join("\n"),
+    [`the logs show nothing that was let through, by whom the files know${bad}`, ...lines].join("\n  "),
   );
 }
+
+const NO_PEER =
+  'Istio\'s own JSON format does not say who called: add `"downstream_peer_uri_san": "%DOWNSTREAM_PEER_URI_SAN%"` to `accessLogFormat` in MeshConfig, or take addresses of pods in the files for who called: `--trust-addresses` (docs/tighten.md)';

@@ -267,3 +267,42 @@ test("Istio's own ztunnel tells who came to a pod in ambient mode", async () => 
     /shop\/catalog-as-seen\n {4}cluster\.local\/ns\/partner\/sa\/feed\n {8}connections to port 8080: 1\n {4}proven/,
   );
 });
+
+test("Istio's own access log, which does not say who called, is told how it would; then, or by addresses, it is evidence", async () => {
+  const files = join(folder, "own-format");
+  mkdirSync(files);
+  writeFileSync(
+    join(files, "mesh.yaml"),
+    ["web", "orders"]
+      .map(
+        (name, at) =>
+          `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}, namespace: shop, labels: {app: ${name}, sidecar.istio.io/inject: "true"}}\nspec: {serviceAccountName: ${name}, containers: [{name: c, image: c}]}\nstatus: {podIP: 10.1.0.${7 + at}}\n`,
+      )
+      .join("---\n"),
+  );
+  const record = {
+    start_time: "2026-11-02T07:00:00.000Z",
+    method: "GET",
+    path: "/a",
+    response_code: 200,
+    response_code_details: "via_upstream",
+    upstream_cluster: "inbound|8080||",
+    downstream_local_address: "10.1.0.8:8080",
+    downstream_remote_address: "10.1.0.7:1234",
+  };
+  const log = join(folder, "own-format.jsonl");
+  const run = (...more: readonly string[]) =>
+    bulwark("tighten", files, "--envoy", `shop/orders=${log}`, ...more);
+  writeFileSync(log, `${JSON.stringify(record)}\n`);
+  const nameless = await run();
+  assert.equal(nameless.code, 3);
+  assert.match(
+    nameless.stderr,
+    /1 records were read\n {2}to shop\/orders at port 8080, by no identity: 1, such as GET \/a/,
+  );
+  assert.match(nameless.stderr, /`accessLogFormat` in MeshConfig.*`--trust-addresses`/);
+  assert.equal((await run("--trust-addresses")).code, 0);
+  const named = { ...record, downstream_peer_uri_san: "spiffe://cluster.local/ns/shop/sa/web" };
+  writeFileSync(log, `${JSON.stringify(named)}\n`);
+  assert.equal((await run()).code, 0);
+});

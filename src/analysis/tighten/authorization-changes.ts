@@ -9,6 +9,7 @@ import { asWaypoint } from "../../policy/waypoint/waypoints.ts";
 import { resourceName } from "../../resources/resource.ts";
 import { type Grant, ruleOf } from "./grants.ts";
 import type { ResourceChange } from "./manifest.ts";
+import type { PodsUnread } from "./pods-unread.ts";
 import {
   isEnforcedAllow,
   manifestOf,
@@ -40,6 +41,7 @@ export function authorizationChanges(
   mesh: Mesh,
   plans: readonly GroupPlan[],
   groups: readonly SelectorGroup[],
+  unread: PodsUnread,
 ): AuthorizationChanges {
   const planOf = new Map(
     plans.flatMap((plan) => plan.group.workloads.map((workload) => [workload, plan] as const)),
@@ -51,11 +53,15 @@ export function authorizationChanges(
   const changes: ResourceChange[] = [];
   const impossible = new Map<GroupPlan, string>();
   const takenOver = new Map<GroupPlan, Policy>();
+  for (const plan of plans) {
+    const other = unread.selectedBy(plan.group.namespace, plan.group.selector);
+    if (other !== undefined) impossible.set(plan, `its labels are those of ${other}, too: ${NOT_READ}`);
+  }
   for (const [policy, workloads] of subjectsOf(mesh)) {
     const own = new Set(workloads.flatMap((workload) => planOf.get(workload) ?? []));
     if (own.size === 0) continue;
     const others = workloads.filter((workload) => !planOf.has(workload));
-    const more = whyMore(mesh, policy, workloads);
+    const more = whyMore(mesh, policy, workloads) ?? whyUnread(policy, unread);
     if (more !== undefined) {
       for (const plan of own) impossible.set(plan, more);
       continue;
@@ -119,6 +125,13 @@ function subjectsOf(mesh: Mesh): ReadonlyMap<Policy, readonly Workload[]> {
 
 function whyShared(policy: Policy, other: Workload | undefined): string {
   return `${resourceName(policy)} holds for ${other?.key ?? "another workload"} too, which no selector singles out to leave it as it is`;
+}
+
+const NOT_READ = "no file shows its pods, and what they need nobody could ask for";
+
+function whyUnread(policy: Policy, unread: PodsUnread): string | undefined {
+  const other = unread.heldBy(policy);
+  return other === undefined ? undefined : `${resourceName(policy)} holds for ${other} too: ${NOT_READ}`;
 }
 
 /** What has no pods of its own (services behind waypoints) would be closed by taking the rules away. */

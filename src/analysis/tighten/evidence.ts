@@ -82,6 +82,8 @@ export class Evidence {
   readonly active = new Set<string>();
   /** `namespace/name` of those of whom a record as a client does not tell the host. */
   readonly untold = new Set<string>();
+  /** `namespace/name` of those that records are of and the files do not have; empty where a record does not say. */
+  readonly unknown = new Set<string>();
   /** Records that were lost, by the log's own word. */
   lost = 0;
   records = 0;
@@ -105,6 +107,8 @@ export class Evidence {
       this.#leaveOut(reading.why);
       if (reading.why === "untold" && reading.about !== undefined && this.untold.size < MAX_UNTOLD)
         this.untold.add(reading.about);
+      if (reading.why === "unknown-workload" && this.unknown.size < MAX_LISTED)
+        this.unknown.add(reading.about ?? "");
     } else if (reading.kind === "client") this.#addClient(reading);
     else this.#addServer(reading);
   }

@@ -53,17 +53,25 @@ export function holesOf(mesh: Mesh, evidence: Evidence, { malformed, missing }: 
       "record is of a failure that nobody refused: it is no evidence",
       "records are of failures that nobody refused: they are no evidence",
     ),
-    ...plural(
-      evidence.leftOut.get("unknown-workload") ?? 0,
-      "record is of a workload that the mesh's files do not have",
-      "records are of workloads that the mesh's files do not have",
-    ),
+    ...unknownWorkloads(evidence),
     ...plural(
       evidence.leftOut.get("untold") ?? 0,
       "record does not tell enough to be evidence",
       "records do not tell enough to be evidence",
     ),
   ];
+}
+
+/** Nobody asks of the proposal whether what reached these is still let through. */
+function unknownWorkloads({ leftOut, unknown }: Evidence): readonly string[] {
+  const named = [...unknown].filter((name) => name !== "").sort();
+  const more = named.length > SHOWN_HOLES ? `, and ${named.length - SHOWN_HOLES} more` : "";
+  const who = named.length === 0 ? "" : `: ${named.slice(0, SHOWN_HOLES).join(", ")}${more}`;
+  return plural(
+    leftOut.get("unknown-workload") ?? 0,
+    `record is of a workload that the mesh's files do not have${who}; it is not asked again`,
+    `records are of workloads that the mesh's files do not have${who}; they are not asked again`,
+  );
 }
 
 function plural(count: number, one: string, many: string): readonly string[] {

@@ -10,6 +10,7 @@ import type { Evidence, PortEvidence } from "./evidence.ts";
 import { type Carry, type Grant, grantsOf } from "./grants.ts";
 import { meshWith, type ResourceChange } from "./manifest.ts";
 import type { PathThresholds } from "./path-thresholds.ts";
+import { PodsUnread } from "./pods-unread.ts";
 import { proposeWaypoints } from "./propose-waypoints.ts";
 import { GatewayProofs } from "./prove-gateway.ts";
 import { NarrowerProofs, type Proof } from "./prove-narrower.ts";
@@ -130,6 +131,7 @@ class Proposal {
   readonly #groups: readonly SelectorGroup[];
   readonly #proofs: NarrowerProofs;
   readonly #gateways: GatewayProofs;
+  readonly #unread: PodsUnread;
   /** Of the mesh that is tried. */
   #ofGateways: ReadonlyMap<Workload, Proof> = new Map();
   readonly #specs: ReadonlyMap<string, AuthorizationSpec>;
@@ -143,6 +145,7 @@ class Proposal {
     this.#groups = groups;
     this.#proofs = new NarrowerProofs(mesh, options.semantics);
     this.#gateways = new GatewayProofs(mesh, options.semantics);
+    this.#unread = new PodsUnread(mesh, evidence.unknown);
     this.#specs = new Map(
       mesh.authorizationPolicies.map((policy) => [
         resourceName(policy),
@@ -160,7 +163,7 @@ class Proposal {
     const plans = attempts.map(
       ({ group, carry }): GroupPlan => ({ group, grants: this.#grantsOf(group, carry) }),
     );
-    const proposed = authorizationChanges(this.#mesh, plans, this.#groups);
+    const proposed = authorizationChanges(this.#mesh, plans, this.#groups, this.#unread);
     const attemptOf = new Map(plans.map((plan, at) => [plan, attempts[at]]));
     if (proposed.impossible.size > 0) {
       for (const [{ group }, why] of proposed.impossible) this.leave(keysOf(group.workloads), why);

@@ -37,10 +37,16 @@ export function readEnvoyLog(value: unknown, names: WorkloadNames, options: Envo
     isInbound ? local?.ip : addressOf(text(log.downstream_remote_address))?.ip,
     names,
   );
-  if (reporter === undefined) return leftOut("unknown-workload");
+  if (reporter === undefined) return leftOut("unknown-workload", nameOf(pod));
   return isInbound
     ? serverFlow(log, reporter, inboundPort(cluster, local?.port), { names, options, timeMs })
     : clientFlow(log, reporter, cluster, timeMs);
+}
+
+/** `namespace/name` of a pod that the files do not have. */
+function nameOf(pod: Json | undefined): string | undefined {
+  const namespace = text(pod?.namespace_name);
+  return namespace === undefined ? undefined : `${namespace}/${text(pod?.pod_name) ?? ""}`;
 }
 
 /** Collectors put the line under `log` or `message`, and the pod under `kubernetes`. A string: what is wrong. */

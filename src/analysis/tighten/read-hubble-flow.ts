@@ -65,7 +65,7 @@ function observed(flow: Json, names: WorkloadNames, timeMs: number): Reading {
   const [from, to] = [podOf(flow.source, names), podOf(flow.destination, names)];
   if (flow.traffic_direction === "EGRESS") return clientFlow(flow, from, port, timeMs);
   if (flow.traffic_direction !== "INGRESS") return leftOut("untold");
-  if (to === undefined) return leftOut("unknown-workload");
+  if (to === undefined) return leftOut("unknown-workload", nameOf(flow.destination));
   const http = httpOf(objectOf(flow.l7));
   if (http === undefined) return malformed("`l7.http` is no request");
   const ip = objectOf(flow.IP)?.source;
@@ -98,7 +98,7 @@ function httpOf(l7: Json | undefined): ObservedHttp | null | undefined {
 }
 
 function clientFlow(flow: Json, from: Workload | undefined, port: number, timeMs: number): Reading {
-  if (from === undefined) return leftOut("unknown-workload");
+  if (from === undefined) return leftOut("unknown-workload", nameOf(flow.source));
   const [host] = Array.isArray(flow.destination_names) ? (flow.destination_names as readonly unknown[]) : [];
   if (typeof host !== "string" || host === "") return leftOut("untold", from.key);
   return { kind: "client", workload: from.key, host: host.toLowerCase(), port, protocol: "tcp", timeMs };
@@ -113,6 +113,12 @@ function podOf(end: unknown, names: WorkloadNames): Workload | undefined {
   const name = more.length === 0 ? objectOf(first)?.name : undefined;
   const known = typeof name === "string" ? names.byKey(`${namespace}/${name}`) : undefined;
   return known ?? (typeof pod.pod_name === "string" ? names.byPod(namespace, pod.pod_name) : undefined);
+}
+
+/** `namespace/name` of a pod that the files do not have. */
+function nameOf(end: unknown): string | undefined {
+  const { namespace, pod_name: name } = objectOf(end) ?? {};
+  return typeof namespace === "string" && namespace !== "" ? `${namespace}/${String(name ?? "")}` : undefined;
 }
 
 function objectOf(value: unknown): Json | undefined {
