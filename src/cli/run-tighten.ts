@@ -137,7 +137,7 @@ function nothingSeen(
   const nameless = [...evidence.unvouched.values()].filter(({ caller }) => caller === "no identity");
   const lines = [
     ...shown.map(({ at, why }) => `${at}: ${why}`),
-    ...(evidence.records === 0 ? [] : [`${evidence.records} records were read`]),
+    ...(evidence.records === 0 ? [] : [`records that were read: ${evidence.records}`]),
     ...[...evidence.unvouched.values()]
       .slice(0, SHOWN_MALFORMED)
       .map(
@@ -154,4 +154,4 @@ function nothingSeen(
 }
 
 const NO_PEER =
-  'Istio\'s own JSON format does not say who called: add `"downstream_peer_uri_san": "%DOWNSTREAM_PEER_URI_SAN%"` to `accessLogFormat` in MeshConfig, or take addresses of pods in the files for who called: `--trust-addresses` (docs/tighten.md)';
+  "Istio's own JSON format does not say who called: set one that does (`accessLogFormat` in MeshConfig; docs/tighten.md has it whole), or take addresses of pods in the files for who called: `--trust-addresses`";

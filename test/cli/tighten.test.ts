@@ -298,7 +298,7 @@ test("Istio's own access log, which does not say who called, is told how it woul
   assert.equal(nameless.code, 3);
   assert.match(
     nameless.stderr,
-    /1 records were read\n {2}to shop\/orders at port 8080, by no identity: 1, such as GET \/a/,
+    /records that were read: 1\n {2}to shop\/orders at port 8080, by no identity: 1, such as GET \/a/,
   );
   assert.match(nameless.stderr, /`accessLogFormat` in MeshConfig.*`--trust-addresses`/);
   assert.equal((await run("--trust-addresses")).code, 0);

@@ -61,6 +61,7 @@ const AMOUNTS_TO_CLUSTER: ReadonlySet<RightKind> = new Set([
   "impersonate-accounts",
   "grant-roles",
 ]);
+const ACCOUNT_USER = "system:serviceaccount:";
 const ALWAYS_CLUSTER: ReadonlySet<RightKind> = new Set([
   "impersonate-anybody",
   "write-webhooks",
@@ -71,7 +72,7 @@ function targetsOf(graph: GainGraph, right: Right): readonly HoldingId[] {
   const { kind, scope } = right;
   const { namespace, names } = scope;
   const { rootNamespace } = graph.mesh.config;
-  if (ALWAYS_CLUSTER.has(kind)) return impersonates(right) ? [API_SERVER] : [];
+  if (ALWAYS_CLUSTER.has(kind)) return impersonates(right) ? [API_SERVER] : accountsAsUsers(names);
   const isWide = names.length === 0;
   if (AMOUNTS_TO_CLUSTER.has(kind) && isWide) {
     if (namespace === null || namespace === "kube-system") return [API_SERVER];
@@ -85,7 +86,24 @@ function targetsOf(graph: GainGraph, right: Right): readonly HoldingId[] {
 /** Named users and groups amount to the cluster where one of them is the cluster's own. */
 function impersonates({ kind, scope: { names } }: Right): boolean {
   if (kind !== "impersonate-anybody" || names.length === 0) return true;
-  return names.some((name) => name === "system:masters" || name.startsWith("system:kube-"));
+  return names.some((name) => CLUSTERS_OWN.some((own) => name.startsWith(own)));
+}
+
+/** Of the cluster's components and controllers, some of which may give any right. */
+const CLUSTERS_OWN: readonly string[] = [
+  "system:masters",
+  "system:kube-",
+  `${ACCOUNT_USER}kube-system:`,
+  "system:serviceaccounts:kube-system",
+];
+
+/** To the API server accounts are users, too. */
+function accountsAsUsers(names: readonly string[]): readonly HoldingId[] {
+  return names.flatMap((name): readonly HoldingId[] => {
+    if (!name.startsWith(ACCOUNT_USER)) return [];
+    const [namespace = "", account = ""] = name.slice(ACCOUNT_USER.length).split(":");
+    return account === "" ? [] : [`account/${namespace}/${account}`];
+  });
 }
 
 function kubeletTargets(graph: GainGraph, names: readonly string[]): readonly HoldingId[] {

@@ -80,6 +80,13 @@ const TABLE: readonly Row[] = [
   row("create-pods", "write what makes pods", [WRITE, "batch", ["jobs", "cronjobs"]]),
   row("create-pods", "write what makes pods", [WRITE, "", ["replicationcontrollers"]]),
   row("mint-tokens", "ask for tokens of accounts", [["create"], "", ["serviceaccounts/token"]]),
+  // Kubernetes fills a Secret of type kubernetes.io/service-account-token with a token of the account that it names.
+  row(
+    "mint-tokens",
+    "make Secrets that are filled with tokens of accounts, and read them",
+    [["create"], "", ["secrets"]],
+    [["get", "list", "watch"], "", ["secrets"]],
+  ),
   row("impersonate-accounts", "act as other accounts", [["impersonate"], "", ["serviceaccounts"]]),
   row("impersonate-anybody", "act as any user or group", [["impersonate"], "", ["users", "groups"], true]),
   row(

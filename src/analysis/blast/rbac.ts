@@ -2,8 +2,7 @@
  * Kubernetes RBAC, read from files: which rules hold for a service account, by which binding. Roles only ever add.
  * @see https://kubernetes.io/docs/reference/access-authn-authz/rbac/
  */
-import type { Labels } from "../../model/mesh.ts";
-import { matchesLabels } from "../../model/selector.ts";
+import { compileLabelSelector, type LabelMatcher } from "../../policy/network/label-matcher.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { apiGroup } from "../../resources/scope.ts";
 
@@ -114,7 +113,7 @@ export class Rbac {
     const known = this.#rules.get(key);
     if (known !== undefined) return known;
     const role = this.#roles.get(key);
-    const rules = role === undefined ? builtIn(key) : this.#rulesIn(role);
+    const rules = role === undefined ? this.#builtIn(key) : this.#rulesIn(role);
     this.#rules.set(key, rules);
     return rules;
   }
@@ -123,10 +122,24 @@ export class Rbac {
   #rulesIn(role: Resource): readonly OwnedRule[] {
     const selectors = aggregationOf(role);
     if (selectors.length === 0) return ownRules(role);
-    const selected = this.#clusterRoles.filter(
-      (other) => other !== role && selectors.some((labels) => matchesLabels(labels, other.labels)),
+    return [...ownRules(role), ...this.#selectedRules(selectors, role)];
+  }
+
+  #selectedRules(selectors: readonly LabelMatcher[], role?: Resource): readonly OwnedRule[] {
+    return this.#clusterRoles
+      .filter((other) => other !== role && selectors.some((own) => own.matches(other.labels)))
+      .flatMap(ownRules);
+  }
+
+  /** A role that every cluster has: its own rules, and those of the roles that are labelled for it. */
+  #builtIn(key: string): readonly OwnedRule[] {
+    const [kind, name = ""] = key.split(" ");
+    if (kind !== "ClusterRole") return [];
+    const own = (BUILT_IN.get(name) ?? []).map((rule, index) => ({ rule, role: null, index }));
+    const labels = (AGGREGATED.get(name) ?? []).map((to) =>
+      compileLabelSelector({ matchLabels: { [`${GROUP}/aggregate-to-${to}`]: "true" } }),
     );
-    return [...ownRules(role), ...selected.flatMap(ownRules)];
+    return [...own, ...this.#selectedRules(labels)];
   }
 }
 
@@ -153,15 +166,13 @@ function ownRules(role: Resource): readonly OwnedRule[] {
   return rules.flatMap((rule, index) => (isObject(rule) ? [{ rule: rule as RuleShape, role, index }] : []));
 }
 
-function aggregationOf({ body }: Resource): readonly Labels[] {
+/** Of the roles that it takes the rules of. */
+function aggregationOf({ body }: Resource): readonly LabelMatcher[] {
   const { clusterRoleSelectors } = isObject(body.aggregationRule)
     ? (body.aggregationRule as { clusterRoleSelectors?: unknown })
     : {};
   if (!Array.isArray(clusterRoleSelectors)) return [];
-  return clusterRoleSelectors.flatMap((selector: unknown) => {
-    const labels = isObject(selector) ? (selector as { matchLabels?: Labels }).matchLabels : undefined;
-    return labels === undefined ? [] : [labels];
-  });
+  return clusterRoleSelectors.filter(isObject).map(compileLabelSelector);
 }
 
 function isObject(value: unknown): value is Record<string, never> {
@@ -207,8 +218,9 @@ function editRules(): readonly RuleShape[] {
   ];
 }
 
-function builtIn(key: string): readonly OwnedRule[] {
-  const [kind, name = ""] = key.split(" ");
-  const rules = kind === "ClusterRole" ? (BUILT_IN.get(name) ?? []) : [];
-  return rules.map((rule, index) => ({ rule, role: null, index }));
-}
+/** What is labelled for one of them is for those that take it over, too: `view` is labelled for `edit`, and that for `admin`. */
+const AGGREGATED: ReadonlyMap<string, readonly string[]> = new Map([
+  ["admin", ["admin", "edit", "view"]],
+  ["edit", ["edit", "view"]],
+  ["view", ["view"]],
+]);

@@ -61,7 +61,7 @@ export function authorizationChanges(
     const own = new Set(workloads.flatMap((workload) => planOf.get(workload) ?? []));
     if (own.size === 0) continue;
     const others = workloads.filter((workload) => !planOf.has(workload));
-    const more = whyMore(mesh, policy, workloads) ?? whyUnread(policy, unread);
+    const more = whyMore(mesh, policy, workloads) ?? whyUnread(policy, unread, own.size + others.length > 1);
     if (more !== undefined) {
       for (const plan of own) impossible.set(plan, more);
       continue;
@@ -129,8 +129,8 @@ function whyShared(policy: Policy, other: Workload | undefined): string {
 
 const NOT_READ = "no file shows its pods, and what they need nobody could ask for";
 
-function whyUnread(policy: Policy, unread: PodsUnread): string | undefined {
-  const other = unread.heldBy(policy);
+function whyUnread(policy: Policy, unread: PodsUnread, isShared: boolean): string | undefined {
+  const other = unread.heldBy(policy, isShared);
   return other === undefined ? undefined : `${resourceName(policy)} holds for ${other} too: ${NOT_READ}`;
 }
 

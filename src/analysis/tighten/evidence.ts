@@ -107,8 +107,9 @@ export class Evidence {
       this.#leaveOut(reading.why);
       if (reading.why === "untold" && reading.about !== undefined && this.untold.size < MAX_UNTOLD)
         this.untold.add(reading.about);
-      if (reading.why === "unknown-workload" && this.unknown.size < MAX_LISTED)
-        this.unknown.add(reading.about ?? "");
+      // Of more than can be kept it is as if they did not say.
+      if (reading.why === "unknown-workload")
+        this.unknown.add(this.unknown.size < MAX_LISTED ? (reading.about ?? "") : "");
     } else if (reading.kind === "client") this.#addClient(reading);
     else this.#addServer(reading);
   }

@@ -29,8 +29,11 @@ export class PodsUnread {
     ];
   }
 
-  /** One that the policy holds for: of those with labels that nobody says, where it holds for all of a namespace. */
-  heldBy({ namespace, spec, ...policy }: Policy): string | undefined {
+  /**
+   * One that the policy holds for. @param isShared whether it is for several workloads, and loses its rules where they get their own: then who has
+   * labels that nobody says may be one of them. One for a single workload is taken to be for no other.
+   */
+  heldBy({ namespace, spec, ...policy }: Policy, isShared: boolean): string | undefined {
     if (targetRefsOf({ namespace, spec, ...policy } as Policy).length > 0) return undefined;
     const isRoot = namespace === this.#rootNamespace;
     const selector = spec?.selector?.matchLabels ?? {};
@@ -38,7 +41,7 @@ export class PodsUnread {
     return this.#pods.find(
       (pod) =>
         (isRoot || pod.namespace === "" || pod.namespace === namespace) &&
-        (isWhole || isSelected(pod, selector)),
+        (isWhole || isSelected(pod, selector) || (isShared && pod.templates.length === 0)),
     )?.name;
   }
 

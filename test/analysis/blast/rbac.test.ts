@@ -229,6 +229,60 @@ test("bindings hold for accounts by name, by group and as users, and aggregated 
   assert.ok(!bound({ kind: "ServiceAccount", name: "app" }, "view").has("secret/a/database"));
 });
 
+test("aggregated roles select by expressions, too, and those that every cluster has by the labels that Kubernetes gives them", () => {
+  const app = { kind: "ServiceAccount", name: "app" };
+  const part = (labels: Json): Resource =>
+    object(RBAC, "ClusterRole", "", "part", { labels, rules: [RULE(["get"], "", ["secrets"])] });
+  const bound = (name: string, ...roles: readonly Resource[]): ReadonlySet<string> =>
+    heldBy([
+      ...roles,
+      object(RBAC, "RoleBinding", "a", "b", { subjects: [app], roleRef: { kind: "ClusterRole", name } }),
+    ]);
+  const all = (operator: string, values?: readonly string[]): Resource =>
+    object(RBAC, "ClusterRole", "", "all", {
+      aggregationRule: {
+        clusterRoleSelectors: [
+          { matchExpressions: [{ key: "part", operator, ...(values === undefined ? {} : { values }) }] },
+        ],
+      },
+    });
+  const has = (held: ReadonlySet<string>): boolean => held.has("secret/a/database");
+  assert.ok(has(bound("all", all("Exists"), part({ part: "x" }))));
+  assert.ok(!has(bound("all", all("Exists"), part({ other: "x" }))));
+  assert.ok(has(bound("all", all("In", ["x", "y"]), part({ part: "x" }))));
+  assert.ok(!has(bound("all", all("NotIn", ["x"]), part({ part: "x" }))));
+  const label = (to: string, value = "true"): Json => ({
+    [`rbac.authorization.k8s.io/aggregate-to-${to}`]: value,
+  });
+  assert.ok(has(bound("view", part(label("view")))));
+  assert.ok(!has(bound("view", part(label("edit")))));
+  assert.ok(!has(bound("view", part(label("view", "false")))));
+  const exec = object(RBAC, "ClusterRole", "", "part", {
+    labels: label("view"),
+    rules: [RULE(["delete"], "security.istio.io", ["authorizationpolicies"])],
+  });
+  for (const name of ["view", "edit", "admin"]) assert.ok(bound(name, exec).has("policies/a"), name);
+  assert.ok(!bound("edit").has("policies/a"));
+});
+
+test("who makes Secrets and reads them has tokens of every account of the namespace", () => {
+  const both = held([RULE(["create", "get"], "", ["secrets"])]);
+  assert.deepEqual([both.has("token/a/other"), both.has("token/b/far")], [true, false]);
+  assert.ok(held([RULE(["create"], "", ["secrets"]), RULE(["watch"], "", ["secrets"])]).has("token/a/other"));
+  assert.ok(!held([RULE(["create"], "", ["secrets"])]).has("token/a/other"));
+  assert.ok(!held([RULE(["get", "update"], "", ["secrets"])]).has("token/a/other"));
+  assert.ok(held([RULE(["create", "get"], "", ["secrets"])], "cluster").has("apiserver"));
+});
+
+test("an account that is impersonated as the user that it is gives its rights; one of kube-system, the cluster", () => {
+  const as = (name: string): ReadonlySet<string> =>
+    held([RULE(["impersonate"], "", ["users"], [name])], "cluster");
+  assert.ok(as("system:serviceaccount:kube-system:clusterrole-aggregation-controller").has("apiserver"));
+  const other = as("system:serviceaccount:a:other");
+  assert.deepEqual([other.has("account/a/other"), other.has("apiserver")], [true, false]);
+  assert.ok(!as("reader").has("account/a/other"));
+});
+
 test("tokens are mounted unless the pod, or else its account, says otherwise; projected ones always", () => {
   const tokens = (account: Json, spec: Json): boolean => {
     const resources = [...BASE, object("v1", "ServiceAccount", "a", "own", account), pod("a", "own", spec)];
