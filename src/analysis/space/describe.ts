@@ -100,9 +100,10 @@ export function describeTexts(
   const others = new Set(all.filter((cell) => !cells.has(cell)));
   const negative = termsFor({ texts, languages, work }, others, 2);
   const says = ({ terms, isVague }: Terms): number => terms.length + (isVague ? VAGUE : 0);
-  return says(positive) <= says(negative)
-    ? positive.terms.join(", ")
-    : `any but ${negative.terms.join(", ")}`;
+  if (says(positive) <= says(negative)) return positive.terms.join(", ");
+  const but = negative.terms.join(", ");
+  // A star takes any text that is not empty.
+  return but === "*" ? "none" : `any but ${but}`;
 }
 
 /** Words for a set; vague where some of them are an example of what has no name. */
@@ -138,7 +139,15 @@ function termsFor(wording: Wording, cells: ReadonlySet<number>, depth: number): 
     return { terms: named.map(nameOf), isVague: false };
   }
   for (const { label, inside, outside } of patternsFor(wording, cells)) {
-    if (!inside.some((cell) => left.has(cell))) continue;
+    const more = inside.filter((cell) => left.has(cell));
+    if (more.length === 0) continue;
+    // A few texts are told by name, rather than as a pattern without all else that it takes.
+    if (
+      outside.length > 0 &&
+      more.length <= NAMES &&
+      more.every((cell) => texts.cells[cell]?.only !== undefined)
+    )
+      continue;
     const except = exceptions(wording, outside, depth);
     if (except === undefined) continue;
     terms.push(except.length === 0 ? label : `${label} (but not ${except.join(", ")})`);
