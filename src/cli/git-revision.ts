@@ -1,6 +1,14 @@
 /** The files of a git revision, as a folder. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { BulwarkError } from "../resources/bulwark-error.ts";
@@ -107,7 +115,8 @@ function entriesOf(revision: string, path: string | undefined): readonly TreeEnt
 function writeEntries(revision: string, entries: readonly TreeEntry[], folder: string): void {
   const files = entries.filter(({ mode }) => mode !== SUBMODULE);
   const contents = blobsOf(files.map(({ object }) => object));
-  for (const { mode, name, object } of files) {
+  const written = files.toSorted((one, other) => Number(one.mode === LINK) - Number(other.mode === LINK));
+  for (const { mode, name, object } of written) {
     const file = join(folder, name);
     const content = contents.get(object);
     if (content === undefined)
@@ -116,18 +125,28 @@ function writeEntries(revision: string, entries: readonly TreeEntry[], folder: s
     if (mode === LINK) linkInside(revision, folder, name, content.toString());
     else writeFileSync(file, content);
   }
+  // Several links together may lead where none does alone.
+  const root = realpathSync.native(folder);
+  for (const { mode, name } of files) {
+    const file = join(folder, name);
+    if (mode !== LINK || !existsSync(file)) continue;
+    if (!`${realpathSync.native(file)}/`.startsWith(`${root}/`)) throw leadsOut(revision, name, "…");
+  }
 }
 
 /** A link to what is not in the revision would be read from this machine. */
 function linkInside(revision: string, folder: string, name: string, target: string): void {
   const file = join(folder, name);
   const led = relative(folder, resolve(dirname(file), target));
-  if (isAbsolute(target) || led === ".." || led.startsWith("../"))
-    throw new BulwarkError(
-      "BW_CLI_INPUT",
-      `${revision}: \`${name}\` is a link to \`${target}\`, outside of what is compared: compare a folder that has both`,
-    );
+  if (isAbsolute(target) || led === ".." || led.startsWith("../")) throw leadsOut(revision, name, target);
   symlinkSync(target, file);
+}
+
+function leadsOut(revision: string, name: string, target: string): BulwarkError {
+  return new BulwarkError(
+    "BW_CLI_INPUT",
+    `${revision}: \`${name}\` is a link to \`${target}\`, outside of what is compared: compare a folder that has both`,
+  );
 }
 
 /** @param objects names of blobs. */

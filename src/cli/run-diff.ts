@@ -33,7 +33,8 @@ export async function runDiff(words: readonly string[], options: DiffOptionsOfCo
   const stopWaiting = options.watch === true ? () => {} : whenInterrupted(() => removeAll(sides));
   try {
     const [old, now] = sidesOf(words);
-    sides.push(openSide(old, options, `${shortName(old)}:`), openSide(now, options, ""));
+    sides.push(openSide(old, options, `${shortName(old)}:`));
+    sides.push(openSide(now, options, ""));
     const [before, after] = sides;
     if (before === undefined || after === undefined) throw new Error("BUG: a difference has two sides");
     noteAbsent(before, after, options.path);

@@ -341,6 +341,33 @@ test("a link of a revision leads to its own files, and to none of this machine",
   }
 });
 
+test("links that lead out together are refused as one that does, and a revision that is not there leaves nothing behind", () => {
+  const { git, mesh } = repositoryOf("chained");
+  git("checkout", "-q", "main");
+  const places = join(folder, "chained-places");
+  mkdirSync(join(mesh, "d1/d2"), { recursive: true });
+  mkdirSync(places);
+  writeFileSync(join(places, "outside.yaml"), OPEN);
+  symlinkSync("../..", join(mesh, "d1/d2/up"));
+  symlinkSync("d1/d2/up/../../outside.yaml", join(mesh, "leak.yaml"));
+  git("add", "-A");
+  git("commit", "-qm", "chained");
+  const compare = (...args: readonly string[]) =>
+    spawnSync(resolve("bin/bulwark"), ["diff", ...args], {
+      cwd: join(mesh, ".."),
+      encoding: "utf8",
+      env: { ...process.env, TMPDIR: places },
+    });
+  const leaking = compare("main..main", "--path", "deploy");
+  assert.equal(leaking.status, 3, leaking.stderr);
+  assert.match(leaking.stderr, /outside of what is compared/);
+  assert.equal(compare("change..nosuch").status, 3);
+  assert.deepEqual(
+    readdirSync(places).filter((name) => name.startsWith("bulwark-diff-")),
+    [],
+  );
+});
+
 test("an interrupted comparison of revisions leaves none of their files behind, and ends as shells expect", async () => {
   const { mesh } = repositoryOf("interrupted");
   const places = join(folder, "places");
