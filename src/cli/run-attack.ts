@@ -6,6 +6,7 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { formatDiagnostic } from "../resources/diagnostic.ts";
 import type { SubstrateName } from "../substrate/substrate.ts";
 import { chooseSubstrate } from "./choose-substrate.ts";
+import { keepVerdict } from "./closed-pipe.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type StateOptions, stateOf } from "./options.ts";
 import { renderAttacks } from "./render/attacks.ts";
@@ -22,6 +23,7 @@ export interface AttackOptions extends StateOptions {
 
 /** Attacks the running mesh, or one of its own made of these sources. @throws {BulwarkError} */
 export async function runAttack(sources: readonly string[], options: AttackOptions): Promise<ExitCode> {
+  keepVerdict();
   if (sources.length === 0 && (options.substrate ?? "loopback") !== "loopback")
     throw new BulwarkError("BW_CLI_INPUT", "--substrate is for a mesh that is brought up: name its files");
   const stop = new AbortController();

@@ -1,5 +1,6 @@
 import { runKeyLeakDrill } from "../attack/drill/key-leak-drill.ts";
 import { connectAdmin } from "../control/control-link.ts";
+import { keepVerdict } from "./closed-pipe.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type StateOptions, stateOf } from "./options.ts";
 import { renderDrill, renderStep, STEP_HEADING } from "./render/drill.ts";
@@ -11,6 +12,7 @@ export interface DrillOptions extends StateOptions {
 
 /** Runs the drill on the running mesh and shows each step as it ends. @throws {BulwarkError} */
 export async function runDrill(options: DrillOptions): Promise<ExitCode> {
+  keepVerdict();
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
   const state = stateOf(options);

@@ -4,7 +4,8 @@ import type { Diagnostic } from "./diagnostic.ts";
 
 /** Above this a file is not read: one string of Node holds no more than 512 MiB. */
 export const MAX_FILE_BYTES = 256 * 1024 * 1024;
-const MANIFEST = /\.(ya?ml|json)$/i;
+/** And the one name without an end that kustomize knows. */
+const MANIFEST = /(\.(ya?ml|json)|^Kustomization)$/i;
 
 /**
  * The files that `paths` name: files as they are, folders with all their YAML and JSON files, sorted by name. Names that

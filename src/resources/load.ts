@@ -1,5 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import type { Diagnostic } from "./diagnostic.ts";
+import { type Kustomization, kustomizationDiagnostic } from "./kustomization.ts";
 import { listFiles, MAX_FILE_BYTES, systemReason, unreadable, wholeFile } from "./list-files.ts";
 import { type ReadFile, ReadFiles, type ReadObject } from "./read-files.ts";
 import type { SourceObject } from "./read-objects.ts";
@@ -58,6 +59,7 @@ export async function loadResources(
     loading.add(await known.read(file, text));
   }
   known.finish();
+  loading.finish();
   return { resources: loading.resources(), rejected: loading.rejected, diagnostics, files, blankFiles };
 }
 
@@ -70,6 +72,7 @@ export async function loadTexts(
   const loading = new Loading(report, {});
   const read = new ReadFiles();
   for (const { file, text } of texts) loading.add(await read.read(file, text));
+  loading.finish();
   const files = texts.map(({ file }) => file);
   return { resources: loading.resources(), rejected: loading.rejected, diagnostics, files, blankFiles: [] };
 }
@@ -79,6 +82,9 @@ class Loading {
   readonly rejected: RejectedResource[] = [];
   readonly #report: (problem: Diagnostic) => void;
   readonly #byKey = new Map<string, Resource>();
+  /** Files with objects. */
+  readonly #files: string[] = [];
+  readonly #kustomizations: Kustomization[] = [];
   readonly #tolerates: NonNullable<LoadOptions["tolerates"]>;
   #sequence = 0;
 
@@ -91,8 +97,16 @@ class Loading {
     return [...this.#byKey.values()];
   }
 
-  add({ objects, problems }: ReadFile): void {
+  /** All files have been added. */
+  finish(): void {
+    for (const own of this.#kustomizations) this.#report(kustomizationDiagnostic(own, this.#files));
+  }
+
+  add({ objects, problems, kustomizations }: ReadFile): void {
     for (const problem of problems) this.#report(problem);
+    this.#kustomizations.push(...kustomizations);
+    const [first] = objects;
+    if (first !== undefined) this.#files.push(first.object.file);
     for (const read of objects) this.#addObject(read);
   }
 

@@ -1,5 +1,6 @@
 /** From the text of a file to validated objects, and what was read before to be used again. */
 import type { Diagnostic } from "./diagnostic.ts";
+import { type Kustomization, kustomizationIn } from "./kustomization.ts";
 import { readDocuments } from "./read-documents.ts";
 import { readObjects, type SourceObject } from "./read-objects.ts";
 import type { Resource } from "./resource.ts";
@@ -17,6 +18,8 @@ export interface ReadObject {
 export interface ReadFile {
   readonly text: string;
   readonly objects: readonly ReadObject[];
+  /** Of kustomize's own: what they come to hangs on the other files. */
+  readonly kustomizations: readonly Kustomization[];
   /** Of the file; what is wrong with an object stands with it. */
   readonly problems: readonly Diagnostic[];
 }
@@ -47,11 +50,18 @@ async function readFileText(file: string, text: string): Promise<ReadFile> {
   const problems: Diagnostic[] = [];
   const objects: ReadObject[] = [];
   const report = (problem: Diagnostic): void => void problems.push(problem);
-  for (const document of readDocuments(file, text, report))
+  const kustomizations: Kustomization[] = [];
+  for (const document of readDocuments(file, text, report)) {
+    const kustomization = kustomizationIn(document);
+    if (kustomization !== undefined) {
+      kustomizations.push(kustomization);
+      continue;
+    }
     for (const object of readObjects(document, report)) {
       const metadata = (object.body.metadata ?? {}) as Readonly<Record<string, unknown>>;
       const namespace = namespaceOf(object.apiVersion, object.kind, metadata);
       objects.push({ object, namespace, validated: await validateObject(object, namespace) });
     }
-  return { text, objects, problems };
+  }
+  return { text, objects, kustomizations, problems };
 }

@@ -1,6 +1,5 @@
 import type { Diagnostic, Span } from "./diagnostic.ts";
 import { didYouMean } from "./did-you-mean.ts";
-import { isKustomization, kustomizationDiagnostic } from "./kustomization.ts";
 import type { SourceDocument } from "./read-documents.ts";
 import type { FieldPath } from "./resource.ts";
 import { isLocalConfiguration } from "./scope.ts";
@@ -80,10 +79,6 @@ function readObject(
     return undefined;
   }
   const body = list === undefined ? value : itemOf(value, list);
-  if (isKustomization(document.source.file, body)) {
-    report(kustomizationDiagnostic(body, locate));
-    return undefined;
-  }
   if (body.apiVersion === undefined && body.kind === undefined) {
     report(notKubernetes(locate([])));
     return undefined;
