@@ -26,20 +26,20 @@ test("JSON has each finding with its place, its reason, how to mend it and what 
     column: 43,
     attacks: ["M2"],
     witness: null,
-    controls: ["pci-dss 4.2.1"],
+    controls: ["PCI-DSS 4.0 4.2.1"],
   });
   assert.match(title, /ended on 2026-01-01/);
   assert.ok(why.length > 0 && fix.length > 0);
 });
 
-test("every format says which controls a finding bears on", async () => {
+test("every format says which attacks a finding opens the door to, and which controls it bears on", async () => {
   const ask = (format: string) => bulwark(["audit", OLD_CERTIFICATE, "--rule", "BW0161", "--format", format]);
   const [text, markdown, sarif] = await Promise.all(["text", "markdown", "sarif"].map(ask));
-  assert.match(text?.stdout ?? "", /^ {4}controls: pci-dss 4\.2\.1$/m);
-  assert.match(markdown?.stdout ?? "", /\*Controls:\* pci/);
+  assert.match(text?.stdout ?? "", /^ {4}attacks: M2\n {4}controls: PCI-DSS 4\.0 4\.2\.1$/m);
+  assert.match(markdown?.stdout ?? "", /\*Attacks:\* M2\n {2}- \*Controls:\* PCI/);
   const [{ results, tool }] = JSON.parse(sarif?.stdout ?? "").runs;
-  assert.deepEqual(results[0].properties, { controls: ["pci-dss 4.2.1"] });
-  assert.deepEqual(tool.driver.rules[0].properties.tags, ["security", "pci-dss 4.2.1"]);
+  assert.deepEqual(results[0].properties, { attacks: ["M2"], controls: ["PCI-DSS 4.0 4.2.1"] });
+  assert.deepEqual(tool.driver.rules[0].properties.tags, ["security", "attack M2", "PCI-DSS 4.0 4.2.1"]);
 });
 
 test("certificates and suppressions are judged as on the day that is named", async () => {

@@ -96,21 +96,21 @@ test("a control rests on each claim", () => {
 test("controls that a finding names are those of the frameworks that rest on the rule's claims", async () => {
   const { findings } = await audit(join(MESHES, "open"));
   const known = new Set(
-    FRAMEWORKS.flatMap(({ name, controls }) => controls.map(({ id }) => `${name} ${id}`)),
+    FRAMEWORKS.flatMap(({ label, controls }) => controls.map(({ id }) => `${label} ${id}`)),
   );
   assert.ok(findings.length > 0);
   for (const { controls } of findings) for (const control of controls) assert.ok(known.has(control), control);
   const bare = findings.find(({ rule }) => rule === "BW0805");
-  assert.ok(bare?.controls.includes("cis 5.3.2"), JSON.stringify(bare));
+  assert.ok(bare?.controls.includes("CIS Kubernetes 1.12 5.3.2"), JSON.stringify(bare));
 });
 
 test("what a rule found stands in the evidence of every control that it names", async () => {
   const { findings } = await audit(join(MESHES, "open"));
   const judged = new Map<string, readonly string[]>();
-  for (const { name } of FRAMEWORKS)
+  for (const { name, label } of FRAMEWORKS)
     for (const { id, claims } of await judge(join(MESHES, "open"), name))
       judged.set(
-        `${name} ${id}`,
+        `${label} ${id}`,
         claims.flatMap(({ evidence }) => evidence),
       );
   for (const { rule, controls } of findings)

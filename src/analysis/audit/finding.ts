@@ -37,7 +37,7 @@ export interface Finding extends SameCheck {
   readonly patch?: string;
   /** A request that `can` takes and that shows it, where one can. */
   readonly witness: AccessRequest | null;
-  /** Controls of frameworks that it bears on: `pci-dss 4.2.1`. */
+  /** Controls of frameworks that it bears on: `PCI-DSS 4.0 4.2.1`. */
   readonly controls: readonly string[];
 }
 

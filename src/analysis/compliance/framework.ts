@@ -13,7 +13,10 @@ export interface Control {
 }
 
 export interface Framework {
+  /** As `--framework` takes it: `pci-dss`. */
   readonly name: string;
+  /** What stands before a control where it is named alone: `PCI-DSS 4.0` (which 4.0.1 numbers alike). */
+  readonly label: string;
   readonly title: string;
   /** What a reader has to know before he believes the table. */
   readonly scope: string;

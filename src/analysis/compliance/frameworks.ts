@@ -10,11 +10,11 @@ import { pciDss } from "./frameworks/pci-dss.ts";
 
 export const FRAMEWORKS: readonly Framework[] = [pciDss, gdpr, nist800204b, nist800207, cis, cra];
 
-/** Every control that rests on one of the claims: `pci-dss 7.3.3`, the framework as `--framework` takes it and the control as that numbers it. */
+/** Every control that rests on one of the claims: `PCI-DSS 4.0 7.3.3`, the framework and the control as that numbers it. */
 export function controlsRestingOn(claims: readonly ClaimId[]): readonly string[] {
-  return FRAMEWORKS.flatMap(({ name, controls }) =>
+  return FRAMEWORKS.flatMap(({ label, controls }) =>
     controls
       .filter((control) => control.claims.some((claim) => claims.includes(claim)))
-      .map(({ id }) => `${name} ${id}`),
+      .map(({ id }) => `${label} ${id}`),
   );
 }

@@ -37,7 +37,7 @@ export function auditSarif(
   return `${JSON.stringify({ $schema: SCHEMA, version: "2.1.0", runs: [run] }, null, 2)}\n`;
 }
 
-function descriptorOf({ id, title, what, why, fix, severity, claims }: AuditRule) {
+function descriptorOf({ id, title, what, why, fix, severity, attacks, claims }: AuditRule) {
   return {
     id,
     shortDescription: { text: title },
@@ -46,13 +46,13 @@ function descriptorOf({ id, title, what, why, fix, severity, claims }: AuditRule
     defaultConfiguration: { level: LEVELS[severity].level },
     properties: {
       "security-severity": LEVELS[severity].score,
-      tags: ["security", ...controlsRestingOn(claims)],
+      tags: ["security", ...attacks.map((attack) => `attack ${attack}`), ...controlsRestingOn(claims)],
     },
   };
 }
 
 function resultOf(finding: Finding, rules: readonly AuditRule[]) {
-  const { rule, severity, title, resource, witness, controls, file, line, column } = finding;
+  const { rule, severity, title, resource, witness, attacks, controls, file, line, column } = finding;
   return {
     ruleId: rule,
     ruleIndex: rules.findIndex(({ id }) => id === rule),
@@ -71,7 +71,7 @@ function resultOf(finding: Finding, rules: readonly AuditRule[]) {
             },
           ],
     partialFingerprints: { "resourceAndRule/v1": `${rule} ${resource} ${title}` },
-    properties: { controls, ...(witness === null ? {} : { witness }) },
+    properties: { attacks, controls, ...(witness === null ? {} : { witness }) },
   };
 }
 

@@ -34,12 +34,13 @@ export function auditText(report: AuditReport): string {
 function linesOfGroup(findings: readonly Finding[]): readonly string[] {
   const [first] = findings;
   if (first === undefined) return [];
-  const { severity, rule, why, fix, controls } = first;
+  const { severity, rule, why, fix, attacks, controls } = first;
   return [
     `${style(COLOURS[severity], severity.toUpperCase().padEnd(8))}  ${rule}${alsoKnownAs(first)}`,
     ...findings.flatMap(linesOf),
     `    why: ${plain(why)}`,
     `    fix: ${plain(fix)}${findings.some(({ patch }) => patch !== undefined) ? " (--fix does it)" : ""}`,
+    ...(attacks.length === 0 ? [] : [`    attacks: ${attacks.join(", ")}`]),
     ...(controls.length === 0 ? [] : [`    controls: ${controls.join(", ")}`]),
     "",
   ];
@@ -126,6 +127,7 @@ function itemOf(findings: readonly Finding[]): string {
       (finding) => `  - \`${placeOf(finding)}${finding.resource}\`: ${markdownText(finding.title)}`,
     ),
     `  - *Mend it:* ${markdownText(first.fix)}`,
+    ...(first.attacks.length === 0 ? [] : [`  - *Attacks:* ${first.attacks.join(", ")}`]),
     ...(first.controls.length === 0 ? [] : [`  - *Controls:* ${markdownText(first.controls.join(", "))}`]),
   ].join("\n");
 }

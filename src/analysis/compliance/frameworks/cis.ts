@@ -2,6 +2,7 @@ import { controlsOf, type Framework } from "../framework.ts";
 
 export const cis: Framework = {
   name: "cis",
+  label: "CIS Kubernetes 1.12",
   title: "CIS Kubernetes Benchmark 1.12",
   scope:
     "Policies that manifests show. There is no CIS benchmark for Istio. An AuthorizationPolicy is no NetworkPolicy: 5.3.2 rests on NetworkPolicies alone.",

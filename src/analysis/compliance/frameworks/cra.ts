@@ -2,6 +2,7 @@ import { controlsOf, type Framework } from "../framework.ts";
 
 export const cra: Framework = {
   name: "cra",
+  label: "CRA",
   title: "Cyber Resilience Act (Regulation (EU) 2024/2847), Annex I",
   scope: "It binds those who make products: a mesh is evidence of how one is operated, and of nothing else.",
   controls: controlsOf(`

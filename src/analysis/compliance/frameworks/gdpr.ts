@@ -2,6 +2,7 @@ import { controlsOf, type Framework } from "../framework.ts";
 
 export const gdpr: Framework = {
   name: "gdpr",
+  label: "GDPR",
   title: "GDPR (Regulation (EU) 2016/679)",
   scope:
     "A law is not passed by a configuration: the table says what speaks for and against the technical measures, where the files show any. Which data are personal is not in the files.",

@@ -2,6 +2,7 @@ import { controlsOf, type Framework } from "../framework.ts";
 
 export const nist800207: Framework = {
   name: "nist-800-207",
+  label: "NIST SP 800-207",
   title: "NIST SP 800-207, section 2.1",
   scope: "Tenets of a zero trust architecture, as far as files of a mesh bear on them.",
   controls: controlsOf(`

@@ -2,6 +2,7 @@ import { controlsOf, type Framework } from "../framework.ts";
 
 export const pciDss: Framework = {
   name: "pci-dss",
+  label: "PCI-DSS 4.0",
   title: "PCI DSS 4.0.1",
   scope:
     'Of the whole mesh: which workloads hold cardholder data is not in the files, so that the whole mesh is taken for the cardholder data environment. Label its namespaces `bulwark.dev/sensitive: "true"` to have their isolation judged.',
