@@ -1,5 +1,6 @@
 /** What an account's rights at the API server yield. Rights over the whole cluster, or over the control plane's namespaces, amount to more. */
-import { API_SERVER, CA, EVERY_NODE, type HoldingId, ISTIOD, namesOf } from "./component.ts";
+import { clusterRightTargets } from "./cluster-rights.ts";
+import { API_SERVER, CA, EVERY_NODE, EVERYWHERE, type HoldingId, ISTIOD, namesOf } from "./component.ts";
 import type { Evidence, Gain, GainGraph } from "./gains.ts";
 import type { Grant } from "./rbac.ts";
 import { type Right, type RightKind, rightsOf } from "./rbac-rights.ts";
@@ -7,10 +8,10 @@ import { type Right, type RightKind, rightsOf } from "./rbac-rights.ts";
 export function accountGains(graph: GainGraph, id: HoldingId): readonly Gain[] {
   const [namespace, account] = namesOf(id);
   const rights = rightsOf(graph.rbac.grantsOf(namespace, account));
-  const labels = rights.filter(({ kind }) => kind === "label-namespaces");
+  const helpers = rights.filter(({ kind }) => kind === "label-namespaces" || kind === "make-volumes");
   return rights.flatMap((right) => [
     ...targetsOf(graph, right).map((to) => gainBy(right, to)),
-    ...(right.kind === "create-pods" ? relabelled(right, labels) : []),
+    ...(right.kind === "create-pods" && helpers.length > 0 ? pastPodSecurity(right, helpers) : []),
   ]);
 }
 
@@ -18,21 +19,22 @@ function gainBy(right: Right, to: HoldingId): Gain {
   return { to, why: `it may ${right.text}${scopeText(right)}`, evidence: evidenceOf(right.grants), right };
 }
 
-/** Pod Security holds by a label of the namespace: who may change that makes privileged pods. */
-function relabelled(right: Right, labels: readonly Right[]): readonly Gain[] {
+/** Pod Security holds by a label of the namespace, and does not look at what is behind a claim of a volume. */
+function pastPodSecurity(right: Right, helpers: readonly Right[]): readonly Gain[] {
   const { namespace } = right.scope;
-  const label = labels.find(
-    ({ scope }) =>
+  const helper = helpers.find(
+    ({ kind, scope }) =>
       namespace !== null &&
-      (scope.namespace === null || scope.namespace === namespace) &&
-      (scope.names.length === 0 || scope.names.includes(namespace)),
+      (kind === "make-volumes" ||
+        ((scope.namespace === null || scope.namespace === namespace) &&
+          (scope.names.length === 0 || scope.names.includes(namespace)))),
   );
-  if (label === undefined) return [];
-  const grants: Right["grants"] = [...right.grants, ...label.grants];
+  if (helper === undefined) return [];
+  const grants: Right["grants"] = [...right.grants, ...helper.grants];
   return [
     {
       to: EVERY_NODE,
-      why: `it may ${right.text}${scopeText(right)}, and change the namespace's Pod Security label`,
+      why: `it may ${right.text}${scopeText(right)}, and ${helper.text}`,
       evidence: evidenceOf(grants),
       right: { ...right, grants },
     },
@@ -52,6 +54,7 @@ function evidenceOf(grants: readonly Grant[]): readonly Evidence[] {
 }
 
 /** Whoever has these everywhere, or where the cluster's own controllers run, has the cluster. */
+const SYSTEM = "kube-system";
 const AMOUNTS_TO_CLUSTER: ReadonlySet<RightKind> = new Set([
   "cluster-admin",
   "exec",
@@ -61,55 +64,17 @@ const AMOUNTS_TO_CLUSTER: ReadonlySet<RightKind> = new Set([
   "impersonate-accounts",
   "grant-roles",
 ]);
-const ACCOUNT_USER = "system:serviceaccount:";
-const ALWAYS_CLUSTER: ReadonlySet<RightKind> = new Set([
-  "impersonate-anybody",
-  "write-webhooks",
-  "approve-certificates",
-]);
 
 function targetsOf(graph: GainGraph, right: Right): readonly HoldingId[] {
-  const { kind, scope } = right;
-  const { namespace, names } = scope;
-  const { rootNamespace } = graph.mesh.config;
-  if (ALWAYS_CLUSTER.has(kind)) return impersonates(right) ? [API_SERVER] : accountsAsUsers(names);
+  const { namespace, names } = right.scope;
+  const ofCluster = clusterRightTargets(graph, right);
+  if (ofCluster !== undefined) return ofCluster;
   const isWide = names.length === 0;
-  if (AMOUNTS_TO_CLUSTER.has(kind) && isWide) {
-    if (namespace === null || namespace === "kube-system") return [API_SERVER];
-    if (namespace === rootNamespace) return [ISTIOD, ...within(graph, right, namespace)];
+  if (AMOUNTS_TO_CLUSTER.has(right.kind) && isWide) {
+    if (namespace === null || namespace === SYSTEM) return [API_SERVER];
+    if (namespace === graph.mesh.config.rootNamespace) return [ISTIOD, ...within(graph, right, namespace)];
   }
-  if (kind === "kubelet-api") return kubeletTargets(graph, names);
-  if (namespace === null) return clusterWide(graph, right);
-  return within(graph, right, namespace);
-}
-
-/** Named users and groups amount to the cluster where one of them is the cluster's own. */
-function impersonates({ kind, scope: { names } }: Right): boolean {
-  if (kind !== "impersonate-anybody" || names.length === 0) return true;
-  return names.some((name) => CLUSTERS_OWN.some((own) => name.startsWith(own)));
-}
-
-/** Of the cluster's components and controllers, some of which may give any right. */
-const CLUSTERS_OWN: readonly string[] = [
-  "system:masters",
-  "system:kube-",
-  `${ACCOUNT_USER}kube-system:`,
-  "system:serviceaccounts:kube-system",
-];
-
-/** To the API server accounts are users, too. */
-function accountsAsUsers(names: readonly string[]): readonly HoldingId[] {
-  return names.flatMap((name): readonly HoldingId[] => {
-    if (!name.startsWith(ACCOUNT_USER)) return [];
-    const [namespace = "", account = ""] = name.slice(ACCOUNT_USER.length).split(":");
-    return account === "" ? [] : [`account/${namespace}/${account}`];
-  });
-}
-
-function kubeletTargets(graph: GainGraph, names: readonly string[]): readonly HoldingId[] {
-  // A kubelet runs commands in every pod of its node, also in privileged ones.
-  const nodes = names.length === 0 ? graph.placement.names : names;
-  return names.length === 0 ? [EVERY_NODE] : nodes.map((node) => `node/${node}`);
+  return namespace === null ? clusterWide(graph, right) : within(graph, right, namespace);
 }
 
 /** Rights of the whole cluster that are limited to some objects, or do not amount to it. */
@@ -119,27 +84,36 @@ function clusterWide(graph: GainGraph, right: Right): readonly HoldingId[] {
     return [...graph.mesh.namespaces.keys()].flatMap((namespace) => within(graph, right, namespace));
   switch (kind) {
     case "read-secrets":
-    case "read-admitted":
-      return ["secrets/*"];
-    case "write-mesh-policies":
-      return ["policies/*"];
-    case "write-proxies":
-      return ["proxies/*"];
+      return [`secrets/${EVERYWHERE}`];
+    case "write-secrets":
     case "write-mesh-config":
-      return [CA];
-    case "write-network-policies":
-      return ["network-policies/*"];
-    case "forward-ports":
-      return ["inside/*"];
+      return [CA, API_SERVER];
+    case "label-namespaces":
+      return [`labels/${EVERYWHERE}`];
+    case "gateway-identities":
+      return [...graph.mesh.namespaces.keys()].flatMap((namespace) => within(graph, right, namespace));
     default:
-      return [];
+      return LOOSENED.get(kind)?.map((own) => `${own}/${EVERYWHERE}`) ?? [];
   }
 }
+
+/** What is then as the attacker wants it, in the namespace or everywhere. */
+const LOOSENED: ReadonlyMap<RightKind, readonly string[]> = new Map<RightKind, readonly string[]>([
+  ["write-mesh-policies", ["policies"]],
+  ["write-proxies", ["proxies"]],
+  ["write-network-policies", ["network-policies"]],
+  ["forward-ports", ["inside"]],
+  ["proxy-to-pods", ["proxied"]],
+  ["relabel-pods", ["policies", "network-policies", "traffic"]],
+  ["steer-services", ["traffic"]],
+  ["steer-mesh", ["traffic"]],
+]);
 
 function within(graph: GainGraph, right: Right, namespace: string): readonly HoldingId[] {
   const { kind, scope } = right;
   const isNamed = (name: string): boolean => scope.names.length === 0 || scope.names.includes(name);
   const accounts = (): readonly string[] => graph.accountsIn(namespace).filter(isNamed);
+  const isRoot = namespace === graph.mesh.config.rootNamespace;
   switch (kind) {
     case "read-secrets":
       return scope.names.length === 0
@@ -158,19 +132,30 @@ function within(graph: GainGraph, right: Right, namespace: string): readonly Hol
       return accounts().map((account) => `token/${namespace}/${account}`);
     case "impersonate-accounts":
       return accounts().map((account) => `account/${namespace}/${account}`);
+    case "gateway-identities":
+      return graph.accountsIn(namespace).map((account) => graph.keyOf(namespace, account));
     case "write-mesh-policies":
-      return [`policies/${namespace === graph.mesh.config.rootNamespace ? "*" : namespace}`];
-    case "write-proxies":
-      return [`proxies/${namespace}`];
+      return [`policies/${isRoot ? EVERYWHERE : namespace}`];
+    case "write-secrets":
+      return [...(isRoot ? [CA] : []), ...(namespace === SYSTEM ? [API_SERVER] : [])];
     case "write-mesh-config":
-      return namespace === graph.mesh.config.rootNamespace && isNamed("istio") ? [CA] : [];
-    case "write-network-policies":
-      return [`network-policies/${namespace}`];
-    case "forward-ports":
-      return [`inside/${namespace}`];
+      if (namespace === SYSTEM) return isNamed("aws-auth") ? [API_SERVER] : systemSettings(isNamed);
+      return isRoot && isNamed("istio") ? [CA] : [];
+    case "label-namespaces":
+      return isNamed(namespace) ? [`labels/${namespace}`] : [];
+    case "steer-mesh":
+      return [`traffic/${EVERYWHERE}`];
+    case "steer-services":
+      // Of the root namespace Sidecars hold everywhere; in kube-system is the cluster's DNS.
+      return [`traffic/${isRoot || namespace === SYSTEM ? EVERYWHERE : namespace}`];
     default:
-      return [];
+      return LOOSENED.get(kind)?.map((own) => `${own}/${namespace}`) ?? [];
   }
+}
+
+/** The cluster's DNS is told by a ConfigMap where names lead. */
+function systemSettings(isNamed: (name: string) => boolean): readonly HoldingId[] {
+  return isNamed("coredns") ? [`traffic/${EVERYWHERE}`] : [];
 }
 
 /** A namespace's administrator makes pods, reads Secrets and writes its policies. */

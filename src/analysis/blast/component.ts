@@ -6,7 +6,7 @@ import { suggestion } from "../../resources/did-you-mean.ts";
 /**
  * `kind/rest`, or `istiod`, `apiserver`, `ca`. Components: workload, sidecar, waypoint, gateway (`ns/name`), node, ztunnel, cni (a node's
  * name), istiod, apiserver, key (`<trust domain>/ns/<ns>/sa/<sa>`), token (`ns/account`). What they yield besides: account, secret, secrets,
- * pods, kubelet, policies, proxies, network-policies, inside.
+ * pods, kubelet, policies, proxies, network-policies, inside, proxied, labels, traffic, volumes, placement (each of a namespace, or `*`).
  */
 export type HoldingId = string;
 
@@ -17,6 +17,8 @@ export const CA: HoldingId = "ca";
 /** A node that no file names. */
 export const SOME_NODE: HoldingId = "node/?";
 export const EVERY_NODE: HoldingId = "node/*";
+/** In the place of a namespace: all of them. */
+export const EVERYWHERE = "*";
 
 export type ComponentKind =
   | "workload"

@@ -10,6 +10,7 @@ import {
   CA,
   componentOf,
   EVERY_NODE,
+  EVERYWHERE,
   type HoldingId,
   ISTIOD,
   kindOf,
@@ -118,6 +119,8 @@ export class GainGraph {
         return this.#ofNewPods(restOf(id));
       case "proxies":
         return this.#ofProxies(restOf(id));
+      case "labels":
+        return this.#ofLabels(restOf(id));
       case "node":
         return nodeGains(this, id);
       case "kubelet":
@@ -250,6 +253,18 @@ export class GainGraph {
       ({ kind, apiVersion, name }) => kind === "Namespace" && apiVersion === "v1" && name === namespace,
     );
     return resource === undefined ? [] : [{ resource, path: ["metadata"] }];
+  }
+
+  /** Labels of the mesh's data plane, of injection and of the waypoint say which policies hold for the namespace's pods. */
+  #ofLabels(namespace: string): readonly Gain[] {
+    const { rootNamespace, discoverySelectors } = this.mesh.config;
+    // What istiod does not look at any more counts nowhere.
+    const isAll = namespace === rootNamespace && discoverySelectors.length > 0;
+    const why =
+      "without the labels of the mesh its pods leave it, those behind a sidecar once they are made anew";
+    return [
+      { to: `policies/${isAll ? EVERYWHERE : namespace}`, why, evidence: this.#namespaceEvidence(namespace) },
+    ];
   }
 
   #ofProxies(namespace: string): readonly Gain[] {

@@ -1,6 +1,7 @@
 /** All that a compromise yields without anybody's leave: the closure of {@link GainGraph}, and what it means for what can be sent. */
 import { API_SERVER, CA, EVERY_NODE, type HoldingId, kindOf, principalOf, restOf } from "./component.ts";
 import type { Gain, GainGraph } from "./gains.ts";
+import { jointGains } from "./joint-gains.ts";
 
 /** How a holding came about: from which other, and why. */
 export interface Yield {
@@ -33,6 +34,8 @@ export interface Holdings {
   readonly opened: readonly string[];
   /** Namespaces into whose pods it may connect from inside. */
   readonly inside: readonly string[];
+  /** Namespaces to whose pods it may have the API server connect, as nobody and past network policies; `*`: all. */
+  readonly proxied: readonly string[];
 }
 
 export class HoldingsIndex {
@@ -57,10 +60,15 @@ export class HoldingsIndex {
   /** Who has the cluster needs nothing else: the rest of the closure is left out then. */
   #collect(start: HoldingId): Holdings {
     const yields = new Map<HoldingId, Yield>([[start, { id: start }]]);
-    // A map that grows while it is walked is walked to its end.
-    for (const [id] of yields) {
-      for (const gain of this.graph.gainsOf(id))
-        if (!yields.has(gain.to)) yields.set(gain.to, { id: gain.to, from: id, gain });
+    for (let isMore = true; isMore; ) {
+      // A map that grows while it is walked is walked to its end.
+      for (const [id] of yields) {
+        for (const gain of this.graph.gainsOf(id))
+          if (!yields.has(gain.to)) yields.set(gain.to, { id: gain.to, from: id, gain });
+      }
+      const joint = jointGains(this.graph, yields);
+      for (const { from, ...gain } of joint) yields.set(gain.to, { id: gain.to, from, gain });
+      isMore = joint.length > 0;
     }
     return this.#read(start, [...yields.values()]);
   }
@@ -69,7 +77,7 @@ export class HoldingsIndex {
     const parts: Parts = new Parts();
     for (const { id } of yields) this.#readOne(id, parts);
     const ids = new Set(yields.map(({ id }) => id));
-    const { code, keys, free, captured, loosened, opened, inside } = parts;
+    const { code, keys, free, captured, loosened, opened, inside, proxied } = parts;
     return {
       yields,
       isAll: ids.has(API_SERVER),
@@ -82,6 +90,7 @@ export class HoldingsIndex {
       loosened,
       opened,
       inside,
+      proxied,
     };
   }
 
@@ -120,6 +129,9 @@ export class HoldingsIndex {
       case "inside":
         parts.inside.push(rest);
         return;
+      case "proxied":
+        parts.proxied.push(rest);
+        return;
       default:
         return;
     }
@@ -139,6 +151,7 @@ class Parts {
   readonly loosened: string[] = [];
   readonly opened: string[] = [];
   readonly inside: string[] = [];
+  readonly proxied: string[] = [];
 }
 
 /** Workloads by the identity that they have. */

@@ -86,9 +86,7 @@ export class BlastModel {
 
   /** What holds the same means reaches the same: a sidecar mostly as its whole pod. */
   countsOf(start: HoldingId): RadiusCounts {
-    const { isAll, isCa, code, keys, free, captured, isAnywhere, loosened, opened, inside } =
-      this.holdings.of(start);
-    const means = [isAll, isCa, code, keys, free, captured, isAnywhere, loosened, opened, inside];
+    const { yields: _yields, ...means } = this.holdings.of(start);
     const key = JSON.stringify(means);
     let counts = this.#counts.get(key);
     if (counts === undefined) {
@@ -170,6 +168,15 @@ export class BlastModel {
       this.#addNamespace(namespace, "end", into.captured);
     }
     for (const namespace of own.inside) this.#addNamespace(namespace, "target", into.direct);
+    for (const namespace of own.proxied) this.#addProxied(namespace, into.direct);
+  }
+
+  /** The API server is in no pod, and shows nobody's identity to one. */
+  #addProxied(namespace: string, into: Bits): void {
+    const there = noBits(this.entries.size);
+    this.#addNamespace(namespace, "end", there);
+    for (const [word, bits] of this.entries.anonymous.entries()) there[word] = (there[word] ?? 0) & bits;
+    addBits(into, there);
   }
 
   #rows(places: readonly number[]): ReadonlySet<Bits> {

@@ -203,8 +203,9 @@ function editRules(): readonly RuleShape[] {
     {
       verbs: ["get", ...write],
       apiGroups: [""],
-      resources: ["pods/attach", "pods/exec", "pods/portforward"],
+      resources: ["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"],
     },
+    { verbs: write, apiGroups: [""], resources: ["services", "configmaps"] },
     { verbs: ["impersonate"], apiGroups: [""], resources: ["serviceaccounts"] },
     { verbs: ["create"], apiGroups: [""], resources: ["serviceaccounts/token"] },
     { verbs: write, apiGroups: [""], resources: ["pods", "replicationcontrollers"] },

@@ -1,6 +1,6 @@
 /** Of all that is held, from where and as whom something is sent to an entry point: the first held, with its own identity where that will do. */
 import { hasBit } from "./bits.ts";
-import { principalOf } from "./component.ts";
+import { EVERYWHERE, principalOf } from "./component.ts";
 import type { Holdings } from "./holdings.ts";
 import type { BlastModel } from "./radius.ts";
 
@@ -11,7 +11,7 @@ export interface Sender {
   readonly as: string | null;
   /** By the pod's ztunnel, which says who it is. */
   readonly captured: boolean;
-  /** Why policies do not count. */
+  /** Why policies do not count, or not those of the network. */
   readonly loosened?: string;
 }
 
@@ -27,6 +27,7 @@ export class Senders {
   readonly #positions: Position[] = [];
   readonly #known = new Set<string>();
   readonly #keys = new Set<string>();
+  readonly #proxied = new Set<string>();
   #isAnywhere = false;
 
   constructor(model: BlastModel) {
@@ -36,6 +37,7 @@ export class Senders {
   add(own: Holdings): void {
     for (const key of own.keys) this.#keys.add(key);
     if (own.isAnywhere) this.#isAnywhere = true;
+    for (const namespace of own.proxied) this.#proxied.add(namespace);
     for (const at of own.free) this.#addPosition(at, false);
     for (const at of own.captured) this.#addPosition(at, true);
   }
@@ -51,8 +53,18 @@ export class Senders {
     }
     if (this.#isAnywhere && (other !== undefined || isOpen))
       return { from: null, as: other ?? null, captured: false };
+    if (isOpen && this.#isProxied(entry))
+      return { from: null, as: null, captured: false, loosened: "the API server connects to it, as nobody" };
     const from = this.#positions[0]?.at ?? null;
     return { from, as: other ?? null, captured: false, loosened: "what is held takes policies away" };
+  }
+
+  /** The API server connects for it. */
+  #isProxied(entry: number): boolean {
+    if (this.#proxied.size === 0) return false;
+    const { mesh, entries } = this.#model;
+    const { namespace = "" } = mesh.workloads[entries.all[entry]?.end ?? -1] ?? {};
+    return this.#proxied.has(EVERYWHERE) || this.#proxied.has(namespace);
   }
 
   #addPosition(at: number, captured: boolean): void {

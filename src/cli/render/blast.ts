@@ -109,7 +109,8 @@ export function factLines(report: BlastReport): readonly (readonly [title: strin
     ["Secrets", of("secret", "secrets")],
     ["nodes", of("node")],
     ["CA, cluster", of("ca", "istiod", "apiserver")],
-    ["may loosen", of("policies", "network-policies", "proxies")],
+    ["may loosen", of("policies", "network-policies", "proxies", "labels")],
+    ["steers", of("traffic")],
   ];
   return [
     ...kinds.flatMap(([title, list]) =>
