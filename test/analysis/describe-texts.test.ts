@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describeTexts } from "../../src/analysis/space/describe.ts";
+import { describeTexts } from "../../src/analysis/space/describe-texts.ts";
 import { textCells } from "../../src/analysis/space/text-cells.ts";
 import {
   endingWith,
@@ -41,4 +41,16 @@ test("a pattern without one text is told so, and no text at all as none", () => 
     "any",
   );
   assert.ok(["none", "the empty text"].includes(words([NOT_EMPTY], (text) => text === "")));
+});
+
+test("an exception is told by the pattern that it has in common, as far as the whole goes", () => {
+  const languages = [endingWith("/health"), startingWith("/orders/secret"), startingWith("/orders/")];
+  const said = words(languages, (text) => text.endsWith("/health") && !text.startsWith("/orders/secret"));
+  assert.equal(said, "*/health (but not /orders/secret*)");
+});
+
+test("what two patterns have in common is told by both", () => {
+  const languages = [startingWith("a/"), startingWith("b/"), startingWith("c/"), endingWith("/x")];
+  const said = words(languages, (text) => text.startsWith("a/") && text.endsWith("/x"));
+  assert.equal(said, "a/* and */x");
 });

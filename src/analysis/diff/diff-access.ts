@@ -3,13 +3,14 @@ import type { Mesh, Workload } from "../../model/mesh.ts";
 import { AuthorizationCache } from "../../policy/authorization-cache.ts";
 import { compileInbound, type Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
+import { coverToJoin, type JoinedRegion, joinAlternatives } from "../space/alternatives.ts";
 import { ambientServer } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { Complexity } from "../space/complexity.ts";
-import { describeRegion, type Saying } from "../space/describe.ts";
-import { type Diagram, NO, type Operation, type Outcome, YES } from "../space/diagram.ts";
+import { describeJoined, type Saying } from "../space/describe.ts";
+import { type Diagram, NO, type Operation, OR, type Outcome, YES } from "../space/diagram.ts";
 import { ABSENT, unverifiedCell } from "../space/dimension.ts";
-import { coverWithRegions, diagramOf, type Region, toldOnce } from "../space/regions.ts";
+import { diagramOf, type Region, toldOnce } from "../space/regions.ts";
 import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
 import { TooComplex } from "../space/too-complex.ts";
 import { witnessOf } from "../space/witness.ts";
@@ -264,10 +265,15 @@ function changesIn(
 ): readonly AccessChange[] {
   const { diagrams, dimensions } = space;
   const set = diagrams.apply(WIDENS, wider, narrower);
-  const { regions, rest } = coverWithRegions(diagrams, set, space.requests, limit);
+  const { regions, rest } = coverToJoin(diagrams, dimensions, set, { requests: space.requests, limit });
   const connection = new Set(CONNECTION.flatMap((id) => space.placeOf(id) ?? []));
-  const changes = toldOnce(diagrams, regions, connection).map((region): AccessChange => {
-    const own = diagrams.and(set, diagramOf(diagrams, region));
+  const joined = joinAlternatives(dimensions, toldOnce(diagrams, regions, connection));
+  if (rest !== NO || joined.length > limit)
+    throw new AnalysisLimit(`more than ${limit} regions ${change === "widened" ? "wider" : "narrower"}`);
+  return joined.map((told): AccessChange => {
+    const { region } = told;
+    const parts = told.of.map((part) => diagrams.and(set, diagramOf(diagrams, part)));
+    const own = diagrams.all(OR, parts, NO);
     const point = witnessOf(diagrams, dimensions, own);
     if (point === undefined) throw new Error("BUG: a region without any request");
     const sample = callers.settle(dimensions, point);
@@ -276,17 +282,14 @@ function changesIn(
     return {
       change,
       workloads,
-      requests: describeRegion(dimensions, region),
+      requests: describeJoined(dimensions, told),
       callers: callers.in(dimensions, region),
-      weakens: change === "widened" ? weakenings(space, narrower, own, region) : [],
+      weakens: change === "widened" ? weakeningsOf(space, narrower, parts, told) : [],
       witness: witnessRequest(dimensions, sample, workloads[0] ?? "", sender),
       ...(wider !== null && sender === undefined ? { heldBack: true } : {}),
       causes,
     };
   });
-  if (rest !== NO)
-    throw new AnalysisLimit(`more than ${limit} regions ${change === "widened" ? "wider" : "narrower"}`);
-  return changes;
 }
 
 /** Whether the first lets through more than the second: an answer that hangs on an authorizer is between yes and no. */
@@ -297,6 +300,17 @@ const WIDENS: Operation = {
 
 function rank(outcome: Outcome): number {
   return outcome === YES ? 2 : outcome === ASKS ? 1 : 0;
+}
+
+/** Those of each of the regions that are told as one. */
+function weakeningsOf(
+  space: ServerSpace,
+  before: Diagram,
+  parts: readonly Diagram[],
+  { of }: JoinedRegion,
+): readonly Weakening[] {
+  const found = of.flatMap((region, at) => weakenings(space, before, parts[at] ?? NO, region));
+  return [...new Set(found)];
 }
 
 /** Where before the same was let through with an identity, a token or an authorizer's word alone. */

@@ -16,12 +16,13 @@ import {
   subtractPorts,
   unionPorts,
 } from "../../policy/network/port-set.ts";
+import { coverToJoin, joinAlternatives } from "../space/alternatives.ts";
 import { ZTUNNEL_PORTS } from "../space/ambient-server.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
-import { describeRegion, type Saying } from "../space/describe.ts";
+import { describeJoined, type Saying } from "../space/describe.ts";
 import { type Diagram, NO, YES } from "../space/diagram.ts";
 import { ABSENT, type Dimension } from "../space/dimension.ts";
-import { coverWithRegions, type Region } from "../space/regions.ts";
+import type { Region } from "../space/regions.ts";
 import { type AnalysedServer, ASKS, ServerSpace } from "../space/server-space.ts";
 import type { TextCells } from "../space/text-division.ts";
 
@@ -54,7 +55,7 @@ export interface PortAccess {
 
 const SCHEME = "spiffe://";
 /** More cannot be read. */
-const MAX_REGIONS = 8;
+const MAX_LINES = 8;
 
 /** Which requests of a caller's are let through, at which ports. */
 export class ServerAccess {
@@ -255,10 +256,12 @@ class AccessSpace {
   }
 
   #requestSet(set: Diagram, requests: Diagram): RequestSet {
-    const { regions, rest } = coverWithRegions(this.#space.diagrams, set, requests, MAX_REGIONS);
     const { dimensions } = this.#space;
-    const sayings = regions.map((region) => describeRegion(dimensions, region));
-    const isWhole = rest === NO;
+    const limit = MAX_LINES;
+    const { regions, rest } = coverToJoin(this.#space.diagrams, dimensions, set, { requests, limit });
+    const joined = joinAlternatives(dimensions, regions);
+    const sayings = joined.slice(0, MAX_LINES).map((own) => describeJoined(dimensions, own));
+    const isWhole = rest === NO && joined.length <= MAX_LINES;
     return this.#keepsRegions ? { sayings, isWhole, regions, dimensions } : { sayings, isWhole };
   }
 }

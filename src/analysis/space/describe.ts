@@ -1,9 +1,11 @@
 /** Regions in words. */
+import { sanitizeAudience } from "../../policy/jwt/audience.ts";
+import type { JoinedRegion } from "./alternatives.ts";
 import { ZTUNNEL_PORTS } from "./ambient-server.ts";
+import { type Aspect, claim } from "./aspect.ts";
+import { describeTexts } from "./describe-texts.ts";
 import { ABSENT, type Dimension, HTTP } from "./dimension.ts";
 import type { Region } from "./regions.ts";
-import type { TextCells } from "./text-division.ts";
-import type { TextLanguage } from "./text-language.ts";
 
 /** What a region says of one dimension: `paths`, `/a*, except /a/b`. */
 export interface Saying {
@@ -14,11 +16,21 @@ export interface Saying {
 
 /** In the order of the dimensions. Those that a region leaves open are not said. */
 export function describeRegion(dimensions: readonly Dimension[], region: Region): readonly Saying[] {
+  return describeJoined(dimensions, { region, anyOf: [] });
+}
+
+/** As {@link describeRegion}; of what its regions differ in, that one of it suffices. */
+export function describeJoined(
+  dimensions: readonly Dimension[],
+  { region, anyOf }: Pick<JoinedRegion, "region" | "anyOf">,
+): readonly Saying[] {
   const sayings: Saying[] = [];
-  const members = new Map<
-    string,
-    { readonly has: string[]; readonly lacks: string[]; readonly title: string }
-  >();
+  const members = new Map<string, MemberWords>();
+  const wordsOf = ({ id, title }: Aspect): MemberWords => {
+    const known = members.get(id) ?? { title, has: [], lacks: [], choices: [] };
+    members.set(id, known);
+    return known;
+  };
   for (const [place, cells] of [...region].toSorted(([a], [b]) => a - b)) {
     const dimension = dimensions[place];
     if (dimension === undefined) continue;
@@ -26,19 +38,56 @@ export function describeRegion(dimensions: readonly Dimension[], region: Region)
       sayings.push({ id: dimension.id, title: dimension.title, text: describeCells(dimension, cells) });
       continue;
     }
-    const { id, title } = dimension.aspect;
-    const known = members.get(id) ?? { has: [], lacks: [], title };
-    (cells.has(1) ? known.has : known.lacks).push(describeCells(dimension, cells));
-    members.set(id, known);
+    const { has, lacks } = wordsOf(dimension.aspect);
+    (cells.has(1) ? has : lacks).push(describeCells(dimension, cells));
   }
-  for (const [id, { has, lacks, title }] of members) {
-    const text = [
-      ...(has.length === 0 ? [] : [`with ${has.join(" and ")}`]),
-      ...(lacks.length === 0 ? [] : [`without ${lacks.join(" and ")}`]),
-    ].join(", ");
-    sayings.push({ id, title, text });
+  for (const places of anyOf) {
+    const choices = places.map((place) => dimensions[place]).filter((one) => one?.kind === "member");
+    const [first] = choices;
+    if (first === undefined) continue;
+    wordsOf(first.aspect).choices.push(choices.map((choice) => describeCells(choice, WHOLE)));
   }
+  for (const [id, words] of members) sayings.push({ id, title: words.title, text: memberText(id, words) });
   return sayings;
+}
+
+/** What a request's texts of one name are to have, not to have, and to have one of. */
+interface MemberWords {
+  readonly title: string;
+  readonly has: string[];
+  readonly lacks: string[];
+  readonly choices: (readonly string[])[];
+}
+
+/** A member's words do not hang on whether it is there. */
+const WHOLE: ReadonlySet<number> = new Set([1]);
+
+function memberText(id: string, { has, lacks, choices }: MemberWords): string {
+  const needed = [...has, ...choices.map((texts) => choiceText(id, texts))];
+  return [
+    ...(needed.length === 0 ? [] : [`with ${needed.join(" and ")}`]),
+    ...(lacks.length === 0 ? [] : [`without ${namesOf(id, lacks).join(" and ")}`]),
+  ].join(", ");
+}
+
+const AUDIENCES = claim("[aud]").id;
+/** What {@link sanitizeAudience} takes for one. */
+const SPELLINGS = 6;
+
+function choiceText(id: string, texts: readonly string[]): string {
+  const named = namesOf(id, texts);
+  return named.length === 1 ? `${named[0]}` : `one of ${named.join(", ")}`;
+}
+
+/** An audience in all spellings that count as equal is told once. */
+function namesOf(id: string, texts: readonly string[]): readonly string[] {
+  if (id !== AUDIENCES) return texts;
+  const byName = Map.groupBy(texts, sanitizeAudience);
+  return [...byName].flatMap(([name, spellings]) =>
+    spellings.length === SPELLINGS
+      ? [`${name} (with or without http://, https:// and a / behind)`]
+      : spellings,
+  );
 }
 
 const UNVERIFIED = "one that does not verify";
@@ -85,126 +134,4 @@ function describePorts(ports: readonly number[], cells: ReadonlySet<number>): st
       .join(", ");
   const missing = ports.filter((port, cell) => !cells.has(cell) && isTold(port));
   return missing.length === 0 ? "any" : `any but ${missing.join(", ")}`;
-}
-
-/** Whichever is shorter to say: what it is, or what it is not. */
-export function describeTexts(
-  texts: TextCells,
-  languages: readonly TextLanguage[],
-  cells: ReadonlySet<number>,
-): string {
-  const all = texts.cells.map((_, cell) => cell);
-  if (cells.size === all.length) return "any";
-  const work = { left: MOST_WORK };
-  const positive = termsFor({ texts, languages, work }, cells, 2);
-  const others = new Set(all.filter((cell) => !cells.has(cell)));
-  const negative = termsFor({ texts, languages, work }, others, 2);
-  const says = ({ terms, isVague }: Terms): number => terms.length + (isVague ? VAGUE : 0);
-  if (says(positive) <= says(negative)) return positive.terms.join(", ");
-  const but = negative.terms.join(", ");
-  // A star takes any text that is not empty.
-  return but === "*" ? "none" : `any but ${but}`;
-}
-
-/** Words for a set; vague where some of them are an example of what has no name. */
-interface Terms {
-  readonly terms: readonly string[];
-  readonly isVague: boolean;
-}
-
-/** More than so many names are worse than a vague word. */
-const VAGUE = 50;
-/** So many texts are read more easily than the pattern that they have in common. */
-const NAMES = 8;
-/** So many exceptions can be read. */
-const EXCEPTIONS = 3;
-/** So many cells are told one by one. */
-const SINGLE_CELLS = 50;
-/** Looks at a cell, for the words of one set. Exceptions of exceptions of hundreds of patterns would take minutes; without them the words are worse, and as true. */
-const MOST_WORK = 3_000_000;
-
-interface Wording {
-  readonly texts: TextCells;
-  readonly languages: readonly TextLanguage[];
-  readonly work: { left: number };
-}
-
-/** Patterns that cover the set, widest first, each with what it must not take; then single texts; then what no pattern names. */
-function termsFor(wording: Wording, cells: ReadonlySet<number>, depth: number): Terms {
-  const { texts, languages } = wording;
-  const left = new Set(cells);
-  const terms: string[] = [];
-  const named = [...cells].map((cell) => texts.cells[cell]?.only);
-  if (named.length <= NAMES && named.every((text) => text !== undefined)) {
-    return { terms: named.map(nameOf), isVague: false };
-  }
-  for (const { label, inside, outside } of patternsFor(wording, cells)) {
-    const more = inside.filter((cell) => left.has(cell));
-    if (more.length === 0) continue;
-    // A few texts are told by name, rather than as a pattern without all else that it takes.
-    if (
-      outside.length > 0 &&
-      more.length <= NAMES &&
-      more.every((cell) => texts.cells[cell]?.only !== undefined)
-    )
-      continue;
-    const except = exceptions(wording, outside, depth);
-    if (except === undefined) continue;
-    terms.push(except.length === 0 ? label : `${label} (but not ${except.join(", ")})`);
-    for (const cell of inside) left.delete(cell);
-  }
-  let isVague = false;
-  const single = [...left];
-  for (const cell of single.slice(0, SINGLE_CELLS)) {
-    terms.push(describeCell(texts, languages, cell));
-    if (texts.cells[cell]?.only === undefined) isVague = true;
-  }
-  if (single.length > SINGLE_CELLS) terms.push(`${single.length - SINGLE_CELLS} kinds more`);
-  return { terms, isVague };
-}
-
-/** Undefined where they would be too many to read. */
-function exceptions(
-  wording: Wording,
-  outside: readonly number[],
-  depth: number,
-): readonly string[] | undefined {
-  if (outside.length === 0) return [];
-  if (depth === 0 || wording.work.left < 0) return undefined;
-  const { terms, isVague } = termsFor(wording, new Set(outside), depth - 1);
-  return isVague || terms.length > EXCEPTIONS ? undefined : terms;
-}
-
-interface Pattern {
-  readonly label: string;
-  readonly inside: readonly number[];
-  readonly outside: readonly number[];
-}
-
-function patternsFor({ texts, languages, work }: Wording, cells: ReadonlySet<number>): readonly Pattern[] {
-  work.left -= languages.length * texts.cells.length;
-  if (work.left < 0) return [];
-  return languages
-    .map(({ label }, language) => {
-      const taken = texts.cells.flatMap((cell, at) => (cell.languages.has(language) ? [at] : []));
-      return {
-        label,
-        inside: taken.filter((cell) => cells.has(cell)),
-        outside: taken.filter((cell) => !cells.has(cell)),
-      };
-    })
-    .toSorted((a, b) => a.outside.length - b.outside.length || b.inside.length - a.inside.length);
-}
-
-function nameOf(text: string): string {
-  return text === "" ? "the empty text" : text;
-}
-
-function describeCell(texts: TextCells, languages: readonly TextLanguage[], at: number): string {
-  const cell = texts.cells[at];
-  if (cell === undefined) return "";
-  if (cell.only !== undefined) return nameOf(cell.only);
-  const names = [...cell.languages].map((language) => languages[language]?.label ?? "");
-  if (names.length === 0) return `any that no rule names (such as ${nameOf(cell.sample)})`;
-  return `${names.join(" and ")} (such as ${cell.sample})`;
 }
