@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -68,6 +68,8 @@ test("controls rest on claims that there are, say what files cannot show, and st
 /** Rules that bear on no control, and why. */
 const WITHOUT_CONTROLS: Readonly<Record<string, string>> = {
   BW0002: "what is wrong is the suppression: what it hid is told by its own rule again",
+  BW0003:
+    "what the files do not have is neither for nor against a control: what they show is not shown by then",
   BW0135: "the annotation is still read: what is coming is told, nothing of today's defences is less",
   BW0136: "the annotation is read: that it may change later weakens nothing today",
   BW0148: "the pods are in the mesh, as they should be: what misleads is that no label says so",
@@ -242,4 +244,27 @@ test("a report asks every rule, in formats of reports alone; the audit's own pag
   const page = await bulwark(["audit", mesh, "--format", "html"]);
   assert.match(page.stdout, /<h1>Audit<\/h1>/);
   assert.doesNotMatch(page.stdout, /<th scope="col">Control/);
+});
+
+test("files that are not what is deployed show nothing, and what they refute they still refute", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kustomized-"));
+  try {
+    for (const mesh of ["held", "open"]) {
+      const built = claimsOf(await judge(join(MESHES, mesh), "pci-dss"));
+      const copy = join(folder, mesh);
+      cpSync(join(MESHES, mesh), copy, { recursive: true });
+      const files = readdirSync(copy).map((file) => `- ${file}`);
+      writeFileSync(
+        join(copy, "kustomization.yaml"),
+        ["namePrefix: live-", "resources:", ...files, ""].join("\n"),
+      );
+      const controls = await judge(copy, "pci-dss");
+      for (const [id, status] of Object.entries(claimsOf(controls)))
+        assert.equal(status, built[id] === "shown" ? "not shown" : built[id], `${mesh} ${id}`);
+      const [held] = controls.flatMap(({ claims }) => claims).filter(({ id }) => built[id] === "shown");
+      assert.match(held?.evidence[0] ?? "", /kustomization has `namePrefix`/);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -54,6 +54,7 @@ import { envoyReplaceIgnored } from "./rules/envoy-replace-ignored.ts";
 import { envoySecurityRemoved } from "./rules/envoy-security-removed.ts";
 import { exportNowhere } from "./rules/export-nowhere.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
+import { filesNotWhole } from "./rules/files-not-whole.ts";
 import { firstPartyTokens } from "./rules/first-party-tokens.ts";
 import { forgedClientAddress } from "./rules/forged-client-address.ts";
 import { gatewayAnyHost } from "./rules/gateway-any-host.ts";
@@ -193,6 +194,7 @@ import { ztunnelTrustDomains } from "./rules/ztunnel-trust-domains.ts";
 
 export const AUDIT_RULES: readonly AuditRule[] = [
   suppressionVoid, // BW0002
+  filesNotWhole, // BW0003
   deprecatedFields, // BW0100
   referenceLost, // BW0101
   namespaceOutside, // BW0102

@@ -1,13 +1,15 @@
 /** A framework's controls against one mesh: what speaks for each, what against, and what no file shows. */
 import type { Mesh } from "../../model/mesh.ts";
 import type { Semantics } from "../../policy/inbound.ts";
+import type { Diagnostic } from "../../resources/diagnostic.ts";
 import type { AuditContext } from "../audit/audit-context.ts";
 import type { Finding } from "../audit/finding.ts";
+import { leavesOpen } from "../audit/rules/files-not-whole.ts";
 import { AUDIT_RULES } from "../audit/rules.ts";
 import { BUILT_INS } from "../verify/built-in-invariants.ts";
 import type { Invariant } from "../verify/invariant.ts";
 import { type MeshVerification, verifyAccess } from "../verify/verify-access.ts";
-import { type ClaimEvidence, type ClaimInput, type ClaimStatus, findingLines } from "./claim.ts";
+import { type ClaimEvidence, type ClaimInput, type ClaimStatus, findingLines, shortened } from "./claim.ts";
 import { CLAIM_STATEMENTS, type ClaimId } from "./claim-statements.ts";
 import { CLAIMS } from "./claims.ts";
 import type { Control, Framework } from "./framework.ts";
@@ -42,7 +44,10 @@ export async function complianceReport(
 ): Promise<ComplianceReport> {
   const needed = new Set(framework.controls.flatMap(({ claims }) => claims));
   const proofs = await proofsFor(audit.mesh, needed, semantics);
-  const claims = new Map([...needed].map((id) => [id, judgedClaim(id, { audit, findings, proofs })]));
+  const open = audit.warnings.filter(leavesOpen);
+  const claims = new Map(
+    [...needed].map((id) => [id, heldOpen(judgedClaim(id, { audit, findings, proofs }), open)]),
+  );
   const { name, title, scope, controls } = framework;
   return {
     framework: name,
@@ -59,6 +64,16 @@ function judgedClaim(id: ClaimId, { audit, findings: all, proofs }: Omit<ClaimIn
   const { status, evidence } = CLAIMS[id]({ audit, findings, rules, proofs });
   const others = findingLines(findings).filter((line) => !evidence.includes(line));
   return { id, statement: CLAIM_STATEMENTS[id], status, evidence: [...evidence, ...others] };
+}
+
+/** What the files show is shown of what they say: of resources that they do not have it is not. */
+function heldOpen(claim: JudgedClaim, open: readonly Diagnostic[]): JudgedClaim {
+  if (open.length === 0 || claim.status !== "shown") return claim;
+  const lines = open.map(({ message, resource = "Kustomization", span }) => {
+    const place = span === undefined ? "" : ` (${span.file}:${span.line})`;
+    return `${resource}: ${message}${place}`;
+  });
+  return { ...claim, status: "not shown", evidence: [...shortened(lines), ...claim.evidence] };
 }
 
 function judgedControl(

@@ -79,7 +79,7 @@ export function summaryOf({ findings, suppressed, rules, advisories }: AuditRepo
   });
   const many = findings.length === 1 ? "1 finding" : `${findings.length} findings`;
   const accepted = suppressed.length === 0 ? "" : `; ${suppressed.length} accepted`;
-  return `${findings.length === 0 ? "nothing found" : `${many}: ${counts.join(", ")}`}${accepted}; ${rules} rules; ${saidOf(advisories)}`;
+  return `${findings.length === 0 ? "nothing found" : `${many}: ${counts.join(", ")}`}${accepted}; ${rules} ${rules === 1 ? "rule" : "rules"}; ${saidOf(advisories)}`;
 }
 
 /** Characters that are rendered at once. */
