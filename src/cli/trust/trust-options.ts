@@ -1,6 +1,7 @@
 /** What `audit` is told of whom to trust, read and verified into what the rules go by. */
 import type { Command } from "commander";
 import type { AuditContext } from "../../analysis/audit/audit-context.ts";
+import { auditedVersions } from "../../analysis/audit/facts/advisories.ts";
 import { imagesOf } from "../../analysis/audit/facts/images.ts";
 import { ADVISORIES_STALE_DAYS, advisoryAgeDays } from "../../analysis/trust/advisories/advisories-for.ts";
 import { parseTrustedRegistry } from "../../analysis/trust/images/trusted-registries.ts";
@@ -64,15 +65,21 @@ export async function readTrust(audit: AuditContext, options: TrustOptions, now:
   const registries = options.trustedRegistry?.map(registryOf);
   const signatures = await verdicts(audit, options, notes);
   const ageDays = advisoryAgeDays(data, now);
+  const isStale = ageDays > ADVISORIES_STALE_DAYS;
+  if (isStale && audit.fact(auditedVersions).length > 0) notes.push(staleNote(data.date, ageDays));
   return {
     settings: {
       advisories: data,
       ...(registries === undefined ? {} : { registries }),
       ...(signatures === undefined ? {} : { signatures }),
     },
-    advisories: { date: data.date, ageDays, isStale: ageDays > ADVISORIES_STALE_DAYS },
+    advisories: { date: data.date, ageDays, isStale },
     notes,
   };
+}
+
+function staleNote(date: string, days: number): string {
+  return `warning: versions are judged by advisories of ${date}, ${days} days old: what was published since is not known (bulwark audit --update FILE stores newer ones)`;
 }
 
 /** @returns one line that says what is stored, and by what it can be compared. @throws {BulwarkError} BW_CLI_INPUT */

@@ -75,6 +75,30 @@ test("--signatures: one that holds is silent, a tampered one is found, and so is
   ]);
 });
 
+test("a report shows that images are signed by signatures that hold, and by no others", async () => {
+  const signer = newKeys();
+  const key = file(pemOf(signer), "cosign.pub");
+  const good = downloaded({ signer, payload: simpleSigning(DIGEST) });
+  const tampered = downloaded({ signer: newKeys(), payload: simpleSigning(DIGEST) });
+  const claim = async (...options: string[]): Promise<unknown> => {
+    const { stdout, stderr } = await audit([mesh, "--framework", "cra", "--format", "json", ...options]);
+    assert.ok(stdout.startsWith("{"), stderr);
+    const { controls } = JSON.parse(stdout) as {
+      controls: { claims: { id: string; status: string }[] }[];
+    };
+    return controls.flatMap(({ claims }) => claims).find(({ id }) => id === "images-signed")?.status;
+  };
+  const by = (stored: object) => [
+    "--signature-key",
+    key,
+    "--signatures",
+    file(JSON.stringify(stored), "s.json"),
+  ];
+  assert.equal(await claim(), "not shown");
+  assert.equal(await claim(...by(good)), "shown");
+  assert.equal(await claim(...by(tampered)), "refuted");
+});
+
 test("what is given to judge signatures by has to make sense", async () => {
   const key = file(pemOf(newKeys()), "cosign.pub");
   for (const [args, message] of [
@@ -118,6 +142,8 @@ test("--update stores newer advisories, and each report says by which it was mad
   const late = await audit([mesh, "--as-of", "2027-06-01"], data);
   assert.match(late.stdout, /BW0712/);
   assert.match(late.stdout, /273 days old: STALE/);
+  assert.match(late.stderr, /^warning: versions are judged by advisories of 2026-09-01, 273 days old/m);
+  assert.equal(before.stderr, "");
   const sarif = JSON.parse((await audit([mesh, "--format", "sarif", "--as-of", "2027-06-01"], data)).stdout);
   assert.equal(sarif.runs[0].properties.advisories.isStale, true);
   const markdown = await audit([mesh, "--format", "markdown", "--as-of", "2027-06-01"], data);

@@ -7,9 +7,9 @@ import type { AuditRule } from "../rule.ts";
 export const advisoriesStale: AuditRule = {
   id: "BW0712",
   title: "Versions are judged by old advisories",
-  severity: "low",
+  severity: "medium",
   attacks: [],
-  what: `The advisories that the mesh's versions are held against are more than ${ADVISORIES_STALE_DAYS} days old; more than twice that is medium, more than four times high. Their age is that of their oldest source. A mesh that names no version of Istio, Envoy or Kubernetes is not asked.`,
+  what: `The advisories that the mesh's versions are held against are more than ${ADVISORIES_STALE_DAYS} days old; more than twice that is high. Their age is that of their oldest source. A mesh that names no version of Istio, Envoy or Kubernetes is not asked.`,
   why: "What was published since is not known: that a version is not reported says nothing about the time after the data.",
   fix: "Fetch newer data and store them with `bulwark audit --update FILE` (docs/trust.md says what the file holds).",
   claims: ["versions-current"],
@@ -28,5 +28,5 @@ function* stale(audit: AuditContext): Iterable<Hit> {
 }
 
 function severityAt(times: number): FindingSeverity {
-  return times > 4 ? "high" : times > 2 ? "medium" : "low";
+  return times > 2 ? "high" : "medium";
 }

@@ -47,8 +47,8 @@ export function versionsCurrent(input: ClaimInput): ClaimEvidence {
 export function imagesSigned(input: ClaimInput): ClaimEvidence {
   const wrong = findingLines(input.findings.filter(({ rule }) => rule === "BW0705" || rule === "BW0706"));
   if (wrong.length > 0) return { status: "refuted", evidence: wrong };
-  const verified = Object.keys(input.audit.settings.trust?.signatures ?? {}).length;
+  const verified = input.audit.settings.trust?.signatures?.size ?? 0;
   return verified === 0
     ? notShown("no signatures were given to be verified (bulwark audit --help)")
-    : { status: "shown", evidence: [`signatures of ${verified} images were verified`] };
+    : { status: "shown", evidence: [`the signatures of all ${verified} images were verified`] };
 }
