@@ -3,6 +3,7 @@ import { operationalCode } from "../control/operational-error.ts";
 import { watchOutput } from "./closed-pipe.ts";
 import { COMMANDS } from "./command-registry.ts";
 import { EXIT, type ExitCode, exitCodeOfFailure } from "./exit-code.ts";
+import { PROGRAM_VERSION } from "./program-version.ts";
 
 /**
  * Runs one command of a person's.
@@ -23,7 +24,7 @@ async function programFor(args: readonly string[]): Promise<Command> {
   const program = new Command("bulwark")
     .description("The security plane of a service mesh: run it, ask it, attack it, audit it.")
     .usage("COMMAND [OPTIONS]")
-    .version("0.1.0", "-V, --version")
+    .version(PROGRAM_VERSION, "-V, --version")
     .exitOverride()
     .showHelpAfterError("(add --help to see how it is written)")
     .helpCommand("help [COMMAND]", "show help for a command")

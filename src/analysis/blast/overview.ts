@@ -7,6 +7,8 @@ import { scoreOf } from "./score.ts";
 export interface ComponentScore extends RadiusCounts {
   readonly component: HoldingId;
   readonly score: number;
+  /** How many keys, tokens, Secrets, nodes … are had without anybody's leave; null: the cluster, and with it all. */
+  readonly gains: number | null;
 }
 
 export interface BlastOverview {
@@ -23,7 +25,10 @@ export function overviewOf(model: BlastModel): BlastOverview {
   const components = componentsOfMesh(model.graph)
     .map((component): ComponentScore => {
       const counts = model.countsOf(component);
-      return { component, score: scoreOf(counts, model.total), ...counts };
+      const { isAll, yields } = model.holdings.of(component);
+      // The first of them is the component itself.
+      const gains = isAll ? null : yields.length - 1;
+      return { component, score: scoreOf(counts, model.total), ...counts, gains };
     })
     .sort((a, b) => b.score - a.score || (a.component < b.component ? -1 : 1));
   const own = components.filter(({ component }) => /^(workload|gateway|waypoint)\//.test(component));

@@ -1,32 +1,28 @@
 /** What compromises cost, for a person, a program, a pull request and a drawing. */
 import type { Cut, CutStep } from "../../analysis/blast/cut/propose-cut.ts";
-import type { Mode } from "../../analysis/blast/modes.ts";
 import type { BlastOverview } from "../../analysis/blast/overview.ts";
 import type { BlastReport, GainStep, ReachStep } from "../../analysis/blast/report.ts";
 import { scoreText } from "../../analysis/blast/score.ts";
+import { type BlastAnswer, type BlastDocument, blastJson } from "../blast/blast-document.ts";
+import { comparisonMarkdown, comparisonText } from "./blast-comparison.ts";
 import { blastDot } from "./blast-dot.ts";
+import { exampleLines, gainText, reachText } from "./blast-steps.ts";
+import { markdownTable, markdownText } from "./markdown.ts";
 import { plain, style } from "./style.ts";
 import { table } from "./table.ts";
 
 export const BLAST_FORMATS = ["text", "json", "markdown", "dot"] as const;
 export type BlastFormat = (typeof BLAST_FORMATS)[number];
 
-/** One of the two: of the whole mesh, or of one component. */
-export interface BlastAnswer {
-  readonly mode?: Mode;
-  readonly overview?: BlastOverview;
-  readonly report?: BlastReport;
-  readonly cut?: Cut;
-}
-
 const SHOWN_COMPONENTS = 40;
 const SHOWN_STEPS = 12;
 const SHOWN_NAMES = 6;
 
-export function renderBlast(answers: readonly BlastAnswer[], format: BlastFormat): string {
+export function renderBlast(document: BlastDocument, format: BlastFormat): string {
+  const { answers } = document;
   switch (format) {
     case "json":
-      return `${JSON.stringify(answers.length === 1 ? answers[0] : { modes: answers }, null, 2)}\n`;
+      return blastJson(document);
     case "dot":
       return blastDot(answers.flatMap(({ report }) => (report === undefined ? [] : [report])));
     case "text":
@@ -44,11 +40,12 @@ function heading({ mode }: BlastAnswer): string {
   return `${style("bold", mode === "sidecar" ? "Behind sidecars" : "In ambient mode")}\n`;
 }
 
-function textOf({ overview, report, cut }: BlastAnswer): string {
+function textOf({ overview, report, cut, comparison }: BlastAnswer): string {
   return [
     ...(overview === undefined ? [] : [overviewText(overview)]),
     ...(report === undefined ? [] : [reportText(report)]),
     ...(cut === undefined ? [] : [cutText(cut)]),
+    ...(comparison === undefined ? [] : [comparisonText(comparison)]),
   ].join("\n");
 }
 
@@ -155,28 +152,16 @@ function section<T>(
   ];
 }
 
-function gainLines({ from, to, why, places }: GainStep): readonly string[] {
-  return [`  ${from} → ${to}: ${why}`, ...places.map((place) => `      ${place}`)];
+function gainLines(step: GainStep): readonly string[] {
+  return [`  ${gainText(step)}`, ...step.places.map((place) => `      ${place}`)];
 }
 
 function reachLines(step: ReachStep): readonly string[] {
-  const { witness, hop, why } = step;
+  const { hop, why } = step;
   return [
     `  ${hop > 1 ? `hop ${hop}: ` : ""}${reachText(step)}: ${why}`,
-    ...(witness === undefined ? [] : [`      for example: ${JSON.stringify(witness)}`]),
+    ...exampleLines(step).map((line) => `      ${line}`),
   ];
-}
-
-const WAYS = {
-  direct: "",
-  hbone: " through its tunnel port",
-  clear: " in clear",
-  waypoint: " through its waypoint",
-} as const;
-
-function reachText({ from, as, to, port, way }: ReachStep): string {
-  const who = as === null ? "without an identity" : `as ${as}`;
-  return `${to}:${port}${WAYS[way]}, from ${from ?? "anywhere"} ${who}`;
 }
 
 function differenceText(answers: readonly BlastAnswer[]): string {
@@ -219,11 +204,13 @@ function onlyIn(
   return only.length === 0 ? [] : [`  ${what}, only ${mode}: ${names(only)}`];
 }
 
-function markdownOf({ mode, overview, report, cut }: BlastAnswer): string {
+function markdownOf({ mode, overview, report, cut, comparison }: BlastAnswer): string {
   const title =
     mode === undefined ? [] : [`### ${mode === "sidecar" ? "Behind sidecars" : "In ambient mode"}`];
   return [
     ...title,
+    // What has changed is what a pull request is about.
+    ...(comparison === undefined ? [] : [comparisonMarkdown(comparison)]),
     ...(overview === undefined
       ? []
       : [
@@ -244,21 +231,11 @@ function markdownReport(report: BlastReport): string {
   const { component, score, reaches, further } = report;
   const steps = [...reaches, ...further].slice(0, SHOWN_COMPONENTS);
   return [
-    `### ${escaped(component)}: score ${scoreText(score)}`,
+    `### ${markdownText(component)}: score ${scoreText(score)}`,
     markdownTable(["", ""], factLines(report)),
     markdownTable(
       ["hop", "reached", "why"],
       steps.map((step) => [String(step.hop), reachText(step), step.why]),
     ),
   ].join("\n\n");
-}
-
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(" | ")} |`;
-  return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)].join("\n");
-}
-
-/** Names and patterns are text, whatever Markdown would make of them. */
-function escaped(text: string): string {
-  return plain(text).replace(/[\\`*_{}[\]<>|#]/g, "\\$&");
 }

@@ -4,3 +4,9 @@ import { plain } from "./style.ts";
 export function markdownText(text: string): string {
   return plain(text).replace(/[\\`*_{}[\]<>|#]/g, "\\$&");
 }
+
+/** Every cell is text. */
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(markdownText).join(" | ")} |`;
+  return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)].join("\n");
+}
