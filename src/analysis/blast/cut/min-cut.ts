@@ -4,6 +4,7 @@
  */
 import type { HoldingId } from "../component.ts";
 import type { Change } from "./change.ts";
+import { cheapestSet } from "./cheapest-set.ts";
 import type { StepGraph } from "./step-graph.ts";
 
 interface Arc {
@@ -13,8 +14,14 @@ interface Arc {
   readonly change: Change | undefined;
 }
 
-/** Undefined where nothing that is known separates them. A change that removes several edges is paid for by each, so a cheaper set may be missed. */
+/** Undefined where nothing that is known separates them. */
 export function minimumCut(graph: StepGraph, target: HoldingId): readonly Change[] | undefined {
+  const cut = cutByFlow(graph, target);
+  return cut === undefined ? undefined : cheapestSet(graph, target, cut);
+}
+
+/** A change that removes several edges is paid for by each: with such changes there may be a cheaper set. */
+function cutByFlow(graph: StepGraph, target: HoldingId): readonly Change[] | undefined {
   const arcs = new Map<HoldingId, Arc[]>();
   const add = (from: HoldingId, arc: Arc): void => {
     const list = arcs.get(from);
