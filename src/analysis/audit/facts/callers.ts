@@ -1,5 +1,5 @@
 /** Whom a rule of an ALLOW policy leaves out. */
-import type { RuleSpec, SourceSpec } from "../../../policy/authorization-spec.ts";
+import type { RuleSpec, SourceSpec, WhenSpec } from "../../../policy/authorization-spec.ts";
 import { isIdentityKey } from "./plaintext-ports.ts";
 import { isTokenKey } from "./token-demands.ts";
 
@@ -11,11 +11,38 @@ export type Callers = "anybody" | "mesh" | "some";
 
 /** The widest of the rule's sources. @param trustDomains the mesh's own and its aliases */
 export function callersOf({ from = [], when = [] }: RuleSpec, trustDomains: readonly string[]): Callers {
-  if (when.some(({ key }) => isAboutCallers(key))) return "some";
-  if (from.length === 0) return "anybody";
-  const all = from.map(({ source = {} }) => callersOfSource(source, trustDomains));
-  return all.includes("anybody") ? "anybody" : all.includes("mesh") ? "mesh" : "some";
+  const about = when.filter(({ key }) => isAboutCallers(key));
+  const conditions = about.map((condition) => callersOfCondition(condition, trustDomains));
+  const sources = from.map(({ source = {} }) => callersOfSource(source, trustDomains));
+  return narrowest([...conditions, ...(sources.length === 0 ? [] : [widest(sources)])]);
 }
+
+function widest(all: readonly Callers[]): Callers {
+  return WIDTHS.find((width) => all.includes(width)) ?? "some";
+}
+
+function narrowest(all: readonly Callers[]): Callers {
+  return WIDTHS.findLast((width) => all.includes(width)) ?? "anybody";
+}
+
+const WIDTHS: readonly Callers[] = ["anybody", "mesh", "some"];
+
+/** A condition that is a field of `source` under another name is as wide as that field. */
+function callersOfCondition(
+  { key, values = [], notValues = [] }: WhenSpec,
+  trustDomains: readonly string[],
+): Callers {
+  const field = SOURCE_FIELDS[key];
+  if (field === undefined || notValues.length > 0) return "some";
+  return callersOfSource({ [field]: values }, trustDomains);
+}
+
+const SOURCE_FIELDS: Readonly<Record<string, keyof SourceSpec>> = {
+  "source.principal": "principals",
+  "source.namespace": "namespaces",
+  "source.ip": "ipBlocks",
+  "remote.ip": "remoteIpBlocks",
+};
 
 function isAboutCallers(key: string): boolean {
   return (
@@ -28,7 +55,10 @@ function isAboutCallers(key: string): boolean {
 }
 
 function callersOfSource(source: SourceSpec, trustDomains: readonly string[]): Callers {
-  const fields = Object.entries(source).filter(([, values]) => (values as readonly string[]).length > 0);
+  const fields = Object.entries(source).filter(
+    ([field, values]) =>
+      (values as readonly string[]).length > 0 && !isEveryAddress(field, values as readonly string[]),
+  );
   if (fields.length === 0) return "anybody";
   const isEverybody = ([field, values]: [string, readonly string[]]): boolean => {
     if (field === "principals")
@@ -46,12 +76,18 @@ function callersOfSource(source: SourceSpec, trustDomains: readonly string[]): C
   return fields.every((field) => isEverybody(field as [string, readonly string[]])) ? "mesh" : "some";
 }
 
-/** Whether the rule leaves open what is asked for, but for methods and ports. */
+/** All addresses of IPv4, or of IPv6: a pod is seldom seen by both. */
+function isEveryAddress(field: string, blocks: readonly string[]): boolean {
+  return (field === "ipBlocks" || field === "remoteIpBlocks") && blocks.some((block) => /\/0+$/.test(block));
+}
+
+/** Whether the rule leaves open what is asked for, but for methods and ports, and hosts: these the caller writes. */
 export function isForAllPaths({ to = [], when = [] }: RuleSpec): boolean {
   if (when.some(({ key }) => key.startsWith("request.headers") || key === "connection.sni")) return false;
   if (to.length === 0) return true;
   return to.some(({ operation = {} }) => {
-    const { paths = [], hosts = [] } = operation;
-    return (paths.length === 0 || paths.some((path) => path === "*" || path === "/*")) && hosts.length === 0;
+    const { paths = [], notPaths = [], notHosts = [] } = operation;
+    const isOpen = paths.length === 0 || paths.some((path) => path === "*" || path === "/*");
+    return isOpen && notPaths.length === 0 && notHosts.length === 0;
   });
 }

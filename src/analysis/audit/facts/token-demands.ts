@@ -19,6 +19,15 @@ export function looksAtTokens(rule: RuleSpec): boolean {
   );
 }
 
+/** Whether the rule of a DENY may match a request that has no token: a negation holds of what is not there. */
+export function refusesLackOfToken(rule: RuleSpec): boolean {
+  const { from = [], when = [] } = rule;
+  return (
+    from.some(({ source }) => (source?.notRequestPrincipals?.length ?? 0) > 0) ||
+    when.some(({ key, notValues = [] }) => isTokenKey(key) && notValues.length > 0)
+  );
+}
+
 export function isTokenKey(key: string): boolean {
   return key.startsWith("request.auth.");
 }

@@ -12,7 +12,7 @@ export const allowAnybody: AuditRule = {
   severity: "high",
   attacks: ["M1"],
   what:
-    "Rules of ALLOW policies at applications that name no caller (no `from`, no `when` about callers) and no paths or hosts, where a request is let in by them: `rules: [{}]`, or methods and ports alone. " +
+    "Rules of ALLOW policies at applications that name no caller (no `from`, no `when` about callers, or all addresses: `0.0.0.0/0`) and no paths, where a request is let in by them: `rules: [{}]`, or methods, ports and hosts alone (the caller writes the host). " +
     "Gateways, which are there for anybody, are not looked at, nor rules for certain paths, such as health checks.",
   why: "The workload is as open as without any policy; and since an ALLOW policy is there, it looks as if it were not. Where plaintext is taken, callers need not even be of the mesh.",
   fix: "Name the callers (`from: [{source: {principals: […]}}]`), or the paths that are really for anybody.",

@@ -10,7 +10,7 @@ export const allowWholeMesh: AuditRule = {
   severity: "medium",
   attacks: ["C1"],
   what:
-    'Rules of ALLOW policies at applications whose callers are all that have a certificate (`principals: ["*"]`, `<trust domain>/*`, `namespaces: ["*"]`, the mesh\'s own `trustDomains`), and that leave paths and hosts open. ' +
+    'Rules of ALLOW policies at applications whose callers are all that have a certificate (`principals: ["*"]`, `<trust domain>/*`, `namespaces: ["*"]`, the mesh\'s own `trustDomains`; the same in `when`), and that leave paths open. ' +
     "Rules with a further condition on callers are not told, nor those for certain paths.",
   why: "Whatever is compromised anywhere in the mesh may ask this workload for anything: the rule keeps out nobody who has got in.",
   fix: "Name the accounts or namespaces that call it; `bulwark tighten` proposes them from logged traffic.",

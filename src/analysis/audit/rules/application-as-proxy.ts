@@ -10,9 +10,9 @@ export const applicationAsProxy: AuditRule = {
   severity: "high",
   same: { istio: "IST0144" },
   attacks: ["M12", "E1"],
-  what: "`runAsUser: 1337` on a pod, or on a container other than `istio-proxy`, init containers among them. Istio's own pods (label `istio`, or `release: istio`) and pods with no container but the proxy (gateways) are left out.",
-  why: "What the user 1337 sends is not captured, so that the proxy's own traffic does not run in circles: the application speaks past its sidecar, past every policy of the mesh and past its egress rules.",
-  fix: "Choose another user.",
+  what: "`runAsUser: 1337` or `runAsGroup: 1337` on a pod, or on a container other than `istio-proxy`, init containers among them. Istio's own pods (label `istio`, or `release: istio`) and pods with no container but the proxy (gateways) are left out.",
+  why: "What the user or the group 1337 sends is not captured, so that the proxy's own traffic does not run in circles: the application speaks past its sidecar, past every policy of the mesh and past its egress rules.",
+  fix: "Choose another user, or group.",
   claims: ["captured"],
   check: disguised,
 };
@@ -30,7 +30,7 @@ function* disguised(audit: AuditContext): Iterable<Hit> {
     yield {
       resource: pod.resource,
       path: first.path,
-      title: `${users.map(({ who }) => who).join(" and ")} ${users.length === 1 ? "runs" : "run"} as ${PROXY_UID}, the proxy's user`,
+      title: `${[...new Set(users.map(({ who }) => who))].join(" and ")} ${users.length === 1 ? "runs" : "run"} as ${PROXY_UID}, the proxy's ${[...new Set(users.map(({ what }) => what))].join(" and ")}`,
     };
   }
 }
@@ -42,16 +42,27 @@ function isGateway(pod: AuditedPod): boolean {
 }
 
 function usersOf(pod: AuditedPod) {
-  const user = (context: unknown): unknown => fieldsOf(context).runAsUser;
   const own = containersOf(pod).filter(({ name }) => !ISTIOS_OWN.has(name));
-  return [
-    { who: "the pod", user: user(pod.spec.securityContext), path: [...pod.at, ...FIELD] },
+  const contexts = [
+    { who: "the pod", context: pod.spec.securityContext, path: pod.at },
     ...own.map(({ name, container, path }) => ({
       who: `container \`${name}\``,
-      user: user(container.securityContext),
-      path: [...path, ...FIELD],
+      context: container.securityContext,
+      path,
     })),
   ];
+  return contexts.flatMap(({ who, context, path }) =>
+    FIELDS.map(([field, what]) => ({
+      who,
+      what,
+      user: fieldsOf(context)[field],
+      path: [...path, "securityContext", field],
+    })),
+  );
 }
 
-const FIELD = ["securityContext", "runAsUser"];
+/** Both are left out by istio-iptables (`--uid-owner`, `--gid-owner`). */
+const FIELDS = [
+  ["runAsUser", "user"],
+  ["runAsGroup", "group"],
+] as const;

@@ -5,7 +5,7 @@ import type { AuditContext } from "../audit-context.ts";
 import { httpPortOf } from "../facts/enforced-rules.ts";
 import { requestInto } from "../facts/request-into.ts";
 import { classesByPolicy, type ServerClass } from "../facts/server-classes.ts";
-import { actionOf, looksAtTokens, rulesOf } from "../facts/token-demands.ts";
+import { actionOf, asksForToken, refusesLackOfToken, rulesOf } from "../facts/token-demands.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -15,8 +15,8 @@ export const tokenOptional: AuditRule = {
   severity: "high",
   attacks: ["M5"],
   what:
-    "RequestAuthentications without `presence: REQUIRED` whose workloads have no AuthorizationPolicy that looks at tokens (`requestPrincipals`, `request.auth.…`, or their negations) and none with action CUSTOM, and no route of " +
-    "a gateway's that does (`@request.auth.claims`). A bad token is refused there, a request without one passes. Where the token or its claims are handed on to the application, which may ask for them itself, the weight is less. Waypoints are not looked at.",
+    "RequestAuthentications without `presence: REQUIRED` whose workloads have no AuthorizationPolicy that a request without a token fails at (an ALLOW with `requestPrincipals` or values of `request.auth.…`, a DENY with their negations) and none with action CUSTOM, and no route of " +
+    "a gateway's that asks for claims (`@request.auth.claims`). A DENY of certain claims is none: who has no token has not these. A bad token is refused there, a request without one passes. Where the token or its claims are handed on to the application, which may ask for them itself, the weight is less. Waypoints are not looked at.",
   why: "The caller leaves the token out, and is served as if there were no RequestAuthentication.",
   fix: 'Add a DENY for `notRequestPrincipals: ["*"]`, or have the ALLOW rules ask for `requestPrincipals`; or set `presence: REQUIRED`.',
   claims: ["users-authenticated"],
@@ -69,7 +69,8 @@ function demandsTokens(audit: AuditContext, { inbound, authorization, workload }
     .filter((policy) => !isDryRun(policy))
     .some(({ spec }) => {
       const action = actionOf(spec);
-      return action === "CUSTOM" || (action !== "AUDIT" && rulesOf(spec).some(looksAtTokens));
+      if (action === "ALLOW") return rulesOf(spec).some(asksForToken);
+      return action === "CUSTOM" || (action === "DENY" && rulesOf(spec).some(refusesLackOfToken));
     });
 }
 
