@@ -1,4 +1,4 @@
-import { findComponent } from "../analysis/blast/component.ts";
+import { componentId, findComponent } from "../analysis/blast/component.ts";
 import { proposeCut } from "../analysis/blast/cut/propose-cut.ts";
 import { componentsOfMesh } from "../analysis/blast/holdings.ts";
 import { inMode, type Mode } from "../analysis/blast/modes.ts";
@@ -55,7 +55,8 @@ export async function runBlast(sources: readonly string[], options: BlastOptions
   const unclear = new Set<string>(unclearByFiles(loaded));
   for (const mode of modes) {
     const mesh = mode === undefined ? loaded.mesh : inMode(loaded.mesh, mode);
-    const model = new BlastModel(mesh, options.semantics);
+    const asked = options.compromise === undefined ? undefined : componentId(options.compromise);
+    const model = new BlastModel(mesh, options.semantics, asked);
     refuseEmpty(model);
     for (const why of unclearByPolicies(model)) unclear.add(why);
     const answer = await answerFor(model, options, mode);

@@ -72,7 +72,9 @@ test("what is no component, and options that do not go together, are refused wit
       /there is no component `workload\/team-a\/app-c`.*workload\/team-a\/app-/,
     ],
     [["--compromise", "key/app-a"], /is no key: write key\//],
-    [["--compromise", "token/a"], /is no token/],
+    [["--compromise", "key/cluster.local/ns/A/sa/b"], /is no key: write key\//],
+    [["--compromise", "spiffe://cluster.local/ns/a/sa/b"], /is no key: write key\//],
+    [["--compromise", "token/a"], /is no token: write token\//],
     [["--cut"], /--cut is for one component/],
     [["--compromise", "istiod", "--out", join(folder, "none")], /--out writes the changes of --cut/],
   ] as const) {

@@ -3,7 +3,7 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { matchesLabels } from "../../model/selector.ts";
 import { servicesOfWaypoint, waypointOfWorkload } from "../../policy/waypoint/waypoints.ts";
-import { API_SERVER, type HoldingId, ISTIOD, kindOf, restOf, SOME_NODE } from "./component.ts";
+import { API_SERVER, type HoldingId, ISTIOD, kindOf, namesOf, restOf, SOME_NODE } from "./component.ts";
 import type { BlastModel } from "./radius.ts";
 
 export interface NetworkPosition {
@@ -127,9 +127,25 @@ function alsoOf(model: BlastModel, id: HoldingId, workload: Workload | undefined
       ];
     case ISTIOD:
       return ["equals the API server"];
+    case "key":
+    case "token":
+      return [...foreign(model, id), ...unused(model, id)];
     default:
       return [];
   }
+}
+
+function foreign({ mesh: { config } }: BlastModel, id: HoldingId): readonly string[] {
+  const trustDomain = restOf(id).split("/", 1)[0] ?? "";
+  const own = [config.trustDomain, ...config.trustDomainAliases, ...config.federatedTrustDomains];
+  return kindOf(id) === "token" || own.includes(trustDomain)
+    ? []
+    : ["it is of another trust domain, which no sidecar, waypoint or ztunnel takes"];
+}
+
+function unused({ graph }: BlastModel, id: HoldingId): readonly string[] {
+  const [, namespace = "", account = ""] = /\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(id) ?? ["", ...namesOf(id)];
+  return graph.accountsIn(namespace).includes(account) ? [] : ["no file has its account"];
 }
 
 function unplaced({ graph, holdings }: BlastModel, workload: Workload | undefined): readonly string[] {

@@ -1,5 +1,6 @@
 /** What can be compromised, and what that may yield: one name for each, as `--compromise` takes it and reports print it. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
+import { parseSpiffeId } from "../../model/spiffe-id.ts";
 import { asWaypoint } from "../../policy/waypoint/waypoints.ts";
 import { suggestion } from "../../resources/did-you-mean.ts";
 
@@ -77,24 +78,51 @@ export function componentOf(part: WorkloadPart, { key }: Workload): HoldingId | 
 
 const SHORT: ReadonlySet<string> = new Set([ISTIOD, API_SERVER]);
 
+/** The name that the user wrote, as components have it. */
+export function componentId(written: string): HoldingId {
+  return written.replace(/^key\/spiffe:\/\//, "key/");
+}
+
 /**
- * Finds what the user named among the mesh's components; keys and tokens are whatever is written, as a leaked one may be of anybody's.
+ * Finds what the user named among the mesh's components; keys and tokens are whatever could be one, as a leaked one may be of anybody's.
  * @returns the name, or why there is none.
  */
 export function findComponent(
   written: string,
   known: ReadonlySet<HoldingId>,
 ): { readonly id: HoldingId } | { readonly problem: string } {
-  const id = written.replace(/^key\/spiffe:\/\//, "key/");
-  if (known.has(id) || SHORT.has(id)) return { id };
-  if (/^key\/[^/]+\/ns\/[^/]+\/sa\/[^/]+$/.test(id)) return { id };
-  if (/^token\/[^/]+\/[^/]+$/.test(id)) return { id };
-  if (kindOf(id) === "key")
-    return { problem: `\`${written}\` is no key: write key/<trust domain>/ns/<namespace>/sa/<account>` };
-  if (kindOf(id) === "token")
-    return { problem: `\`${written}\` is no token: write token/<namespace>/<account>` };
+  const id = componentId(written);
+  if (known.has(id) || SHORT.has(id) || isKey(id) || isToken(id)) return { id };
+  const shown = `\`${shortened(written)}\``;
+  if (kindOf(id) === "key" || id.startsWith("spiffe://"))
+    return { problem: `${shown} is no key: write key/<trust domain>/ns/<namespace>/sa/<account>` };
+  if (kindOf(id) === "token") return { problem: `${shown} is no token: write token/<namespace>/<account>` };
   const meant = suggestion(id, [...known]);
   return {
-    problem: `there is no component \`${written}\`${meant === "" ? "; without --compromise all are listed" : `: ${meant}`}`,
+    problem: `there is no component ${shown}${meant === "" ? "; without --compromise all are listed" : `: ${meant}`}`,
   };
 }
+
+/** Namespaces, and accounts: RFC 1123. */
+const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+function isKey(id: HoldingId): boolean {
+  const parsed = kindOf(id) === "key" ? parseSpiffeId(`spiffe://${restOf(id)}`) : undefined;
+  return isAccount(parsed?.namespace ?? "", parsed?.serviceAccount ?? "");
+}
+
+function isToken(id: HoldingId): boolean {
+  return kindOf(id) === "token" && isAccount(...namesOf(id));
+}
+
+function isAccount(namespace: string, account: string): boolean {
+  return LABEL.test(namespace) && SUBDOMAIN.test(account);
+}
+
+/** A token itself that somebody pastes is nothing to repeat. */
+function shortened(written: string): string {
+  return written.length > SHOWN ? `${written.slice(0, SHOWN / 4)}…` : written;
+}
+
+const SHOWN = 100;

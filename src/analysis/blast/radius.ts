@@ -6,7 +6,7 @@
 import type { Mesh } from "../../model/mesh.ts";
 import type { Semantics } from "../../policy/inbound.ts";
 import { addBits, type Bits, bitsIn, countBits, hasBit, noBits, setBit } from "./bits.ts";
-import { type HoldingId, principalOf } from "./component.ts";
+import { type HoldingId, kindOf, namesOf, principalOf, restOf } from "./component.ts";
 import { EntryPoints } from "./entry-points.ts";
 import { GainGraph } from "./gains.ts";
 import { type Holdings, HoldingsIndex, workloadsByPrincipal } from "./holdings.ts";
@@ -58,10 +58,12 @@ export class BlastModel {
   readonly #outcomes = new Map<number, Outcome>();
   readonly #counts = new Map<string, RadiusCounts>();
 
-  constructor(mesh: Mesh, semantics: Semantics) {
+  /** @param asked the component that is to be asked about: the key or token that leaked may be of an account that no file has. */
+  constructor(mesh: Mesh, semantics: Semantics, asked?: HoldingId) {
     this.mesh = mesh;
     this.graph = new GainGraph(mesh);
-    this.entries = new EntryPoints(this.graph, semantics);
+    const besides = asked === undefined ? [] : identitiesBy(asked, mesh);
+    this.entries = new EntryPoints(this.graph, semantics, besides);
     this.network = new NetworkRows(this.graph, this.entries);
     this.holdings = new HoldingsIndex(this.graph);
     this.#byPrincipal = workloadsByPrincipal(this.graph);
@@ -106,8 +108,17 @@ export class BlastModel {
     if (isCa) return this.counted.slice();
     const bits = noBits(this.mesh.workloads.length);
     for (const at of code) setBit(bits, at);
-    for (const key of keys) for (const at of this.#byPrincipal.get(key) ?? []) setBit(bits, at);
+    for (const key of keys)
+      for (const at of this.#byPrincipal.get(this.#underOwnName(key)) ?? []) setBit(bits, at);
     return bits;
+  }
+
+  /** An identity of an alias passes everywhere for that of the mesh's own trust domain. */
+  #underOwnName(principal: string): string {
+    const { trustDomain, trustDomainAliases } = this.mesh.config;
+    const slash = principal.indexOf("/");
+    const isAlias = trustDomainAliases.includes(principal.slice(0, slash));
+    return isAlias ? `${trustDomain}${principal.slice(slash)}` : principal;
   }
 
   /** Entry points that are open to who has all of these. */
@@ -308,6 +319,12 @@ export class BlastModel {
     if (workload === undefined) return [];
     return this.graph.componentsOf(workload).map((id) => this.holdings.of(id));
   }
+}
+
+function identitiesBy(asked: HoldingId, { config }: Mesh): readonly string[] {
+  if (kindOf(asked) === "key") return [restOf(asked)];
+  const [namespace, account] = namesOf(asked);
+  return kindOf(asked) === "token" ? [`${config.trustDomain}/ns/${namespace}/sa/${account}`] : [];
 }
 
 const NOT_ALL = { isAll: false };

@@ -190,7 +190,8 @@ async function stepTo(
 function whyBySets({ mesh, graph }: BlastModel, { target }: EntryPoint, as: string | null): string {
   const workload = mesh.workloads[target];
   const part = workload === undefined ? undefined : graph.parts.get(workload);
-  if (part === "gateway") return "it may connect; the gateway's own policies and routes are not asked about";
+  if (part === "gateway")
+    return `the gateway lets ${as === null ? "in who shows no identity" : `${as} in`}; its routes are not asked about`;
   if (part === "waypoint") return "a waypoint takes tunnels from every identity of the mesh";
   return as === null ? "policies let in who shows no identity" : `policies let ${as} in`;
 }

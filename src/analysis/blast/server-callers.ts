@@ -5,15 +5,16 @@
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { inboundBypass } from "../../model/traffic-capture.ts";
 import { decideAmbient } from "../../policy/ambient/ambient-policy.ts";
+import { type CompiledRule, compileRule } from "../../policy/authorization-rule.ts";
 import type { AuthorizationSpec, RuleSpec, SourceSpec } from "../../policy/authorization-spec.ts";
-import { chainOf, decideConnection, decideRequest } from "../../policy/inbound.ts";
+import { chainOf, decideConnection, decideRequest, type InboundPolicy } from "../../policy/inbound.ts";
 import { representativeRequests } from "../../policy/path/representative-requests.ts";
 import type { Resource } from "../../resources/resource.ts";
 import { AnalysisLimit } from "../space/analysis-limit.ts";
 import { NO } from "../space/diagram.ts";
 import { ABSENT } from "../space/dimension.ts";
 import { connectionOf, requestOf, type SampleRequest } from "../space/request-space.ts";
-import { type AnalysedServer, ServerSpace } from "../space/server-space.ts";
+import { type AnalysedServer, type RequestRules, ServerSpace } from "../space/server-space.ts";
 
 /** At one port. Identities without `spiffe://`. */
 export interface PortCallers {
@@ -41,6 +42,10 @@ export class KnownIdentities {
     }
   }
 
+  get trustDomains(): readonly string[] {
+    return [...new Set([...this.all].map((principal) => principal.slice(0, principal.indexOf("/"))))];
+  }
+
   inNamespace(namespace: string): readonly string[] {
     return this.#byNamespace.get(namespace) ?? [];
   }
@@ -54,7 +59,12 @@ export interface CallersQuestion {
   readonly ports: readonly number[];
   readonly policies: readonly Resource[];
   readonly known: KnownIdentities;
+  /** Only of requests that match this; absent: of all. */
+  readonly within?: RuleSpec;
 }
+
+/** Where policies could not be analysed, or there are none: everybody, with an identity or without. */
+export const OPEN_TO_ALL: Omit<PortCallers, "port"> = { anonymous: true, everybody: true, named: new Set() };
 
 /**
  * Exact. Where all policies only allow, and name their callers, the decision itself is asked about each of those, with a request for each operation that is
@@ -237,10 +247,12 @@ function isUncaptured(
 }
 
 /** @throws {AnalysisLimit} */
-export function callersByAlgebra({ server, ports, known }: CallersQuestion): readonly PortCallers[] {
-  const space = new ServerSpace([server]);
+export function callersByAlgebra({ server, ports, known, within }: CallersQuestion): readonly PortCallers[] {
+  const asked = within === undefined || "ambient" in server ? undefined : requestsOf(within, server);
+  const space = new ServerSpace([server], asked === undefined ? [] : [asked]);
   const { diagrams } = space;
-  const outcomes = space.outcomes(server);
+  const all = space.outcomes(server);
+  const outcomes = asked === undefined ? all : space.restrict(all, space.matching(asked));
   const place = space.placeOf("identity");
   const dimension = place === undefined ? undefined : space.dimensions[place];
   if (place === undefined || dimension?.kind !== "identity") throw new AnalysisLimit("no identities");
@@ -261,6 +273,26 @@ export function callersByAlgebra({ server, ports, known }: CallersQuestion): rea
     });
     return { port, anonymous: isLet(ABSENT), everybody, named: new Set(named) };
   });
+}
+
+/** @throws {AnalysisLimit} where the rule says nothing that can be matched. */
+function requestsOf(
+  rule: RuleSpec,
+  { semantics, trustDomains, federated, forwardedFor }: InboundPolicy,
+): RequestRules {
+  const context = {
+    semantics,
+    trustDomains,
+    federated,
+    forwardedFor,
+    action: "ALLOW",
+    policyNamespace: "",
+  } as const;
+  const compile = (http: boolean): readonly CompiledRule[] => {
+    const compiled = compileRule(rule, { namespace: "", name: "asked" }, 0, { ...context, http });
+    return compiled === null ? [] : [compiled];
+  };
+  return { http: compile(true), tcp: compile(false), trustDomains };
 }
 
 function withoutScheme(id: string): string {

@@ -43,7 +43,7 @@ export async function proposeCut(
   component: HoldingId,
   { semantics, steps: most }: CutOptions,
 ): Promise<Cut> {
-  let model = new BlastModel(mesh, semantics);
+  let model = new BlastModel(mesh, semantics, component);
   const before = measured(model, component);
   const steps: CutStep[] = [];
   for (let left = before; steps.length < most; ) {
@@ -71,7 +71,7 @@ async function bestStep(
   let best: { readonly step: CutStep; readonly model: BlastModel; readonly worth: number } | undefined;
   const closing = networkChanges(model, component).slice(0, TRIED);
   for (const changes of [...candidates(model, graph), ...closing.map((change) => [change])]) {
-    const changed = new BlastModel(await meshWithChanges(model.mesh, changes), semantics);
+    const changed = new BlastModel(await meshWithChanges(model.mesh, changes), semantics, component);
     const after = measured(changed, component);
     const weight = weightOf(changes);
     const worth = (score - after.score) / weight;
