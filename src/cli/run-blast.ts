@@ -19,7 +19,7 @@ import { type Baseline, readBaseline } from "./blast/read-baseline.ts";
 import { writeCut } from "./blast/write-cut.ts";
 import { keepVerdict } from "./closed-pipe.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
-import { type BlastFormat, renderBlast } from "./render/blast.ts";
+import { type BlastFormat, isGraphFormat, renderBlast } from "./render/blast.ts";
 import { writeDecisionNotes } from "./render/decisions.ts";
 import { checkOutFolder } from "./write-changes.ts";
 
@@ -45,6 +45,7 @@ export type BlastFailure = (typeof BLAST_FAILURES)[number];
 export async function runBlast(sources: readonly string[], options: BlastOptions): Promise<ExitCode> {
   keepVerdict();
   checkCut(options);
+  checkGraph(options);
   checkWatch(options);
   const baseline = options.baseline === undefined ? undefined : readBaseline(options.baseline, options);
   const loaded = await loadMesh(sources);
@@ -131,6 +132,20 @@ function checkWatch({ baseline, failOn, compare }: BlastOptions): void {
     throw new BulwarkError(
       "BW_CLI_INPUT",
       `--fail-on ${failOn} compares with an earlier answer: give it by --baseline`,
+    );
+}
+
+function checkGraph({ format, compromise, compare, cut, baseline }: BlastOptions): void {
+  if (!isGraphFormat(format)) return;
+  if (compromise === undefined)
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `--format ${format} draws one component: name it by --compromise (without it, --format text lists them)`,
+    );
+  if (compare !== undefined || cut !== undefined || baseline !== undefined)
+    throw new BulwarkError(
+      "BW_CLI_INPUT",
+      `--format ${format} draws the mesh as it is: leave --compare, --cut and --baseline out`,
     );
 }
 

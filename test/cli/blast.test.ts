@@ -119,8 +119,11 @@ test("both modes are shown side by side: a key that an ambient pod does not have
   assert.match(whole.stdout, /score of the mesh: sidecar \d+\.\d\d, ambient \d+\.\d\d/);
 });
 
-test("Markdown and Graphviz take names as text, whatever stands in them", async () => {
-  for (const format of ["markdown", "dot"]) {
+test("blast --format markdown and dot print what a pull request and Graphviz take", async () => {
+  for (const [format, start] of [
+    ["markdown", /^## What a compromise costs\n/],
+    ["dot", /^digraph blast \{\n[\s\S]* {2}n0 -> n1 \[tooltip=/],
+  ] as const) {
     const { code, stdout } = await bulwark([
       "blast",
       MESH,
@@ -130,11 +133,6 @@ test("Markdown and Graphviz take names as text, whatever stands in them", async 
       format,
     ]);
     assert.equal(code, 0);
-    assert.match(
-      stdout,
-      format === "dot"
-        ? /^digraph blast \{\n[\s\S]*"workload\/team-a\/app-a" -> "key\/[^"]+";/
-        : /^## What a compromise costs\n/,
-    );
+    assert.match(stdout, start);
   }
 });

@@ -35,6 +35,8 @@ export interface ReachStep {
   readonly as: string | null;
   /** `namespace/name` */
   readonly to: string;
+  /** Of whom is reached, without `spiffe://`: what later steps may show. */
+  readonly identity: string;
   readonly port: number;
   readonly way: EntryPoint["way"];
   readonly why: string;
@@ -172,12 +174,14 @@ async function stepTo(
   const entry = entries.all[at];
   if (entry === undefined) throw new Error("BUG: no such entry point");
   const from = sender.from === null ? null : (mesh.workloads[sender.from]?.key ?? null);
+  const target = mesh.workloads[entry.target];
   const base = {
     kind: "reaches",
     hop,
     from,
     as: sender.as,
-    to: mesh.workloads[entry.target]?.key ?? "",
+    to: target?.key ?? "",
+    identity: target === undefined ? "" : principalOf(target),
     port: entry.port,
     way: entry.way,
   } as const;

@@ -163,6 +163,7 @@ function reachOf(entry: JsonReader): ReachStep {
     from: entry.at("from").textOrNull(),
     as: entry.at("as").textOrNull(),
     to: entry.at("to").text(),
+    identity: entry.at("identity").text(),
     port: entry.at("port").count(),
     way: entry.at("way").oneOf(["direct", "hbone", "clear", "waypoint"]),
     why: entry.at("why").text(),

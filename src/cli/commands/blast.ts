@@ -55,13 +55,14 @@ function parseModes(text: string): readonly Mode[] {
 
 const HELP = `
 Components: workload/NS/NAME, sidecar/NS/NAME, waypoint/NS/NAME, gateway/NS/NAME, node/NAME, ztunnel/NODE, cni/NODE, istiod, apiserver,
-key/TRUST-DOMAIN/ns/NS/sa/ACCOUNT, token/NS/ACCOUNT. To reach is not to control: docs/blast.md says what each word means.
+key/TRUST-DOMAIN/ns/NS/sa/ACCOUNT, token/NS/ACCOUNT. With one of them --format dot, mermaid and svg draw a graph. To reach is not to control: docs/blast.md says what each word means.
 Exit code: 0 printed, 2 with --fail-on: it has grown, or it cannot be told, 3 the files, the baseline or the component are not valid, or there is no workload,
 1 Bulwark failed.
 ${examples(
   "bulwark blast examples/compromise",
   "bulwark blast examples/compromise --compromise workload/shop/orders",
   "bulwark blast examples/compromise --compromise ztunnel/node-1 --format json",
+  "bulwark blast examples/compromise --compromise workload/team-a/app-a --format svg > app-a.svg",
   "bulwark blast deploy --format json > blast.json",
   "bulwark blast deploy --baseline blast.json --fail-on grown --format markdown",
   "bulwark blast examples/compromise --compromise workload/ops/deployer --cut --out changes",

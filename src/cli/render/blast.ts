@@ -5,14 +5,25 @@ import type { BlastReport, GainStep, ReachStep } from "../../analysis/blast/repo
 import { scoreText } from "../../analysis/blast/score.ts";
 import { type BlastAnswer, type BlastDocument, blastJson } from "../blast/blast-document.ts";
 import { comparisonMarkdown, comparisonText } from "./blast-comparison.ts";
-import { blastDot } from "./blast-dot.ts";
+import { blastGraph } from "./blast-graph.ts";
 import { exampleLines, gainText, reachText } from "./blast-steps.ts";
+import { dotOf } from "./graph/graph-dot.ts";
+import { mermaidOf } from "./graph/graph-mermaid.ts";
+import { svgOf } from "./graph/graph-svg.ts";
 import { markdownTable, markdownText } from "./markdown.ts";
 import { plain, style } from "./style.ts";
 import { table } from "./table.ts";
 
-export const BLAST_FORMATS = ["text", "json", "markdown", "dot"] as const;
+const GRAPHS = { dot: dotOf, mermaid: mermaidOf, svg: svgOf };
+type GraphFormat = keyof typeof GRAPHS;
+
+export const BLAST_FORMATS = ["text", "json", "markdown", "dot", "mermaid", "svg"] as const;
 export type BlastFormat = (typeof BLAST_FORMATS)[number];
+
+/** Of one component alone: an overview has no gains and reaches to draw. */
+export function isGraphFormat(format: BlastFormat): format is GraphFormat {
+  return Object.hasOwn(GRAPHS, format);
+}
 
 const SHOWN_COMPONENTS = 40;
 const SHOWN_STEPS = 12;
@@ -24,7 +35,9 @@ export function renderBlast(document: BlastDocument, format: BlastFormat): strin
     case "json":
       return blastJson(document);
     case "dot":
-      return blastDot(answers.flatMap(({ report }) => (report === undefined ? [] : [report])));
+    case "mermaid":
+    case "svg":
+      return graphText(answers, format);
     case "text":
       return (
         answers.map((answer) => [heading(answer), textOf(answer)].join("")).join("\n") +
@@ -33,6 +46,11 @@ export function renderBlast(document: BlastDocument, format: BlastFormat): strin
     case "markdown":
       return `## What a compromise costs\n\n${answers.map((answer) => markdownOf(answer)).join("\n\n")}\n`;
   }
+}
+
+function graphText([answer]: readonly BlastAnswer[], format: GraphFormat): string {
+  if (answer?.report === undefined) throw new Error("BUG: a graph of no component");
+  return [...GRAPHS[format](blastGraph(answer.report))].join("");
 }
 
 function heading({ mode }: BlastAnswer): string {

@@ -2,6 +2,7 @@
 import { BulwarkError } from "../../resources/bulwark-error.ts";
 import type { ShownEntry } from "./map.ts";
 import { entryLabel } from "./map-label.ts";
+import { xmlText } from "./xml-text.ts";
 
 const CELL = 22;
 const CHARACTER = 6.6;
@@ -26,10 +27,10 @@ export function* renderSvg(entries: Iterable<ShownEntry>): Generator<string> {
   yield `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="monospace" font-size="11">\n`;
   yield `<title>Who can connect to whom</title>\n<rect width="100%" height="100%" fill="#ffffff"/>\n`;
   for (const [at, label] of rows.entries())
-    yield `<text x="${left - 6}" y="${top + CELL * at + 15}" text-anchor="end">${xml(label)}</text>\n`;
+    yield `<text x="${left - 6}" y="${top + CELL * at + 15}" text-anchor="end">${xmlText(label)}</text>\n`;
   for (const [at, label] of columns.entries()) {
     const x = left + CELL * at + 15;
-    yield `<text x="${x}" y="${top - 6}" transform="rotate(-90 ${x} ${top - 6})">${xml(label)}</text>\n`;
+    yield `<text x="${x}" y="${top - 6}" transform="rotate(-90 ${x} ${top - 6})">${xmlText(label)}</text>\n`;
   }
   yield* grid(left, top, rows.length, columns.length);
   const row = new Map(rows.map((label, at) => [label, at]));
@@ -39,7 +40,7 @@ export function* renderSvg(entries: Iterable<ShownEntry>): Generator<string> {
     const x = left + CELL * (column.get(to) ?? 0) + 2;
     const y = top + CELL * (row.get(from) ?? 0) + 2;
     const fill = connections === "All Connections" ? "#c0392b" : "#2e86c1";
-    yield `<rect x="${x}" y="${y}" width="${CELL - 4}" height="${CELL - 4}" rx="3" fill="${fill}"><title>${xml(`${from} => ${to} : ${entryLabel(entry)}`)}</title></rect>\n`;
+    yield `<rect x="${x}" y="${y}" width="${CELL - 4}" height="${CELL - 4}" rx="3" fill="${fill}"><title>${xmlText(`${from} => ${to} : ${entryLabel(entry)}`)}</title></rect>\n`;
   }
   yield "</svg>\n";
 }
@@ -55,8 +56,4 @@ function* grid(left: number, top: number, rows: number, columns: number): Genera
 
 function longest(labels: readonly string[]): number {
   return labels.reduce((length, label) => Math.max(length, label.length), 0);
-}
-
-function xml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -100,6 +100,7 @@ function reach(to: string, hop: number): ReachStep {
     from: "a/a",
     as: null,
     to,
+    identity: "id",
     port: 80,
     way: "direct",
     why: "open",
