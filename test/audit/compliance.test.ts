@@ -75,7 +75,10 @@ const WITHOUT_CONTROLS: Readonly<Record<string, string>> = {
   BW0148: "the pods are in the mesh, as they should be: what misleads is that no label says so",
   BW0164: "certificates are verified for addresses as they are for names",
   BW0315: "what is read where nothing is said is the stricter mode",
+  BW0525: "who is to deploy the mesh is in no file: claims on rights are about those of the cluster",
   BW0601: "what a redundant rule says is in force by another rule",
+  BW0866: "claims on Secrets are about those that are: this one is none",
+  BW0867: "claims on tokens are about those that are mounted",
 };
 
 test("every rule bears on a control of a framework, or it is said why not", () => {

@@ -60,8 +60,11 @@ import { forgedClientAddress } from "./rules/forged-client-address.ts";
 import { gatewayAnyHost } from "./rules/gateway-any-host.ts";
 import { gatewayApiOutdated } from "./rules/gateway-api-outdated.ts";
 import { gatewayClientAddress } from "./rules/gateway-client-address.ts";
+import { gatewayHostShared } from "./rules/gateway-host-shared.ts";
+import { gatewayInClear } from "./rules/gateway-in-clear.ts";
 import { gatewayInternal } from "./rules/gateway-internal.ts";
 import { gatewayOfOthers } from "./rules/gateway-of-others.ts";
+import { gatewayOldTls } from "./rules/gateway-old-tls.ts";
 import { gatewayPortUnserved } from "./rules/gateway-port-unserved.ts";
 import { gatewayUnbounded } from "./rules/gateway-unbounded.ts";
 import { gatewaysConflict } from "./rules/gateways-conflict.ts";
@@ -82,6 +85,7 @@ import { injectionOff } from "./rules/injection-off.ts";
 import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
+import { keyInConfigMap } from "./rules/key-in-config-map.ts";
 import { kubeletConfiguration } from "./rules/kubelet-configuration.ts";
 import { listenersConflict } from "./rules/listeners-conflict.ts";
 import { loaderWarning } from "./rules/loader-warning.ts";
@@ -118,6 +122,7 @@ import { podUnhardened } from "./rules/pod-unhardened.ts";
 import { podWithoutProxy } from "./rules/pod-without-proxy.ts";
 import { policyHostUnknown } from "./rules/policy-host-unknown.ts";
 import { policySelectsNothing } from "./rules/policy-selects-nothing.ts";
+import { policyServicePort } from "./rules/policy-service-port.ts";
 import { portProtocolsMixed } from "./rules/port-protocols-mixed.ts";
 import { portUnnamed } from "./rules/port-unnamed.ts";
 import { portUnverified } from "./rules/port-unverified.ts";
@@ -135,6 +140,7 @@ import { rightsAnonymous } from "./rules/rights-anonymous.ts";
 import { rightsCertificates } from "./rules/rights-certificates.ts";
 import { rightsEscalation } from "./rules/rights-escalation.ts";
 import { rightsEverybody } from "./rules/rights-everybody.ts";
+import { rightsMesh } from "./rules/rights-mesh.ts";
 import { rightsNodes } from "./rules/rights-nodes.ts";
 import { rightsPods } from "./rules/rights-pods.ts";
 import { rightsSecrets } from "./rules/rights-secrets.ts";
@@ -178,8 +184,10 @@ import { telemetryWithoutProvider } from "./rules/telemetry-without-provider.ts"
 import { tlsModesApart } from "./rules/tls-modes-apart.ts";
 import { tokenOptional } from "./rules/token-optional.ts";
 import { tokenUnneeded } from "./rules/token-unneeded.ts";
+import { tokenWithoutEnd } from "./rules/token-without-end.ts";
 import { versionUnknown } from "./rules/version-unknown.ts";
 import { versionVulnerable } from "./rules/version-vulnerable.ts";
+import { wasmUntrusted } from "./rules/wasm-untrusted.ts";
 import { waypointBypass } from "./rules/waypoint-bypass.ts";
 import { waypointLost } from "./rules/waypoint-lost.ts";
 import { waypointNeeded } from "./rules/waypoint-needed.ts";
@@ -303,6 +311,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   tokenUnneeded, // BW0522
   defaultNamespace, // BW0523
   openConsole, // BW0524
+  rightsMesh, // BW0525
   componentFlags, // BW0530
   kubeletConfiguration, // BW0531
   encryptionConfiguration, // BW0532
@@ -311,6 +320,7 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   allowDenied, // BW0603
   ruleUnreached, // BW0604
   closedByAccident, // BW0605
+  policyServicePort, // BW0606
   pathNever, // BW0607
   claimsUnread, // BW0608
   tokenOptional, // BW0609
@@ -363,13 +373,19 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   routeTakesOver, // BW0831
   entryOfOthers, // BW0832
   gatewayOfOthers, // BW0833
+  gatewayHostShared, // BW0834
+  gatewayInClear, // BW0835
+  gatewayOldTls, // BW0836
   envoySecurityRemoved, // BW0840
+  wasmUntrusted, // BW0841
   defaultAccount, // BW0850
   secretInEnvironment, // BW0852
   accessLogOff, // BW0862
   certificateOtherHost, // BW0863
   certificateWeak, // BW0864
   certificateEnding, // BW0865
+  keyInConfigMap, // BW0866
+  tokenWithoutEnd, // BW0867
   accountRulesCluster, // BW0870
   ztunnelPeerPorts, // BW0951
   ztunnelTrustDomains, // BW0952
