@@ -172,3 +172,34 @@ test("files without a workload have no score: exit code 3, and --fail-on has som
     refused(/leave --compare out/),
   );
 });
+
+test("what cannot be told fails as well: pods that the files say too little of, now or in the baseline", async () => {
+  const mesh = join(folder, "kafka.yaml");
+  writeFileSync(
+    mesh,
+    `apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: a, labels: {app: p}}
+spec: {containers: [{name: c, image: i, ports: [{containerPort: 80}]}]}
+---
+apiVersion: kafka.strimzi.io/v1beta2
+kind: Kafka
+metadata: {name: k, namespace: a}
+spec: {}
+`,
+  );
+  const file = join(folder, "kafka.json");
+  writeFileSync(
+    file,
+    renderBlast(
+      { answers: [await answerOf([mesh], { named: false })], semantics: "istio", unclear: ["too rich"] },
+      "json",
+    ),
+  );
+  const { code, stdout } = await bulwark(["blast", mesh, "--baseline", file, "--fail-on", "score"]);
+  assert.equal(code, 2);
+  assert.match(
+    stdout,
+    /nothing has grown or shrunk\ncannot be told: in the baseline: too rich\ncannot be told: Kafka a\/k makes pods of which the files say too little\n$/,
+  );
+});
