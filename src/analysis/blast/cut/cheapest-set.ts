@@ -6,8 +6,8 @@ import type { HoldingId } from "../component.ts";
 import type { Change } from "./change.ts";
 import type { StepEdge, StepGraph } from "./step-graph.ts";
 
-/** Ways that are looked for at most; past them the best set so far stands. The problem is NP-hard (minimum label cut). */
-const MOST_WAYS = 5_000;
+/** Edges that are looked at, at most; past them the best set so far stands. The problem is NP-hard (minimum label cut). */
+const MOST_LOOKS = 1_000_000;
 
 /**
  * @param known a set that separates.
@@ -21,10 +21,10 @@ export function cheapestSet(
   if (!cutsMany(graph.edges)) return known;
   const out = Map.groupBy(graph.edges, ({ from }) => from);
   let best = { changes: known, weight: weightOf(known) };
-  let ways = 0;
+  const budget = { looks: MOST_LOOKS };
   const search = (removed: readonly Change[], kept: ReadonlySet<string>, weight: number): void => {
-    if (weight >= best.weight || ++ways > MOST_WAYS) return;
-    const way = wayWithFewestChanges(out, graph.start, target, new Set(removed.map(({ id }) => id)));
+    if (weight >= best.weight || budget.looks <= 0) return;
+    const way = wayWithFewestChanges(out, { from: graph.start, to: target, removed, budget });
     if (way === undefined) {
       best = { changes: removed, weight };
       return;
@@ -51,13 +51,19 @@ function cutsMany(edges: readonly StepEdge[]): boolean {
   return new Set(ids).size < ids.length;
 }
 
+interface Search {
+  readonly from: HoldingId;
+  readonly to: HoldingId;
+  readonly removed: readonly Change[];
+  readonly budget: { looks: number };
+}
+
 /** The changes on the way, each once; undefined where there is none. Fewest first, so that there is little to choose from. */
 function wayWithFewestChanges(
   out: ReadonlyMap<HoldingId, readonly StepEdge[]>,
-  start: HoldingId,
-  target: HoldingId,
-  removed: ReadonlySet<string>,
+  { from: start, to: target, removed: changes, budget }: Search,
 ): readonly Change[] | undefined {
+  const removed = new Set(changes.map(({ id }) => id));
   const came = new Map<HoldingId, StepEdge | null>([[start, null]]);
   let layer = [start];
   while (layer.length > 0 && !came.has(target)) {
@@ -66,6 +72,7 @@ function wayWithFewestChanges(
     for (const id of layer)
       for (const edge of out.get(id) ?? []) {
         const { to, change } = edge;
+        budget.looks--;
         if (came.has(to) || (change !== undefined && removed.has(change.id))) continue;
         if (change !== undefined) next.push(edge);
         else {
@@ -81,8 +88,8 @@ function wayWithFewestChanges(
       }
   }
   if (!came.has(target)) return undefined;
-  const changes = new Map<string, Change>();
+  const found = new Map<string, Change>();
   for (let edge = came.get(target); edge !== null && edge !== undefined; edge = came.get(edge.from))
-    if (edge.change !== undefined) changes.set(edge.change.id, edge.change);
-  return [...changes.values()];
+    if (edge.change !== undefined) found.set(edge.change.id, edge.change);
+  return [...found.values()];
 }
