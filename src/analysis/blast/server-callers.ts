@@ -87,6 +87,10 @@ export function callersByAsking(question: CallersQuestion): readonly PortCallers
       found.push({ port, anonymous: asks(null), everybody, named: NOBODY });
       continue;
     }
+    if (!("ambient" in question.server) && isUncaptured(question.server, port)) {
+      found.push({ port, anonymous: true, everybody: true, named: NOBODY });
+      continue;
+    }
     const named = new Set<string>();
     for (const { rule, namespace } of rules) {
       if (!isAbout(rule, port)) continue;
