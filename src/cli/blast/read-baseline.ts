@@ -1,5 +1,6 @@
 /** An earlier answer of `blast`, from a file that anybody may have written, cut off or mistaken for another. */
 import { readFileSync } from "node:fs";
+import { componentId } from "../../analysis/blast/component.ts";
 import type { RadiusCounts } from "../../analysis/blast/radius.ts";
 import type { GainStep, ReachStep } from "../../analysis/blast/report.ts";
 import type { WatchedOverview, WatchedReport } from "../../analysis/blast/watch/comparison.ts";
@@ -94,7 +95,7 @@ function bodyOf(reader: JsonReader): Baseline {
 }
 
 function checkSubject({ report }: Baseline, file: string, compromise: string | undefined): void {
-  const written = compromise?.replace(/^key\/spiffe:\/\//, "key/");
+  const written = compromise === undefined ? undefined : componentId(compromise);
   if (report?.component === written) return;
   const [was, now] = [report?.component, written].map((name) =>
     name === undefined ? "the whole mesh" : `\`${name}\``,
