@@ -173,7 +173,7 @@ import { signatureRefused } from "./rules/signature-refused.ts";
 import { statusNegative } from "./rules/status-negative.ts";
 import { subsetEmpty } from "./rules/subset-empty.ts";
 import { subsetRuleElsewhere } from "./rules/subset-rule-elsewhere.ts";
-import { suppressionVoid } from "./rules/suppression-void.ts";
+import { suppressionVoidBeside } from "./rules/suppression-void.ts";
 import { targetPortShared } from "./rules/target-port-shared.ts";
 import { targetUnserved } from "./rules/target-unserved.ts";
 import { tcpAttributes } from "./rules/tcp-attributes.ts";
@@ -200,8 +200,7 @@ import { ztunnelHttp } from "./rules/ztunnel-http.ts";
 import { ztunnelPeerPorts } from "./rules/ztunnel-peer-ports.ts";
 import { ztunnelTrustDomains } from "./rules/ztunnel-trust-domains.ts";
 
-export const AUDIT_RULES: readonly AuditRule[] = [
-  suppressionVoid, // BW0002
+const RULES_ON_MESHES: readonly AuditRule[] = [
   filesNotWhole, // BW0003
   deprecatedFields, // BW0100
   referenceLost, // BW0101
@@ -400,4 +399,9 @@ export const AUDIT_RULES: readonly AuditRule[] = [
   gatewayClientAddress, // BW0962
   registryOnly, // BW0964
   targetUnserved, // BW0966
+];
+
+export const AUDIT_RULES: readonly AuditRule[] = [
+  suppressionVoidBeside(RULES_ON_MESHES), // BW0002
+  ...RULES_ON_MESHES,
 ];

@@ -81,6 +81,7 @@ function* together(denied: SampleRequest, allowed: SampleRequest): Iterable<Samp
   const headers = [...allowed.headers, ...denied.headers];
   yield { ...denied, principal, sourceIp, remoteIp, claims, headers };
   yield { ...allowed, host: denied.host, path: denied.path, headers };
+  yield { ...allowed, host: denied.host, headers };
   yield { ...allowed, principal: denied.principal, headers };
 }
 

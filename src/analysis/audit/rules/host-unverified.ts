@@ -1,5 +1,5 @@
 import type { AuditContext } from "../audit-context.ts";
-import { isUnverified } from "../facts/client-tls.ts";
+import { isUnverified, skipsVerification, unverifiedText } from "../facts/client-tls.ts";
 import { fieldsOf, textOf } from "../facts/written.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
@@ -10,7 +10,7 @@ export const hostUnverified: AuditRule = {
   severity: "low",
   same: { istio: "IST0128", snowcat: "TLS Validation in Destination Rule" },
   attacks: ["M3"],
-  what: "`trafficPolicy.tls` of mode SIMPLE or MUTUAL without `caCertificates`, and without `credentialName`, which brings a CA of its own and counts where the rule has a `workloadSelector`. Proxies of Istio 1.21 and later verify by the system's CAs then; earlier ones accept any certificate unless VERIFY_CERTIFICATE_AT_CLIENT is set.",
+  what: "`trafficPolicy.tls` of mode SIMPLE or MUTUAL without `caCertificates`, and without `credentialName`, which brings a CA of its own and counts where the rule has a `workloadSelector`; and (`high`) with `insecureSkipVerify`. Proxies of Istio 1.21 and later verify by the system's CAs then; earlier ones accept any certificate unless VERIFY_CERTIFICATE_AT_CLIENT is set.",
   why: "A certificate of any public CA is enough to stand in for the server; before Istio 1.21 any certificate is: somebody on the way reads and changes everything, and both ends look secure.",
   fix: "Name the CA that signs the server's certificate in `caCertificates` (`system`, if the public ones are meant), and the server's names in `subjectAltNames`.",
   claims: ["servers-verified"],
@@ -24,8 +24,8 @@ function* unverifiedHosts(audit: AuditContext): Iterable<Hit> {
     if (!isUnverified(tls, resource)) continue;
     yield {
       resource,
-      path: ["spec", "trafficPolicy", "tls", "mode"],
-      title: `\`${textOf(host)}\` is called by TLS of mode ${textOf(tls.mode)} without \`caCertificates\``,
+      path: ["spec", "trafficPolicy", "tls", skipsVerification(tls) ? "insecureSkipVerify" : "mode"],
+      ...unverifiedText(tls, `\`${textOf(host)}\``),
     };
   }
 }

@@ -30,8 +30,12 @@ function* unfilled(audit: AuditContext): Iterable<Hit> {
       yield {
         resource,
         path: [...proxy.path, "image"],
-        ...(hasWebhooks && written.has(namespace) ? {} : { severity: "info" as const }),
-        title: "image `auto` is left as it is: no injector takes its pods",
+        ...(hasWebhooks && written.has(namespace)
+          ? { title: "image `auto` is left as it is: no injector takes its pods" }
+          : {
+              severity: "info" as const,
+              title: `image \`auto\` is left as it is, unless an injector takes its pods: the files have ${hasWebhooks ? `no Namespace \`${namespace}\`` : "no injector's webhook"}`,
+            }),
       };
   }
 }

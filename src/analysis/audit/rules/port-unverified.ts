@@ -1,5 +1,5 @@
 import type { AuditContext } from "../audit-context.ts";
-import { isUnverified } from "../facts/client-tls.ts";
+import { isUnverified, skipsVerification, unverifiedText } from "../facts/client-tls.ts";
 import { fieldsOf, itemsOf, textOf } from "../facts/written.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
@@ -23,8 +23,11 @@ function* unverifiedPorts(audit: AuditContext): Iterable<Hit> {
       if (!isUnverified(tls, resource)) continue;
       yield {
         resource,
-        path: ["spec", "trafficPolicy", "portLevelSettings", index, "tls", "mode"],
-        title: `port ${String(fieldsOf(port).number)} of \`${textOf(host)}\` is called by TLS of mode ${textOf(tls.mode)} without \`caCertificates\``,
+        path: [
+          ...["spec", "trafficPolicy", "portLevelSettings", index, "tls"],
+          skipsVerification(tls) ? "insecureSkipVerify" : "mode",
+        ],
+        ...unverifiedText(tls, `port ${String(fieldsOf(port).number)} of \`${textOf(host)}\``),
       };
     }
   }

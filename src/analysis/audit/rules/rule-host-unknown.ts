@@ -28,6 +28,8 @@ function* unknownHosts(audit: AuditContext): Iterable<Hit> {
         path: ["spec", "host"],
         severity: "info",
         title: `\`${textOf(host)}\` is a pattern of Services, which \`istioctl\` takes for a host that is not there`,
+        why: "Nothing is open by it: the rule is in force for the Services that the pattern fits, whatever `istioctl analyze` says.",
+        fix: "Leave it as it is, or name the hosts.",
       };
       continue;
     }
