@@ -1,7 +1,7 @@
 /** What an account's rights at the API server yield. Rights over the whole cluster, or over the control plane's namespaces, amount to more. */
 import { clusterRightTargets } from "./cluster-rights.ts";
 import { API_SERVER, CA, EVERY_NODE, EVERYWHERE, type HoldingId, ISTIOD, namesOf } from "./component.ts";
-import type { Evidence, Gain, GainGraph } from "./gains.ts";
+import { CA_SECRETS, type Evidence, type Gain, type GainGraph } from "./gains.ts";
 import type { Grant } from "./rbac.ts";
 import { type Right, type RightKind, rightsOf } from "./rbac-rights.ts";
 
@@ -72,7 +72,7 @@ function targetsOf(graph: GainGraph, right: Right): readonly HoldingId[] {
   const isWide = names.length === 0;
   if (AMOUNTS_TO_CLUSTER.has(right.kind) && isWide) {
     if (namespace === null || namespace === SYSTEM) return [API_SERVER];
-    if (namespace === graph.mesh.config.rootNamespace) return [ISTIOD, ...within(graph, right, namespace)];
+    if (graph.controlNamespaces.has(namespace)) return [ISTIOD, ...within(graph, right, namespace)];
   }
   return namespace === null ? clusterWide(graph, right) : within(graph, right, namespace);
 }
@@ -81,7 +81,7 @@ function targetsOf(graph: GainGraph, right: Right): readonly HoldingId[] {
 function clusterWide(graph: GainGraph, right: Right): readonly HoldingId[] {
   const { kind, scope } = right;
   if (scope.names.length > 0)
-    return [...graph.mesh.namespaces.keys()].flatMap((namespace) => within(graph, right, namespace));
+    return namespacesOf(graph).flatMap((namespace) => within(graph, right, namespace));
   switch (kind) {
     case "read-secrets":
       return [`secrets/${EVERYWHERE}`];
@@ -91,7 +91,7 @@ function clusterWide(graph: GainGraph, right: Right): readonly HoldingId[] {
     case "label-namespaces":
       return [`labels/${EVERYWHERE}`];
     case "gateway-identities":
-      return [...graph.mesh.namespaces.keys()].flatMap((namespace) => within(graph, right, namespace));
+      return namespacesOf(graph).flatMap((namespace) => within(graph, right, namespace));
     default:
       return LOOSENED.get(kind)?.map((own) => `${own}/${EVERYWHERE}`) ?? [];
   }
@@ -114,12 +114,13 @@ function within(graph: GainGraph, right: Right, namespace: string): readonly Hol
   const isNamed = (name: string): boolean => scope.names.length === 0 || scope.names.includes(name);
   const accounts = (): readonly string[] => graph.accountsIn(namespace).filter(isNamed);
   const isRoot = namespace === graph.mesh.config.rootNamespace;
+  const isControl = graph.controlNamespaces.has(namespace);
   switch (kind) {
     case "read-secrets":
       return scope.names.length === 0
         ? [`secrets/${namespace}`]
         : scope.names
-            .filter((name) => hasSecret(graph, namespace, name))
+            .filter((name) => scope.namespace !== null || hasSecret(graph, namespace, name))
             .map((name) => `secret/${namespace}/${name}`);
     case "exec":
     case "change-pods":
@@ -137,10 +138,10 @@ function within(graph: GainGraph, right: Right, namespace: string): readonly Hol
     case "write-mesh-policies":
       return [`policies/${isRoot ? EVERYWHERE : namespace}`];
     case "write-secrets":
-      return [...(isRoot ? [CA] : []), ...(namespace === SYSTEM ? [API_SERVER] : [])];
+      return [...(isControl ? [CA] : []), ...(namespace === SYSTEM ? [API_SERVER] : [])];
     case "write-mesh-config":
       if (namespace === SYSTEM) return isNamed("aws-auth") ? [API_SERVER] : systemSettings(isNamed);
-      return isRoot && isNamed("istio") ? [CA] : [];
+      return isControl ? meshSettings(scope.names) : [];
     case "label-namespaces":
       return isNamed(namespace) ? [`labels/${namespace}`] : [];
     case "steer-mesh":
@@ -151,6 +152,13 @@ function within(graph: GainGraph, right: Right, namespace: string): readonly Hol
     default:
       return LOOSENED.get(kind)?.map((own) => `${own}/${namespace}`) ?? [];
   }
+}
+
+/** `istio`, and of a revision `istio-NAME`, have the trusted roots; `istio-sidecar-injector` what stands in the pods of the mesh. */
+function meshSettings(names: readonly string[]): readonly HoldingId[] {
+  if (names.length === 0) return [CA];
+  const own = names.filter((name) => /^istio(-|$)/.test(name) && name !== "istio-ca-root-cert");
+  return own.map((name) => (name.startsWith("istio-sidecar-injector") ? `proxies/${EVERYWHERE}` : CA));
 }
 
 /** The cluster's DNS is told by a ConfigMap where names lead. */
@@ -171,8 +179,15 @@ function namespaceRights(kind: RightKind, namespace: string): readonly HoldingId
   ];
 }
 
+/** Files rarely have Secrets: a role of the namespace that names one is taken at its word, as is the CA's where it may be. */
 function hasSecret(graph: GainGraph, namespace: string, name: string): boolean {
+  if (graph.controlNamespaces.has(namespace) && CA_SECRETS.has(name)) return true;
   return graph.secretsIn(namespace).some((secret) => secret.name === name);
+}
+
+/** Those that files have, and istiod's. */
+function namespacesOf({ mesh, controlNamespaces }: GainGraph): readonly string[] {
+  return [...new Set([...mesh.namespaces.keys(), ...controlNamespaces])];
 }
 
 /** Pods have names of their own: those that begin with the workload's, or are given. */

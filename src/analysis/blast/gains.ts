@@ -51,8 +51,11 @@ export class GainGraph {
   readonly byKey: ReadonlyMap<string, Workload>;
   readonly byNamespace: ReadonlyMap<string, readonly Workload[]>;
   readonly hasAmbient: boolean;
+  /** The mesh's root namespace, and those that an istiod runs in: there are its Secrets, its settings and its account. */
+  readonly controlNamespaces: ReadonlySet<string>;
   readonly #secrets: ReadonlyMap<string, readonly Resource[]>;
   readonly #accounts: ReadonlyMap<string, readonly string[]>;
+  readonly #istiodAccounts: ReadonlyMap<string, Workload>;
   readonly #gains = new Map<HoldingId, readonly Gain[]>();
 
   constructor(mesh: Mesh) {
@@ -63,6 +66,14 @@ export class GainGraph {
     this.parts = new Map(mesh.workloads.map((workload) => [workload, partOf(mesh, workload)]));
     this.byKey = new Map(mesh.workloads.map((workload) => [workload.key, workload]));
     this.byNamespace = grouped(mesh.workloads, ({ namespace }) => namespace);
+    const istiods = mesh.workloads.filter((workload) => this.parts.get(workload) === "istiod");
+    this.controlNamespaces = new Set([
+      mesh.config.rootNamespace,
+      ...istiods.map(({ namespace }) => namespace),
+    ]);
+    this.#istiodAccounts = new Map(
+      istiods.map((istiod) => [`${istiod.namespace}/${istiod.serviceAccount}`, istiod]),
+    );
     const secrets = mesh.resources.filter(({ kind, apiVersion }) => kind === "Secret" && apiVersion === "v1");
     this.#secrets = grouped(secrets, ({ namespace }) => namespace);
     this.#accounts = accountNames(mesh);
@@ -110,7 +121,7 @@ export class GainGraph {
       case "token":
         return this.#ofToken(id);
       case "account":
-        return accountGains(this, id);
+        return [...this.#ofIstiodsAccount(restOf(id)), ...accountGains(this, id)];
       case "secret":
         return this.#ofSecret(id);
       case "secrets":
@@ -176,6 +187,14 @@ export class GainGraph {
     ];
   }
 
+  /** Files rarely have the roles that Istio's charts give it. */
+  #ofIstiodsAccount(name: string): readonly Gain[] {
+    const istiod = this.#istiodAccounts.get(name);
+    if (istiod === undefined) return [];
+    const evidence = [{ resource: istiod.resource, path: [] }];
+    return [{ to: ISTIOD, why: "it is istiod's account: its rights are what istiod has", evidence }];
+  }
+
   #ofToken(id: HoldingId): readonly Gain[] {
     const [namespace, account] = namesOf(id);
     const resource = accountsOf(this.mesh).get(`${namespace}/${account}`);
@@ -198,7 +217,7 @@ export class GainGraph {
     const [namespace, name] = namesOf(id);
     const resource = this.secretsIn(namespace).find((secret) => secret.name === name);
     const evidence = resource === undefined ? [] : [{ resource, path: ["data"] }];
-    if (namespace === this.mesh.config.rootNamespace && CA_SECRETS.has(name))
+    if (this.controlNamespaces.has(namespace) && CA_SECRETS.has(name))
       return [{ to: CA, why: "it holds the key of the mesh's CA", evidence }];
     const account = resource?.annotations["kubernetes.io/service-account.name"];
     if (resource?.body.type !== "kubernetes.io/service-account-token" || account === undefined) return [];
@@ -208,7 +227,7 @@ export class GainGraph {
   /** All Secrets of a namespace, those besides that no file has. */
   #ofSecrets(namespace: string): readonly Gain[] {
     if (namespace === "*")
-      return [{ to: CA, why: "the CA's key is a Secret of the root namespace", evidence: [] }];
+      return [{ to: CA, why: "the CA's key is a Secret of istiod's namespace", evidence: [] }];
     const known = this.secretsIn(namespace).map(
       (resource): Gain => ({
         to: `secret/${namespace}/${resource.name}`,
@@ -216,7 +235,7 @@ export class GainGraph {
         evidence: [{ resource, path: [] }],
       }),
     );
-    if (namespace !== this.mesh.config.rootNamespace) return known;
+    if (!this.controlNamespaces.has(namespace)) return known;
     return [...known, { to: CA, why: "the CA's key is a Secret of this namespace", evidence: [] }];
   }
 
@@ -283,7 +302,7 @@ export class GainGraph {
 
 const IN_PROXY = "its settings put code of the attacker's into the proxy";
 /** @see https://istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/ */
-const CA_SECRETS: ReadonlySet<string> = new Set(["cacerts", "istio-ca-secret"]);
+export const CA_SECRETS: ReadonlySet<string> = new Set(["cacerts", "istio-ca-secret"]);
 
 const ISTIOD_GAINS: readonly Gain[] = [
   { to: CA, why: "it signs every certificate of the mesh", evidence: [] },
