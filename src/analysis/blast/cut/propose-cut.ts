@@ -8,6 +8,7 @@ import { scoreOf } from "../score.ts";
 import { type Change, meshWithChanges } from "./change.ts";
 import { minimumCut } from "./min-cut.ts";
 import { networkChanges } from "./network-changes.ts";
+import { StepCounts } from "./step-counts.ts";
 import { StepGraph } from "./step-graph.ts";
 
 /** One step: changes that belong together, and what is left once they, and those before, are applied. */
@@ -102,12 +103,13 @@ function candidates(model: BlastModel, graph: StepGraph): readonly (readonly Cha
   };
   for (const change of graph.changes.values()) add([change]);
   for (const target of targetsOf(model, graph.start)) add(minimumCut(graph, target) ?? []);
-  const score = (removed: ReadonlySet<string>): number => scoreOf(graph.countsWithout(removed), model.total);
-  const now = score(new Set());
+  const counts = new StepCounts(graph, model);
+  const score = (removed: readonly Change[]): number => scoreOf(counts.without(removed), model.total);
+  const now = score([]);
   return [...sets.values()]
     .map((changes) => ({
       changes,
-      worth: (now - score(new Set(changes.map(({ id }) => id)))) / weightOf(changes),
+      worth: (now - score(changes)) / weightOf(changes),
     }))
     .filter(({ worth }) => worth > 0)
     .sort((a, b) => b.worth - a.worth)

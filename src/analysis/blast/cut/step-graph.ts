@@ -1,7 +1,7 @@
 /** All that follows from one compromise, as a graph whose removable edges bear the change that removes them. */
 import { bitsIn, hasBit } from "../bits.ts";
 import { type HoldingId, kindOf, principalOf, restOf } from "../component.ts";
-import type { BlastModel, RadiusCounts } from "../radius.ts";
+import type { BlastModel } from "../radius.ts";
 import type { Change } from "./change.ts";
 import { changeAgainstAnonymous, changeAgainstIdentity } from "./policy-changes.ts";
 import { changeAgainst } from "./rights-changes.ts";
@@ -22,12 +22,9 @@ export class StepGraph {
   readonly start: HoldingId;
   readonly edges: readonly StepEdge[];
   readonly changes: ReadonlyMap<string, Change>;
-  readonly #model: BlastModel;
-  readonly #out = new Map<HoldingId, StepEdge[]>();
 
   /** Network policies count as far as something that follows gets there from some place that follows. */
   constructor(model: BlastModel, start: HoldingId) {
-    this.#model = model;
     this.start = start;
     const open = everythingOpen(model, start);
     const pending: HoldingId[] = [start];
@@ -35,7 +32,6 @@ export class StepGraph {
     const edges: StepEdge[] = [];
     for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
       const own = edgesOf(model, id, open);
-      this.#out.set(id, own);
       edges.push(...own);
       for (const { to } of own)
         if (!seen.has(to)) {
@@ -48,53 +44,7 @@ export class StepGraph {
       edges.flatMap(({ change }) => (change === undefined ? [] : [[change.id, change] as const])),
     );
   }
-
-  from(id: HoldingId): readonly StepEdge[] {
-    return this.#out.get(id) ?? [];
-  }
-
-  /** Workloads that are controlled, reached, or follow, without the edges of these changes. An estimate: see the constructor. */
-  countsWithout(removed: ReadonlySet<string>): RadiusCounts {
-    const hops = new Map<HoldingId, number>([[this.start, 0]]);
-    let layer: HoldingId[] = [this.start];
-    for (let hop = 0; layer.length > 0; hop++) {
-      const next: HoldingId[] = [];
-      // Grows while it is walked: what costs no hop is of the same layer.
-      for (const id of layer)
-        for (const { to, change, hop: cost } of this.from(id)) {
-          if (change !== undefined && removed.has(change.id)) continue;
-          if (hops.has(to) && (hops.get(to) ?? 0) <= hop + cost) continue;
-          hops.set(to, hop + cost);
-          if (cost === 0) layer.push(to);
-          else next.push(to);
-        }
-      layer = next.filter((id) => hops.get(id) === hop + 1);
-    }
-    return this.#counted(hops);
-  }
-
-  #counted(hops: ReadonlyMap<HoldingId, number>): RadiusCounts {
-    const { mesh, counted } = this.#model;
-    const counts = { controlled: 0, reached: 0, further: 0 };
-    if ([...hops].some(([id, hop]) => hop === 0 && AMOUNT_TO_ALL.has(id)))
-      return { ...counts, controlled: this.#model.total };
-    for (const [at, workload] of mesh.workloads.entries()) {
-      if (!hasBit(counted, at)) continue;
-      const ids = [
-        ...this.#model.graph.componentsOf(workload),
-        `sidecar/${workload.key}`,
-        `key/${principalOf(workload)}`,
-      ];
-      const hop = Math.min(...ids.map((id) => hops.get(id) ?? Number.POSITIVE_INFINITY));
-      if (hop === 0) counts.controlled++;
-      else if (hop === 1) counts.reached++;
-      else if (hop < Number.POSITIVE_INFINITY) counts.further++;
-    }
-    return counts;
-  }
 }
-
-const AMOUNT_TO_ALL: ReadonlySet<HoldingId> = new Set(["apiserver", "ca"]);
 
 function everythingOpen(model: BlastModel, start: HoldingId): ReturnType<BlastModel["openTo"]> {
   const { controlled, reached, further } = model.radiusOf(start);
