@@ -16,13 +16,15 @@ export interface Change {
   readonly weight: number;
   /** One line for a person. */
   readonly title: string;
+  /** One line: what somebody may lose by it who needs it, or the command that tells. */
+  readonly takes: string;
   /** The resource as it is to be. From the mesh as it is now: two changes of one resource follow one another. */
   readonly document: Json;
 }
 
 /** What `kubectl apply -f` takes. */
-export function changeYaml({ title, document }: Change): string {
-  return `# ${title}\n${dump(document, { lineWidth: -1, noRefs: true })}`;
+export function changeYaml({ title, takes, document }: Change): string {
+  return `# ${title}\n# Takes: ${takes}\n${dump(document, { lineWidth: -1, noRefs: true })}`;
 }
 
 /** Of several changes of one resource the last, which has the others in it. */
@@ -65,10 +67,35 @@ function keyOf({ apiVersion, kind, namespace, name }: Resource): string {
   return `${apiGroup(apiVersion)}/${kind}/${namespace}/${name}`;
 }
 
-/** A resource's document with one part of it another; what the API server writes itself is left out. */
-export function documentWith({ body }: Resource, path: readonly (string | number)[], value: unknown): Json {
-  const { status: _status, ...rest } = body;
-  return set(rest, path, value) as Json;
+/**
+ * A resource's document with one part of it another; what the API server writes itself is left out, since it refuses a change of an older version of it (409) and
+ * `managedFields` altogether. The time of creation stays: Istio goes by it, and the server keeps its own.
+ */
+export function documentWith(resource: Resource, path: readonly (string | number)[], value: unknown): Json {
+  const { status: _status, ...rest } = resource.body;
+  return { ...(set(rest, path, value) as Json), metadata: metadataOf(resource, path, value) };
+}
+
+const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
+
+function metadataOf({ body, namespace }: Resource, path: readonly (string | number)[], value: unknown): Json {
+  const { metadata } = set(body, path, value) as { readonly metadata: Json };
+  const {
+    resourceVersion: _version,
+    uid: _uid,
+    generation: _generation,
+    selfLink: _link,
+    managedFields: _managed,
+    annotations,
+    ...rest
+  } = metadata;
+  const own = Object.entries((annotations ?? {}) as Json).filter(([key]) => key !== LAST_APPLIED);
+  return {
+    ...rest,
+    // Without one kubectl takes that of its context.
+    ...(namespace === "" ? {} : { namespace }),
+    ...(own.length === 0 ? {} : { annotations: Object.fromEntries(own) }),
+  };
 }
 
 function set(at: unknown, [step, ...rest]: readonly (string | number)[], value: unknown): unknown {

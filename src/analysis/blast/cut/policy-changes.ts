@@ -1,11 +1,12 @@
 /** Changes of the mesh's policies, that let an identity, or those without one, in no more. */
-import type { Workload } from "../../../model/mesh.ts";
+import type { Mesh, Workload } from "../../../model/mesh.ts";
 import type { AuthorizationSpec, RuleSpec } from "../../../policy/authorization-spec.ts";
 import { attachedPolicies, waypointPolicies } from "../../../policy/policy-attachment.ts";
-import type { Resource } from "../../../resources/resource.ts";
+import { byAge, type Resource } from "../../../resources/resource.ts";
 import type { EntryPoint } from "../entry-points.ts";
 import type { BlastModel } from "../radius.ts";
 import { type Change, documentWith, type Json } from "./change.ts";
+import { freeName, selectorOf } from "./new-resource.ts";
 
 /**
  * Against one identity at one entry point. Where a policy names it, it is taken out there; else a DENY is added. Gateways' and waypoints' own ports have none:
@@ -23,7 +24,7 @@ export function changeAgainstIdentity(
   const naming = policiesAt(model, entry, target).filter((policy) => names(policy, principal));
   const [first] = naming;
   if (first !== undefined && naming.length === 1) return withoutPrincipal(first, principal);
-  return entry.way === "waypoint" ? undefined : denying(target, principal);
+  return entry.way === "waypoint" ? undefined : denying(mesh, target, principal);
 }
 
 function policiesAt({ mesh }: BlastModel, entry: EntryPoint, target: Workload): readonly Resource[] {
@@ -54,6 +55,7 @@ function withoutPrincipal(policy: Resource, principal: string): Change {
     id: `${name} without ${principal}`,
     weight: 4,
     title: `${name}: no longer for ${principal}`,
+    takes: `what this policy's rules let ${principal} do, at every workload that it holds for`,
     // Without rules it lets nobody in: to leave the policy out would let in everybody.
     document: documentWith(policy, ["spec", "rules"], rules.length === 0 ? undefined : rules),
   };
@@ -72,36 +74,28 @@ function ruleWithout(rule: RuleSpec, principal: string): readonly RuleSpec[] {
   return left.length === 0 ? [] : [{ ...rule, from: left }];
 }
 
-function denying({ namespace, name, labels }: Workload, principal: string): Change {
+function denying(mesh: Mesh, target: Workload, principal: string): Change | undefined {
+  const { namespace, name } = target;
+  const matchLabels = selectorOf(mesh, target, true);
+  if (matchLabels === undefined) return undefined;
   const [, caller = "nobody"] = principal.split("/ns/");
-  const document: Json = {
-    apiVersion: "security.istio.io/v1",
-    kind: "AuthorizationPolicy",
-    metadata: {
-      name: `${name}-not-${caller.replace("/sa/", "-")}`.slice(0, 63).replace(/[^a-z0-9]+$/, ""),
-      namespace,
-    },
-    spec: {
-      selector: { matchLabels: selectorLabels(labels) },
-      action: "DENY",
-      rules: [{ from: [{ source: { principals: [principal] } }] }],
-    },
-  };
+  const kinds = { apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy" };
+  const wanted = `${name}-not-${caller.replace("/sa/", "-")}`;
   return {
     id: `deny ${principal} at ${namespace}/${name}`,
     weight: 4,
     title: `AuthorizationPolicy for ${namespace}/${name}: never ${principal}`,
-    document,
+    takes: `every call of ${principal} to ${namespace}/${name}: its flow log has them`,
+    document: {
+      ...kinds,
+      metadata: { name: freeName(mesh, { ...kinds, namespace, name: wanted }), namespace },
+      spec: {
+        selector: { matchLabels },
+        action: "DENY",
+        rules: [{ from: [{ source: { principals: [principal] } }] }],
+      },
+    },
   };
-}
-
-/** The label that says what it is, where there is one: others change with each version. */
-export function selectorLabels(labels: Workload["labels"]): Json {
-  for (const key of ["app", "app.kubernetes.io/name"]) {
-    const value = labels[key];
-    if (value !== undefined) return { [key]: value };
-  }
-  return labels;
 }
 
 /** Mutual TLS for the whole namespace; undefined where a policy of one workload, or port, would have to change. */
@@ -111,20 +105,29 @@ export function changeAgainstAnonymous(model: BlastModel, entry: EntryPoint): Ch
   if (target === undefined || graph.parts.get(target) !== "application" || target.dataplane === "none")
     return undefined;
   const { namespace } = target;
-  const own = mesh.peerAuthentications.filter((policy) => policy.namespace === namespace);
-  const whole = own.find(({ spec }) => (spec as { readonly selector?: unknown }).selector === undefined);
+  const kinds = { apiVersion: "security.istio.io/v1", kind: "PeerAuthentication" };
+  // Of several for the whole namespace the oldest counts.
+  const [whole] = mesh.peerAuthentications
+    .filter((policy) => policy.namespace === namespace && isForAll(policy))
+    .toSorted(byAge);
   return {
     id: `strict ${namespace}`,
     weight: 3,
     title: `PeerAuthentication for namespace ${namespace}: STRICT`,
+    takes: `calls in clear to ${namespace}: of pods without a proxy, of what scrapes or probes from outside the mesh`,
     document:
       whole === undefined
         ? {
-            apiVersion: "security.istio.io/v1",
-            kind: "PeerAuthentication",
-            metadata: { name: "default", namespace },
+            ...kinds,
+            metadata: { name: freeName(mesh, { ...kinds, namespace, name: "default" }), namespace },
             spec: { mtls: { mode: "STRICT" } },
           }
         : documentWith(whole, ["spec", "mtls"], { mode: "STRICT" }),
   };
+}
+
+function isForAll({ spec }: Mesh["peerAuthentications"][number]): boolean {
+  const { matchLabels = {} } =
+    (spec as { readonly selector?: { readonly matchLabels?: Json } }).selector ?? {};
+  return Object.keys(matchLabels).length === 0;
 }

@@ -24,7 +24,8 @@ function withoutRight(right: Right, account: string): Change | undefined {
 
 /** A star cannot be taken from: there the binding has to go. */
 function canDrop({ role, verbs, resources, apiGroups }: Grant): boolean {
-  return role !== null && ![verbs, resources, apiGroups].some((list) => list.includes("*"));
+  const isPlain = [verbs, resources, apiGroups].every((list) => !list.includes("*"));
+  return role !== null && isPlain && !resources.some((own) => own.startsWith("*/"));
 }
 
 function withoutVerbs(grant: Grant, { verbs: dropped, resources, text }: Right): Change | undefined {
@@ -45,6 +46,7 @@ function withoutVerbs(grant: Grant, { verbs: dropped, resources, text }: Right):
     id: `${name} rule ${rule} ${text}`,
     weight: 2,
     title: `${name}: no ${verbs} on ${grant.resources.filter(isMeant).join(", ")}`,
+    takes: `these verbs, from everybody whom a binding gives this ${role.kind}`,
     document: documentWith(role, ["rules"], [...rules.slice(0, rule), ...replaced, ...rules.slice(rule + 1)]),
   };
 }
@@ -64,9 +66,13 @@ function withoutSubject({ binding }: Grant, holding: string): Change | undefined
     id: `${name} without ${namespace}/${account}`,
     weight: 3,
     title: `${name}: not for ${namespace}/${account}`,
+    takes: `all that the role gives, from this account: kubectl auth can-i --list --as system:serviceaccount:${namespace}:${account} shows it`,
     document: documentWith(binding, ["subjects"], left),
   };
 }
+
+/** Whose pod's fields nobody may change. */
+const FROZEN: ReadonlySet<string> = new Set(["Pod", "Job"]);
 
 function withoutMount(graph: GainGraph, workload: Workload | undefined, gain: Gain): Change | undefined {
   const token = workload === undefined ? undefined : podFacts(graph.mesh, workload).token;
@@ -81,6 +87,7 @@ function withoutMount(graph: GainGraph, workload: Workload | undefined, gain: Ga
     // Whoever gave the account rights means it to use them.
     weight: isUsed ? 6 : 1,
     title: `${workload.kind} ${workload.namespace}/${workload.name}: the account's token is not mounted`,
+    takes: `the API server, for its containers. ${FROZEN.has(workload.kind) ? `A ${workload.kind} does not take it while it is there: kubectl replace --force makes it anew` : "Its pods are made anew"}`,
     document: documentWith(workload.resource, [...written.at, "spec", "automountServiceAccountToken"], false),
   };
 }
@@ -96,6 +103,7 @@ function withPodSecurity(graph: GainGraph, namespace: string): Change | undefine
     id: `pod security ${namespace}`,
     weight: 1,
     title: `Namespace ${namespace}: no privileged pods (Pod Security \`baseline\`)`,
+    takes: `pods that ask for more, istio-init among them (NET_ADMIN) where Istio's CNI plugin is not there; before: kubectl label --dry-run=server --overwrite namespace ${namespace} ${ENFORCE}=baseline`,
     document: documentWith(resource, ["metadata", "labels"], { ...resource.labels, [ENFORCE]: "baseline" }),
   };
 }
