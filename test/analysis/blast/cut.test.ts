@@ -205,7 +205,10 @@ test("the minimum cut separates, and no cheaper set of changes does, on random g
         .map(({ from, to, change: at }): StepEdge => {
           const edge = { from: `n${from}`, to: `n${to}`, hop: 0 } as const;
           if (at === null) return edge;
-          return { ...edge, change: { id: `c${at}`, weight: weights[at] ?? 1, title: "", takes: "", document: {} } };
+          return {
+            ...edge,
+            change: { id: `c${at}`, weight: weights[at] ?? 1, title: "", takes: "", document: {} },
+          };
         });
       const cut = minimumCut({ start: "n0", edges } as unknown as Parameters<typeof minimumCut>[0], "n5");
       const cheapest = cheapestBySearch(edges);

@@ -7,7 +7,7 @@ import type { Change } from "./change.ts";
 import type { StepEdge, StepGraph } from "./step-graph.ts";
 
 /** Edges that are looked at, at most; past them the best set so far stands. The problem is NP-hard (minimum label cut). */
-const MOST_LOOKS = 1_000_000;
+const MOST_LOOKS = 300_000;
 
 /**
  * @param known a set that separates.
