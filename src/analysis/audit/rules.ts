@@ -1,5 +1,6 @@
 /** All rules, by their ids. */
 import type { AuditRule } from "./rule.ts";
+import { accessLogDisabled } from "./rules/access-log-disabled.ts";
 import { accessLogOff } from "./rules/access-log-off.ts";
 import { accountRulesCluster } from "./rules/account-rules-cluster.ts";
 import { advisoriesStale } from "./rules/advisories-stale.ts";
@@ -30,6 +31,7 @@ import { controlPlaneReachable } from "./rules/control-plane-reachable.ts";
 import { controlPlaneShared } from "./rules/control-plane-shared.ts";
 import { controlPlaneUnnamed } from "./rules/control-plane-unnamed.ts";
 import { credentialInvalid } from "./rules/credential-invalid.ts";
+import { credentialWritten } from "./rules/credential-written.ts";
 import { defaultAccount } from "./rules/default-account.ts";
 import { defaultNamespace } from "./rules/default-namespace.ts";
 import { denyByListing } from "./rules/deny-by-listing.ts";
@@ -53,6 +55,7 @@ import { envoyRemoveIgnored } from "./rules/envoy-remove-ignored.ts";
 import { envoyReplaceIgnored } from "./rules/envoy-replace-ignored.ts";
 import { envoySecurityRemoved } from "./rules/envoy-security-removed.ts";
 import { exportNowhere } from "./rules/export-nowhere.ts";
+import { externalAddresses } from "./rules/external-addresses.ts";
 import { externalNamePort } from "./rules/external-name-port.ts";
 import { filesNotWhole } from "./rules/files-not-whole.ts";
 import { firstPartyTokens } from "./rules/first-party-tokens.ts";
@@ -96,6 +99,7 @@ import { mirrorOutside } from "./rules/mirror-outside.ts";
 import { mtlsException } from "./rules/mtls-exception.ts";
 import { mtlsSelectorRoot } from "./rules/mtls-selector-root.ts";
 import { mtlsServicePort } from "./rules/mtls-service-port.ts";
+import { nameOfMetadata } from "./rules/name-of-metadata.ts";
 import { namesWithoutTls } from "./rules/names-without-tls.ts";
 import { injectedByDefault } from "./rules/namespace-injected-by-default.ts";
 import { manyInjectionLabels } from "./rules/namespace-labels-contradict.ts";
@@ -161,6 +165,7 @@ import { secretInEnvironment } from "./rules/secret-in-environment.ts";
 import { selectorAtGateway } from "./rules/selector-at-gateway.ts";
 import { sensitiveExposed } from "./rules/sensitive-exposed.ts";
 import { sensitiveOpen } from "./rules/sensitive-open.ts";
+import { sharedProcesses } from "./rules/shared-processes.ts";
 import { sidecarAndAmbient } from "./rules/sidecar-and-ambient.ts";
 import { sidecarHostUnknown } from "./rules/sidecar-host-unknown.ts";
 import { sidecarInAmbient } from "./rules/sidecar-in-ambient.ts";
@@ -367,6 +372,7 @@ const RULES_ON_MESHES: readonly AuditRule[] = [
   hostNetworkInMesh, // BW0811
   applicationNetworkRights, // BW0812
   injectionOff, // BW0813
+  sharedProcesses, // BW0814
   egressDirect, // BW0820
   egressAnywhere, // BW0821
   routeTakesOver, // BW0831
@@ -375,10 +381,14 @@ const RULES_ON_MESHES: readonly AuditRule[] = [
   gatewayHostShared, // BW0834
   gatewayInClear, // BW0835
   gatewayOldTls, // BW0836
+  externalAddresses, // BW0837
+  nameOfMetadata, // BW0838
   envoySecurityRemoved, // BW0840
   wasmUntrusted, // BW0841
   defaultAccount, // BW0850
   secretInEnvironment, // BW0852
+  credentialWritten, // BW0853
+  accessLogDisabled, // BW0861
   accessLogOff, // BW0862
   certificateOtherHost, // BW0863
   certificateWeak, // BW0864

@@ -40,6 +40,7 @@ export const CLAIM_STATEMENTS = {
   "admission-held": "Namespaces take no pod that breaks a Pod Security Standard.",
   "components-hardened": "Kubernetes' own components run with their defences.",
   "secrets-as-files": "No container has Secrets in its environment.",
+  "credentials-kept": "No credential stands where no Secret is.",
   "access-logged": "Access is logged for the whole mesh.",
   "versions-current": "No known vulnerability is in the versions that run.",
   "images-pinned": "Images are named by digest, from registries that are trusted.",

@@ -89,6 +89,7 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "admission-held": admissionHeld,
   "components-hardened": byRules(componentsThere, "components of Kubernetes"),
   "secrets-as-files": byRules(containers, "containers"),
+  "credentials-kept": againstByRules("sources and images of applications are not in the files"),
   "access-logged": accessLogged,
   "versions-current": versionsCurrent,
   "images-pinned": byRules(containers, "images"),

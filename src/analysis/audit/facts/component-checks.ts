@@ -1,14 +1,18 @@
-/** What the CIS Kubernetes Benchmark (1.12, sections 1 to 3) asks of flags, as kube-bench reads it: a row each. */
+/**
+ * What the CIS Kubernetes Benchmark (1.12, sections 1 to 4) asks of flags, as kube-bench reads it, and what it does not number: a row each.
+ * Left out, as no defence depends on it: 1.2.9, 1.2.11, 1.2.18 to 1.2.20, 1.3.1, 1.3.4, 4.2.5 to 4.2.8 and 4.2.13.
+ */
 import type { FindingSeverity } from "../finding.ts";
-import type { ComponentName } from "./component-flags.ts";
+import type { ComponentName, Flag } from "./component-flags.ts";
+import { isOldTls, isWeakSuite } from "./tls-strength.ts";
 
 export interface FlagCheck {
-  /** As the benchmark numbers it. */
+  /** As the benchmark numbers it; empty where it does not. */
   readonly id: string;
   readonly component: ComponentName;
   readonly flag: string;
   /** @param value undefined where it is not set */
-  readonly isWrong: (value: string | undefined) => boolean;
+  readonly isWrong: (value: string | undefined, flags: ReadonlyMap<string, Flag>) => boolean;
   readonly severity: FindingSeverity;
   /** What it comes to, behind the flag's name. */
   readonly text: string;
@@ -27,6 +31,15 @@ const isBelow = (least: number) => (value: string | undefined) => !(Number(value
 const isElsewhere = (value: string | undefined): boolean =>
   value !== undefined && value !== "127.0.0.1" && value !== "::1";
 
+/** The kubelet's own flags have open defaults, where no configuration file says otherwise (`applyLegacyDefaults` of Kubernetes' cmd/kubelet). */
+const isOpenKubelet =
+  (open: string) =>
+  (value: string | undefined, flags: ReadonlyMap<string, Flag>): boolean =>
+    value === undefined ? !flags.has("config") : parts(value).includes(open);
+const isOpenPort = (value: string | undefined): boolean => isSet(value) && value !== "0";
+const hasWeakSuite = (value: string | undefined): boolean => parts(value).some(isWeakSuite);
+const hasOldTls = (value: string | undefined): boolean => isOldTls(value ?? "");
+
 /** The node's own loopback apart. */
 const isInClear = (value: string | undefined): boolean =>
   parts(value).some(
@@ -36,6 +49,8 @@ const isInClear = (value: string | undefined): boolean =>
 const API = "kube-apiserver";
 const PLUGINS = "enable-admission-plugins";
 const OFF = "disable-admission-plugins";
+const WEAK = "has a suite without forward secrecy, or one that can be broken";
+const OLD = "takes TLS before 1.2";
 
 type Row = readonly [
   id: string,
@@ -132,6 +147,45 @@ const ROWS: readonly Row[] = [
     "medium",
     "is not set: Secrets are in clear in etcd",
   ],
+  ["1.2.29", API, "tls-cipher-suites", hasWeakSuite, "low", WEAK],
+  [
+    "1.2.30",
+    API,
+    "service-account-extend-token-expiration",
+    isNot("false"),
+    "low",
+    "is not `false`: tokens of pods are good for a year",
+  ],
+  ["", API, "tls-min-version", hasOldTls, "medium", OLD],
+  [
+    "",
+    API,
+    "insecure-port",
+    isOpenPort,
+    "critical",
+    "is not 0: whoever reaches the port is the cluster (gone since Kubernetes 1.24)",
+  ],
+  [
+    "",
+    API,
+    "insecure-bind-address",
+    isSet,
+    "critical",
+    "is set: whoever reaches the port is the cluster (gone since Kubernetes 1.24)",
+  ],
+  ["", API, "kubelet-https", has("false"), "high", "is `false`: commands and logs travel to nodes in clear"],
+  ["", API, "basic-auth-file", isSet, "high", "is set: passwords that never end, in a file"],
+  [
+    "1.3.6",
+    "kube-controller-manager",
+    "feature-gates",
+    has("RotateKubeletServerCertificate=false"),
+    "low",
+    "switches off the renewal of kubelets' certificates",
+  ],
+  ["", "kube-controller-manager", "tls-min-version", hasOldTls, "medium", OLD],
+  ["", "kube-scheduler", "tls-min-version", hasOldTls, "medium", OLD],
+  ["", "etcd", "cipher-suites", hasWeakSuite, "low", WEAK],
   ["1.3.2", "kube-controller-manager", "profiling", isNot("false"), "low", "is not `false`"],
   [
     "1.3.3",
@@ -185,18 +239,44 @@ const ROWS: readonly Row[] = [
     "4.2.1",
     "kubelet",
     "anonymous-auth",
-    has("true"),
+    isOpenKubelet("true"),
     "high",
-    "is `true`: whoever reaches the node is looked at",
+    "is `true`, which is the default without `--config`: whoever reaches the node is looked at",
   ],
   [
     "4.2.2",
     "kubelet",
     "authorization-mode",
-    has("AlwaysAllow"),
+    isOpenKubelet("AlwaysAllow"),
     "critical",
-    "is `AlwaysAllow`: whoever is let in runs commands in every pod",
+    "is `AlwaysAllow`, which is the default without `--config`: whoever is let in runs commands in every pod",
   ],
+  [
+    "4.2.4",
+    "kubelet",
+    "read-only-port",
+    (value, flags) => isOpenPort(value) || (value === undefined && !flags.has("config")),
+    "high",
+    "is not 0 (without `--config` it is 10255): pods and their environments are shown to whoever asks",
+  ],
+  [
+    "",
+    "kubelet",
+    "manifest-url",
+    (value) => (value ?? "").startsWith("http://"),
+    "high",
+    "is in clear: whoever answers makes pods on the node",
+  ],
+  [
+    "4.2.10",
+    "kubelet",
+    "rotate-certificates",
+    has("false"),
+    "low",
+    "is `false`: its certificate is not renewed",
+  ],
+  ["4.2.12", "kubelet", "tls-cipher-suites", hasWeakSuite, "low", WEAK],
+  ["", "kubelet", "tls-min-version", hasOldTls, "medium", OLD],
 ];
 
 export const FLAG_CHECKS: readonly FlagCheck[] = ROWS.map(

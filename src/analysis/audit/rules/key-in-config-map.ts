@@ -11,7 +11,7 @@ export const keyInConfigMap: AuditRule = {
   what: "Values of ConfigMaps (`data`, and `binaryData` once decoded) with a private key in PEM, or in a JSON Web Key (a member `d`, or `k` of a shared one).",
   why: "ConfigMaps are for everybody to read: the role `view` has them, etcd keeps them in clear, logs and dashboards print them. Whoever has the key is who it stands for.",
   fix: "Put it into a Secret, and make a new key: this one has been read.",
-  claims: [],
+  claims: ["credentials-kept"],
   check: keys,
 };
 

@@ -2,6 +2,7 @@ import type { Workload } from "../../../model/mesh.ts";
 import { matchesLabels } from "../../../model/selector.ts";
 import type { Resource } from "../../../resources/resource.ts";
 import type { AuditContext } from "../audit-context.ts";
+import { outboundModes } from "../facts/outbound-modes.ts";
 import type { Hit } from "../finding.ts";
 import type { AuditRule } from "../rule.ts";
 
@@ -11,7 +12,7 @@ export const registryOnly: AuditRule = {
   severity: "medium",
   attacks: ["E1", "M12"],
   what:
-    "A mesh with `outboundTrafficPolicy: REGISTRY_ONLY` and workloads that no NetworkPolicy with egress selects: told once, with how many there are. Istio itself says that REGISTRY_ONLY is no boundary. " +
+    "A mesh, or a Sidecar, with `outboundTrafficPolicy: REGISTRY_ONLY` and workloads that no NetworkPolicy with egress selects: told once for the mesh and once for each such Sidecar, with how many there are. Istio itself says that REGISTRY_ONLY is no boundary. " +
     "Where policies of another network (Cilium, Calico, AdminNetworkPolicy …) are among the files, nothing is told; gateways and istiod's namespace are left out. A firewall outside of the cluster is not known.",
   why: "The application goes past its own sidecar (as the proxy's user, over UDP or ICMP, from an init container, by a port that is excluded) and reaches any host; REGISTRY_ONLY is asked of nobody then.",
   fix: "Add a NetworkPolicy to each namespace that lets out to DNS, istiod and the mesh alone; `bulwark map` shows what remains, and docs/network-policy.md has one that works.",
@@ -24,28 +25,49 @@ const OTHERS =
 
 function* unbounded(audit: AuditContext): Iterable<Hit> {
   const { mesh } = audit;
-  if (mesh.config.outboundTrafficPolicy !== "REGISTRY_ONLY") return;
-  if (
-    mesh.resources.some(
-      ({ kind, apiVersion }) =>
-        OTHERS.test(kind) || (kind === "NetworkPolicy" && apiVersion.includes("calico")),
-    )
-  )
-    return;
+  if (isHeldOtherwise(mesh.resources)) return;
   const policies = egressPolicies(audit);
-  const free = mesh.workloads.filter(
-    (workload) => isInside(workload, mesh.config.rootNamespace) && !isBound(workload, policies),
-  );
+  const { rootNamespace, outboundTrafficPolicy } = mesh.config;
+  if (outboundTrafficPolicy === "REGISTRY_ONLY") {
+    const free = mesh.workloads.filter(
+      (workload) => isInside(workload, rootNamespace) && !isBound(workload, policies),
+    );
+    const config = mesh.resources.find(
+      ({ kind, name, namespace }) => kind === "ConfigMap" && name === "istio" && namespace === rootNamespace,
+    );
+    yield* told(free, config === undefined ? {} : { resource: config, path: ["data", "mesh"] });
+    return;
+  }
+  const strict = audit
+    .fact(outboundModes)
+    .filter(
+      ({ workload, mode }) =>
+        mode === "REGISTRY_ONLY" && isInside(workload, rootNamespace) && !isBound(workload, policies),
+    );
+  for (const [resource, held] of Map.groupBy(strict, ({ by }) => by))
+    if (resource !== undefined)
+      yield* told(
+        held.map(({ workload }) => workload),
+        { resource, path: ["spec", "outboundTrafficPolicy"] },
+      );
+}
+
+function* told(free: readonly Workload[], at: Pick<Hit, "resource" | "path">): Iterable<Hit> {
   const [first] = free;
   if (first === undefined) return;
-  const config = mesh.resources.find(
-    ({ kind, name, namespace }) =>
-      kind === "ConfigMap" && name === "istio" && namespace === mesh.config.rootNamespace,
-  );
+  const many = free.length > 1;
   yield {
-    ...(config === undefined ? {} : { resource: config, path: ["data", "mesh"] }),
-    title: `${free.length} workload${free.length > 1 ? "s have" : " has"} no NetworkPolicy for what goes out: \`${first.key}\`${free.length > 1 ? " is the first" : ""}`,
+    ...at,
+    title: `${free.length} workload${many ? "s have" : " has"} no NetworkPolicy for what goes out: \`${first.key}\`${many ? " is the first" : ""}`,
   };
+}
+
+/** What other networks' policies hold is not read: doubt is not told. */
+function isHeldOtherwise(resources: readonly Resource[]): boolean {
+  return resources.some(
+    ({ kind, apiVersion }) =>
+      OTHERS.test(kind) || (kind === "NetworkPolicy" && apiVersion.includes("calico")),
+  );
 }
 
 function isInside({ role, dataplane, namespace }: Workload, root: string): boolean {

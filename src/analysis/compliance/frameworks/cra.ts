@@ -8,7 +8,7 @@ export const cra: Framework = {
   controls: controlsOf(`
 I.I(2)(a) | No known vulnerability that can be exploited | versions-current | own code
 I.I(2)(b) | Secure by default | mutual-tls default-deny egress-held | that a reset brings this back
-I.I(2)(d) | Protection from access without authorization | default-deny policies-hold users-authenticated rights-bounded rights-of-nobody rights-of-all rights-of-escalation rights-over-secrets rights-over-tokens | other ways in
+I.I(2)(d) | Protection from access without authorization | default-deny policies-hold users-authenticated rights-bounded rights-of-nobody rights-of-all rights-of-escalation rights-over-secrets rights-over-tokens credentials-kept | other ways in
 I.I(2)(e) | Confidentiality of data in transit | mutual-tls gateway-tls servers-verified | data at rest
 I.I(2)(f) | Integrity of data, programs and configuration | mutual-tls images-signed hosts-owned configuration-in-force | storage
 I.I(2)(i) | Little harm to others | egress-held | load on others

@@ -24,6 +24,7 @@ export const pciDss: Framework = {
 7.3.2 | The access control system enforces what is assigned | policies-hold captured | other systems
 7.3.3 | Access is denied by default | default-deny | other systems
 8.2.2 | Shared accounts only by exception | own-accounts | accounts of persons
+8.6.2 | Passwords of accounts of applications stand in no files | credentials-kept | sources and scripts; which accounts persons can log in with
 10.2.1 | Audit logs are on | access-logged | that they are kept and read
 11.4.5 | Segmentation is tested | | a penetration test by a person; \`bulwark attack\` and \`verify\` are supporting evidence
 `),
