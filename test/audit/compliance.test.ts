@@ -177,6 +177,24 @@ test("of an open mesh the same claims are refuted", async () => {
   for (const claim of ["net-raw-dropped", "pods-restricted"]) assert.equal(claims[claim], "refuted", claim);
 });
 
+test("a NetworkPolicy that lets everything through undoes those that hold", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "claims-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(join(MESHES, "held"), folder, { recursive: true });
+  const { context } = await audit(folder);
+  const [pod] = context.mesh.workloads.filter(({ role }) => role === "application");
+  assert.ok(pod);
+  const policy = {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { name: "all", namespace: pod.namespace },
+    spec: { podSelector: {}, policyTypes: ["Ingress", "Egress"], ingress: [{}], egress: [{}] },
+  };
+  writeFileSync(join(folder, "all.json"), JSON.stringify(policy));
+  const claims = claimsOf(await judge(folder, "pci-dss"));
+  for (const claim of ["network-segmented", "egress-held"]) assert.equal(claims[claim], "refuted", claim);
+});
+
 test("claims on Kubernetes are refuted where one breach is, and are not shown where nothing is", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "claims-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));

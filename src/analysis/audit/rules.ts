@@ -107,6 +107,7 @@ import { namespaceOutside } from "./rules/namespace-outside.ts";
 import { namespacePermissive } from "./rules/namespace-permissive.ts";
 import { namespaceUnadmitted } from "./rules/namespace-unadmitted.ts";
 import { namespaceUnsegmented } from "./rules/namespace-unsegmented.ts";
+import { networkPolicyOpen } from "./rules/network-policy-open.ts";
 import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
 import { oddIdentities } from "./rules/odd-identities.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
@@ -368,6 +369,7 @@ const RULES_ON_MESHES: readonly AuditRule[] = [
   namespaceUnsegmented, // BW0805
   sensitiveOpen, // BW0806
   sensitiveExposed, // BW0807
+  networkPolicyOpen, // BW0808
   captureExcluded, // BW0810
   hostNetworkInMesh, // BW0811
   applicationNetworkRights, // BW0812

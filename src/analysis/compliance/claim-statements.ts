@@ -19,7 +19,7 @@ export const CLAIM_STATEMENTS = {
   "gateway-certificates": "Certificates of gateways are valid.",
   "servers-verified": "Servers outside of the mesh are verified by a CA that is named.",
   "egress-held": "What leaves is registered, and held below the mesh, too.",
-  "network-segmented": "Every pod is under a NetworkPolicy for ingress.",
+  "network-segmented": "Every pod is under a NetworkPolicy for ingress, and none lets everything in.",
   "control-plane-isolated": "The control plane and the gateways stand apart from applications.",
   "own-accounts": "Every workload has an identity of its own.",
   "rights-bounded": "No workload's account has rights that come to those of the cluster.",

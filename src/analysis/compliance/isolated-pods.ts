@@ -1,34 +1,30 @@
-/** Pods that a NetworkPolicy selects, and those that none does. */
+/** Pods that NetworkPolicies hold, and those that none does, or that one lets everything through to. */
 import type { AuditContext } from "../audit/audit-context.ts";
 import { isSelected } from "../audit/facts/injector-webhooks.ts";
+import { type Direction, isForDirection, openRuleOf } from "../audit/facts/network-open.ts";
 import { podsOf, SYSTEM_NAMESPACES } from "../audit/facts/pods.ts";
-import { fieldsOf, textsOf } from "../audit/facts/written.ts";
+import { fieldsOf } from "../audit/facts/written.ts";
 
 export interface Isolation {
-  /** `Kind namespace/name` of what no policy selects. */
+  /** `Kind namespace/name` of what no policy selects, or one leaves open. */
   readonly open: readonly string[];
   readonly held: number;
 }
 
-/** Without `policyTypes` a policy is for ingress, and for egress where it has rules for that (Kubernetes' NetworkPolicySpec). */
-export function isolatedPods(audit: AuditContext, direction: "ingress" | "egress"): Isolation {
-  const isFor = ({ spec }: { readonly spec: unknown }): boolean => {
-    const { policyTypes, egress } = fieldsOf(spec);
-    if (policyTypes === undefined) return direction === "ingress" || egress !== undefined;
-    return textsOf(policyTypes).includes(direction === "ingress" ? "Ingress" : "Egress");
-  };
+/** A pod is held where some policy is for it in the direction, and none of them lets everything through. */
+export function isolatedPods(audit: AuditContext, direction: Direction): Isolation {
   const policies = Map.groupBy(
-    audit.of("networking.k8s.io", "NetworkPolicy").filter(isFor),
+    audit.of("networking.k8s.io", "NetworkPolicy").filter(({ spec }) => isForDirection(spec, direction)),
     ({ namespace }) => namespace,
   );
   const open: string[] = [];
   let held = 0;
   for (const { resource, namespace, labels } of audit.fact(podsOf)) {
     if (SYSTEM_NAMESPACES.has(namespace)) continue;
-    const isHeld = (policies.get(namespace) ?? []).some(({ spec }) =>
+    const own = (policies.get(namespace) ?? []).filter(({ spec }) =>
       isSelected(fieldsOf(spec).podSelector, labels),
     );
-    if (isHeld) held += 1;
+    if (own.length > 0 && own.every(({ spec }) => openRuleOf(spec, direction) === undefined)) held += 1;
     else open.push(`${resource.kind} ${namespace}/${resource.name}`);
   }
   return { open, held };

@@ -55,8 +55,8 @@ export function networkSegmented(input: ClaimInput): ClaimEvidence {
   const { open, held } = isolatedPods(input.audit, "ingress");
   return judged(
     open.length + held,
-    shortened(open.map((name) => `no NetworkPolicy selects ${name} for ingress`)),
-    `each of ${held} pods is selected by a NetworkPolicy for ingress`,
+    shortened(open.map((name) => `no NetworkPolicy selects ${name} for ingress, or one lets everything in`)),
+    `each of ${held} pods is selected by a NetworkPolicy for ingress, and none lets everything in`,
     "the files have no pod",
   );
 }
