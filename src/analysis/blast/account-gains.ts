@@ -1,7 +1,16 @@
 /** What an account's rights at the API server yield. Rights over the whole cluster, or over the control plane's namespaces, amount to more. */
 import { clusterRightTargets } from "./cluster-rights.ts";
-import { API_SERVER, CA, EVERY_NODE, EVERYWHERE, type HoldingId, ISTIOD, namesOf } from "./component.ts";
-import { CA_SECRETS, type Evidence, type Gain, type GainGraph } from "./gains.ts";
+import {
+  API_SERVER,
+  CA,
+  CA_SECRETS,
+  EVERY_NODE,
+  EVERYWHERE,
+  type HoldingId,
+  ISTIOD,
+  namesOf,
+} from "./component.ts";
+import type { Evidence, Gain, GainGraph } from "./gains.ts";
 import type { Grant } from "./rbac.ts";
 import { type Right, type RightKind, rightsOf } from "./rbac-rights.ts";
 

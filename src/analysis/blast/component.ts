@@ -126,3 +126,9 @@ function shortened(written: string): string {
 }
 
 const SHOWN = 100;
+
+/**
+ * Secrets with the key of the mesh's CA, in a namespace of the control plane.
+ * @see https://istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/
+ */
+export const CA_SECRETS: ReadonlySet<string> = new Set(["cacerts", "istio-ca-secret"]);

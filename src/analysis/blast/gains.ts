@@ -8,6 +8,7 @@ import { accountGains } from "./account-gains.ts";
 import {
   API_SERVER,
   CA,
+  CA_SECRETS,
   componentOf,
   EVERY_NODE,
   EVERYWHERE,
@@ -301,9 +302,6 @@ export class GainGraph {
 }
 
 const IN_PROXY = "its settings put code of the attacker's into the proxy";
-/** @see https://istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/ */
-export const CA_SECRETS: ReadonlySet<string> = new Set(["cacerts", "istio-ca-secret"]);
-
 const ISTIOD_GAINS: readonly Gain[] = [
   { to: CA, why: "it signs every certificate of the mesh", evidence: [] },
   { to: "proxies/*", why: "it configures every proxy", evidence: [] },

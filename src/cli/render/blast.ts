@@ -71,7 +71,7 @@ function cutText({ before, steps }: Cut): string {
   if (steps.length === 0) return `${style("bold", "cut")}\n  no change that is known shrinks it\n`;
   const lines = steps.flatMap((step, at) => [
     `  ${at + 1}. ${stepText(step)}`,
-    ...step.changes.map(({ title }) => `     ${plain(title)}`),
+    ...step.changes.flatMap(({ title, takes }) => [`     ${plain(title)}`, `       takes: ${plain(takes)}`]),
   ]);
   return [style("bold", `cut: from score ${scoreText(before.score)}, step by step`), ...lines, ""].join("\n");
 }

@@ -8,10 +8,11 @@ import fc from "fast-check";
 import { type Change, changeYaml, lastOfEach } from "../../../src/analysis/blast/cut/change.ts";
 import { minimumCut } from "../../../src/analysis/blast/cut/min-cut.ts";
 import { proposeCut } from "../../../src/analysis/blast/cut/propose-cut.ts";
-import type { StepEdge } from "../../../src/analysis/blast/cut/step-graph.ts";
+import { StepCounts } from "../../../src/analysis/blast/cut/step-counts.ts";
+import { type StepEdge, StepGraph } from "../../../src/analysis/blast/cut/step-graph.ts";
 import { componentsOfMesh } from "../../../src/analysis/blast/holdings.ts";
 import { BlastModel } from "../../../src/analysis/blast/radius.ts";
-import { scoreOf } from "../../../src/analysis/blast/score.ts";
+import { scoreOf, WEIGHTS } from "../../../src/analysis/blast/score.ts";
 import { loadMesh } from "../../../src/index.ts";
 
 const EXAMPLES = resolve(import.meta.dirname, "../../../examples");
@@ -55,6 +56,25 @@ test("every step of every cut, applied as files, comes to the counts that it pre
     }
     assert.ok(proposed > 0, name);
   }
+});
+
+test("no change takes more from the score than is said before its way is walked, and without any all stands as computed", async () => {
+  const { mesh } = await loadMesh(resolve(EXAMPLES, "compromise"));
+  const model = new BlastModel(mesh, "istio");
+  let walked = 0;
+  for (const component of componentsOfMesh(model.graph)) {
+    const graph = new StepGraph(model, component);
+    const counts = new StepCounts(graph, model);
+    const mostLost = counts.mostLost(WEIGHTS);
+    const now = counts.without([]);
+    for (const change of graph.changes.values()) {
+      const lost = scoreOf(now, 100) - scoreOf(counts.without([change]), 100);
+      assert.ok(lost <= mostLost([change]) + 1e-9, `${component}: ${change.title}`);
+      walked++;
+    }
+    assert.deepEqual(counts.without([]), now);
+  }
+  assert.ok(walked > 20);
 });
 
 async function stepsFor(yaml: string, component: string, steps = 6): Promise<readonly string[]> {

@@ -4,7 +4,7 @@ import type { Semantics } from "../../../policy/inbound.ts";
 import { bitsIn } from "../bits.ts";
 import type { HoldingId } from "../component.ts";
 import { BlastModel, type RadiusCounts } from "../radius.ts";
-import { scoreOf } from "../score.ts";
+import { scoreOf, WEIGHTS } from "../score.ts";
 import { type Change, meshWithChanges } from "./change.ts";
 import { minimumCut } from "./min-cut.ts";
 import { networkChanges } from "./network-changes.ts";
@@ -103,18 +103,28 @@ function candidates(model: BlastModel, graph: StepGraph): readonly (readonly Cha
   };
   for (const change of graph.changes.values()) add([change]);
   for (const target of targetsOf(model, graph.start)) add(minimumCut(graph, target) ?? []);
-  const counts = new StepCounts(graph, model);
-  const score = (removed: readonly Change[]): number => scoreOf(counts.without(removed), model.total);
+  return mostPromising([...sets.values()], new StepCounts(graph, model), model.total);
+}
+
+/** By the graph's estimate. Sets that cannot be worth as much as those that were walked are not walked. */
+function mostPromising(
+  sets: readonly (readonly Change[])[],
+  counts: StepCounts,
+  total: number,
+): readonly (readonly Change[])[] {
+  const score = (removed: readonly Change[]): number => scoreOf(counts.without(removed), total);
   const now = score([]);
-  return [...sets.values()]
-    .map((changes) => ({
-      changes,
-      worth: (now - score(changes)) / weightOf(changes),
-    }))
-    .filter(({ worth }) => worth > 0)
-    .sort((a, b) => b.worth - a.worth)
-    .slice(0, TRIED)
-    .map(({ changes }) => changes);
+  const mostLost = counts.mostLost(WEIGHTS);
+  const ranked = sets
+    .map((changes) => ({ changes, most: (100 * mostLost(changes)) / total / weightOf(changes) }))
+    .sort((a, b) => b.most - a.most);
+  let best: { readonly changes: readonly Change[]; readonly worth: number }[] = [];
+  for (const { changes, most } of ranked) {
+    if (most <= (best[TRIED - 1]?.worth ?? 0)) break;
+    const worth = (now - score(changes)) / weightOf(changes);
+    if (worth > 0) best = [...best, { changes, worth }].sort((a, b) => b.worth - a.worth).slice(0, TRIED);
+  }
+  return best.map(({ changes }) => changes);
 }
 
 function targetsOf(model: BlastModel, start: HoldingId): readonly HoldingId[] {

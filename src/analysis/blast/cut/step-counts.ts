@@ -17,12 +17,17 @@ export class StepCounts {
   readonly #start: number;
   /** Node n's edges stand from `first[n]` to `first[n + 1]`. */
   readonly #first: Int32Array;
+  readonly #from: Int32Array;
   readonly #to: Int32Array;
   readonly #hop: Uint8Array;
   readonly #change: Int32Array;
   readonly #changes: ReadonlyMap<string, number>;
   readonly #removed: Uint8Array;
   readonly #hops: Int32Array;
+  /** The edge by which each node was come to; none at the start. */
+  readonly #by: Int32Array;
+  /** As they were walked: each after the one that it was come to from. */
+  #order: number[] = [];
   /** Of each workload that counts, the nodes that are it; those that are not in the graph are left out. */
   readonly #workloads: readonly (readonly number[])[];
   /** Whoever controls one of them controls all. */
@@ -36,9 +41,11 @@ export class StepCounts {
     this.#changes = numbered([...graph.changes.keys()]);
     this.#removed = new Uint8Array(this.#changes.size);
     this.#hops = new Int32Array(nodes.size);
+    this.#by = new Int32Array(nodes.size);
     const edges = byNode(graph.edges, nodes);
     this.#first = edges.first;
     const { sorted } = edges;
+    this.#from = Int32Array.from(sorted, ({ from }) => nodes.get(from) ?? NONE);
     this.#to = Int32Array.from(sorted, ({ to }) => nodes.get(to) ?? NONE);
     this.#hop = Uint8Array.from(sorted, ({ hop }) => hop);
     this.#change = Int32Array.from(sorted, ({ change }) => this.#changes.get(change?.id ?? "") ?? NONE);
@@ -54,15 +61,58 @@ export class StepCounts {
     return this.#counted();
   }
 
+  /**
+   * For each change more than it can take from the score, or as much: without its edges only what was come to by way of them can be lost.
+   * @param weights what a workload counts; the loss is in their unit, summed over workloads.
+   */
+  mostLost(weights: Readonly<Record<keyof RadiusCounts, number>>): (changes: readonly Change[]) => number {
+    this.without([]);
+    const behind = this.#worths(weights);
+    const lost = new Float64Array(this.#changes.size);
+    for (const node of this.#order.toReversed()) {
+      const edge = this.#by[node] ?? NONE;
+      if (edge === NONE) continue;
+      const from = this.#from[edge] ?? 0;
+      behind[from] = (behind[from] ?? 0) + (behind[node] ?? 0);
+      const change = this.#change[edge] ?? NONE;
+      if (change !== NONE) lost[change] = (lost[change] ?? 0) + (behind[node] ?? 0);
+    }
+    return (changes) => changes.reduce((sum, { id }) => sum + (lost[this.#changes.get(id) ?? NONE] ?? 0), 0);
+  }
+
+  /** What each node counts by itself: a workload stands at the first of its nodes that is nearest. */
+  #worths(weights: Readonly<Record<keyof RadiusCounts, number>>): Float64Array {
+    const worths = new Float64Array(this.#nodes.size);
+    const all = this.#all.find((node) => this.#hops[node] === 0);
+    if (all !== undefined) {
+      worths[all] = this.#total * weights.controlled;
+      return worths;
+    }
+    for (const nodes of this.#workloads) {
+      let nearest: number | undefined;
+      for (const node of nodes)
+        if (nearest === undefined || (this.#hops[node] ?? NEVER) < (this.#hops[nearest] ?? NEVER))
+          nearest = node;
+      const hop = nearest === undefined ? NEVER : (this.#hops[nearest] ?? NEVER);
+      if (nearest === undefined || hop === NEVER) continue;
+      const own = hop === 0 ? weights.controlled : hop === 1 ? weights.reached : weights.further;
+      worths[nearest] = (worths[nearest] ?? 0) + own;
+    }
+    return worths;
+  }
+
   /** Layer by layer, by the number of hops. */
   #walk(): void {
     const hops = this.#hops.fill(NEVER);
     hops[this.#start] = 0;
+    this.#by[this.#start] = NONE;
+    this.#order = [];
     let layer = [this.#start];
     for (let hop = 0; layer.length > 0; hop++) {
       const next: number[] = [];
       // Grows while it is walked: what costs no hop is of the same layer.
       for (const node of layer) {
+        this.#order.push(node);
         const end = this.#first[node + 1] ?? 0;
         for (let edge = this.#first[node] ?? 0; edge < end; edge++) {
           const change = this.#change[edge] ?? NONE;
@@ -71,6 +121,7 @@ export class StepCounts {
           const cost = this.#hop[edge] ?? 0;
           if ((hops[to] ?? 0) <= hop + cost) continue;
           hops[to] = hop + cost;
+          this.#by[to] = edge;
           (cost === 0 ? layer : next).push(to);
         }
       }
