@@ -35,8 +35,8 @@ function* written(audit: AuditContext): Iterable<Hit> {
     for (const { name, container, path } of containersOf(pod))
       for (const place of [...variablesOf(container, path), ...flagsOf(container, path)])
         yield* told(pod.resource, place, ` of container \`${name}\``);
+  // Private keys there are BW0866.
   for (const resource of audit.every("", "ConfigMap"))
-    // Private keys there are BW0866.
     for (const [key, value] of Object.entries(fieldsOf(resource.body.data)))
       if (credentialIn(textOf(value)) !== PRIVATE_KEY)
         yield* told(resource, { path: ["data", key], name: key, text: textOf(value) }, "");
