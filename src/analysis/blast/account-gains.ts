@@ -8,6 +8,7 @@ import {
   EVERYWHERE,
   type HoldingId,
   ISTIOD,
+  NOBODYS_ACCOUNT,
   namesOf,
 } from "./component.ts";
 import type { Evidence, Gain, GainGraph } from "./gains.ts";
@@ -15,13 +16,18 @@ import type { Grant } from "./rbac.ts";
 import { type Right, type RightKind, rightsOf } from "./rbac-rights.ts";
 
 export function accountGains(graph: GainGraph, id: HoldingId): readonly Gain[] {
-  const [namespace, account] = namesOf(id);
-  const rights = rightsOf(graph.rbac.grantsOf(namespace, account));
+  const rights = rightsOf(grantsOf(graph, id));
   const helpers = rights.filter(({ kind }) => kind === "label-namespaces" || kind === "make-volumes");
   return rights.flatMap((right) => [
     ...targetsOf(graph, right).map((to) => gainBy(right, to)),
     ...(right.kind === "create-pods" && helpers.length > 0 ? pastPodSecurity(right, helpers) : []),
   ]);
+}
+
+function grantsOf({ rbac }: GainGraph, id: HoldingId): readonly Grant[] {
+  if (id === NOBODYS_ACCOUNT) return rbac.grantsOfNobody();
+  const [namespace, account] = namesOf(id);
+  return rbac.grantsOf(namespace, account);
 }
 
 function gainBy(right: Right, to: HoldingId): Gain {

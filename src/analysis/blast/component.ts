@@ -15,6 +15,8 @@ export const ISTIOD: HoldingId = "istiod";
 export const API_SERVER: HoldingId = "apiserver";
 /** The right to sign for any identity of the mesh. */
 export const CA: HoldingId = "ca";
+/** Rights of whoever shows the API server no token. */
+export const NOBODYS_ACCOUNT: HoldingId = "account/system:anonymous";
 /** A node that no file names. */
 export const SOME_NODE: HoldingId = "node/?";
 export const EVERY_NODE: HoldingId = "node/*";

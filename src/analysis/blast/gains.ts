@@ -15,6 +15,7 @@ import {
   type HoldingId,
   ISTIOD,
   kindOf,
+  NOBODYS_ACCOUNT,
   namesOf,
   partOf,
   restOf,
@@ -26,7 +27,7 @@ import { agentGains, kubeletGains, nodeGains, ztunnelGains } from "./node-gains.
 import { NodePlacement } from "./placement.ts";
 import { accountsOf, podFacts } from "./pod-facts.ts";
 import { Rbac } from "./rbac.ts";
-import type { Right } from "./rbac-rights.ts";
+import { type Right, rightsOf } from "./rbac-rights.ts";
 
 /** A place in a file that is a reason. */
 export interface Evidence {
@@ -115,7 +116,9 @@ export class GainGraph {
       case "workload":
         return own === undefined ? [] : this.#ofPod(own);
       case "sidecar":
-        return own === undefined ? [] : [...this.#keyOfProxy(own), ...this.tokenOf(own)];
+        return own === undefined
+          ? []
+          : [...this.#keyOfProxy(own), ...this.tokenOf(own), ...this.#withoutToken(own)];
       case "waypoint":
       case "gateway":
         return own === undefined ? [] : [...this.#ofPod(own), ...gatewaySecrets(this.mesh, own)];
@@ -155,6 +158,7 @@ export class GainGraph {
     return [
       ...this.#keyOfProxy(workload),
       ...this.tokenOf(workload),
+      ...this.#withoutToken(workload),
       ...secrets.map(({ name, text, ...evidence }) => ({
         to: `secret/${workload.namespace}/${name}`,
         why: text,
@@ -176,6 +180,13 @@ export class GainGraph {
         ? "the machine's proxy has the key"
         : "its proxy is in the pod, with the key in its memory and a token for the CA beside it";
     return [{ to: this.keyOf(namespace, serviceAccount), why, evidence: [{ resource, path: [] }] }];
+  }
+
+  /** What the API server gives to whoever asks. With a token the account's rights have it already. */
+  #withoutToken(workload: Workload): readonly Gain[] {
+    if (podFacts(this.mesh, workload).token !== undefined) return [];
+    if (rightsOf(this.rbac.grantsOfNobody()).length === 0) return [];
+    return [{ to: NOBODYS_ACCOUNT, why: "the API server gives rights to who shows no token", evidence: [] }];
   }
 
   /** The token for the API server that is in its pods. */

@@ -89,14 +89,19 @@ function meets(grant: Grant, { verbs, group, resources, clusterOnly }: Need): bo
   if (group === "*") return all(grant.verbs) && all(grant.apiGroups) && all(grant.resources);
   return (
     (all(grant.apiGroups) || grant.apiGroups.includes(group)) &&
-    verbs.some((verb) => (all(grant.verbs) || grant.verbs.includes(verb)) && isUsable(verb, grant)) &&
-    grant.resources.some((own) => resources.some((wanted) => covers(own, wanted)))
+    verbs.some(
+      (verb) =>
+        (all(grant.verbs) || grant.verbs.includes(verb)) &&
+        resources.some(
+          (wanted) => isUsable(verb, grant, wanted) && grant.resources.some((own) => covers(own, wanted)),
+        ),
+    )
   );
 }
 
 /** Names are not known yet when something is created: such a rule gives nothing (but for subresources of what is there). */
-function isUsable(verb: string, { resourceNames, resources }: Grant): boolean {
-  return verb !== "create" || resourceNames.length === 0 || resources.some((own) => own.includes("/"));
+function isUsable(verb: string, { resourceNames }: Grant, wanted: string): boolean {
+  return verb !== "create" || resourceNames.length === 0 || wanted.includes("/");
 }
 
 function all(list: readonly string[]): boolean {

@@ -47,6 +47,9 @@ interface OwnedRule {
   readonly index: number;
 }
 
+/** @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#anonymous-requests */
+const NOBODY: readonly string[] = ["Group system:unauthenticated", "User system:anonymous"];
+
 /** Who has what, asked by service account. */
 export class Rbac {
   readonly #roles = new Map<string, Resource>();
@@ -67,13 +70,23 @@ export class Rbac {
 
   /** Everything that the account may, by its own name and by the groups that every account is in. */
   grantsOf(namespace: string, account: string): readonly Grant[] {
-    const subjects = [
+    return this.#grantsTo([
       `ServiceAccount ${namespace}/${account}`,
       `User system:serviceaccount:${namespace}:${account}`,
       "Group system:serviceaccounts",
       `Group system:serviceaccounts:${namespace}`,
       "Group system:authenticated",
-    ];
+      // Nobody has to show a token.
+      ...NOBODY,
+    ]);
+  }
+
+  /** Everything that is given to whoever shows no token at all. */
+  grantsOfNobody(): readonly Grant[] {
+    return this.#grantsTo(NOBODY);
+  }
+
+  #grantsTo(subjects: readonly string[]): readonly Grant[] {
     const bindings = [...new Set(subjects.flatMap((subject) => this.#bySubject.get(subject) ?? []))];
     const key = bindings.map(({ kind, namespace: own, name }) => `${kind} ${own}/${name}`).join();
     let grants = this.#known.get(key);

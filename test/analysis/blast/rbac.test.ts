@@ -245,3 +245,34 @@ test("privileged pods, hostPath, hostNetwork, hostPID and runtimes' sockets reac
     false,
   );
 });
+
+test("a rule that names objects makes none of them, whatever subresources it is for besides", () => {
+  const both = held([RULE(["create"], "", ["pods", "pods/exec"], ["other"])]);
+  assert.deepEqual([both.has("pods/a"), both.has("workload/a/other")], [false, true]);
+  // A star covers subresources of what is there, too.
+  assert.ok(held([RULE(["create"], "", ["*"], ["other"])]).has("token/a/other"));
+});
+
+test("rights of who shows no token are those of every pod, with a token and without", () => {
+  const nobodys = (subject: Json): readonly Resource[] => [
+    object(RBAC, "ClusterRoleBinding", "", "open", {
+      subjects: [{ apiGroup: "rbac.authorization.k8s.io", ...subject }],
+      roleRef: { kind: "ClusterRole", name: "cluster-admin" },
+    }),
+    pod("a", "tokenless", { automountServiceAccountToken: false }),
+  ];
+  for (const subject of [
+    { kind: "User", name: "system:anonymous" },
+    { kind: "Group", name: "system:unauthenticated" },
+  ]) {
+    const index = new HoldingsIndex(new GainGraph(buildMesh([...BASE, ...nobodys(subject)])));
+    for (const id of ["workload/a/app", "workload/a/tokenless", "sidecar/a/tokenless"])
+      assert.ok(index.of(id).isAll, `${subject.name}: ${id}`);
+  }
+  const others = nobodys({ kind: "User", name: "somebody" });
+  const index = new HoldingsIndex(new GainGraph(buildMesh([...BASE, ...others])));
+  assert.deepEqual(
+    index.of("workload/a/tokenless").yields.map(({ id }) => id),
+    ["workload/a/tokenless", KEY("a", "tokenless")],
+  );
+});
