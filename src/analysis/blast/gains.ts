@@ -25,7 +25,7 @@ import {
 import { gatewaySecrets } from "./gateway-secrets.ts";
 import { agentGains, kubeletGains, nodeGains, ztunnelGains } from "./node-gains.ts";
 import { NodePlacement } from "./placement.ts";
-import { accountsOf, podFacts } from "./pod-facts.ts";
+import { accountsOf, type PodFact, podFacts } from "./pod-facts.ts";
 import { Rbac } from "./rbac.ts";
 import { type Right, rightsOf } from "./rbac-rights.ts";
 
@@ -152,13 +152,14 @@ export class GainGraph {
   }
 
   #ofPod(workload: Workload): readonly Gain[] {
-    const { secrets, toNode } = podFacts(this.mesh, workload);
+    const { secrets, toNode, caToken } = podFacts(this.mesh, workload);
     const places = this.placement.of(workload);
     const nodes = places.nodes.length === 0 ? [SOME_NODE] : places.nodes.map((node) => `node/${node}`);
     return [
       ...this.#keyOfProxy(workload),
       ...this.tokenOf(workload),
       ...this.#withoutToken(workload),
+      ...(caToken === undefined ? [] : [this.#keyByToken(workload, caToken)]),
       ...secrets.map(({ name, text, ...evidence }) => ({
         to: `secret/${workload.namespace}/${name}`,
         why: text,
@@ -180,6 +181,11 @@ export class GainGraph {
         ? "the machine's proxy has the key"
         : "its proxy is in the pod, with the key in its memory and a token for the CA beside it";
     return [{ to: this.keyOf(namespace, serviceAccount), why, evidence: [{ resource, path: [] }] }];
+  }
+
+  /** The CA signs for who shows it, in ambient mode too. */
+  #keyByToken({ namespace, serviceAccount }: Workload, { text, ...evidence }: PodFact): Gain {
+    return { to: this.keyOf(namespace, serviceAccount), why: text, evidence: [evidence] };
   }
 
   /** What the API server gives to whoever asks. With a token the account's rights have it already. */

@@ -41,9 +41,9 @@ export function nodeGains(graph: GainGraph, id: HoldingId): readonly Gain[] {
 export function kubeletGains(graph: GainGraph, node: string): readonly Gain[] {
   return graph.placement.on(node).flatMap((workload) => {
     const evidence = [{ resource: workload.resource, path: [] }];
-    const { secrets } = podFacts(graph.mesh, workload);
+    const { secrets, kubeletSecrets } = podFacts(graph.mesh, workload);
     return [
-      ...secrets.map(({ name }) => ({
+      ...[...secrets.map(({ name }) => name), ...kubeletSecrets].map((name) => ({
         to: `secret/${workload.namespace}/${name}`,
         why: "a pod of the node refers to it",
         evidence,

@@ -20,6 +20,8 @@ export class NodePlacement {
   /** Nodes that files have, or that pods name; sorted. */
   readonly names: readonly string[];
   readonly #labels = new Map<string, Labels>();
+  /** Files have Node objects: then these are all there are. Where pods only name a node there may be others. */
+  readonly #hasNodes: boolean;
   readonly #places = new Map<Workload, Place>();
   readonly #byNode = new Map<string, Workload[]>();
 
@@ -27,6 +29,7 @@ export class NodePlacement {
     const named = namedNodes(mesh);
     for (const { kind, apiVersion, name, labels } of mesh.resources)
       if (kind === "Node" && apiVersion === "v1") this.#labels.set(name, { [HOSTNAME]: name, ...labels });
+    this.#hasNodes = this.#labels.size > 0;
     for (const nodes of named.values())
       for (const node of nodes) if (!this.#labels.has(node)) this.#labels.set(node, { [HOSTNAME]: node });
     this.names = [...this.#labels.keys()].sort();
@@ -65,7 +68,7 @@ export class NodePlacement {
     if (workload.kind === "DaemonSet") return { nodes: fitting, isKnown: true };
     const host = nodeSelector?.[HOSTNAME];
     if (host !== undefined) return { nodes: [host], isKnown: true };
-    return fitting.length === 1 ? { nodes: fitting, isKnown: true } : UNKNOWN;
+    return fitting.length === 1 && this.#hasNodes ? { nodes: fitting, isKnown: true } : UNKNOWN;
   }
 }
 

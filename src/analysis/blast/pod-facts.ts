@@ -16,6 +16,10 @@ export interface PodFacts {
   readonly token?: PodFact;
   /** Names of Secrets of its namespace that are mounted or read into its environment. */
   readonly secrets: readonly (PodFact & { readonly name: string })[];
+  /** What the kubelet fetches for the pod, and keeps from it: credentials of registries and of drivers. */
+  readonly kubeletSecrets: readonly string[];
+  /** A token that the mesh's CA takes, and the API server does not. */
+  readonly caToken?: PodFact;
   /** What leads to the node. */
   readonly toNode: readonly PodFact[];
 }
@@ -33,7 +37,7 @@ export function podFacts(mesh: Mesh, workload: Workload): PodFacts {
   return made;
 }
 
-const NOTHING: PodFacts = { secrets: [], toNode: [] };
+const NOTHING: PodFacts = { secrets: [], kubeletSecrets: [], toNode: [] };
 
 function readFacts(mesh: Mesh, workload: Workload): PodFacts {
   const written = podOf(workload.resource);
@@ -46,9 +50,14 @@ function readFacts(mesh: Mesh, workload: Workload): PodFacts {
     path: [...at, ...path],
   });
   const token = tokenOf(mesh, workload, spec, fact);
+  const forCa = projectedAt(spec, isForCa);
   return {
     ...(token === undefined ? {} : { token }),
+    ...(forCa < 0
+      ? {}
+      : { caToken: fact(["volumes", forCa], "a projected volume mounts a token for the CA") }),
     secrets: secretsOf(spec, fact),
+    kubeletSecrets: kubeletSecretsOf(mesh, workload, spec),
     toNode: toNodeOf(spec, fact),
   };
 }
@@ -62,7 +71,7 @@ function tokenOf(
   spec: Json,
   fact: MakeFact,
 ): PodFact | undefined {
-  const projected = list(spec.volumes).findIndex((volume) => projectsApiToken(volume));
+  const projected = projectedAt(spec, isForApiServer);
   if (projected >= 0) return fact(["volumes", projected], "a projected volume mounts the account's token");
   const own = spec.automountServiceAccountToken;
   if (own === false) return undefined;
@@ -72,13 +81,24 @@ function tokenOf(
   return fact([], "the account's token is mounted, as nothing says `automountServiceAccountToken: false`");
 }
 
-/** A token for another audience is none for the API server. */
-function projectsApiToken(volume: Json): boolean {
-  const sources = list(record(volume.projected).sources);
-  return sources.some((source) => {
-    const { serviceAccountToken } = source;
-    return serviceAccountToken !== undefined && record(serviceAccountToken).audience === undefined;
-  });
+/** The volume that projects a token for such an audience; -1: none does. */
+function projectedAt(spec: Json, isAudience: (audience: unknown) => boolean): number {
+  return list(spec.volumes).findIndex((volume) =>
+    list(record(volume.projected).sources).some(
+      ({ serviceAccountToken: token }) => token !== undefined && isAudience(record(token).audience),
+    ),
+  );
+}
+
+/** Its issuer's address stands for the API server where nothing is said; a cluster's own name for it is one that most are given. */
+function isForApiServer(audience: unknown): boolean {
+  if (audience === undefined || audience === "") return true;
+  return typeof audience === "string" && /^(https:\/\/)?kubernetes\.default(\.svc(\..+)?)?$/.test(audience);
+}
+
+/** @see https://istio.io/latest/docs/ops/best-practices/security/#configure-third-party-service-account-tokens */
+function isForCa(audience: unknown): boolean {
+  return audience === "istio-ca";
 }
 
 const ACCOUNTS = new WeakMap<Mesh, ReadonlyMap<string, Resource>>();
@@ -110,14 +130,35 @@ function secretsOf(spec: Json, fact: MakeFact): PodFacts["secrets"] {
     for (const entry of list(container.env))
       add(record(record(entry.valueFrom).secretKeyRef).name, [kind, at, "env"]);
   }
-  for (const entry of list(spec.imagePullSecrets)) add(entry.name, ["imagePullSecrets"]);
   return found;
+}
+
+/** Of registries: the pod's own, or else its account's. Of volumes: what their drivers mount them with. */
+function kubeletSecretsOf(
+  mesh: Mesh,
+  { namespace, serviceAccount }: Workload,
+  spec: Json,
+): readonly string[] {
+  const own = list(spec.imagePullSecrets);
+  const account = accountsOf(mesh).get(`${namespace}/${serviceAccount}`);
+  const pulls = own.length > 0 ? own : list(account?.body.imagePullSecrets);
+  const drivers = list(spec.volumes).flatMap((volume) => [
+    record(record(volume.csi).nodePublishSecretRef).name,
+    record(volume.azureFile).secretName,
+    ...["cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"].map(
+      (kind) => record(record(volume[kind]).secretRef).name,
+    ),
+  ]);
+  const names = [...pulls.map(({ name }) => name), ...drivers];
+  return names.filter((name): name is string => typeof name === "string" && name !== "");
 }
 
 const RUNTIME_SOCKETS = /\/(docker|containerd\/containerd|crio\/crio|cri-dockerd|podman\/podman)\.sock$/;
 
 function toNodeOf(spec: Json, fact: MakeFact): readonly PodFact[] {
   const found: PodFact[] = [];
+  if (isHostProcess(spec.securityContext))
+    found.push(fact(["securityContext"], "`hostProcess: true`: it is a process of its node"));
   for (const field of ["hostPID", "hostNetwork"] as const)
     if (spec[field] === true) found.push(fact([field], `\`${field}: true\`: it shares this with its node`));
   for (const [at, volume] of list(spec.volumes).entries()) {
@@ -129,14 +170,29 @@ function toNodeOf(spec: Json, fact: MakeFact): readonly PodFact[] {
   for (const [kind, at, { securityContext }] of containersOf(spec)) {
     if (record(securityContext).privileged === true)
       found.push(fact([kind, at, "securityContext"], "a privileged container has its node's devices"));
+    if (isHostProcess(securityContext))
+      found.push(fact([kind, at, "securityContext"], "`hostProcess: true`: it is a process of its node"));
     const added = record(record(securityContext).capabilities).add;
-    if (Array.isArray(added) && added.some((own) => NODE_CAPABILITIES.has(String(own))))
-      found.push(fact([kind, at, "securityContext"], "a container with capability SYS_ADMIN or ALL"));
+    const [way] = Array.isArray(added)
+      ? added.map(capability).filter((own) => NODE_CAPABILITIES.has(own))
+      : [];
+    if (way !== undefined)
+      found.push(fact([kind, at, "securityContext"], `a container with capability ${way}`));
   }
   return found;
 }
 
-const NODE_CAPABILITIES: ReadonlySet<string> = new Set(["ALL", "SYS_ADMIN", "CAP_SYS_ADMIN"]);
+/** On Windows. */
+function isHostProcess(securityContext: unknown): boolean {
+  return record(record(securityContext).windowsOptions).hostProcess === true;
+}
+
+function capability(written: unknown): string {
+  return String(written).toUpperCase().replace(/^CAP_/, "");
+}
+
+/** Mount what it likes; load modules into the node's kernel; open files of the node by their handles. */
+const NODE_CAPABILITIES: ReadonlySet<string> = new Set(["ALL", "SYS_ADMIN", "SYS_MODULE", "DAC_READ_SEARCH"]);
 
 function* containersOf(spec: Json): Generator<readonly [kind: string, at: number, container: Json]> {
   for (const kind of ["containers", "initContainers", "ephemeralContainers"])
