@@ -90,7 +90,7 @@ export class GainGraph {
     return gains;
   }
 
-  /** Names of the namespace's accounts that files have, or that workloads run under. */
+  /** Names of the namespace's accounts that files have, or that workloads run under; and the one that every namespace has. */
   accountsIn(namespace: string): readonly string[] {
     return this.#accounts.get(namespace) ?? [];
   }
@@ -339,6 +339,8 @@ function accountNames(mesh: Mesh): ReadonlyMap<string, readonly string[]> {
   for (const { namespace, name } of accountsOf(mesh).values()) add(namespace, name);
   for (const { namespace, serviceAccount, kind } of mesh.workloads)
     if (kind !== "WorkloadEntry") add(namespace, serviceAccount);
+  // Kubernetes makes it, in every namespace.
+  for (const namespace of mesh.namespaces.keys()) add(namespace, "default");
   return new Map([...names].map(([namespace, own]) => [namespace, [...own].sort()]));
 }
 

@@ -5,7 +5,7 @@ import { GainGraph } from "../../../src/analysis/blast/gains.ts";
 import { HoldingsIndex } from "../../../src/analysis/blast/holdings.ts";
 import { buildMesh } from "../../../src/model/build-mesh.ts";
 import type { Resource } from "../../../src/resources/resource.ts";
-import { BASE, held, heldBy, type Json, KEY, object, pod, RBAC, RULE } from "./rbac-mesh.ts";
+import { BASE, held, heldBy, type Json, KEY, namespaceOf, object, pod, RBAC, RULE } from "./rbac-mesh.ts";
 
 test("reading Secrets yields those of the namespace, those that are named, or the CA's too", () => {
   for (const verb of ["get", "list", "watch", "*"])
@@ -275,4 +275,17 @@ test("rights of who shows no token are those of every pod, with a token and with
     index.of("workload/a/tokenless").yields.map(({ id }) => id),
     ["workload/a/tokenless", KEY("a", "tokenless")],
   );
+});
+
+test("who makes pods where none is has the account that every namespace has", () => {
+  const own = heldBy([
+    namespaceOf("tools", "restricted"),
+    object(RBAC, "Role", "tools", "own", { rules: [RULE(["create"], "", ["pods"])] }),
+    object(RBAC, "RoleBinding", "tools", "own", {
+      subjects: [{ kind: "ServiceAccount", namespace: "a", name: "app" }],
+      roleRef: { kind: "Role", name: "own" },
+    }),
+  ]);
+  assert.ok(own.has(KEY("tools", "default")));
+  assert.ok(!own.has(KEY("a", "default")));
 });

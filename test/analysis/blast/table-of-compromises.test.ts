@@ -169,7 +169,7 @@ test("istiod: any certificate, any proxy's configuration, Secrets, webhooks: equ
 
 test("who may deploy has every account and Secret of the namespace; who has the runtime's socket has the node", async () => {
   const deployer = await reportOn("workload/ops/deployer");
-  assert.deepEqual(of(deployer, "token"), ["ops/deployer", "ops/vault"]);
+  assert.deepEqual(of(deployer, "token"), ["ops/default", "ops/deployer", "ops/vault"]);
   assert.deepEqual(of(deployer, "secret"), ["ops/vault-unseal"]);
   assert.deepEqual(of(deployer, "node"), []);
   const collector = await reportOn("workload/agents/collector");
