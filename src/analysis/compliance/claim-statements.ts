@@ -38,6 +38,7 @@ export const CLAIM_STATEMENTS = {
   "tokens-needed": "Tokens of the API server are mounted where they are needed.",
   "default-namespace-unused": "No workload is in the namespace `default`.",
   "admission-held": "Namespaces take no pod that breaks a Pod Security Standard.",
+  "admission-restricted": "Namespaces take no pod that breaks the Pod Security Standard `restricted`.",
   "components-hardened": "Kubernetes' own components run with their defences.",
   "secrets-as-files": "No container has Secrets in its environment.",
   "credentials-kept": "No credential stands where no Secret is.",

@@ -1,16 +1,27 @@
 /** How each claim is judged: by a proof over all requests, by the rules of the audit that name it, or by fields that are written out. */
 import { ANONYMOUS, EVERYBODY } from "../audit/facts/bound-rights.ts";
-import { components } from "../audit/facts/component-flags.ts";
 import { containersOf, podsOf } from "../audit/facts/pods.ts";
 import { podsInMesh } from "../audit/facts/pods-in-mesh.ts";
-import { fieldsOf, textOf } from "../audit/facts/written.ts";
-import { type ClaimInput, findingLines, type Judge, judged } from "./claim.ts";
+import type { ClaimInput, Judge } from "./claim.ts";
 import type { ClaimId } from "./claim-statements.ts";
 import { byProof } from "./judges/by-proof.ts";
 import { againstByRules, byRules } from "./judges/by-rules.ts";
-import { egressHeld, gatewayTls, networkSegmented } from "./judges/networks.ts";
-import { admissionHeld, ownAccounts, rawPacketsDropped, withoutControls } from "./judges/pods.ts";
-import { accessLogged, imagesSigned, versionsCurrent } from "./judges/records.ts";
+import { componentsHardened, ofTheCluster } from "./judges/cluster.ts";
+import {
+  egressHeld,
+  gatewayCertificates,
+  gatewayTls,
+  networkSegmented,
+  serversVerified,
+} from "./judges/networks.ts";
+import {
+  admissionHeld,
+  ownAccounts,
+  proxiesLeastPrivilege,
+  rawPacketsDropped,
+  withoutControls,
+} from "./judges/pods.ts";
+import { accessLogged, imagesPinned, imagesSigned, versionsCurrent } from "./judges/records.ts";
 import { withoutRights } from "./judges/rights.ts";
 
 const RBAC = "rbac.authorization.k8s.io";
@@ -19,30 +30,10 @@ const policies = ({ audit }: ClaimInput): number => audit.mesh.authorizationPoli
 const containers = ({ audit }: ClaimInput): number =>
   audit.fact(podsOf).reduce((sum, pod) => sum + containersOf(pod).length, 0);
 const meshPods = ({ audit }: ClaimInput): number => [...audit.fact(podsInMesh).values()].flat().length;
-const outsideRules = ({ audit }: ClaimInput): number =>
-  audit.mesh.destinationRules.filter(({ spec }) =>
-    ["SIMPLE", "MUTUAL"].includes(textOf(fieldsOf(spec.trafficPolicy?.tls).mode)),
-  ).length;
-const certificates = ({ audit }: ClaimInput): number =>
-  audit.of("", "Secret").filter(({ body }) => body.type === "kubernetes.io/tls").length;
 const gateways = ({ audit }: ClaimInput): number => audit.of("networking.istio.io", "Gateway").length;
 const roles = ({ audit }: ClaimInput): number =>
   audit.of(RBAC, "ClusterRole").length + audit.of(RBAC, "Role").length;
-const componentsThere = ({ audit }: ClaimInput): number =>
-  audit.fact(components).length +
-  audit.every("kubelet.config.k8s.io", "KubeletConfiguration").length +
-  audit.every("apiserver.config.k8s.io", "EncryptionConfiguration").length;
 const services = ({ audit }: ClaimInput): number => audit.of("", "Service").length;
-
-const usersAuthenticated: Judge = ({ audit, findings }) => {
-  const asking = audit.mesh.requestAuthentications.length;
-  return judged(
-    asking,
-    findingLines(findings),
-    `${asking} RequestAuthentications, and policies that need a token wherever one is read`,
-    "the files have no RequestAuthentication: whether users are authenticated elsewhere cannot be seen",
-  );
-};
 
 /** A claim that no rule names and no judge judges cannot be: the type asks for each. */
 export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
@@ -59,10 +50,10 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "surface-named": byRules(gateways, "Gateways"),
   captured: byRules(meshPods, "pods of the mesh"),
   "all-in-mesh": byRules(meshPods, "pods of the mesh"),
-  "users-authenticated": usersAuthenticated,
+  "users-authenticated": againstByRules("which workloads take requests of users, and so need tokens"),
   "gateway-tls": gatewayTls,
-  "gateway-certificates": byRules(certificates, "Secrets with certificates"),
-  "servers-verified": byRules(outsideRules, "DestinationRules with TLS to outside"),
+  "gateway-certificates": gatewayCertificates,
+  "servers-verified": serversVerified,
   "egress-held": egressHeld,
   "network-segmented": networkSegmented,
   "control-plane-isolated": againstByRules("nodes and networks of the cluster are not in the files"),
@@ -71,7 +62,7 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "rights-of-nobody": withoutRights(undefined, ({ name }) => ANONYMOUS.has(name) || EVERYBODY.test(name)),
   "rights-of-all": withoutRights(["cluster-admin"]),
   "rights-over-secrets": withoutRights(["cluster-admin", "read-secrets"]),
-  "rights-named": byRules(roles, "roles of RBAC"),
+  "rights-named": ofTheCluster(byRules(roles, "roles of RBAC")),
   "rights-over-pods": withoutRights(["cluster-admin", "create-pods", "change-pods", "exec"]),
   "rights-of-escalation": withoutRights([
     "cluster-admin",
@@ -86,13 +77,14 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "rights-over-tokens": withoutRights(["cluster-admin", "mint-tokens"]),
   "tokens-needed": againstByRules("what applications do with their tokens is not in the files"),
   "default-namespace-unused": byRules(containers, "containers"),
-  "admission-held": admissionHeld,
-  "components-hardened": byRules(componentsThere, "components of Kubernetes"),
+  "admission-held": admissionHeld(/^(baseline|restricted)$/),
+  "components-hardened": componentsHardened,
+  "admission-restricted": admissionHeld(/^restricted$/),
   "secrets-as-files": byRules(containers, "containers"),
   "credentials-kept": againstByRules("sources and images of applications are not in the files"),
   "access-logged": accessLogged,
   "versions-current": versionsCurrent,
-  "images-pinned": byRules(containers, "images"),
+  "images-pinned": imagesPinned,
   "images-signed": imagesSigned,
   "pods-restricted": withoutControls(
     ["allowPrivilegeEscalation", "runAsNonRoot", "runAsUser", "privileged"],
@@ -109,5 +101,5 @@ export const CLAIMS: Readonly<Record<ClaimId, Judge>> = {
   "seccomp-set": withoutControls(["seccompProfile_restricted"], "have a seccomp profile"),
   "baseline-kept": withoutControls([], "keep to the baseline"),
   "net-raw-dropped": rawPacketsDropped,
-  "proxies-least-privilege": byRules(meshPods, "pods of the mesh"),
+  "proxies-least-privilege": proxiesLeastPrivilege,
 };

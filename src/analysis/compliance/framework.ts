@@ -10,6 +10,8 @@ export interface Control {
   readonly claims: readonly ClaimId[];
   /** What the files of a mesh cannot show of it. */
   readonly beyond: string;
+  /** Whether files can show all that it asks: where they cannot it may fail by them, and never passes. */
+  readonly isWhole: boolean;
 }
 
 export interface Framework {
@@ -23,14 +25,16 @@ export interface Framework {
   readonly controls: readonly Control[];
 }
 
-/** `id | title | claims | what files cannot show`, a line each. */
+/** `id | title | claims | what files cannot show`, a line each; and `| whole` where the claims come to all that the control asks. */
 export function controlsOf(table: string): readonly Control[] {
   return table
     .trim()
     .split("\n")
     .map((line) => {
-      const [id = "", title = "", claims = "", beyond = ""] = line.split("|").map((cell) => cell.trim());
-      return { id, title, claims: claimsIn(claims), beyond };
+      const [id = "", title = "", claims = "", beyond = "", extent] = line
+        .split("|")
+        .map((cell) => cell.trim());
+      return { id, title, claims: claimsIn(claims), beyond, isWhole: extent === "whole" };
     });
 }
 

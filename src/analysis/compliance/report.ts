@@ -22,10 +22,12 @@ export interface JudgedClaim extends ClaimEvidence {
 export interface JudgedControl {
   readonly id: string;
   readonly title: string;
-  /** `pass`: all that it rests on is shown. `fail`: something is refuted. */
+  /** `pass`: all that it rests on is shown, and that is all it asks. `fail`: something is refuted. */
   readonly status: "pass" | "fail" | "not shown";
   readonly claims: readonly JudgedClaim[];
   readonly beyond: string;
+  /** False: what is `beyond` is a part of what it asks, so that no files make it pass. */
+  readonly isWhole: boolean;
 }
 
 export interface ComplianceReport {
@@ -77,16 +79,17 @@ function heldOpen(claim: JudgedClaim, open: readonly Diagnostic[]): JudgedClaim 
 }
 
 function judgedControl(
-  { id, title, claims: ids, beyond }: Control,
+  { id, title, claims: ids, beyond, isWhole }: Control,
   all: ReadonlyMap<ClaimId, JudgedClaim>,
 ): JudgedControl {
   const claims = ids.flatMap((claim) => all.get(claim) ?? []);
-  return { id, title, status: statusOf(claims.map(({ status }) => status)), claims, beyond };
+  const statuses = claims.map(({ status }) => status);
+  return { id, title, status: statusOf(statuses, isWhole), claims, beyond, isWhole };
 }
 
-function statusOf(claims: readonly ClaimStatus[]): JudgedControl["status"] {
+function statusOf(claims: readonly ClaimStatus[], isWhole: boolean): JudgedControl["status"] {
   if (claims.includes("refuted")) return "fail";
-  return claims.length > 0 && claims.every((status) => status === "shown") ? "pass" : "not shown";
+  return isWhole && claims.length > 0 && claims.every((status) => status === "shown") ? "pass" : "not shown";
 }
 
 /** Claims by proof, and the invariants of `verify` that they are. */

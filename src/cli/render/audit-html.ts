@@ -1,7 +1,7 @@
 /** What an audit found as a page to read, to send on and to print: the gravest first, each rule's words once, every place below them. */
 import { FINDING_SEVERITIES, type Finding, type FindingSeverity } from "../../analysis/audit/finding.ts";
 import { type AuditReport, alsoKnownAs, placeOf, summaryOf } from "./audit.ts";
-import { html, htmlPage } from "./html-page.ts";
+import { html, htmlPage, warningHtml } from "./html-page.ts";
 
 export function auditHtml(report: AuditReport): string {
   const groups = FINDING_SEVERITIES.flatMap((severity) => {
@@ -13,6 +13,7 @@ export function auditHtml(report: AuditReport): string {
   );
   const body = [
     `<p class="counts">${html(summaryOf(report))}</p>`,
+    warningHtml(report.advisories.warning),
     ...(links.length === 0 ? [] : [`<nav aria-label="By severity"><ul>${links.join("")}</ul></nav>`]),
     "<main>",
     ...groups.map(({ severity, findings }) => sectionOf(severity, findings)),

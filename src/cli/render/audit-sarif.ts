@@ -33,7 +33,15 @@ export function auditSarif(
     })),
   ];
   const driver = { name: "Bulwark", rules: rules.map(descriptorOf) };
-  const run = { tool: { driver }, columnKind: "utf16CodeUnits", results, properties: { advisories } };
+  const { warning } = advisories;
+  const notifications = warning === undefined ? [] : [{ level: "warning", message: { text: warning } }];
+  const run = {
+    tool: { driver },
+    columnKind: "utf16CodeUnits",
+    invocations: [{ executionSuccessful: true, toolExecutionNotifications: notifications }],
+    results,
+    properties: { advisories },
+  };
   return `${JSON.stringify({ $schema: SCHEMA, version: "2.1.0", runs: [run] }, null, 2)}\n`;
 }
 

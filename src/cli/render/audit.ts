@@ -2,7 +2,7 @@
 import { FINDING_SEVERITIES, type Finding, type FindingSeverity } from "../../analysis/audit/finding.ts";
 import type { SuppressedFinding } from "../../analysis/audit/run-rules.ts";
 import type { AdvisoriesUsed } from "../trust/trust-options.ts";
-import { markdownText } from "./markdown.ts";
+import { markdownText, warningMarkdown } from "./markdown.ts";
 import { plain, style } from "./style.ts";
 
 export interface AuditReport {
@@ -28,7 +28,7 @@ export function auditText(report: AuditReport): string {
       [severity, rule, why, fix].join("\n"),
     ).values(),
   ];
-  return `${[...groups.flatMap(linesOfGroup), ...suppressedLines(report), summaryOf(report)].join("\n")}\n`;
+  return `${[...groups.flatMap(linesOfGroup), ...suppressedLines(report), summaryOf(report), ...warningLines(report)].join("\n")}\n`;
 }
 
 function linesOfGroup(findings: readonly Finding[]): readonly string[] {
@@ -70,6 +70,10 @@ function suppressedLines({ suppressed }: AuditReport): readonly string[] {
       `accepted${until === undefined ? "" : ` until ${until}`}: ${finding.rule} ${finding.resource}: ${finding.title} (${reason})`,
     ),
   );
+}
+
+function warningLines({ advisories: { warning } }: AuditReport): readonly string[] {
+  return warning === undefined ? [] : [style("yellow", plain(`warning: ${warning}`))];
 }
 
 export function summaryOf({ findings, suppressed, rules, advisories }: AuditReport): string {
@@ -115,7 +119,8 @@ export function auditMarkdown(report: AuditReport): string {
     ].map(itemOf);
     return [`### ${severity[0]?.toUpperCase()}${severity.slice(1)}`, items.join("\n")];
   });
-  return `${["## Audit", ...sections, markdownText(summaryOf(report))].join("\n\n")}\n`;
+  const warnings = warningMarkdown(report.advisories.warning);
+  return `${["## Audit", ...warnings, ...sections, markdownText(summaryOf(report))].join("\n\n")}\n`;
 }
 
 function itemOf(findings: readonly Finding[]): string {

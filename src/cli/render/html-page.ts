@@ -29,6 +29,11 @@ ${body}
 `;
 }
 
+/** What the reader has to know before the rest; nothing where there is none. */
+export function warningHtml(warning: string | undefined): string {
+  return warning === undefined ? "" : `<p class="warning"><strong>Warning:</strong> ${html(warning)}</p>`;
+}
+
 /** Paper is white: the dark colours are for screens alone. */
 const CSS = `
 :root { color-scheme: light dark; --ink: #111; --paper: #fff; --line: #999; --good: #0a5c1e; --bad: #a30000; --doubt: #6b4a00; --link: #0b4a99; }
@@ -38,5 +43,6 @@ a { color: var(--link); }
 table { border-collapse: collapse; width: 100%; }
 th, td { border: 1px solid var(--line); padding: .4rem .6rem; text-align: left; vertical-align: top; }
 p, ul { margin: .2rem 0; }
+.warning { border: 2px solid var(--bad); padding: .4rem .6rem; }
 @media print { body { margin: 0; font-size: 10px; } thead { display: table-header-group; } tr { break-inside: avoid; } @page { size: A4 landscape; margin: 12mm; } }
 `;

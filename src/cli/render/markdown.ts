@@ -10,3 +10,8 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
   const line = (cells: readonly string[]): string => `| ${cells.map(markdownText).join(" | ")} |`;
   return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)].join("\n");
 }
+
+/** What the reader has to know before the rest, as a paragraph; nothing where there is none. */
+export function warningMarkdown(warning: string | undefined): readonly string[] {
+  return warning === undefined ? [] : [`> **Warning:** ${markdownText(warning)}`];
+}

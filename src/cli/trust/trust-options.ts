@@ -27,12 +27,14 @@ export interface AdvisoriesUsed {
   readonly date: string;
   readonly ageDays: number;
   readonly isStale: boolean;
+  /** Where they are stale and versions were judged by them: their day and age, what that means, and how to get newer ones. */
+  readonly warning?: string;
 }
 
 export interface Trust {
   readonly settings: TrustSettings;
   readonly advisories: AdvisoriesUsed;
-  /** What was given and not used, for standard error. */
+  /** For standard error: what was given and not used, and that the advisories are stale. */
   readonly notes: readonly string[];
 }
 
@@ -66,20 +68,22 @@ export async function readTrust(audit: AuditContext, options: TrustOptions, now:
   const signatures = await verdicts(audit, options, notes);
   const ageDays = advisoryAgeDays(data, now);
   const isStale = ageDays > ADVISORIES_STALE_DAYS;
-  if (isStale && audit.fact(auditedVersions).length > 0) notes.push(staleNote(data.date, ageDays));
+  const isWarned = isStale && audit.fact(auditedVersions).length > 0;
+  const warning = isWarned ? staleWarning(data.date, ageDays) : undefined;
+  if (warning !== undefined) notes.push(`warning: ${warning}`);
   return {
     settings: {
       advisories: data,
       ...(registries === undefined ? {} : { registries }),
       ...(signatures === undefined ? {} : { signatures }),
     },
-    advisories: { date: data.date, ageDays, isStale },
+    advisories: { date: data.date, ageDays, isStale, ...(warning === undefined ? {} : { warning }) },
     notes,
   };
 }
 
-function staleNote(date: string, days: number): string {
-  return `warning: versions are judged by advisories of ${date}, ${days} days old: what was published since is not known (bulwark audit --update FILE stores newer ones)`;
+function staleWarning(date: string, days: number): string {
+  return `versions are judged by advisories of ${date}, ${days} days old: what was published since is not known (bulwark audit --update FILE stores newer ones)`;
 }
 
 /** @returns one line that says what is stored, and by what it can be compared. @throws {BulwarkError} BW_CLI_INPUT */

@@ -12,7 +12,7 @@ export const namespaceUnadmitted: AuditRule = {
   what: "Namespaces of the files with pods and without the label `pod-security.kubernetes.io/enforce`, or with `privileged` in it. Where the files have policies of another admission (Kyverno, Gatekeeper, ValidatingAdmissionPolicy), or a PodSecurityConfiguration whose `defaults.enforce` is `baseline` or `restricted` (by itself, or in an AdmissionConfiguration), nothing is told of namespaces without the label. Kubernetes' own namespaces are left out.",
   why: "What pods may ask for is then everything: whoever may create one there, or takes over who may, has the node (BW0501 to BW0505).",
   fix: "Label it `pod-security.kubernetes.io/enforce: restricted`, or `baseline`; with Istio's CNI plugin or ambient mode pods of the mesh need nothing that these forbid.",
-  claims: ["admission-held"],
+  claims: ["admission-held", "admission-restricted"],
   check: unadmitted,
 };
 

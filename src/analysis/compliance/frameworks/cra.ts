@@ -4,9 +4,10 @@ export const cra: Framework = {
   name: "cra",
   label: "CRA",
   title: "Cyber Resilience Act (Regulation (EU) 2024/2847), Annex I",
-  scope: "It binds those who make products: a mesh is evidence of how one is operated, and of nothing else.",
+  scope:
+    "It binds those who make products: a mesh is evidence of how one is operated, and of nothing else: no control of this table passes.",
   controls: controlsOf(`
-I.I(2)(a) | No known vulnerability that can be exploited | versions-current | own code
+I.I(2)(a) | No known vulnerability that can be exploited | versions-current | own code and libraries: versions of Istio, Envoy and Kubernetes alone are judged
 I.I(2)(b) | Secure by default | mutual-tls default-deny egress-held | that a reset brings this back
 I.I(2)(d) | Protection from access without authorization | default-deny policies-hold users-authenticated rights-bounded rights-of-nobody rights-of-all rights-of-escalation rights-over-secrets rights-over-tokens credentials-kept | other ways in
 I.I(2)(e) | Confidentiality of data in transit | mutual-tls gateway-tls servers-verified | data at rest

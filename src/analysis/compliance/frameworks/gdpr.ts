@@ -5,7 +5,7 @@ export const gdpr: Framework = {
   label: "GDPR",
   title: "GDPR (Regulation (EU) 2016/679)",
   scope:
-    "A law is not passed by a configuration: the table says what speaks for and against the technical measures, where the files show any. Which data are personal is not in the files.",
+    "A law is not passed by a configuration: no control of this table passes, some fail. The table says what speaks for and against the technical measures, where the files show any. Which data are personal is not in the files.",
   controls: controlsOf(`
 5(1)(f) | Integrity and confidentiality | mutual-tls default-deny policies-hold hosts-owned | which data, and what happens to them inside of applications
 25(1) | Protection by design | default-deny network-segmented least-access | purposes

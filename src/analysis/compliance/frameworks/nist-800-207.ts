@@ -4,7 +4,8 @@ export const nist800207: Framework = {
   name: "nist-800-207",
   label: "NIST SP 800-207",
   title: "NIST SP 800-207, section 2.1",
-  scope: "Tenets of a zero trust architecture, as far as files of a mesh bear on them.",
+  scope:
+    "Tenets of a zero trust architecture, as far as files of a mesh bear on them. They are about a whole enterprise: files show a part, so that none passes.",
   controls: controlsOf(`
 2.1 tenet 1 | Everything is a resource | captured all-in-mesh | what is outside of the mesh
 2.1 tenet 2 | All communication is secured, wherever it runs | mutual-tls gateway-tls servers-verified | networks outside

@@ -16,16 +16,16 @@ export const pciDss: Framework = {
 1.4.3 | Forged source addresses do not get in | mutual-tls own-trust-domain net-raw-dropped | the network below
 2.2.4 | Only functions that are needed are enabled | | which are needed
 2.2.6 | Security parameters are set against misuse | components-hardened control-plane-isolated proxies-least-privilege configuration-in-force | systems outside of the mesh
-4.2.1 | Strong cryptography in transit, valid and trusted certificates | gateway-tls gateway-certificates servers-verified mutual-tls | which traffic holds card numbers
-6.3.3 | Known vulnerabilities are patched | versions-current | that deadlines were kept
+4.2.1 | Strong cryptography in transit, valid and trusted certificates | gateway-tls gateway-certificates servers-verified mutual-tls | which traffic holds card numbers | whole
+6.3.3 | Known vulnerabilities are patched | versions-current | applications, libraries and nodes: versions of Istio, Envoy and Kubernetes alone are judged; that deadlines were kept
 6.3.2 | Inventory of software components | | all of it: the images are in the files, what is inside of them is not
-7.2.2 | Access by least privilege | least-access default-deny | rights of persons
-7.2.5 | Accounts of applications have least privilege | own-accounts least-access rights-bounded rights-of-nobody rights-of-all rights-of-escalation rights-over-secrets rights-over-tokens | reviews
-7.3.2 | The access control system enforces what is assigned | policies-hold captured | other systems
-7.3.3 | Access is denied by default | default-deny | other systems
+7.2.2 | Access by least privilege | least-access default-deny | what each job and function needs, so that what is given can be held against it; rights of persons
+7.2.5 | Accounts of applications have least privilege | own-accounts least-access rights-bounded rights-of-nobody rights-of-all rights-of-escalation rights-over-secrets rights-over-tokens | what each application needs; reviews
+7.3.2 | The access control system enforces what is assigned | policies-hold captured | that what is assigned is right for each job and function; other systems
+7.3.3 | Access is denied by default | default-deny | other systems | whole
 8.2.2 | Shared accounts only by exception | own-accounts | accounts of persons
 8.6.2 | Passwords of accounts of applications stand in no files | credentials-kept | sources and scripts; which accounts persons can log in with
-10.2.1 | Audit logs are on | access-logged | that they are kept and read
+10.2.1 | Audit logs are on | access-logged | logs of applications, databases, nodes and the API server; that they are kept and read
 11.4.5 | Segmentation is tested | | a penetration test by a person; \`bulwark attack\` and \`verify\` are supporting evidence
 `),
 };

@@ -1,7 +1,8 @@
 /** What workloads are and may, as their pods are written. */
 
 import { judgedPods } from "../../audit/facts/pod-security.ts";
-import { containersOf, podsOf, SYSTEM_NAMESPACES } from "../../audit/facts/pods.ts";
+import { containersOf, PROXY_CONTAINER, podsOf, SYSTEM_NAMESPACES } from "../../audit/facts/pods.ts";
+import { podsInMesh } from "../../audit/facts/pods-in-mesh.ts";
 import { fieldsOf, textsOf } from "../../audit/facts/written.ts";
 import { brokenControlsOf } from "../../trust/pod-security/check-pod-security.ts";
 import {
@@ -81,18 +82,44 @@ export function rawPacketsDropped({ audit }: ClaimInput): ClaimEvidence {
   );
 }
 
-/** Every namespace with pods enforces a level; what other admission there is shows nothing, as it is not read. */
-export function admissionHeld({ audit, findings }: ClaimInput): ClaimEvidence {
+/** Every namespace with pods enforces a level, for what is injected, too; what other admission there is shows nothing, as it is not read. */
+/** @param levels that are enough */
+export function admissionHeld(levels: RegExp): Judge {
+  return (input) => heldAt(input, levels);
+}
+
+function heldAt({ audit, findings }: ClaimInput, levels: RegExp): ClaimEvidence {
   const used = new Set(audit.fact(judgedPods).map(({ namespace }) => namespace));
   const namespaces = audit.of("", "Namespace").filter(({ name }) => used.has(name));
-  const held = namespaces.filter(({ labels }) => /^(baseline|restricted)$/.test(labels[ENFORCE] ?? ""));
+  const held = namespaces.filter(({ labels }) => levels.test(labels[ENFORCE] ?? ""));
   if (findings.length > 0) return { status: "refuted", evidence: findingLines(findings) };
   return held.length < used.size || used.size === 0
-    ? notShown("not every namespace with pods is among the files with the label of a Pod Security Standard")
+    ? notShown(
+        `of ${used.size} namespaces with pods ${held.length} are among the files with a label \`${ENFORCE}\` that is enough`,
+      )
     : {
         status: "shown",
         evidence: [`each of ${held.length} namespaces with pods enforces a Pod Security Standard`],
       };
+}
+
+/** What the injector gives a pod is in its templates, which are not read: proxies are judged where they are written out. */
+export function proxiesLeastPrivilege({ audit, findings }: ClaimInput): ClaimEvidence {
+  if (findings.length > 0) return { status: "refuted", evidence: findingLines(findings) };
+  const inMesh = [...audit.fact(podsInMesh).values()].flat();
+  const ambient = new Set(
+    audit.mesh.workloads.filter(({ dataplane }) => dataplane === "ambient").map(({ resource }) => resource),
+  );
+  const injected = inMesh.filter(
+    (pod) => !ambient.has(pod.resource) && containersOf(pod).every(({ name }) => name !== PROXY_CONTAINER),
+  );
+  if (injected.length > 0)
+    return notShown(
+      `${injected.length} pods are injected as they are made: their proxies are not in the files`,
+    );
+  return inMesh.length === 0
+    ? notShown("the files have no pod of the mesh")
+    : { status: "shown", evidence: [`nothing found of the proxies of ${inMesh.length} pods`] };
 }
 
 const ENFORCE = "pod-security.kubernetes.io/enforce";

@@ -1,11 +1,12 @@
 /** Logs, versions, signatures: where silence of the files shows nothing. */
-import { containersOf, podsOf } from "../../audit/facts/pods.ts";
+import { advisoriesOf, auditedVersions } from "../../audit/facts/advisories.ts";
+import { imagesOf } from "../../audit/facts/images.ts";
 import { fieldsOf, itemsOf, listOf, textOf } from "../../audit/facts/written.ts";
+import { ADVISORIES_STALE_DAYS, advisoryAgeDays } from "../../trust/advisories/advisories-for.ts";
 import { type ClaimEvidence, type ClaimInput, findingLines, notShown } from "../claim.ts";
 
 export function accessLogged({ audit, findings }: ClaimInput): ClaimEvidence {
-  const wrong = findingLines(findings.filter(({ rule }) => rule === "BW0157"));
-  if (wrong.length > 0) return { status: "refuted", evidence: wrong };
+  if (findings.length > 0) return { status: "refuted", evidence: findingLines(findings) };
   const { accessLogFile, defaultProviders } = audit.mesh.config.raw;
   const root = audit.of("telemetry.istio.io", "Telemetry").filter(({ namespace, spec }) => {
     const { accessLogging, selector } = fieldsOf(spec);
@@ -30,18 +31,39 @@ export function accessLogged({ audit, findings }: ClaimInput): ClaimEvidence {
   );
 }
 
-/** `not shown` where what the rules need is not there: no version, no signature. */
-export function versionsCurrent(input: ClaimInput): ClaimEvidence {
-  const wrong = findingLines(input.findings.filter(({ rule }) => rule === "BW0710"));
+/** `not shown` where what the rules need is not there, or not new enough to say anything. */
+export function versionsCurrent({ audit, findings }: ClaimInput): ClaimEvidence {
+  const wrong = findingLines(findings.filter(({ rule }) => rule === "BW0710"));
   if (wrong.length > 0) return { status: "refuted", evidence: wrong };
-  const unknown = findingLines(input.findings.filter(({ rule }) => rule === "BW0711" || rule === "BW0712"));
-  if (unknown.length > 0) return notShown(...unknown);
-  const proxies = input.audit
-    .fact(podsOf)
-    .filter((pod) => containersOf(pod).some(({ image }) => /istio|envoy/.test(image)));
-  return proxies.length === 0
+  const data = audit.fact(advisoriesOf);
+  const days = advisoryAgeDays(data, audit.settings.now);
+  if (days > ADVISORIES_STALE_DAYS)
+    return notShown(
+      `the advisories are of ${data.date}, ${days} days old: what was published since is not known (\`bulwark audit --update FILE\`)`,
+    );
+  if (findings.length > 0) return notShown(...findingLines(findings));
+  const versions = audit.fact(auditedVersions);
+  return versions.length === 0
     ? notShown("the files name no version of Istio, Envoy or Kubernetes")
-    : { status: "shown", evidence: ["no advisory is known for the versions in the files"] };
+    : {
+        status: "shown",
+        evidence: [
+          `no advisory of ${data.date} is known for ${versions.map(({ component, version }) => `${component} ${version ?? ""}`.trim()).join(", ")}`,
+        ],
+      };
+}
+
+/** Whom images may come from is for whoever asks to say. */
+export function imagesPinned({ audit, findings }: ClaimInput): ClaimEvidence {
+  if (findings.length > 0) return { status: "refuted", evidence: findingLines(findings) };
+  const images = audit.fact(imagesOf).length;
+  if (images === 0) return notShown("the files have no images");
+  return audit.settings.trust?.registries === undefined
+    ? notShown("no registry was named as trusted (`--trusted-registry`)")
+    : {
+        status: "shown",
+        evidence: [`each of ${images} images is by digest, from a registry that was named`],
+      };
 }
 
 export function imagesSigned(input: ClaimInput): ClaimEvidence {

@@ -2,6 +2,7 @@
 import { boundRights, type RbacSubject } from "../../audit/facts/bound-rights.ts";
 import type { RightKind } from "../../blast/rbac-rights.ts";
 import { type Judge, judged, shortened } from "../claim.ts";
+import { ofTheCluster } from "./cluster.ts";
 
 /**
  * Bindings in the files, whoever runs as their subjects; Kubernetes' own and Istio's control plane apart.
@@ -11,7 +12,7 @@ export function withoutRights(
   kinds: readonly RightKind[] | undefined,
   isAbout: (subject: RbacSubject) => boolean = () => true,
 ): Judge {
-  return ({ audit }) => {
+  return ofTheCluster(({ audit }) => {
     const bindings = audit.fact(boundRights);
     const wrong = bindings.flatMap(({ binding, others, rights }) => {
       const right = rights.find(
@@ -33,5 +34,5 @@ export function withoutRights(
       `none of ${bindings.length} bindings of RBAC does`,
       "the files have no binding of RBAC",
     );
-  };
+  });
 }
