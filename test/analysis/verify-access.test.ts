@@ -45,6 +45,10 @@ async function verify(
   return result ?? assert.fail();
 }
 
+function withLabels(pod: Resource, app: string): Resource {
+  return { ...pod, labels: { app } };
+}
+
 function accessRequest(call: ArbitraryCall): AccessRequest {
   return {
     from: {
@@ -234,6 +238,33 @@ test("never: proven where nothing matching is let through, violated with a reque
     [witness?.policy, witness?.rule, witness?.request.from?.principal],
     ["AuthorizationPolicy foo/all", 0, "old.domain/ns/foo/sa/web"],
   );
+});
+
+test("never: where network policies tell senders apart, the example comes from one that they let in", async () => {
+  const never = { never: [{ to: [{ operation: { methods: ["POST"] } }] }] };
+  const all = authorization("all", { rules: [{}] });
+  const client = resource(
+    "Pod",
+    "client",
+    {},
+    { body: { metadata: { labels: { app: "client" } }, spec: { serviceAccountName: "client" } } },
+  );
+  const lets = (app: string): Resource => ({
+    ...resource("NetworkPolicy", "lets", {
+      podSelector: { matchLabels: { app: "httpbin" } },
+      policyTypes: ["Ingress"],
+      ingress: [{ from: [{ podSelector: { matchLabels: { app } } }] }],
+    }),
+    apiVersion: "networking.k8s.io/v1",
+  });
+  const found = async (app: string) => {
+    const { findings } = await verify(never, STRICT, all, withLabels(client, "client"), lets(app));
+    return findings.find(({ workloads }) => workloads.includes("foo/httpbin"));
+  };
+  const violated = await found("client");
+  assert.equal(violated?.outcome, "violated");
+  assert.equal(violated?.witness?.request.from?.workload, "foo/client");
+  assert.equal((await found("nobody"))?.outcome, "unclear");
 });
 
 test("never: what is in a connection that nobody looks into may be what is forbidden", async () => {

@@ -4,6 +4,7 @@ import { decide } from "../../policy/decide.ts";
 import { compileInbound, type Semantics } from "../../policy/inbound.ts";
 import type { AccessRequest } from "../../policy/path/access-request.ts";
 import { KnownCallers } from "../diff/known-callers.ts";
+import { NetworkSenders } from "../diff/network-senders.ts";
 import { serverFacts } from "../diff/server-facts.ts";
 import { witnessRequest } from "../diff/witness-request.ts";
 import { ambientServer } from "../space/ambient-server.ts";
@@ -141,6 +142,7 @@ class Judge {
   readonly #mesh: Mesh;
   readonly #semantics: Semantics;
   readonly #callers: KnownCallers;
+  readonly #senders: NetworkSenders;
   readonly #complexity = new Complexity();
   readonly #alteredBy: (workload: Workload) => readonly string[];
   /** Each costs some seconds. */
@@ -150,6 +152,7 @@ class Judge {
     this.#mesh = mesh;
     this.#semantics = semantics;
     this.#callers = new KnownCallers([mesh]);
+    this.#senders = new NetworkSenders(mesh);
     this.#alteredBy = alteringResources(mesh);
   }
 
@@ -310,7 +313,9 @@ class Judge {
     const wrong = isPromise ? diagrams.minus(matched, possible) : against(certain);
     if (wrong !== NO) {
       const request = this.#requestOf(space, wrong, workloads[0] ?? "");
-      const witness = await this.#witness(request, !isPromise);
+      const witness =
+        (await this.#witness(request, !isPromise)) ??
+        (isPromise ? undefined : await this.#witnessOfSender(space, wrong, workloads));
       return witness === undefined
         ? {
             workloads,
@@ -347,6 +352,34 @@ class Judge {
     return witnessRequest(dimensions, this.#callers.settle(dimensions, point), workload);
   }
 
+  /** From a workload that network policies let connect, where they tell senders apart. */
+  async #witnessOfSender(
+    space: ServerSpace,
+    set: Diagram,
+    workloads: readonly string[],
+  ): Promise<Witness | undefined> {
+    for (const key of workloads.slice(0, TRIED_SERVERS)) {
+      const server = this.#mesh.workloads.find((own) => own.key === key);
+      const senders = server === undefined ? null : this.#senders.to(server);
+      for (const principal of senders === null ? [] : this.#principals()) {
+        const own = space.diagrams.and(set, space.from(principal) ?? NO);
+        if (own === NO) continue;
+        const request = this.#requestOf(space, own, key);
+        const workload = senders?.first(request.from?.principal ?? null, request.to.port);
+        if (workload === undefined) continue;
+        const witness = await this.#witness({ ...request, from: { ...request.from, workload } }, true);
+        if (witness !== undefined) return witness;
+      }
+    }
+    return undefined;
+  }
+
+  /** None, and those of the first workloads, without `spiffe://`. */
+  #principals(): readonly (string | null)[] {
+    const ids = new Set(this.#mesh.workloads.map(({ spiffeId }) => spiffeId.slice("spiffe://".length)));
+    return [null, ...[...ids].slice(0, TRIED_SENDERS)];
+  }
+
   /** Undefined where the decision itself does not say so: then nothing is claimed. */
   async #witness(request: AccessRequest, isAllowed: boolean): Promise<Witness | undefined> {
     const { allowed, policy, rule, cause } = await decide(this.#mesh, request, {
@@ -356,6 +389,10 @@ class Judge {
     return allowed === isAllowed ? { request, allowed, policy, rule, cause } : undefined;
   }
 }
+
+/** Workloads of one class have the same policies of the mesh, and not always of the network. */
+const TRIED_SERVERS = 8;
+const TRIED_SENDERS = 64;
 
 const QUESTIONS = new WeakMap<readonly Judged[], readonly RequestRules[]>();
 
