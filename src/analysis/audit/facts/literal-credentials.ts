@@ -13,7 +13,7 @@ const KINDS: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ["a token of Slack", /\bxox[abeprs]-[A-Za-z0-9-]{20,}/],
   ["a key of Stripe", /\b[rs]k_live_[A-Za-z0-9]{20,}\b/],
   ["a token of npm", /\bnpm_[A-Za-z0-9]{36}\b/],
-  ["a signed token (JWT)", /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}/],
+  ["a signed token (JWT)", /\beyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{20}/],
 ];
 
 export const PASSWORD_IN_ADDRESS = "a password in an address";
@@ -21,8 +21,8 @@ export const PASSWORD_IN_ADDRESS = "a password in an address";
 /** What every kind above begins with: most texts are done with by it. */
 const HINT = /PRIVATE KEY|A[KS]IA|AIza|gh[pousr]_|github_pat_|glpat-|xox|k_live_|npm_|eyJ|:\/\//;
 
-/** `scheme://user:password@host` (RFC 3986, section 3.2.1). */
-const IN_URL = /\b[a-z][a-z0-9+.-]*:\/\/[^\s:@/]*:([^\s@/]+)@/i;
+/** `scheme://user:password@host` (RFC 3986, section 3.2.1). Lengths are bounded: a ConfigMap has a million characters of anything. */
+const IN_URL = /\b[a-z][a-z0-9+.-]{0,30}:\/\/[^\s:@/]{0,256}:([^\s@/]{1,256})@/i;
 
 /** @returns what it is, in words: `a private key` */
 export function credentialIn(text: string): string | undefined {
@@ -72,6 +72,6 @@ function isLiteral(text: string, word: string): boolean {
   if (value === "" || value.includes("\n")) return false;
   if ([SWITCHES, REFERENCES, PATHS, ADDRESSES, PLACEHOLDERS, VARIABLE].some((pattern) => pattern.test(value)))
     return false;
-  if (word.startsWith("pass") || word === "pwd") return true;
+  if (word.startsWith("pass") || word === "pwd") return !/^\d{1,3}$/.test(value);
   return !OBJECT.test(value) && !NUMBER.test(value) && value.length >= 6;
 }
