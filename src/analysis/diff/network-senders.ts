@@ -3,6 +3,7 @@ import type { Mesh, Workload } from "../../model/mesh.ts";
 import { decideNetwork, selectingPolicies } from "../../policy/network/decide-network.ts";
 import { networkPod } from "../../policy/network/network-pod.ts";
 import { hasNetworkPolicies, networkPolicies } from "../../policy/network/network-policies.ts";
+import { HBONE_PORT } from "../../policy/path/network-hop.ts";
 
 export class NetworkSenders {
   readonly #mesh: Mesh;
@@ -34,7 +35,7 @@ export class NetworkSenders {
               subject,
               other: { pod: networkPod(this.#mesh, sender) },
               protocol: "TCP",
-              port,
+              port: server.dataplane === "ambient" && principal !== null ? HBONE_PORT : port,
             }).outcome === "allow",
         )?.key,
     };

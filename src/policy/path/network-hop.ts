@@ -23,7 +23,7 @@ import {
 } from "./journey.ts";
 
 /** Where ztunnels and waypoints take HBONE: what network policies see of a connection in ambient mode. */
-const HBONE_PORT = 15_008;
+export const HBONE_PORT = 15_008;
 
 /** Who sends: a workload's pod, or an address; `anybody` where an identity is all that is known. */
 export type NetworkSource = Workload | { readonly address?: string } | { readonly anybody: true };
@@ -43,11 +43,12 @@ export function networkSteps(
   const { workload } = arrival;
   // A pod always reaches itself; of several replicas it may be another that is reached.
   if (isWorkload(source) && source.key === workload.key && workload.replicas === 1) return [];
-  const port = arrival.hbone === true ? HBONE_PORT : arrival.port;
+  const isTunnel = isByTunnel(arrival);
+  const port = isTunnel ? HBONE_PORT : arrival.port;
   const family = addressRange(arrival.destinationIp)?.family ?? addressRange(arrival.sourceIp)?.family;
   const wire: Wire = {
     port,
-    isTunnel: arrival.hbone === true,
+    isTunnel,
     ...(family === undefined ? {} : { family }),
   };
   const out =
@@ -58,6 +59,11 @@ export function networkSteps(
   const other: NetworkEnd = isWorkload(source) ? { pod: podOf(mesh, source) } : source;
   const into = networkStep(mesh, flight, "ingress", workload, other, wire);
   return [out, into].filter((step) => step !== undefined);
+}
+
+/** An identity reaches a pod in ambient mode by HBONE alone, also where the question names the pod's own port. */
+function isByTunnel({ hbone, workload, tls }: Arrival): boolean {
+  return hbone === true || (workload.dataplane === "ambient" && (tls === "mtls" || tls === "rogue"));
 }
 
 /** Out of the mesh: the client's or gateway's own policies. */

@@ -125,6 +125,12 @@ test("can: in ambient mode network policies see HBONE's port, not the applicatio
   assert.equal(denied.cause, "network-isolated");
   assert.match(denied.explanation.join("\n"), /has to allow TCP 15008/);
   assert.equal((await ask(ambient + onPort("15008"))).allowed, true);
+  // The same where the question names the pod itself: with an identity nobody gets there but by the tunnel.
+  const to = { workload: "b/api", port: 8080 };
+  assert.equal((await ask(ambient + onPort("http"), { to })).allowed, false);
+  assert.equal((await ask(ambient + onPort("15008"), { to })).allowed, true);
+  const inClear = { from: { ip: "10.0.0.9", principal: null }, to };
+  assert.equal((await ask(ambient + onPort("http"), inClear)).allowed, true);
 });
 
 test("can: a way out of the mesh is asked about at the client; an address that is not known leaves it open", async () => {
