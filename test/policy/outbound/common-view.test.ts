@@ -179,9 +179,9 @@ test("a namespace that shares is told the same as one that is compiled by itself
         assert.deepEqual(answers(shared, own), answers(apart, own), own);
       }
     }),
-    { numRuns: 600, seed: 20_261_122 },
+    { numRuns: Number(process.env.ANALYSIS_RUNS ?? 300), seed: 20_261_122 },
   );
-  assert.ok(sharing > 300, `${sharing} shared`);
+  assert.ok(sharing > 150, `${sharing} shared`);
 });
 
 test("what namespaces share is compiled once, and only what tells them apart makes one compile by itself", () => {
