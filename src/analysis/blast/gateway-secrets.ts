@@ -1,6 +1,7 @@
 /** The certificates and keys that a gateway's proxies are given for its servers. */
 import type { Mesh, Workload } from "../../model/mesh.ts";
 import { matchesLabels } from "../../model/selector.ts";
+import type { Resource } from "../../resources/resource.ts";
 import { apiGroup } from "../../resources/scope.ts";
 import type { Gain } from "./gains.ts";
 
@@ -10,29 +11,80 @@ interface ListenerShape {
   };
 }
 
-/** Istio's Gateways by `credentialName`, in the gateway's own namespace; those of the Gateway API by their references. */
+/**
+ * Istio's Gateways by `credentialName`, in the gateway's own namespace; those of the Gateway API by their references; and the client certificates of
+ * DestinationRules, which are looked for there, too.
+ */
 export function gatewaySecrets(mesh: Mesh, workload: Workload): readonly Gain[] {
-  const { namespace, labels } = workload;
-  const own = mesh.gateways
-    .filter(({ spec }) => {
-      const selector = spec.selector ?? {};
-      return Object.keys(selector).length > 0 && matchesLabels(selector, labels);
-    })
+  return [
+    ...istioSecrets(mesh, workload),
+    ...gatewayApiSecrets(mesh, workload),
+    ...clientSecrets(mesh, workload),
+  ];
+}
+
+interface TlsShape {
+  readonly credentialName?: string;
+  readonly credentialNames?: readonly string[];
+}
+
+/** A Gateway without a selector is for every gateway. */
+function istioSecrets(mesh: Mesh, { namespace, labels }: Workload): readonly Gain[] {
+  return mesh.gateways
+    .filter(({ spec }) => matchesLabels(spec.selector ?? {}, labels))
     .flatMap((resource) =>
-      (resource.spec.servers ?? []).flatMap(({ tls }, at): readonly Gain[] => {
-        const name = (tls as { readonly credentialName?: string } | undefined)?.credentialName;
-        return name === undefined || name === ""
-          ? []
-          : [
-              {
-                to: `secret/${namespace}/${name}`,
-                why: "it serves TLS with this certificate's key",
-                evidence: [{ resource, path: ["spec", "servers", at, "tls", "credentialName"] }],
-              },
-            ];
+      (resource.spec.servers ?? []).flatMap((server, at) => {
+        const { credentialName = "", credentialNames = [] } = (server.tls ?? {}) as TlsShape;
+        return [credentialName, ...credentialNames]
+          .filter((name) => name !== "")
+          .map((name): Gain => {
+            const field = name === credentialName ? "credentialName" : "credentialNames";
+            return {
+              to: `secret/${namespace}/${name}`,
+              why: "it serves TLS with this certificate's key",
+              evidence: [{ resource, path: ["spec", "servers", at, "tls", field] }],
+            };
+          });
       }),
     );
-  return [...own, ...gatewayApiSecrets(mesh, workload)];
+}
+
+interface PolicyShape {
+  readonly tls?: TlsShape;
+  readonly portLevelSettings?: readonly { readonly tls?: TlsShape }[];
+}
+
+/** Of those that its namespace is told of. */
+function clientSecrets(mesh: Mesh, { namespace }: Workload): readonly Gain[] {
+  return mesh.destinationRules
+    .filter((rule) => isToldTo(rule, namespace))
+    .flatMap((resource) => {
+      const { trafficPolicy, subsets = [] } = resource.spec as {
+        readonly trafficPolicy?: PolicyShape;
+        readonly subsets?: readonly { readonly trafficPolicy?: PolicyShape }[];
+      };
+      const policies = [trafficPolicy, ...subsets.map((subset) => subset.trafficPolicy)];
+      const names = policies.flatMap((policy) =>
+        [policy?.tls, ...(policy?.portLevelSettings ?? []).map(({ tls }) => tls)].flatMap(
+          (tls) => tls?.credentialName ?? [],
+        ),
+      );
+      return [...new Set(names)].map(
+        (name): Gain => ({
+          to: `secret/${namespace}/${name}`,
+          why: "it calls with this client certificate's key",
+          evidence: [{ resource, path: ["spec"] }],
+        }),
+      );
+    });
+}
+
+function isToldTo(rule: Resource, namespace: string): boolean {
+  const { exportTo } = rule.spec as { readonly exportTo?: readonly string[] };
+  if (exportTo === undefined || exportTo.length === 0) return true;
+  return exportTo.some(
+    (to) => to === "*" || to === namespace || (to === "." && rule.namespace === namespace),
+  );
 }
 
 function gatewayApiSecrets(mesh: Mesh, { namespace, labels }: Workload): readonly Gain[] {

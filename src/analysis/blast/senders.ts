@@ -29,6 +29,7 @@ export class Senders {
   readonly #keys = new Set<string>();
   readonly #proxied = new Set<string>();
   #isAnywhere = false;
+  #isCa = false;
 
   constructor(model: BlastModel) {
     this.#model = model;
@@ -37,6 +38,7 @@ export class Senders {
   add(own: Holdings): void {
     for (const key of own.keys) this.#keys.add(key);
     if (own.isAnywhere) this.#isAnywhere = true;
+    if (own.isCa) this.#isCa = true;
     for (const namespace of own.proxied) this.#proxied.add(namespace);
     for (const at of own.free) this.#addPosition(at, false);
     for (const at of own.captured) this.#addPosition(at, true);
@@ -56,6 +58,7 @@ export class Senders {
     if (isOpen && this.#isProxied(entry))
       return { from: null, as: null, captured: false, loosened: "the API server connects to it, as nobody" };
     const from = this.#positions[0]?.at ?? null;
+    if (this.#isCa) return { from, as: null, captured: false, loosened: "the CA signs any identity" };
     return { from, as: other ?? null, captured: false, loosened: "what is held takes policies away" };
   }
 

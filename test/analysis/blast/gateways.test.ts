@@ -281,3 +281,36 @@ test("a server takes its own hosts' names alone: a policy for another name lets 
     assert.equal(namesIn(model, reached).includes("gw/gate"), expected, name);
   }
 });
+
+test("a gateway holds the certificates of Gateways that select all, of servers with several, and what it calls with", () => {
+  const server = { port: { number: 443, name: "https", protocol: "HTTPS" }, hosts: ["*"] };
+  const tls = (settings: Json): Json => ({ ...server, tls: { mode: "SIMPLE", ...settings } });
+  const gateway = (name: string, spec: Json): Resource =>
+    object("networking.istio.io/v1", "Gateway", "gw", name, { spec });
+  const rule = (namespace: string, name: string, more: Json = {}): Resource =>
+    object("networking.istio.io/v1", "DestinationRule", namespace, name, {
+      spec: {
+        host: `${name}.example`,
+        trafficPolicy: { tls: { mode: "MUTUAL", credentialName: `${name}-client` } },
+        ...more,
+      },
+    });
+  const mesh = meshOf(
+    [tls({ credentialNames: ["rsa", "ecdsa"] })],
+    [],
+    [
+      gateway("for-all", { servers: [tls({ credentialName: "for-all" })] }),
+      gateway("other", { selector: { istio: "other" }, servers: [tls({ credentialName: "other" })] }),
+      rule("a", "partner"),
+      rule("a", "own", { exportTo: ["."] }),
+    ],
+  );
+  const { holdings } = new BlastModel(mesh, "istio");
+  const secrets = holdings
+    .of("gateway/gw/gate")
+    .yields.flatMap(({ id }) => (id.startsWith("secret/") ? [id] : []));
+  assert.deepEqual(
+    secrets.toSorted(),
+    ["ecdsa", "for-all", "partner-client", "rsa"].map((name) => `secret/gw/${name}`),
+  );
+});
