@@ -2,7 +2,7 @@
  * Changes of single fields in the text of a YAML or JSON file, which leave every other byte as it was. The places come from the
  * parser's own events (text-tree.ts), what is written is JSON's notation where a collection is in flow style and block style elsewhere.
  */
-import { dump, parseEvents } from "js-yaml";
+import { dump, parseEvents, YAMLException } from "js-yaml";
 import type { FieldPath } from "./resource.ts";
 import { MAX_DEPTH } from "./source-text.ts";
 import { type TextEntry, type TextNode, type TextRange, textTrees } from "./text-tree.ts";
@@ -25,16 +25,24 @@ const INDENT = 2;
 
 /**
  * The text with the field changed; undefined where it cannot be done without touching what it must not: an alias on the way, a resource
- * that is not in the text or stands there twice. Whoever writes the result reads it again first, and compares.
+ * that is not in the text or stands there twice, a text that only a more lenient parser reads (readDocuments). Whoever writes the result reads it again first, and compares.
  */
 export function editText(text: string, of: ResourceIdentity, change: FieldEdit): string | undefined {
-  const [root, ...others] = textTrees(text, parseEvents(text, { maxDepth: MAX_DEPTH })).flatMap((tree) =>
-    resourcesIn(text, withQuotes(text, tree), of),
-  );
+  const [root, ...others] = treesOf(text).flatMap((tree) => resourcesIn(text, withQuotes(text, tree), of));
   if (root === undefined || others.length > 0) return undefined;
   return change.edit === "set"
     ? setField(text, root, change.path, change.value)
     : deleteField(text, root, change.path);
+}
+
+/** None where the parser refuses the text: old charts have quoted texts with too little indentation, which kubectl's takes. */
+function treesOf(text: string): readonly TextNode[] {
+  try {
+    return textTrees(text, parseEvents(text, { maxDepth: MAX_DEPTH }));
+  } catch (error) {
+    if (error instanceof YAMLException) return [];
+    throw error;
+  }
 }
 
 /** The tree's places of quoted scalars are those of what stands between the quotes. */

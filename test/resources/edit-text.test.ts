@@ -74,6 +74,8 @@ test("nothing is changed where it is not certain what is meant", () => {
   assert.equal(editText("kind: ConfigMap\n", OF, change), undefined);
   const alias = `x-all: &all {a: 1}\n${HEAD}spec: *all\n`;
   assert.equal(editText(alias, OF, change), undefined);
+  const lessIndented = `${HEAD}data:\n  board: '{\n  "a": 1\n  }'\n`;
+  assert.equal(editText(lessIndented, OF, change), undefined);
 });
 
 const scalar = fc.oneof(
