@@ -246,11 +246,9 @@ test("each step as files comes to its counts and score, and no component gains a
   );
 });
 
-test("few plans are beaten at their cost by any set of the first step's changes, on random meshes", {
-  skip: process.env.ANALYSIS_RUNS === undefined && "a long run: ANALYSIS_RUNS=100",
-}, async (context) => {
+test("few plans are beaten at their cost by any set of the first step's changes, on random meshes", async (context) => {
   const tally = { meshes: 0, beaten: 0, lost: 0, shrunk: 0 };
-  for (const drawn of fc.sample(MESH, { seed: SEED, numRuns: 10 * Number(process.env.ANALYSIS_RUNS) }))
+  for (const drawn of fc.sample(MESH, { seed: SEED, numRuns: Number(process.env.ANALYSIS_RUNS ?? 3) }))
     await inFolders(async (base) => {
       writeFileSync(join(base, "mesh.json"), JSON.stringify(listOf(drawn)));
       const { mesh } = await loadMesh(base);
