@@ -10,8 +10,9 @@ import { BulwarkError } from "../resources/bulwark-error.ts";
 import { suggestion } from "../resources/did-you-mean.ts";
 import { EditedFiles, patchOf } from "./audit-fixes.ts";
 import { keepVerdict } from "./closed-pipe.ts";
-import { collectGarbage } from "./collect-garbage.ts";
+
 import { EXIT, type ExitCode } from "./exit-code.ts";
+import { collectGarbage, makeObjectsYoung } from "./memory.ts";
 import { type AuditReport, auditJson, auditMarkdown, auditText } from "./render/audit.ts";
 import { auditHtml } from "./render/audit-html.ts";
 import { auditSarif } from "./render/audit-sarif.ts";
@@ -45,6 +46,7 @@ export async function runAudit(
   checkReport(options, rules);
   if (options.dryRun === true && options.fix === undefined)
     throw new BulwarkError("BW_CLI_INPUT", "`--dry-run` says what `--fix` would change: give both");
+  makeObjectsYoung();
   const { mesh, rejected, warnings } = await loadMesh(sources);
   if (mesh.resources.length > MANY) collectGarbage();
   const now = options.asOf ?? Date.now();

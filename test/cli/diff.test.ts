@@ -115,7 +115,7 @@ interface Repository {
   git(...args: readonly string[]): void;
   /** @param env of the job that the command is in. */
   shell(command: string, env?: Readonly<Record<string, string>>): SpawnSyncReturns<string>;
-  run(...args: readonly string[]): SpawnSyncReturns<string>;
+  run(...args: readonly string[]): Promise<Finished>;
 }
 
 /** `main` with the mesh before; `change` with the mesh after; then `main` goes on, and takes away what it had. */
@@ -144,26 +144,33 @@ function repositoryOf(name: string): Repository {
         encoding: "utf8",
         env: { ...process.env, ...env },
       }),
-    run: (...args) => spawnSync(resolve("bin/bulwark"), args, { cwd: repository, encoding: "utf8" }),
+    run: (...args) => bulwarkWith(args, {}, repository),
   };
 }
 
-test("revisions of a repository are compared; one that is not known is told", () => {
+test("revisions of a repository are compared; one that is not known is told", async () => {
   const { run } = repositoryOf("revisions");
-  const { status, stdout } = run("diff", "main..change", "--path", "deploy", "--fail-on", "widened");
+  const { code: status, stdout } = await run(
+    "diff",
+    "main..change",
+    "--path",
+    "deploy",
+    "--fail-on",
+    "widened",
+  );
   assert.equal(status, 2);
   assert.match(stdout, /mutual TLS is no longer required/);
-  assert.equal(run("diff", "main..", "--path", "deploy", "--fail-on", "widened").status, 2);
-  const unknown = run("diff", "nobody..change");
-  assert.equal(unknown.status, 3);
+  assert.equal((await run("diff", "main..", "--path", "deploy", "--fail-on", "widened")).code, 2);
+  const unknown = await run("diff", "nobody..change");
+  assert.equal(unknown.code, 3);
   assert.match(unknown.stderr, /`nobody` is no file or folder here, and no revision that git knows/);
-  assert.equal(run("diff", "--", "--output=x..change").status, 3);
-  assert.equal(run("diff", "--", "--output=x...change").status, 3);
-  assert.match(run("diff", "nobody...change").stderr, /nobody\.\.\.change: .*nobody/);
-  assert.equal(run("diff", "main....change").status, 3);
+  assert.equal((await run("diff", "--", "--output=x..change")).code, 3);
+  assert.equal((await run("diff", "--", "--output=x...change")).code, 3);
+  assert.match((await run("diff", "nobody...change")).stderr, /nobody\.\.\.change: .*nobody/);
+  assert.equal((await run("diff", "main....change")).code, 3);
 });
 
-test("OLD...NEW tells what NEW has changed since they parted, whatever OLD did meanwhile", () => {
+test("OLD...NEW tells what NEW has changed since they parted, whatever OLD did meanwhile", async () => {
   const { mesh, git, run } = repositoryOf("parted");
   git("checkout", "-qb", "other", "main");
   writeFileSync(
@@ -172,30 +179,31 @@ test("OLD...NEW tells what NEW has changed since they parted, whatever OLD did m
   );
   git("add", ".");
   git("commit", "-qm", "closed");
-  const told = (range: string): string => run("diff", range, "--path", "deploy").stdout;
+  const told = async (range: string): Promise<string> =>
+    (await run("diff", range, "--path", "deploy")).stdout;
   assert.match(
-    told("other..change"),
+    await told("other..change"),
     /AuthorizationPolicy shop\/closed was removed \(other:deploy\/closed\.yaml:\d+\)/,
   );
-  assert.doesNotMatch(told("other...change"), /shop\/closed/);
-  assert.equal(told("other...change"), told("main..change"));
+  assert.doesNotMatch(await told("other...change"), /shop\/closed/);
+  assert.equal(await told("other...change"), await told("main..change"));
 });
 
-test("files of revisions are named as the repository has them, in errors, too", () => {
+test("files of revisions are named as the repository has them, in errors, too", async () => {
   const { mesh, git, run } = repositoryOf("named");
   for (const format of ["text", "json", "markdown"]) {
-    const { stdout } = run("diff", "main..change", "--path", "deploy", "--format", format);
+    const { stdout } = await run("diff", "main..change", "--path", "deploy", "--format", format);
     assert.match(stdout, format === "json" ? /"deploy\/mesh\.yaml"/ : /\(deploy\/mesh\.yaml:75\)/);
     assert.ok(!stdout.includes(tmpdir()), stdout);
   }
   writeFileSync(join(mesh, "mesh.yaml"), "kind: a: b\n");
   git("commit", "-qam", "broken");
-  const { status, stderr } = run("diff", "change..main", "--path", "deploy");
+  const { code: status, stderr } = await run("diff", "change..main", "--path", "deploy");
   assert.equal(status, 3);
   assert.match(stderr, /^change:deploy\/mesh\.yaml:1:\d+: error/m);
 });
 
-test("a revision without the folder is an empty mesh, and it is said; a folder that none has is a mistake", () => {
+test("a revision without the folder is an empty mesh, and it is said; a folder that none has is a mistake", async () => {
   const { git, run } = repositoryOf("first");
   git("checkout", "-q", "--orphan", "empty");
   git("rm", "-rqf", ".");
@@ -203,18 +211,18 @@ test("a revision without the folder is an empty mesh, and it is said; a folder t
   git("checkout", "-qb", "creates");
   git("checkout", "-q", "main", "--", "deploy");
   git("commit", "-qm", "the first policies");
-  const created = run("diff", "empty...creates", "--path", "deploy", "--fail-on", "widened");
-  assert.equal(created.status, 2, created.stderr);
+  const created = await run("diff", "empty...creates", "--path", "deploy", "--fail-on", "widened");
+  assert.equal(created.code, 2, created.stderr);
   assert.match(created.stderr, /^note: [0-9a-f]{12} has no `deploy`: it is compared as an empty mesh$/m);
   assert.match(created.stdout, /^new workloads: shop\/web, shop\/batch, shop\/orders$/m);
-  const removed = run("diff", "creates..empty", "--path", "deploy");
-  assert.equal(removed.status, 0, removed.stderr);
+  const removed = await run("diff", "creates..empty", "--path", "deploy");
+  assert.equal(removed.code, 0, removed.stderr);
   assert.match(removed.stderr, /^note: empty has no `deploy`/m);
-  const here = run("diff", "empty", "deploy", "--path", "deploy");
-  assert.equal(here.status, 0, here.stderr);
+  const here = await run("diff", "empty", "deploy", "--path", "deploy");
+  assert.equal(here.code, 0, here.stderr);
   for (const sides of [["empty..creates"], ["empty", "deploy"]]) {
-    const misspelt = run("diff", ...sides, "--path", "deplyo");
-    assert.equal(misspelt.status, 3);
+    const misspelt = await run("diff", ...sides, "--path", "deplyo");
+    assert.equal(misspelt.code, 3);
     assert.match(misspelt.stderr, /there is no `deplyo`/);
     assert.equal(misspelt.stdout, "");
   }
@@ -288,7 +296,7 @@ metadata: {name: orders, namespace: shop}
 spec: {selector: {matchLabels: {app: orders}}, mtls: {mode: DISABLE}}
 `;
 
-test("what a change says of its own files in .gitattributes hides none of them", () => {
+test("what a change says of its own files in .gitattributes hides none of them", async () => {
   const { run, git, mesh } = repositoryOf("attributes");
   git("checkout", "-q", "main");
   git("checkout", "-qb", "hiding");
@@ -296,13 +304,20 @@ test("what a change says of its own files in .gitattributes hides none of them",
   writeFileSync(join(mesh, ".gitattributes"), "open.yaml export-ignore\n*.yaml export-subst eol=crlf\n");
   git("add", "-A");
   git("commit", "-qm", "hiding");
-  const { status, stdout } = run("diff", "main...hiding", "--path", "deploy", "--fail-on", "weakened");
+  const { code: status, stdout } = await run(
+    "diff",
+    "main...hiding",
+    "--path",
+    "deploy",
+    "--fail-on",
+    "weakened",
+  );
   assert.equal(status, 2);
   assert.match(stdout, /mutual TLS of the mesh is no longer used/);
   assert.match(stdout, /because PeerAuthentication shop\/orders was added \(deploy\/open\.yaml:4\)/);
 });
 
-test("a submodule's files are not read: another commit of it is unclear, the same is said", () => {
+test("a submodule's files are not read: another commit of it is unclear, the same is said", async () => {
   const { run, git } = repositoryOf("with-submodule");
   const commit = (object: string): void => {
     git("update-index", "--add", "--cacheinfo", `160000,${object.repeat(40)},deploy/policies`);
@@ -311,21 +326,21 @@ test("a submodule's files are not read: another commit of it is unclear, the sam
   commit("1");
   git("tag", "one");
   commit("2");
-  const moved = run("diff", "one..HEAD", "--path", "deploy", "--fail-on", "weakened");
-  assert.equal(moved.status, 2);
+  const moved = await run("diff", "one..HEAD", "--path", "deploy", "--fail-on", "weakened");
+  assert.equal(moved.code, 2);
   assert.match(moved.stdout, /not compared: submodule deploy\/policies was changed/);
-  const same = run("diff", "one..one", "--path", "deploy", "--fail-on", "changed");
-  assert.equal(same.status, 0);
+  const same = await run("diff", "one..one", "--path", "deploy", "--fail-on", "changed");
+  assert.equal(same.code, 0);
   assert.match(same.stderr, /`deploy\/policies` is a submodule: its files are not read/);
 });
 
-test("a link of a revision leads to its own files, and to none of this machine", () => {
+test("a link of a revision leads to its own files, and to none of this machine", async () => {
   const { run, git, mesh } = repositoryOf("links");
   git("checkout", "-q", "main");
   symlinkSync("mesh.yaml", join(mesh, "same.yaml"));
   git("add", "-A");
   git("commit", "-qm", "inside");
-  const inside = run("diff", "main..main", "--path", "deploy");
+  const inside = await run("diff", "main..main", "--path", "deploy");
   // Read twice: the mesh's objects are there already.
   assert.doesNotMatch(inside.stderr, /outside of what is compared/);
   const outside = join(folder, "outside.yaml");
@@ -335,7 +350,7 @@ test("a link of a revision leads to its own files, and to none of this machine",
     symlinkSync(target, join(mesh, "same.yaml"));
     git("add", "-A");
     git("commit", "-qm", "outside");
-    const { status, stderr } = run("diff", "main..main", "--path", "deploy");
+    const { code: status, stderr } = await run("diff", "main..main", "--path", "deploy");
     assert.equal(status, 3);
     assert.match(stderr, /`deploy\/same\.yaml` is a link to `.*outside\.yaml`, outside of what is compared/);
   }
@@ -385,9 +400,9 @@ test("an interrupted comparison of revisions leaves none of their files behind, 
   assert.deepEqual(readdirSync(places), []);
 });
 
-test("a folder of the repository is named as the repository has it", () => {
+test("a folder of the repository is named as the repository has it", async () => {
   const { run, mesh } = repositoryOf("absolute");
-  const { status, stderr } = run("diff", "main..change", "--path", mesh);
+  const { code: status, stderr } = await run("diff", "main..change", "--path", mesh);
   assert.equal(status, 3);
   assert.match(stderr, /name it as the repository does, relative to where you are/);
 });
