@@ -14,7 +14,7 @@ const UNIT_TIMEOUT_MS = 240_000;
 const REAL_TIMEOUT_MS = 900_000;
 
 /** On two processors: many of them wait for processes and timers more than they compute. */
-const UNIT_CONCURRENCY = 3;
+const UNIT_CONCURRENCY = 4;
 /**
  * Rooms without files, sockets and processes of their own: their 200 files share a few processes, and so load once what each would
  * load for itself, which took longer than the tests.

@@ -16,7 +16,7 @@ import { type ArbitraryCall, arbitraryCall, arbitraryPolicies } from "../policy/
 import { holds } from "./map-samples.ts";
 
 const SEED = 20_261_122;
-const RUNS = Number(process.env.ANALYSIS_RUNS ?? 7);
+const RUNS = Number(process.env.ANALYSIS_RUNS ?? 4);
 const SERVICE = "httpbin.foo.svc.cluster.local";
 /** By the Service's ports: where its pods listen. */
 const TARGETS: ReadonlyMap<number, number> = new Map([

@@ -10,7 +10,7 @@ import { loadTexts } from "../../src/resources/load.ts";
 import { provideStockGateways } from "../../src/substrate/stock-gateways.ts";
 
 const SEED = 20_261_123;
-const RUNS = Number(process.env.BULWARK_RUNS ?? 60);
+const RUNS = Number(process.env.BULWARK_RUNS ?? 40);
 const MODES = {
   sidecar: "istio-injection: enabled",
   ambient: "istio.io/dataplane-mode: ambient",

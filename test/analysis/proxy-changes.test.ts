@@ -10,7 +10,7 @@ import type { Resource } from "../../src/resources/resource.ts";
 import { resourceFromJson } from "../../src/resources/wire.ts";
 
 const SEED = Number(process.env.PROXY_SEED ?? 4);
-const RUNS = Number(process.env.PROXY_RUNS ?? 4);
+const RUNS = Number(process.env.PROXY_RUNS ?? 2);
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -29,7 +29,7 @@ import { authorization, meshConfig, policyOf, resource } from "../policy/inbound
 const SEED = 20261122;
 /** A long run (docs/verify.md) asks more of every space, since making it is what is dear. */
 const IS_LONG = process.env.ANALYSIS_RUNS !== undefined;
-const RUNS = Number(process.env.ANALYSIS_RUNS ?? 10);
+const RUNS = Number(process.env.ANALYSIS_RUNS ?? 6);
 const CALLS = IS_LONG ? 4_000 : 12;
 const POINTS = IS_LONG ? 4_000 : 10;
 const MESH: readonly Resource[] = [

@@ -93,7 +93,7 @@ test("tokens that somebody verifies on one side alone: every witness flips, and 
         }
       },
     ),
-    { seed: SEED, numRuns: Number(process.env.ANALYSIS_RUNS ?? 6) },
+    { seed: SEED, numRuns: Number(process.env.ANALYSIS_RUNS ?? 4) },
   );
   assert.ok(witnesses > 5 && bad > 1, `${witnesses} witnesses, ${bad} with bad tokens`);
 });

@@ -24,7 +24,7 @@ import { authorization, MESH_HTTP_ALPN, meshConfig, policyOf } from "./inbound-f
 import { type ReferenceDecision, referenceAuthorization } from "./reference/reference-decision.ts";
 
 const SEED = 20260822;
-const RUNS = 600;
+const RUNS = Number(process.env.BULWARK_RUNS ?? 300);
 const CONFIG = meshConfig("trustDomain: cluster.local\ntrustDomainAliases: [old.domain]\n");
 const TRUST_DOMAINS = ["cluster.local", "old.domain"];
 

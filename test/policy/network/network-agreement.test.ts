@@ -11,7 +11,7 @@ import { networkPoliciesArbitrary, PORTS, podsArbitrary } from "./arbitrary-poli
 import { referenceAllows } from "./reference-decision.ts";
 
 const SEED = 20_261_122;
-const RUNS = Number(process.env.BULWARK_RUNS ?? 150);
+const RUNS = Number(process.env.BULWARK_RUNS ?? 80);
 const ASKED: readonly number[] = [...PORTS, 2, 54, 8081];
 
 function property(check: (policies: NetworkPolicies, pods: NetworkPod[]) => void): void {
