@@ -73,6 +73,7 @@ const WITHOUT_CONTROLS: Readonly<Record<string, string>> = {
   BW0002: "what is wrong is the suppression: what it hid is told by its own rule again",
   BW0003:
     "what the files do not have is neither for nor against a control: what they show is not shown by then",
+  BW0042: "what is accepted is the owner's to judge: that nobody looks again is no fault of a defence",
   BW0135: "the annotation is still read: what is coming is told, nothing of today's defences is less",
   BW0136: "the annotation is read: that it may change later weakens nothing today",
   BW0148: "the pods are in the mesh, as they should be: what misleads is that no label says so",

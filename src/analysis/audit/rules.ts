@@ -179,6 +179,7 @@ import { signatureRefused } from "./rules/signature-refused.ts";
 import { statusNegative } from "./rules/status-negative.ts";
 import { subsetEmpty } from "./rules/subset-empty.ts";
 import { subsetRuleElsewhere } from "./rules/subset-rule-elsewhere.ts";
+import { suppressionEndless } from "./rules/suppression-endless.ts";
 import { suppressionVoidBeside } from "./rules/suppression-void.ts";
 import { targetPortShared } from "./rules/target-port-shared.ts";
 import { targetUnserved } from "./rules/target-unserved.ts";
@@ -188,6 +189,7 @@ import { telemetriesConflict } from "./rules/telemetries-conflict.ts";
 import { telemetriesForAll } from "./rules/telemetries-for-all.ts";
 import { telemetryWithoutProvider } from "./rules/telemetry-without-provider.ts";
 import { tlsModesApart } from "./rules/tls-modes-apart.ts";
+import { tokenForOthers } from "./rules/token-for-others.ts";
 import { tokenOptional } from "./rules/token-optional.ts";
 import { tokenUnneeded } from "./rules/token-unneeded.ts";
 import { tokenWithoutEnd } from "./rules/token-without-end.ts";
@@ -208,6 +210,7 @@ import { ztunnelTrustDomains } from "./rules/ztunnel-trust-domains.ts";
 
 const RULES_ON_MESHES: readonly AuditRule[] = [
   filesNotWhole, // BW0003
+  suppressionEndless, // BW0042
   deprecatedFields, // BW0100
   referenceLost, // BW0101
   namespaceOutside, // BW0102
@@ -342,6 +345,7 @@ const RULES_ON_MESHES: readonly AuditRule[] = [
   providerUnusable, // BW0623
   principalPattern, // BW0624
   headerTrusted, // BW0625
+  tokenForOthers, // BW0626
   mtlsException, // BW0630
   mtlsSelectorRoot, // BW0634
   mtlsServicePort, // BW0635
