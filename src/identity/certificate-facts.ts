@@ -1,8 +1,12 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { CertificateFacts } from "../analysis/audit/audit-context.ts";
 
-/** What an audit judges a certificate by. @param pem the first certificate in it counts, as for who serves with it. */
-export function certificateFacts(pem: string): CertificateFacts | undefined {
+/**
+ * What an audit judges a certificate by.
+ * @param pem the first certificate in it counts, as for who serves with it
+ * @param key of who serves with it, PEM
+ */
+export function certificateFacts(pem: string, key = ""): CertificateFacts | undefined {
   let certificate: X509Certificate;
   try {
     certificate = new X509Certificate(pem);
@@ -16,7 +20,24 @@ export function certificateFacts(pem: string): CertificateFacts | undefined {
     names: namesOf(certificate.subjectAltName ?? ""),
     keyType: asymmetricKeyType ?? "unknown",
     keyBits: asymmetricKeyDetails?.modulusLength,
+    signature: isRoot(certificate) ? undefined : certificate.signatureAlgorithm,
+    hasItsKey: isItsKey(certificate, key),
   };
+}
+
+/** Nobody verifies the signature of what is trusted as it stands. */
+function isRoot(certificate: X509Certificate): boolean {
+  return certificate.ca && certificate.subject === certificate.issuer;
+}
+
+function isItsKey(certificate: X509Certificate, key: string): boolean | undefined {
+  if (!key.includes("PRIVATE KEY-----")) return undefined;
+  try {
+    return certificate.checkPrivateKey(createPrivateKey(key));
+  } catch {
+    // Encrypted, or no key.
+    return undefined;
+  }
 }
 
 /** `DNS:a.example, IP Address:192.0.2.1` */

@@ -81,6 +81,8 @@ const WITHOUT_CONTROLS: Readonly<Record<string, string>> = {
   BW0315: "what is read where nothing is said is the stricter mode",
   BW0525: "who is to deploy the mesh is in no file: claims on rights are about those of the cluster",
   BW0601: "what a redundant rule says is in force by another rule",
+  BW0868: "which clients are to bring a certificate is in no file",
+  BW0869: "no control asks which sites may call: that is the application's",
   BW0867: "claims on tokens are about those that are mounted",
 };
 

@@ -12,7 +12,7 @@ export interface AuditSettings {
   readonly now: number;
   readonly trust?: TrustSettings;
   /** The first certificate of a PEM text; undefined where there is none that can be read. */
-  readonly readCertificate?: (pem: string) => CertificateFacts | undefined;
+  readonly readCertificate?: (pem: string, key?: string) => CertificateFacts | undefined;
 }
 
 /** Times in milliseconds since the epoch. */
@@ -25,6 +25,10 @@ export interface CertificateFacts {
   readonly keyType: string;
   /** Bits of an RSA key; undefined for others. */
   readonly keyBits: number | undefined;
+  /** Of who signed it, `sha256WithRSAEncryption`; undefined where the platform does not tell, and for one that is its own root. */
+  readonly signature: string | undefined;
+  /** Whether the private key given with it is its own; undefined where none was, or none that can be read. */
+  readonly hasItsKey: boolean | undefined;
 }
 
 export class AuditContext {

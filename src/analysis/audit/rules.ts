@@ -23,6 +23,7 @@ import { certificateShared } from "./rules/certificate-shared.ts";
 import { certificateWeak } from "./rules/certificate-weak.ts";
 import { claimRouteUnverified } from "./rules/claim-route-unverified.ts";
 import { claimsUnread } from "./rules/claims-unread.ts";
+import { clientCertificateOptional } from "./rules/client-certificate-optional.ts";
 import { closedByAccident } from "./rules/closed-by-accident.ts";
 import { componentFlags } from "./rules/component-flags.ts";
 import { componentsAmongApplications } from "./rules/components-among-applications.ts";
@@ -89,6 +90,7 @@ import { issuerUnknown } from "./rules/issuer-unknown.ts";
 import { jwksFetchUnrestricted } from "./rules/jwks-fetch-unrestricted.ts";
 import { jwksInClear } from "./rules/jwks-in-clear.ts";
 import { keyInConfigMap } from "./rules/key-in-config-map.ts";
+import { keyOfAnother } from "./rules/key-of-another.ts";
 import { kubeletConfiguration } from "./rules/kubelet-configuration.ts";
 import { listenersConflict } from "./rules/listeners-conflict.ts";
 import { loaderWarning } from "./rules/loader-warning.ts";
@@ -112,6 +114,7 @@ import { networkRegistryUnknown } from "./rules/network-registry-unknown.ts";
 import { oddIdentities } from "./rules/odd-identities.ts";
 import { onlyObserved } from "./rules/only-observed.ts";
 import { openConsole } from "./rules/open-console.ts";
+import { originsUnnamed } from "./rules/origins-unnamed.ts";
 import { overrideWithoutTls } from "./rules/override-without-tls.ts";
 import { pathNever } from "./rules/path-never.ts";
 import { pathVariants } from "./rules/path-variants.ts";
@@ -401,7 +404,10 @@ const RULES_ON_MESHES: readonly AuditRule[] = [
   certificateEnding, // BW0865
   keyInConfigMap, // BW0866
   tokenWithoutEnd, // BW0867
+  clientCertificateOptional, // BW0868
+  originsUnnamed, // BW0869
   accountRulesCluster, // BW0870
+  keyOfAnother, // BW0871
   ztunnelPeerPorts, // BW0951
   ztunnelTrustDomains, // BW0952
   ztunnelEmptySelector, // BW0953

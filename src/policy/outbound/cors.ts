@@ -6,9 +6,11 @@ import type { CorsPlan } from "./types.ts";
 export function compileCors(policy: CorsPolicy): CorsPlan {
   const matchers = policy.allowOrigins ?? (policy.allowOrigin ?? []).map((exact) => ({ exact }));
   const origins = matchers.map((match) => compileStringMatch(match));
+  // Envoy asks every matcher about `*`, too: one that takes it, `exact: "*"` among them, takes every origin.
+  const takesAll = origins.some((matches) => matches("*"));
   const maxAgeMs = durationMs(policy.maxAge);
   return {
-    allowsOrigin: (origin) => origins.some((matches) => matches(origin)),
+    allowsOrigin: (origin) => takesAll || origins.some((matches) => matches(origin)),
     allowMethods: (policy.allowMethods ?? []).join(","),
     allowHeaders: (policy.allowHeaders ?? []).join(","),
     exposeHeaders: (policy.exposeHeaders ?? []).join(","),

@@ -56,3 +56,19 @@ test("one origin that matches is enough; the old list of exact origins counts on
   assert.deepEqual(answers(both), [true, true, false, false]);
   assert.deepEqual(answers(old), [true, false, true, false]);
 });
+
+test("a matcher that takes `*` takes every origin, as Envoy asks it about `*`, too", () => {
+  for (const match of [{ exact: "*" }, { prefix: "" }, { regex: ".*" }, { prefix: "*" }])
+    assert.equal(
+      compileCors({ allowOrigins: [match] }).allowsOrigin("https://b.example"),
+      true,
+      JSON.stringify(match),
+    );
+  for (const match of [{ exact: "**" }, { prefix: "https://" }, { regex: "[*]." }])
+    assert.equal(
+      compileCors({ allowOrigins: [match] }).allowsOrigin("http://b.example"),
+      false,
+      JSON.stringify(match),
+    );
+  assert.equal(compileCors({ allowOrigin: ["*"] }).allowsOrigin("https://b.example"), true);
+});
