@@ -12,7 +12,8 @@ import type { FlowRecord } from "../../src/model/flow-record.ts";
 import type { Assignments, PodAssignment } from "../../src/substrate/assignment.ts";
 import { BULWARK, bulwark, type Finished } from "../cli/run-bulwark.ts";
 
-const READY_MS = 60_000;
+/** A hundred pods on a slow machine that others use, too, take more than a minute. */
+const READY_MS = 240_000;
 const STOP_MS = 30_000;
 
 export interface MeshEvent {
