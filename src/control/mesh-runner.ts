@@ -132,12 +132,17 @@ export class MeshRunner implements RunningMesh {
   async untilReady(timeoutMs: number): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
-      reject(new Error(`not ready after ${timeoutMs / 1000} s: ${this.#notReady().join(", ")}`));
+      const missing = this.#notReady().join(", ");
+      reject(new Error(`not ready, and nothing became ready for ${timeoutMs / 1000} s: ${missing}`));
     }, timeoutMs);
+    let fewest = this.#notReady().length;
     this.#onProgress = () => {
+      const left = this.#notReady().length;
+      if (left < fewest) timer.refresh();
+      fewest = Math.min(fewest, left);
       // Who stops before all is ready must not be kept alive by this wait.
       if (this.#refusal !== undefined) reject(this.#refusal);
-      else if (this.#stopping !== undefined || this.#notReady().length === 0) resolve();
+      else if (this.#stopping !== undefined || left === 0) resolve();
     };
     this.#onProgress();
     try {

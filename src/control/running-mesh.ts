@@ -64,7 +64,7 @@ export interface RunningMesh {
   readonly warnings: readonly Diagnostic[];
   /** What was read and has no effect. */
   readonly notActedOn: readonly Diagnostic[];
-  /** Settles when every proxy has its certificate and its configuration and all of the mesh's own servers listen (built-in applications, stand-ins, DNS), or the mesh is being stopped; rejects when that takes longer, or with why the control plane cannot start. */
+  /** Settles when every proxy has its certificate and its configuration and all of the mesh's own servers listen (built-in applications, stand-ins, DNS), or the mesh is being stopped; rejects when nothing more has become ready for that long (many workloads take minutes on a slow machine), or with why the control plane cannot start. */
   untilReady(timeoutMs: number): Promise<void>;
   status(): Promise<StatusReport>;
   /** Stops everything in order. Nothing of the mesh runs, and no socket is there, when it settles. */

@@ -81,3 +81,10 @@ for (const part of ["apps", "externals"] as const)
       assert.equal(answer.status, 200);
     });
   });
+
+test("a mesh of which nothing more becomes ready is given up, and what is missing is named", async () => {
+  await withHeldBack("apps", async (mesh) => {
+    await until(() => isAllButOneReady(mesh), 40_000);
+    await assert.rejects(mesh.untilReady(300), /nothing became ready for 0\.3 s: apps/);
+  });
+});
