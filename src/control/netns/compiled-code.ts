@@ -4,6 +4,7 @@ import { getCompileCacheDir } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { PROXY_UID } from "../../dataplane/capture/captured-ports.ts";
+import { hiddenProgramFolder, inPodPath, PROGRAM_IN_POD } from "../../substrate/netns/program-folder.ts";
 import type { ChildProgram } from "../child-specs.ts";
 
 const run = promisify(execFile);
@@ -22,9 +23,22 @@ export async function shareCompiledCode({ command, args, env = {} }: ChildProgra
     mkdirSync(shared, { recursive: true });
     // What proxies have compiled as they ran is worth more than what loading them compiles.
     for (const name of readdirSync(own)) copyIfNewer(join(own, name), join(shared, name));
-    const asProxy = ["--user", `--map-user=${PROXY_UID}`, `--map-group=${PROXY_UID}`, "--", command];
-    await run("unshare", [...asProxy, ...args, "warm-up"], {
-      env: { ...process.env, ...env },
+    const asProxy = [
+      "--user",
+      `--map-user=${PROXY_UID}`,
+      `--map-group=${PROXY_UID}`,
+      "--",
+      inPodPath(command),
+    ];
+    const [program = "", ...words] = whereProxiesSeeIt([
+      "unshare",
+      ...asProxy,
+      ...args.map(inPodPath),
+      "warm-up",
+    ]);
+    const seen = Object.entries(env).map(([name, value]) => [name, inPodPath(value)]);
+    await run(program, words, {
+      env: { ...process.env, ...Object.fromEntries(seen), PROGRAM: hiddenProgramFolder() ?? "" },
       timeout: WARM_UP_TIMEOUT_MS,
     });
     for (const name of readdirSync(shared)) chmodSync(join(shared, name), 0o644);
@@ -33,6 +47,22 @@ export async function shareCompiledCode({ command, args, env = {} }: ChildProgra
     // A folder that cannot be written, or code that is being replaced: only time is lost.
   }
 }
+
+/** Node keeps what it has compiled by the file's name, which is another in pods where they cannot get to the program by its own. */
+function whereProxiesSeeIt(command: readonly string[]): readonly string[] {
+  if (hiddenProgramFolder() === undefined) return command;
+  return ["unshare", "--mount", "--", "/bin/sh", "-euc", MOUNTED, "sh", ...command];
+}
+
+/** Held open: `/run` may cover the way to it. */
+const MOUNTED = `
+exec 8<"$PROGRAM"
+mount -t tmpfs -o mode=755,size=1m,nosuid,nodev tmpfs /run
+mkdir ${PROGRAM_IN_POD}
+mount -n -c --bind /proc/self/fd/8 ${PROGRAM_IN_POD}
+exec 8<&-
+exec "$@"
+`;
 
 function copyIfNewer(from: string, to: string): void {
   const there = statSync(to, { throwIfNoEntry: false });
